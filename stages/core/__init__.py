@@ -1,0 +1,1 @@
+"""What the stages share at home; never on a device."""

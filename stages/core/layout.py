@@ -1,0 +1,18 @@
+"""Where everything lies, relative to the project. For `__main__` files only: everything else takes paths."""
+
+from pathlib import Path
+
+RECORDINGS = Path("data/recordings")
+INDEX = Path("data/index.csv")
+LABELS = Path("data/labels.json")
+PULL_REPORT = Path("data/pull_report.json")
+SPLITS = Path("data/splits.csv")
+SPLIT_REPORT = Path("data/split_report.json")
+AUGMENTED = Path("data/augmented")
+FEATURES = Path("data/features")
+BASELINE = Path("models/baseline")
+SWEEP = Path("models/sweep")
+EVALUATION = Path("models/evaluation")
+SELECTED = Path("models/selected")
+PUSHED = Path("models/push.json")
+CHECKPOINTS = Path("models/checkpoints")

@@ -1,0 +1,74 @@
+"""A variant: one model file of the grid, with what is known of it.
+
+A *cell* of the grid is (criterion, schedule, sparsity, seed); its fine-tuned network is converted once and
+gives one *variant* per quantisation scheme. The file's sha256 is the variant's identity everywhere.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from stages.core import files
+from stages.core.params import load
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One model file and what was measured of it, latency excepted.
+
+    Attributes
+    ----------
+    name : str
+        For people and file names, e.g. ``"polynomial-s0.90-static_wi8_ai8-seed1234"``; the unpruned
+        baseline's are ``"baseline-float32"`` and so on.
+    key : str
+        Digest of everything that made it.
+    criterion, schedule : str
+        Empty for the baseline.
+    sparsity : float
+        Asked for, a fraction in [0, 1).
+    measured_sparsity : float
+        Fraction of zeros among the prunable weights as found in the file.
+    scheme : str
+    bit_width : int
+        Of the weights.
+    seed : int
+    sha256 : str
+        Of the file.
+    raw_bytes : int
+    deflated_bytes : int
+        After deflate at zlib's level 9.
+    operators : dict[str, int]
+        Builtin operator to how often the file uses it.
+    keras_difference : float
+        Largest absolute difference of a score from the Keras function's, over the validation split.
+    metrics : dict
+        ``{"validation": {...}, "test": {...}}`` as `stages.core.metrics.summarise` returns them.
+    """
+
+    name: str
+    key: str
+    criterion: str
+    schedule: str
+    sparsity: float
+    measured_sparsity: float
+    scheme: str
+    bit_width: int
+    seed: int
+    sha256: str
+    raw_bytes: int
+    deflated_bytes: int
+    operators: dict[str, int]
+    keras_difference: float
+    metrics: dict[str, Any]
+
+
+def write_variants(path: Path, variants: Sequence[Variant]) -> None:
+    """Write variants as one JSON list, in the order given."""
+    files.write_json(path, [asdict(v) for v in variants])
+
+
+def read_variants(path: Path) -> list[Variant]:
+    """Read what `write_variants` wrote."""
+    return [load(Variant, v, f"{path}[{i}]") for i, v in enumerate(files.read_json(path))]

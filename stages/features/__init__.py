@@ -1,0 +1,1 @@
+"""Clips in, features out, by the very graph that the device runs."""

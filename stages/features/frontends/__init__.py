@@ -1,0 +1,10 @@
+"""One file per front end.
+
+A front end holds
+    Config : frozen dataclass with at least `sample_rate` (Hz) and `clip_samples`
+    graph(config) -> Callable[[tf.Tensor], tf.Tensor]
+        Waveforms (n, clip_samples) float32 in [-1, 1] to features (n, ...) float32, in TensorFlow ops that convert to
+        builtin LiteRT ops. TensorFlow is imported inside.
+    feature_shape(config) -> tuple[int, ...]
+        Shape of one clip's features, time first.
+"""

@@ -1,0 +1,1 @@
+"""A baseline in, a sparse fine-tuned copy of it out."""

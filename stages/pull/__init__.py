@@ -1,0 +1,1 @@
+"""Published data set in, checked recordings and one index out."""

@@ -1,0 +1,13 @@
+"""One file per data set, in its publisher's layout.
+
+A source holds
+    CITATION, LICENCE, HOMEPAGE : str
+    LABELS : tuple[str, ...] or None
+        Class names in output order, the positive class of a binary task last; None means sorted.
+    Config : frozen dataclass
+    fetch(config, folder, mirror) -> None
+        Put the publisher's files below `folder` as published, from the network or from the folder `mirror`,
+        checked against the publisher's checksums; resumes a broken download.
+    recordings(config, folder) -> list[Listing]
+        Read the layout below `folder`. No audio is decoded here.
+"""

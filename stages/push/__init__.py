@@ -1,0 +1,1 @@
+"""The chosen model onto devices: bundled, verified, switched atomically, taken back on failure."""

@@ -1,0 +1,1 @@
+"""One float32 flatbuffer in, many bit-widths out."""

@@ -1,0 +1,1 @@
+"""The Pareto front, the budget, and the registry's alias."""

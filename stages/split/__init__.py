@@ -1,0 +1,1 @@
+"""Recordings onto training, validation and test, by group, before anything is augmented."""

@@ -1,0 +1,1 @@
+"""Features in, a float32 baseline out."""
