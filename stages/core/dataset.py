@@ -72,7 +72,10 @@ def read_split(folder: Path, name: SplitName) -> Split:
     labels: Sequence[str] = describe(folder)["labels"]
     table = files.read_csv(folder / "clips.csv")
     rows = [i for i, clip in enumerate(table) if clip["split"] == name]
-    column = lambda key: np.array([table[i][key] for i in rows], dtype=str)  # noqa: E731
+
+    def column(key: str) -> np.ndarray:
+        return np.array([table[i][key] for i in rows], dtype=str)
+
     return Split(
         x=np.load(folder / "features.npy", mmap_mode="r")[rows],
         y=np.array([labels.index(table[i]["label"]) for i in rows], dtype=np.int64),
