@@ -1,0 +1,33 @@
+# `make` installs everything and runs the pipeline of params.yaml; `make test` installs likewise and runs the tests.
+# Needs Python 3.11+, git and make. Set PYTHON to choose the interpreter.
+
+PYTHON ?= python3
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export DO_NOT_TRACK := true
+export DVC_NO_ANALYTICS := true
+
+.PHONY: run install test lint types
+
+run: $(INSTALLED)
+	dvc repro
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: EDAC needs Python 3.11 or newer; got $$($(PYTHON) --version). Run make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+test: $(INSTALLED)
+	pytest
+
+lint: $(INSTALLED)
+	ruff check .
+	ruff format --check .
+
+types: $(INSTALLED)
+	mypy
