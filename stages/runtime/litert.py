@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -80,7 +81,7 @@ class Model:
         return dequantise(self._interpreter.get_tensor(self._output["index"]), self._output)[0]
 
 
-def quantise(values: np.ndarray, tensor: dict) -> np.ndarray:
+def quantise(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
     """Return real numbers as `tensor` (an entry of the interpreter's details) stores them."""
     dtype = np.dtype(tensor["dtype"])
     scale, zero_point = tensor["quantization"]
@@ -90,7 +91,7 @@ def quantise(values: np.ndarray, tensor: dict) -> np.ndarray:
     return np.clip(np.rint(values / np.float32(scale)) + zero_point, limits.min, limits.max).astype(dtype)
 
 
-def dequantise(values: np.ndarray, tensor: dict) -> np.ndarray:
+def dequantise(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
     """Return what `tensor` stores as real numbers, float32."""
     scale, zero_point = tensor["quantization"]
     if values.dtype.kind == "f" or not scale:

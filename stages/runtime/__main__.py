@@ -1,0 +1,68 @@
+"""`python -m stages.runtime classify FILE...|selftest|benchmark|info`: JSON lines to stdout."""
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from stages.runtime import manifest
+from stages.runtime.audio import read_wav
+from stages.runtime.benchmark import benchmark
+from stages.runtime.classify import Classifier
+from stages.runtime.errors import RuntimeInputError
+from stages.runtime.selftest import selftest
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    ok = True
+    try:
+        for answer in arguments.command(arguments):
+            print(json.dumps(answer), flush=True)
+            ok = ok and answer.get("ok", True)
+    except RuntimeInputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0 if ok else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    here = Path(__file__).resolve().parents[2]
+    common.add_argument("--folder", type=Path, default=here, help="the release; by default the one this code is of")
+    parser = argparse.ArgumentParser(prog="python -m stages.runtime", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    for name, function in (("classify", _classify), ("selftest", _selftest), ("benchmark", _benchmark), ("info", _info)):
+        command = commands.add_parser(name, parents=[common])
+        command.set_defaults(command=function)
+        if name == "classify":
+            command.add_argument("files", type=Path, nargs="+", metavar="FILE", help="a WAV file")
+        if name == "benchmark":
+            command.add_argument("--threads", type=int, default=1)
+            command.add_argument("--runs", type=int, default=200)
+    return parser
+
+
+def _classify(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    classifier = Classifier(arguments.folder)
+    for path in arguments.files:
+        yield {"file": str(path)} | classifier.classify(*read_wav(path))
+
+
+def _selftest(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    yield selftest(arguments.folder)
+
+
+def _benchmark(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    yield benchmark(arguments.folder, threads=arguments.threads, runs=arguments.runs)
+
+
+def _info(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    yield dataclasses.asdict(manifest.load(arguments.folder))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""A waveform to a label, by the release's own front end and model."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.runtime import manifest
+from stages.runtime.audio import fit_length, resample
+from stages.runtime.errors import RuntimeInputError
+from stages.runtime.litert import Model
+
+
+class Classifier:
+    """The classifier of one release.
+
+    Parameters
+    ----------
+    folder : Path
+        The release: `manifest.json`, `frontend.tflite`, `model.tflite`.
+    threads : int
+        Of each interpreter.
+
+    Raises
+    ------
+    RuntimeInputError
+        If the release is incomplete or its parts do not fit each other.
+    """
+
+    def __init__(self, folder: Path, *, threads: int = 1) -> None:
+        self.manifest = manifest.load(folder)
+        self.frontend = Model(folder / manifest.FRONTEND, threads=threads)
+        self.model = Model(folder / manifest.MODEL, threads=threads)
+        for what, got, expected in (
+            ("the front end's input", self.frontend.input_shape, (self.manifest.clip_samples,)),
+            ("the model's input", self.model.input_shape, self.frontend.output_shape),
+            ("the model's output", self.model.output_shape, (self.manifest.n_outputs,)),
+        ):
+            if got != expected:
+                raise RuntimeInputError(f"{folder}: {what} must be {expected}; got {got}. Push the release again.")
+
+    def clip(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
+        """Return a waveform at the front end's rate and length: shape (clip_samples,), float32."""
+        return fit_length(resample(samples, sample_rate, self.manifest.sample_rate), self.manifest.clip_samples)
+
+    def outputs(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
+        """Return the model's output vector for a waveform.
+
+        Parameters
+        ----------
+        samples : np.ndarray, shape (n_samples,), float32
+            Mono, in [-1, 1].
+        sample_rate : int
+            Of `samples` (Hz).
+
+        Returns
+        -------
+        np.ndarray, shape (1,) for a binary task, else (n_classes,), float32
+        """
+        features = self.frontend.run(self.clip(samples, sample_rate)[np.newaxis])
+        return self.model.run(features)[0]
+
+    def classify(self, samples: np.ndarray, sample_rate: int) -> dict[str, Any]:
+        """Classify a waveform.
+
+        Parameters
+        ----------
+        samples : np.ndarray, shape (n_samples,), float32
+            Mono, in [-1, 1].
+        sample_rate : int
+            Of `samples` (Hz).
+
+        Returns
+        -------
+        dict
+            ``label``; ``score``, the probability it was decided by: with two labels the positive one's, which decides
+            at `threshold` and above, with more the winner's; ``scores``, label to probability; ``threshold``.
+        """
+        outputs = self.outputs(samples, sample_rate).tolist()
+        labels, threshold = self.manifest.labels, self.manifest.threshold
+        if threshold is None:
+            score = max(outputs)
+            label = labels[outputs.index(score)]
+        else:
+            score = outputs[0]
+            label = labels[1] if score >= threshold else labels[0]
+            outputs = [1 - score, score]
+        scores = dict(zip(labels, outputs, strict=True))
+        return {"label": label, "score": score, "scores": scores, "threshold": threshold}

@@ -1,0 +1,179 @@
+"""`manifest.json`: what a release is, which files it consists of, and what it must answer to prove itself.
+
+schema        1
+name          of the release
+labels        class names in output order; the positive class of a binary task is last
+threshold     of a binary task's positive score; null with more than two labels
+sample_rate   of the front end (Hz)
+clip_samples  length of what the front end takes (samples)
+files         relative path to sha256, of every file but the manifest itself
+golden        [{"file", "scores"}]: recordings, and the model's output vector for each
+tolerance     largest absolute difference of a golden score
+model         what is known of the model; free
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from stages.runtime.errors import RuntimeInputError
+
+NAME = "manifest.json"
+SCHEMA = 1
+FRONTEND, MODEL = "frontend.tflite", "model.tflite"
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A recording of the release and the model's output vector for it."""
+
+    file: str
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A checked manifest; the fields are explained at the top of this file."""
+
+    name: str
+    labels: tuple[str, ...]
+    threshold: float | None
+    sample_rate: int
+    clip_samples: int
+    files: dict[str, str]
+    golden: tuple[Golden, ...]
+    tolerance: float
+    model: dict[str, Any]
+
+    @property
+    def n_outputs(self) -> int:
+        """Length of the model's output vector: 1 for a binary task, else one per label."""
+        return 1 if len(self.labels) == 2 else len(self.labels)
+
+
+def load(folder: Path) -> Manifest:
+    """Read and check the manifest of a release.
+
+    Parameters
+    ----------
+    folder : Path
+        The release.
+
+    Raises
+    ------
+    RuntimeInputError
+        If it is missing, is not JSON or breaks a rule.
+    """
+    path = folder / NAME
+    try:
+        values = json.loads(path.read_text())
+    except OSError as error:
+        raise RuntimeInputError(f"{path} cannot be read ({error.strerror}). Name a release's folder.") from None
+    except ValueError as error:
+        raise RuntimeInputError(f"{path} is not JSON ({error}). Push the release again.") from None
+    return parse(values, str(path))
+
+
+def parse(values: Any, owner: str = NAME) -> Manifest:
+    """Check plain values, as JSON gives them, and return them as a `Manifest`.
+
+    Parameters
+    ----------
+    values : Any
+    owner : str
+        What the message calls the manifest.
+
+    Raises
+    ------
+    RuntimeInputError
+        If a key is missing, unknown or of another type, a path leaves the folder, or the parts contradict each other.
+    """
+
+    def require(holds: bool, rule: str, got: Any) -> None:
+        if not holds:
+            raise RuntimeInputError(f"{owner}: {rule}; got {got!r}. Push the release again.")
+
+    require(isinstance(values, dict), "it must be a JSON object", values)
+    expected = {"schema", *Manifest.__dataclass_fields__}
+    require(set(values) == expected, f"its keys must be {', '.join(sorted(expected))}", sorted(values))
+    require(values["schema"] == SCHEMA, f"schema must be {SCHEMA}", values["schema"])
+    require(_is_text(values["name"]), "name must be text", values["name"])
+
+    labels = values["labels"]
+    unique = isinstance(labels, list) and all(map(_is_text, labels)) and len(set(labels)) == len(labels)
+    require(unique and len(labels) >= 2, "labels must be a list of at least two different names", labels)
+    threshold = values["threshold"]
+    if len(labels) == 2:
+        require(_is_number(threshold), "threshold must be a number when there are two labels", threshold)
+    else:
+        require(threshold is None, "threshold must be null when there are more than two labels", threshold)
+    for key in ("sample_rate", "clip_samples"):
+        require(_is_count(values[key]), f"{key} must be a whole number of at least 1", values[key])
+
+    listed = values["files"]
+    require(isinstance(listed, dict), "files must be an object of paths and sha256", listed)
+    for path, sha256 in listed.items():
+        require(_stays_inside(path), "files must hold relative paths that stay in the folder", path)
+        require(_is_sha256(sha256), f"files[{path!r}] must be a sha256 of 64 hexadecimal digits", sha256)
+    for path in (FRONTEND, MODEL):
+        require(path in listed, f"files must hold {path}", sorted(listed))
+
+    golden = values["golden"]
+    require(isinstance(golden, list) and len(golden) >= 1, "golden must be a list of at least one recording", golden)
+    n_outputs = 1 if len(labels) == 2 else len(labels)
+    for entry in golden:
+        require(isinstance(entry, dict) and set(entry) == {"file", "scores"}, "golden must hold file and scores", entry)
+        require(_is_text(entry["file"]) and entry["file"] in listed, "a golden file must be among files", entry["file"])
+        scores = entry["scores"]
+        fits = isinstance(scores, list) and len(scores) == n_outputs and all(map(_is_number, scores))
+        require(fits, f"golden scores must be {n_outputs} numbers", scores)
+    tolerance = values["tolerance"]
+    require(_is_number(tolerance) and tolerance >= 0, "tolerance must be a number of at least 0", tolerance)
+    require(isinstance(values["model"], dict), "model must be an object", values["model"])
+    return Manifest(
+        name=values["name"],
+        labels=tuple(labels),
+        threshold=None if threshold is None else float(threshold),
+        sample_rate=values["sample_rate"],
+        clip_samples=values["clip_samples"],
+        files=dict(listed),
+        golden=tuple(Golden(entry["file"], tuple(map(float, entry["scores"]))) for entry in golden),
+        tolerance=float(tolerance),
+        model=dict(values["model"]),
+    )
+
+
+def damaged_files(folder: Path, manifest: Manifest) -> list[str]:
+    """Return the manifest's files that are missing from `folder` or have another sha256, sorted."""
+    return [path for path, expected in sorted(manifest.files.items()) if _sha256(folder / path) != expected]
+
+
+def _sha256(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _stays_inside(path: str) -> bool:
+    pure = PurePosixPath(path)
+    plain = "\\" not in path and ":" not in path and pure.as_posix() == path
+    return plain and not pure.is_absolute() and ".." not in pure.parts and path not in (".", NAME)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_sha256(value: Any) -> bool:
+    return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
