@@ -1,0 +1,31 @@
+"""`python -m stages.pull`: bring the recordings of params.yaml."""
+
+import os
+from pathlib import Path
+
+from stages.core import errors, layout, params
+from stages.pull.params import PullParams
+from stages.pull.pull import pull
+
+
+def main() -> None:
+    """Pull, and say what was found."""
+    chosen = params.section("pull", PullParams)
+    mirror = chosen.mirror or os.environ.get("EDAC_MIRROR")
+    found = pull(
+        chosen,
+        mirror=Path(mirror) if mirror else None,
+        recordings=layout.RECORDINGS,
+        index=layout.INDEX,
+        labels=layout.LABELS,
+        report=layout.PULL_REPORT,
+    )
+    excluded = ", ".join(f"{n} {reason}" for reason, n in found["excluded_by_reason"].items()) or "none"
+    print(
+        f"{found['source']}: {found['usable']} of {found['found']} recordings usable, in {found['groups']} groups; "
+        f"excluded: {excluded} (named in {layout.PULL_REPORT})"
+    )
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,86 @@
+"""ESC-50 (Piczak): 2,000 environmental clips of 5 s, 50 classes, 5 official folds: `audio/*.wav`, `meta/esc50.csv`.
+
+Clips cut from one source recording share `src_file`, which is the group; the folds respect it. `subset: esc10` takes
+the 400 clips of 10 classes that are free for any use.
+
+The publisher's archive is packed on demand, so its bytes vary and have no checksum of their own. What is checked is
+the metadata file, by the md5 that independent loaders of the data set state for it, the presence of every clip it
+names, and each member's CRC while unpacking. A copy that holds ESC-10 alone, as Ogg, is known byte for byte: `OGG_TREE`
+is the sha256 of `sha256sum audio/* meta/esc50.csv`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from stages.core import files
+from stages.core.errors import DataError
+from stages.pull.download import fetch_tree, verify, verify_tree
+from stages.pull.listing import Listing
+
+CITATION = "K. J. Piczak: ESC: Dataset for Environmental Sound Classification. ACM MM 2015, doi:10.1145/2733373.2806390"
+LICENCE = "CC-BY-NC-3.0 (the ESC-10 subset: CC-BY-3.0)"
+HOMEPAGE = "https://github.com/karolpiczak/ESC-50"
+LABELS = None
+
+METADATA = "md5:54a0d0055a10bb7df84ad340a148722e"
+OGG_METADATA = "sha256:ff21b48e3e2fd1a737f453828ac6b9966af4e589436dc1267298e329a6568182"
+OGG_TREE = "sha256:6ad441b183bfe6e729cd9879389b13fa033d731df9693b2ad2e84aa5aaadf70e"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which clips.
+
+    Attributes
+    ----------
+    subset : {"esc50", "esc10"}
+        All 50 classes, or the 10 of ESC-10.
+    """
+
+    subset: Literal["esc50", "esc10"] = "esc50"
+
+
+def fetch(config: Config, folder: Path, mirror: Path | None) -> None:
+    """Bring the tree and check what is known of it."""
+    fetch_tree(
+        folder,
+        mirror,
+        url=f"{HOMEPAGE}/archive/master.zip",
+        archive_name="ESC-50-master.zip",
+        names=("ESC-50-master", "ESC-50", "ESC-10"),
+        landmark="meta/esc50.csv",
+        check=_check_ogg_or_published if config.subset == "esc10" else _check_published,
+    )
+
+
+def recordings(config: Config, folder: Path) -> list[Listing]:
+    """Read `meta/esc50.csv`."""
+    return [
+        Listing(path=Path("audio", clip["filename"]), label=clip["category"], group=clip["src_file"], fold=clip["fold"])
+        for clip in files.read_csv(folder / "meta/esc50.csv")
+        if config.subset == "esc50" or clip["esc10"] == "True"
+    ]
+
+
+def _check_ogg_or_published(folder: Path) -> list[str]:
+    try:
+        verify(folder / "meta/esc50.csv", OGG_METADATA)
+    except DataError:
+        return _check_published(folder)
+    names = _names(folder)
+    verify_tree(folder, names, OGG_TREE)
+    return names
+
+
+def _check_published(folder: Path) -> list[str]:
+    verify(folder / "meta/esc50.csv", METADATA)
+    names = _names(folder)
+    for name in names:
+        if not (folder / name).is_file():
+            raise DataError(f"{folder} must hold {name}, as published; it does not. Get a complete copy.")
+    return names
+
+
+def _names(folder: Path) -> list[str]:
+    return ["meta/esc50.csv", *(f"audio/{clip['filename']}" for clip in files.read_csv(folder / "meta/esc50.csv"))]
