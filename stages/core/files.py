@@ -99,6 +99,8 @@ def growing_folder(target: Path, key: str) -> Iterator[Path]:
     """
     work = target.with_name(f".{target.name}.{key[:16]}.partial")
     work.mkdir(parents=True, exist_ok=True)
+    for half_written in [path for path in work.rglob(".*") if path.is_file()]:  # by `atomic`, when it was killed
+        half_written.unlink()
     yield work
     if target.exists():
         shutil.rmtree(target)

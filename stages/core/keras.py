@@ -18,6 +18,8 @@ import tf_keras as keras
 from stages.core import files
 from stages.core.errors import ModelError
 
+keras.backend.experimental.enable_tf_random_generator()  # dropout from generators, which can be set to a known state
+
 __all__ = ["keras", "load_weights", "make_deterministic", "save_weights", "tf"]
 
 

@@ -3,6 +3,6 @@
 A schedule holds
     Config : frozen dataclass
     sparsity_at(config, target, n_steps) -> Callable[[int], tuple[bool, float]]
-        Of a fine-tuning of `n_steps` steps, for the step numbered from 1: whether to renew the masks after it, and the
-        sparsity, a fraction in [0, 1), to renew them to. Reaches `target` at the last step at the latest.
+        Of a fine-tuning of `n_steps` steps, for the step numbered from 1: whether to renew the masks before it, and the
+        sparsity, a fraction in [0, 1), to renew them to. Before the last step, if not earlier, it renews to `target`.
 """

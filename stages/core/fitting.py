@@ -1,0 +1,317 @@
+"""The one training loop, for a baseline and for the fine-tuning of a pruned copy alike.
+
+It exists beside Keras' `fit` for two reasons: every random draw of a step is a function of the seed and the step's
+number, so that a run killed at any moment goes on to bit-identical weights; and pruning acts right after each step.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from stages.core import files
+from stages.core.dataset import Split
+from stages.core.errors import DataError, ModelError, require
+from stages.core.progress import track
+
+if TYPE_CHECKING:
+    from stages.core.keras import keras, tf
+
+HISTORY_COLUMNS = ("epoch", "loss", "penalty", "accuracy", "validation_loss", "validation_accuracy")
+CHECKPOINT_EVERY_S = 30.0
+
+
+@dataclass(frozen=True)
+class FitParams:
+    """What training and fine-tuning have in common.
+
+    Attributes
+    ----------
+    optimizer : str
+        With the defaults of Keras; ``"sgd"`` has Nesterov momentum 0.9.
+    learning_rate : float
+        At the first step.
+    decay : {"none", "cosine"}
+        Of the learning rate, down to 0 at the last step of the last epoch.
+    batch_size : int
+        Clips per step; an epoch's last batch may be smaller.
+    epochs : int
+    class_weights : bool
+        Weight each clip inversely to the frequency of its class in the training split.
+    mixup : float
+        Blend pairs of clips and their targets with weights drawn from Beta(mixup, mixup); 0 is off
+        (Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, section 2).
+    time_shift : float
+        Rotate each clip's features along time, by at most this fraction of its length either way; 0 is off.
+    """
+
+    SECTION: ClassVar[str]
+
+    optimizer: Literal["adam", "adamax", "adamw", "nadam", "rmsprop", "sgd"] = "adam"
+    learning_rate: float = 1e-3
+    decay: Literal["none", "cosine"] = "none"
+    batch_size: int = 32
+    epochs: int = 20
+    class_weights: bool = True
+    mixup: float = 0.0
+    time_shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        rate = self.learning_rate
+        require(0 < rate <= 1, f"{self.SECTION}.learning_rate", "be above 0 and at most 1", rate, "Try 1.0e-4.")
+        for name in ("batch_size", "epochs"):
+            require(getattr(self, name) >= 1, f"{self.SECTION}.{name}", "be at least 1", getattr(self, name))
+        require(self.mixup >= 0, f"{self.SECTION}.mixup", "be 0 (off) or more", self.mixup, "Try 0.2.")
+        shift = self.time_shift
+        require(
+            0 <= shift <= 0.5, f"{self.SECTION}.time_shift", "be a fraction in [0, 0.5]", shift, "Write 0.1 for 10 %."
+        )
+
+
+def fit(
+    model: "keras.Model",
+    split: Split,
+    params: FitParams,
+    *,
+    seed: int,
+    validation: Split | None = None,
+    patience: int | None = None,
+    after_step: Callable[[int], None] | None = None,
+    state: Sequence["tf.Variable"] = (),
+    checkpoint: Path | None = None,
+    description: str = "training",
+) -> list[dict[str, float]]:
+    """Train a model in place.
+
+    The loss is the mean over the batch of each clip's cross-entropy times its class weight, plus the model's own weight
+    and activity penalties. Only Keras' random layers (`Dropout`, `GaussianNoise`, ...) may draw random numbers.
+
+    Parameters
+    ----------
+    model : tf_keras.Model
+        Probabilities out: (n, 1) of a sigmoid or (n, n_classes) of a softmax. Changed.
+    split : Split
+        To learn from.
+    params : FitParams
+    seed : int
+        Of the order of clips, dropout, mixup and time shift.
+    validation : Split or None
+        If given, the weights of the epoch with the lowest cross-entropy on it are put back at the end.
+    patience : int or None
+        Stop after this many epochs without a lower one. Needs `validation`.
+    after_step : callable or None
+        Called after each step with the number of steps done.
+    state : Sequence of tf.Variable
+        What `after_step` must find again after a kill.
+    checkpoint : Path or None
+        File to write now and then, and to go on from if it exists. Its name must change with everything that shapes the
+        result; removing it is left to the caller, once the result is safe.
+    description : str
+        For the progress bar.
+
+    Returns
+    -------
+    list of dict
+        One per epoch, keys `HISTORY_COLUMNS`; the losses are cross-entropies in nats. The training figures are means
+        over the epoch's batches as they were learned from.
+
+    Raises
+    ------
+    ModelError
+        If the loss is no longer finite.
+    """
+    from stages.core.keras import tf
+
+    binary = model.output_shape[-1] == 1
+    n_classes = len(split.labels)
+    targets = _targets(split.y, n_classes)
+    weights = class_weights(split.y, n_classes) if params.class_weights else np.ones(n_classes, np.float32)
+    steps_per_epoch = math.ceil(len(split) / params.batch_size)
+    n_steps = params.epochs * steps_per_epoch
+    optimizer = _optimizer(params, n_steps)
+    optimizer.build(model.trainable_variables)
+    generators = _random_generators(model)
+
+    @tf.function(reduce_retracing=True)
+    def learn(x: "tf.Tensor", t: "tf.Tensor", w: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor", "tf.Tensor"]:
+        with tf.GradientTape() as tape:
+            scores = model(x, training=True)
+            loss = tf.reduce_mean(w * _cross_entropy(t, scores))
+            penalty = tf.add_n(model.losses) if model.losses else tf.constant(0.0)
+            total = loss + penalty
+        optimizer.apply_gradients(
+            zip(tape.gradient(total, model.trainable_variables), model.trainable_variables, strict=True)
+        )
+        return loss, penalty, tf.reduce_mean(_correct(t, scores))
+
+    variables = [*model.weights, *optimizer.variables, *state]
+    run = _Run(model, variables, checkpoint)
+    bar = track(range(run.step, n_steps), description, total=n_steps, initial=run.step)
+    for step in bar:
+        epoch, i = divmod(step, steps_per_epoch)
+        if validation is not None and patience is not None and epoch - run.best_epoch > patience:
+            break
+        order = np.random.default_rng((seed, 0, epoch)).permutation(len(split))
+        rows = order[i * params.batch_size : (i + 1) * params.batch_size]
+        rng = np.random.default_rng((seed, 1, step))
+        for generator in generators:
+            generator.reset_from_seed(int(rng.integers(2**63)))
+        x, t = _augmented(split.x[rows], targets[rows], params, rng)
+        values = learn(x, t[:, -1:] if binary else t, t @ weights)
+        run.sums += np.array([float(value) for value in values]) * len(rows)
+        if not np.isfinite(run.sums).all():
+            raise ModelError(f"{description}: the loss is not finite at step {step + 1}. Lower the learning rate.")
+        run.step = step + 1
+        if after_step:
+            after_step(run.step)
+        if i == steps_per_epoch - 1:
+            run.end_epoch(epoch, len(split), validation)
+            bar.set_postfix({k: f"{v:.3f}" for k, v in run.history[-1].items() if k != "epoch"}, refresh=False)
+        run.save_now_and_then()
+    bar.close()
+    run.restore_best()
+    return run.history
+
+
+class _Run:
+    """What a training run must remember to go on after a kill."""
+
+    def __init__(self, model: "keras.Model", variables: Sequence["tf.Variable"], path: Path | None) -> None:
+        self.model, self.variables, self.path = model, variables, path
+        self.step = 0
+        self.sums = np.zeros(3)
+        self.history: list[dict[str, float]] = []
+        self.best_epoch, self.best_loss = -1, math.inf
+        self.best: list[np.ndarray] = []
+        self._saved_at = time.monotonic()
+        if path is not None and path.is_file():
+            self._load(path)
+
+    def end_epoch(self, epoch: int, n: int, validation: Split | None) -> None:
+        loss, penalty, accuracy = (float(value) for value in self.sums / n)
+        row = {"epoch": epoch + 1, "loss": loss, "penalty": penalty, "accuracy": accuracy}
+        self.sums = np.zeros(3)
+        if validation is not None:
+            row["validation_loss"], row["validation_accuracy"] = evaluate(self.model, validation)
+            if row["validation_loss"] < self.best_loss:
+                self.best_epoch, self.best_loss = epoch, row["validation_loss"]
+                self.best = self.model.get_weights()
+        self.history.append(row)
+
+    def restore_best(self) -> None:
+        if self.best:
+            self.model.set_weights(self.best)
+
+    def save_now_and_then(self) -> None:
+        if self.path is None or time.monotonic() - self._saved_at < CHECKPOINT_EVERY_S:
+            return
+        arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(self.variables)}
+        arrays |= {f"best_{i}": w for i, w in enumerate(self.best)}
+        rest = [self.step, self.sums.tolist(), self.history, self.best_epoch, self.best_loss]
+        with files.atomic(self.path) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, rest=np.array(json.dumps(rest)), **arrays)  # type: ignore[arg-type]
+        self._saved_at = time.monotonic()
+
+    def _load(self, path: Path) -> None:
+        with np.load(path) as stored:
+            self.step, sums, self.history, self.best_epoch, self.best_loss = json.loads(str(stored["rest"]))
+            self.sums = np.array(sums)
+            self.best = [stored[f"best_{i}"] for i in range(sum(name.startswith("best_") for name in stored.files))]
+            for i, variable in enumerate(self.variables):
+                variable.assign(stored[f"variable_{i}"])
+
+
+def evaluate(model: "keras.Model", split: Split) -> tuple[float, float]:
+    """Return a model's mean cross-entropy in nats, without penalties or class weights, and its accuracy at 0.5."""
+    scores = model.predict(split.x, batch_size=256, verbose=0)
+    targets = _targets(split.y, len(split.labels))[:, -scores.shape[1] :]
+    return float(np.mean(_cross_entropy(targets, scores))), float(np.mean(_correct(targets, scores)))
+
+
+def class_weights(y: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return weights inversely proportional to the classes' frequencies, 1 on average over the clips.
+
+    Parameters
+    ----------
+    y : np.ndarray, shape (n,), int
+    n_classes : int
+
+    Returns
+    -------
+    np.ndarray, shape (n_classes,), float32
+
+    Raises
+    ------
+    DataError
+        If a class has no clip.
+    """
+    counts = np.bincount(y, minlength=n_classes)
+    if not counts.all():
+        raise DataError(
+            f"the training split has no clip of class {int(np.argmin(counts))}. Run `dvc repro split` again."
+        )
+    return (len(y) / (n_classes * counts)).astype(np.float32)
+
+
+def _targets(y: np.ndarray, n_classes: int) -> np.ndarray:
+    return np.eye(n_classes, dtype=np.float32)[y]
+
+
+def _cross_entropy(targets: Any, scores: Any) -> "tf.Tensor":
+    from stages.core.keras import keras
+
+    losses = keras.losses
+    return (losses.binary_crossentropy if scores.shape[-1] == 1 else losses.categorical_crossentropy)(targets, scores)
+
+
+def _correct(targets: Any, scores: Any) -> "tf.Tensor":
+    from stages.core.keras import tf
+
+    if scores.shape[-1] == 1:
+        agree = tf.equal(targets > 0.5, scores > 0.5)[:, 0]
+    else:
+        agree = tf.equal(tf.argmax(targets, axis=1), tf.argmax(scores, axis=1))
+    return tf.cast(agree, tf.float32)
+
+
+def _optimizer(params: FitParams, n_steps: int) -> "keras.optimizers.Optimizer":
+    from stages.core.keras import keras
+
+    module = keras.optimizers
+    rate = params.learning_rate
+    if params.decay == "cosine":
+        rate = module.schedules.CosineDecay(rate, n_steps)
+    if params.optimizer == "sgd":
+        return module.SGD(rate, momentum=0.9, nesterov=True)
+    classes = {"adam": "Adam", "adamax": "Adamax", "adamw": "AdamW", "nadam": "Nadam", "rmsprop": "RMSprop"}
+    return getattr(module, classes[params.optimizer])(rate)
+
+
+def _random_generators(model: "keras.Model") -> list["tf.random.Generator"]:
+    from stages.core.keras import keras
+
+    layers = [m for m in model.submodules if isinstance(m, keras.__internal__.layers.BaseRandomLayer)]
+    return [layer._random_generator._generator for layer in layers]
+
+
+def _augmented(
+    x: np.ndarray, targets: np.ndarray, params: FitParams, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    if params.time_shift:
+        most = round(params.time_shift * x.shape[1])
+        x = np.stack(
+            [np.roll(clip, shift, axis=0) for clip, shift in zip(x, rng.integers(-most, most + 1, len(x)), strict=True)]
+        )
+    if params.mixup:
+        share = rng.beta(params.mixup, params.mixup, len(x)).astype(np.float32)
+        other = rng.permutation(len(x))
+        wide = share.reshape(-1, *[1] * (x.ndim - 1))
+        x = wide * x + (1 - wide) * x[other]
+        targets = share[:, None] * targets + (1 - share[:, None]) * targets[other]
+    return x, targets

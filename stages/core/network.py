@@ -1,0 +1,85 @@
+"""A trained network's folder: which architecture it is, and its weights.
+
+architecture.json  plug-in name, its parameters, `input_shape`, `n_classes`, `n_parameters`
+weights.npz        as `stages.core.keras.save_weights` writes them
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages.core import files, plugins
+from stages.core.errors import DataError
+
+if TYPE_CHECKING:
+    from stages.core.keras import keras
+
+ARCHITECTURES = "stages.train.architectures"
+
+
+def build(
+    name: str, options: Mapping[str, Any], input_shape: tuple[int, ...], n_classes: int
+) -> tuple["keras.Model", dict[str, Any]]:
+    """Build a network with fresh weights.
+
+    Parameters
+    ----------
+    name : str
+        An architecture, e.g. ``"edac_cnn"``.
+    options : Mapping
+        Architecture name to its parameters.
+    input_shape : tuple[int, ...]
+        Of one clip's features.
+    n_classes : int
+
+    Returns
+    -------
+    model : tf_keras.Model
+        Uncompiled.
+    description : dict
+        What `architecture.json` holds.
+
+    Raises
+    ------
+    ParameterError
+        For an unknown architecture or a parameter it refuses.
+    """
+    module, config = plugins.configure(ARCHITECTURES, name, options, "train")
+    model = module.build(config, input_shape, n_classes)
+    return model, {
+        "name": name,
+        "config": asdict(config),
+        "input_shape": list(input_shape),
+        "n_classes": n_classes,
+        "n_parameters": model.count_params(),
+    }
+
+
+def save(model: "keras.Model", description: Mapping[str, Any], folder: Path) -> None:
+    """Write a network into a folder."""
+    from stages.core.keras import save_weights
+
+    files.write_json(folder / "architecture.json", description)
+    save_weights(model, folder / "weights.npz")
+
+
+def load(folder: Path) -> "keras.Model":
+    """Read a network that `save` wrote; every call builds a new one.
+
+    Raises
+    ------
+    DataError
+        If the folder is incomplete.
+    ModelError
+        If the weights do not fit the architecture.
+    """
+    if not (folder / "weights.npz").is_file():
+        raise DataError(f"{folder} holds no weights.npz. Run `dvc repro train` first.")
+    from stages.core.keras import load_weights
+
+    stored = files.read_json(folder / "architecture.json")
+    options = {stored["name"]: stored["config"]}
+    model, _ = build(stored["name"], options, tuple(stored["input_shape"]), stored["n_classes"])
+    load_weights(model, folder / "weights.npz")
+    return model

@@ -1,0 +1,64 @@
+"""Sparsity that rises fast at first and ever more slowly towards its target at the last step.
+
+References
+----------
+Zhu and Gupta, "To prune, or not to prune", arXiv:1710.01878 (2017), equation 1.
+EDAC, arXiv:2309.05357 (2023), section 4: `PolynomialDecay` of TensorFlow Model Optimization, frequency 100. There the
+target was missed whenever the number of steps was no multiple of 100; here the last step always reaches it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from stages.core.errors import require
+
+
+@dataclass(frozen=True)
+class Config:
+    """Parameters of the polynomial schedule.
+
+    Attributes
+    ----------
+    initial_sparsity : float
+        Fraction in [0, 1).
+    power : int
+        3 is Zhu and Gupta's.
+    frequency : int
+        Choose the masks anew, sparser, before every so many steps. EDAC's 100 leaves a fine-tuning of a few hundred
+        steps no time to recover.
+    """
+
+    initial_sparsity: float = 0.0
+    power: int = 3
+    frequency: int = 10
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        initial, owner = self.initial_sparsity, "prune.options.polynomial"
+        rule, advice = "be a fraction in [0, 1)", "Write 0.5 for 50 %."
+        require(0 <= initial < 1, f"{owner}.initial_sparsity", rule, initial, advice)
+        require(self.power >= 1, f"{owner}.power", "be at least 1", self.power)
+        require(self.frequency >= 1, f"{owner}.frequency", "be at least 1 step", self.frequency)
+
+
+def sparsity_at(config: Config, target: float, n_steps: int) -> Callable[[int], tuple[bool, float]]:
+    """Return the schedule as the contract of this folder has it."""
+    import stages.core.keras  # noqa: F401  chooses Keras before tfmot does
+
+    # isort: split
+    import tensorflow_model_optimization as tfmot
+
+    schedule = tfmot.sparsity.keras.PolynomialDecay(
+        min(config.initial_sparsity, target),
+        target,
+        begin_step=0,
+        end_step=n_steps,
+        power=config.power,
+        frequency=config.frequency,
+    )
+
+    def at(step: int) -> tuple[bool, float]:
+        due, sparsity = schedule(step)
+        return bool(due) or step == n_steps, float(sparsity)
+
+    return at

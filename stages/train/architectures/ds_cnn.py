@@ -1,0 +1,93 @@
+"""A small depthwise-separable CNN for log-mel features: under 100 k parameters, and every operator has an int8 kernel.
+
+A strided convolution, then blocks of a depthwise 3 × 3 and a pointwise convolution, each followed by batch
+normalisation and ReLU, which the converter folds into the convolution. The first layer standardises every mel band by
+batch normalisation, so that features in decibels need no scaling of their own. Global average pooling makes the number
+of parameters independent of the clip's length.
+
+References
+----------
+Zhang et al., "Hello Edge: Keyword Spotting on Microcontrollers", arXiv:1711.07128 (2017), section 4.5.
+Howard et al., "MobileNets", arXiv:1704.04861 (2017), section 3.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stages.core.errors import require
+
+if TYPE_CHECKING:
+    from stages.core.keras import keras
+
+
+@dataclass(frozen=True)
+class Config:
+    """Parameters of the DS-CNN.
+
+    Attributes
+    ----------
+    stem : int
+        Filters of the first convolution, 3 × 3 with stride 2.
+    widths : tuple[int, ...]
+        Filters of each block; a block that is wider than the one before halves time and frequency.
+    dropout : float
+        Rate before the last layer.
+    weight_decay : float
+        L2 penalty on the kernels.
+    """
+
+    stem: int = 32
+    widths: tuple[int, ...] = (64, 64, 128, 128, 192)
+    dropout: float = 0.3
+    weight_decay: float = 1e-4
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        owner = "train.options.ds_cnn"
+        require(self.stem >= 1, f"{owner}.stem", "be at least 1 filter", self.stem)
+        valid = len(self.widths) > 0 and min(self.widths) >= 1
+        require(valid, f"{owner}.widths", "be a list of positive numbers of filters", list(self.widths))
+        require(0 <= self.dropout < 1, f"{owner}.dropout", "be a fraction in [0, 1)", self.dropout)
+        require(self.weight_decay >= 0, f"{owner}.weight_decay", "be 0 or more", self.weight_decay)
+
+
+def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "keras.Model":
+    """Build the network, uncompiled.
+
+    Parameters
+    ----------
+    config : Config
+    input_shape : tuple[int, ...]
+        (n_frames, n_mels) or (n_frames, n_mels, 1).
+    n_classes : int
+
+    Returns
+    -------
+    tf_keras.Model
+    """
+    from stages.core.keras import keras
+
+    layers = keras.layers
+    decay = keras.regularizers.L2(config.weight_decay)
+
+    def normed(x: "keras.KerasTensor", name: str) -> "keras.KerasTensor":
+        return layers.ReLU(name=f"{name}_relu")(layers.BatchNormalization(name=f"{name}_norm")(x))
+
+    inputs = layers.Input(input_shape, name="features")
+    x = layers.Reshape(input_shape[:2], name="bands")(inputs)
+    x = layers.BatchNormalization(name="standardise")(x)
+    x = layers.Reshape((*input_shape[:2], 1), name="channel")(x)
+    conv = layers.Conv2D(config.stem, 3, 2, "same", use_bias=False, kernel_regularizer=decay, name="stem")
+    x = normed(conv(x), "stem")
+    width = config.stem
+    for i, wider in enumerate(config.widths, start=1):
+        stride, width = (2 if wider > width else 1), wider
+        depthwise = layers.DepthwiseConv2D(3, stride, "same", use_bias=False, name=f"block{i}_depthwise")
+        x = normed(depthwise(x), f"block{i}_depthwise")
+        pointwise = layers.Conv2D(width, 1, use_bias=False, kernel_regularizer=decay, name=f"block{i}_pointwise")
+        x = normed(pointwise(x), f"block{i}_pointwise")
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.Dropout(config.dropout, name="dropout")(x)
+    binary = n_classes == 2
+    scores = layers.Dense(1 if binary else n_classes, activation="sigmoid" if binary else "softmax", name="scores")
+    return keras.Model(inputs, scores(x), name="ds_cnn")

@@ -1,0 +1,41 @@
+"""The `train` section of `params.yaml`."""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from stages.core.errors import require
+from stages.core.fitting import FitParams
+
+
+@dataclass(frozen=True)
+class TrainParams(FitParams):
+    """How the baseline is trained; see `FitParams` for the rest.
+
+    Attributes
+    ----------
+    architecture : str
+        A file of `stages/train/architectures/`.
+    patience : int
+        Epochs without a lower validation loss after which training stops.
+    seed : int
+        Of the initial weights and of every draw during training.
+    threads : int
+        Of one operator; part of the result.
+    options : dict
+        Architecture name to its parameters.
+    """
+
+    SECTION: ClassVar[str] = "train"
+
+    architecture: str = "edac_cnn"
+    patience: int = 10
+    seed: int = 1234
+    threads: int = 2
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        super().__post_init__()
+        require(self.patience >= 1, "train.patience", "be at least 1 epoch", self.patience)
+        require(self.seed >= 0, "train.seed", "be 0 or more", self.seed)
+        require(self.threads >= 1, "train.threads", "be at least 1", self.threads)

@@ -1,0 +1,64 @@
+"""Train the float32 baseline that every variant descends from."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from stages.core import dataset, files, fitting, network, provenance
+from stages.train.params import TrainParams
+
+
+def train(features: Path, baseline: Path, params: TrainParams) -> dict[str, Any]:
+    """Train a network on a features folder; a killed run goes on where it stopped.
+
+    Call `stages.core.keras.make_deterministic` first, once per process.
+
+    Parameters
+    ----------
+    features : Path
+    baseline : Path
+        Folder to write: the network (`stages.core.network`), `history.csv` and `metrics.json`.
+    params : TrainParams
+
+    Returns
+    -------
+    dict
+        What `metrics.json` holds: per split `loss` (cross-entropy, nats), `accuracy` and `n_clips`, after training.
+
+    Raises
+    ------
+    ParameterError
+        For an unknown architecture or a parameter it refuses.
+    """
+    train_split, validation = dataset.read_split(features, "train"), dataset.read_split(features, "validation")
+    from stages.core.keras import keras
+
+    keras.utils.set_random_seed(params.seed)
+    labels = train_split.labels
+    model, description = network.build(params.architecture, params.options, train_split.x.shape[1:], len(labels))
+
+    inputs = [files.sha256(features / name) for name in ("features.npy", "clips.csv", "frontend.json")]
+    code = provenance.code_hash(
+        [__name__, f"{network.ARCHITECTURES}.{params.architecture}"], ["tensorflow", "tf_keras"]
+    )
+    with files.growing_folder(baseline, files.digest(asdict(params), inputs, code)) as folder:
+        checkpoint = folder / "checkpoint.npz"
+        history = fitting.fit(
+            model,
+            train_split,
+            params,
+            seed=params.seed,
+            validation=validation,
+            patience=params.patience,
+            checkpoint=checkpoint,
+            description=f"train {params.architecture}",
+        )
+        network.save(model, description, folder)
+        files.write_csv(folder / "history.csv", fitting.HISTORY_COLUMNS, history)
+        metrics = {}
+        for name, split in (("train", train_split), ("validation", validation)):
+            loss, accuracy = fitting.evaluate(model, split)
+            metrics[name] = {"loss": loss, "accuracy": accuracy, "n_clips": len(split)}
+        files.write_json(folder / "metrics.json", metrics)
+        checkpoint.unlink(missing_ok=True)
+    return metrics
