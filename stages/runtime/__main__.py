@@ -17,6 +17,7 @@ from stages.runtime.selftest import selftest
 
 
 def main() -> int:
+    """Run one command and return the exit code: 1 after a mistake of the user's or a failed self-test."""
     arguments = _parser().parse_args()
     ok = True
     try:
@@ -35,7 +36,12 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--folder", type=Path, default=here, help="the release; by default the one this code is of")
     parser = argparse.ArgumentParser(prog="python -m stages.runtime", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    for name, function in (("classify", _classify), ("selftest", _selftest), ("benchmark", _benchmark), ("info", _info)):
+    for name, function in (
+        ("classify", _classify),
+        ("selftest", _selftest),
+        ("benchmark", _benchmark),
+        ("info", _info),
+    ):
         command = commands.add_parser(name, parents=[common])
         command.set_defaults(command=function)
         if name == "classify":

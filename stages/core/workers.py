@@ -1,0 +1,50 @@
+"""A pool of spawned processes that never outlives its parent, however that ends."""
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import numpy as np  # noqa: F401  its BLAS must be loaded before it can be limited
+import threadpoolctl
+
+
+@contextlib.contextmanager
+def spawned(workers: int, setup: Callable[..., None], *arguments: Any) -> Iterator[ProcessPoolExecutor]:
+    """Yield a pool of fresh processes, one thread each, in each of which `setup(*arguments)` runs first.
+
+    On an error, and on Ctrl-C, what has not begun is dropped.
+
+    Parameters
+    ----------
+    workers : int
+    setup : Callable
+        Of a module's top level, like everything that is sent to the pool.
+    *arguments
+        Of `setup`.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, spawn, initializer=_start, initargs=(setup, arguments))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start(setup: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it and shuts the pool down
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threadpoolctl.threadpool_limits(1)  # the processes share the cores; their BLAS threads would fight over them
+    setup(*arguments)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)

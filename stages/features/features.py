@@ -1,0 +1,110 @@
+"""Recordings, their splits and their augmented copies to the features folder (see `stages.core.dataset`)."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stages.core import dataset, files, provenance
+from stages.core.errors import DataError
+from stages.core.recording import Recording
+from stages.features.export import export
+from stages.features.extract import extract
+from stages.features.params import FeatureParams
+
+
+def make_features(
+    params: FeatureParams,
+    recordings: Sequence[Recording],
+    augmented: Sequence[Recording],
+    *,
+    splits: dict[str, str],
+    labels: Sequence[str],
+    target: Path,
+    workers: int,
+) -> tuple[int, ...]:
+    """Write the features folder.
+
+    Parameters
+    ----------
+    params : FeatureParams
+    recordings, augmented : Sequence[Recording]
+        The clips, in this order.
+    splits : dict[str, str]
+        `recording_id` to ``"train"``, ``"validation"`` or ``"test"``.
+    labels : Sequence[str]
+        In output order.
+    target : Path
+        The features folder. A killed run goes on when called again.
+    workers : int
+
+    Returns
+    -------
+    tuple[int, ...]
+        Shape of `features.npy`.
+
+    Raises
+    ------
+    ParameterError, DataError, ModelError
+    """
+    frontend, config = params.configure()
+    clips = _clips(recordings, augmented, splits, labels)
+    graph = export(frontend, config)
+    key = files.digest(
+        [dataclasses.asdict(r) for r in (*recordings, *augmented)],
+        graph.hex(),
+        provenance.code_hash([extract.__module__]),
+    )
+    with files.growing_folder(target, key) as folder:
+        extract(
+            [Path(clip["path"]) for clip in clips],
+            graph,
+            sample_rate=config.sample_rate,
+            clip_samples=config.clip_samples,
+            folder=folder,
+            workers=workers,
+        )
+        (folder / "frontend.tflite").write_bytes(graph)
+        files.write_csv(folder / "clips.csv", dataset.CLIP_COLUMNS, clips)
+        description = {
+            "frontend": params.frontend,
+            "parameters": dataclasses.asdict(config),
+            "sample_rate": config.sample_rate,
+            "clip_samples": config.clip_samples,
+            "feature_shape": frontend.feature_shape(config),
+            "labels": labels,
+        }
+        files.write_json(folder / "frontend.json", description)
+    return len(clips), *frontend.feature_shape(config)
+
+
+def _clips(
+    recordings: Sequence[Recording], augmented: Sequence[Recording], splits: dict[str, str], labels: Sequence[str]
+) -> list[dict[str, Any]]:
+    if not recordings:
+        raise DataError("The index holds no recording. Run `dvc repro pull` again and read its report.")
+    clips = []
+    for recording in (*recordings, *augmented):
+        name = recording.recording_id
+        split = splits.get(recording.parent or name)
+        if split not in dataset.SPLITS:
+            raise DataError(f"{name} must be in one of {dataset.SPLITS}; got {split!r}. Run `dvc repro split` again.")
+        if recording.parent and split != "train":
+            raise DataError(
+                f"{name} is a copy of {recording.parent}, which must be in the training split; got {split!r}. "
+                "Run `dvc repro augment` again."
+            )
+        if recording.label not in labels:
+            raise DataError(f"{name} must have one of the labels {tuple(labels)}; got {recording.label!r}. Pull again.")
+        clips.append(
+            {
+                "clip_id": name,
+                "path": recording.path.as_posix(),
+                "split": split,
+                "label": recording.label,
+                "group": recording.group,
+                "site": recording.site,
+                "parent": recording.parent,
+            }
+        )
+    return clips

@@ -1,0 +1,87 @@
+"""Mel-frequency cepstral coefficients as librosa computes them; the defaults are EDAC's.
+
+A Hann window of `n_fft`, frames centred with silence beyond the ends, the power spectrum, 128 Slaney mel bands up to
+half the sample rate, decibels within 80 dB of the clip's peak, the orthonormal DCT.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stages.core.errors import require
+from stages.features import spectral
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_OWNER = "features.options.mfcc"
+_FLOOR = 1e-10
+_TOP_DB = 80.0
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the front end computes.
+
+    Attributes
+    ----------
+    sample_rate : int
+        Hz.
+    clip_samples : int
+        Length of a clip; a recording is cut or padded at its end.
+    n_fft : int
+        Samples of a frame, a power of two.
+    hop_length : int
+        Samples from frame to frame.
+    n_mels : int
+    n_mfcc : int
+        Coefficients kept, from the zeroth.
+    """
+
+    sample_rate: int = 22050
+    clip_samples: int = 154350
+    n_fft: int = 2048
+    hop_length: int = 512
+    n_mels: int = 128
+    n_mfcc: int = 15
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        spectral.require_stft(
+            _OWNER,
+            sample_rate=self.sample_rate,
+            clip_samples=self.clip_samples,
+            n_fft=self.n_fft,
+            win_length=self.n_fft,
+            hop_length=self.hop_length,
+            center=True,
+        )
+        spectral.require_mel(
+            _OWNER,
+            sample_rate=self.sample_rate,
+            n_fft=self.n_fft,
+            n_mels=self.n_mels,
+            fmin=0.0,
+            fmax=self.sample_rate / 2,
+        )
+        rule = f"be in 1..n_mels ({self.n_mels})"
+        require(1 <= self.n_mfcc <= self.n_mels, f"{_OWNER}.n_mfcc", rule, self.n_mfcc, "13 to 40 are usual.")
+
+
+def feature_shape(config: Config) -> tuple[int, ...]:
+    """Return (n_frames, n_mfcc, 1)."""
+    frames = spectral.n_frames(config.clip_samples, config.n_fft, config.hop_length, center=True)
+    return frames, config.n_mfcc, 1
+
+
+def graph(config: Config) -> Callable[["tf.Tensor"], "tf.Tensor"]:
+    """Return the function from waveforms (n, clip_samples) to coefficients (n, n_frames, n_mfcc, 1), both float32."""
+    window = spectral.hann(config.n_fft, config.n_fft)
+    filterbank = spectral.mel_filterbank(config.sample_rate, config.n_fft, config.n_mels, 0.0, config.sample_rate / 2)
+
+    def mfcc(waveforms: "tf.Tensor") -> "tf.Tensor":
+        spectra = spectral.spectrogram(waveforms, window, config.hop_length, center=True, power=2.0)
+        level = spectral.decibels(spectral.mel_bands(spectra, filterbank), _FLOOR, _TOP_DB)
+        return spectral.cepstrum(level, config.n_mfcc)[..., None]
+
+    return mfcc
