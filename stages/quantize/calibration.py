@@ -1,0 +1,41 @@
+"""The training clips that full-integer schemes take their activation ranges from."""
+
+import numpy as np
+
+from stages.core.errors import DataError, require
+
+
+def calibration_set(x: np.ndarray, *, n: int, seed: int) -> np.ndarray:
+    """Choose clips without replacement, the same ones for the same seed.
+
+    Parameters
+    ----------
+    x : np.ndarray, shape (n_clips, ...), float32
+        Features of the training split.
+    n : int
+    seed : int
+
+    Returns
+    -------
+    np.ndarray, shape (n, ...), float32
+        A copy, in the order of `x`.
+
+    Raises
+    ------
+    ParameterError
+        If there are fewer than `n` clips.
+    DataError
+        If a chosen clip holds NaN or infinity.
+    """
+    require(
+        1 <= n <= len(x),
+        "quantize.calibration_clips",
+        f"be between 1 and the {len(x)} clips of the training split",
+        n,
+        "Lower it.",
+    )
+    rows = np.sort(np.random.default_rng(seed).choice(len(x), n, replace=False))
+    chosen = np.array(x[rows], dtype=np.float32)
+    if not np.isfinite(chosen).all():
+        raise DataError("The features of the training split hold NaN or infinity. Run `dvc repro features` again.")
+    return chosen
