@@ -15,7 +15,7 @@ _PACKAGES = ("stages", "flows")
 @functools.cache
 def imports(module: str) -> frozenset[str]:
     """Return the modules of this project that a module imports itself, anywhere in its source."""
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(ast.parse(source_file(module).read_text())):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)

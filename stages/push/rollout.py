@@ -1,0 +1,270 @@
+"""A release onto a device, whole or not at all.
+
+On the device
+    releases/0007-3f2a90c1d5e4   verified releases in the order they came: number, then release id
+    current                      link to the one that runs
+    aside/                       what is on its way in or out; swept by the next push
+
+The releases are a stack. What lies above `current` was never switched to, or was taken back, and is swept too; so a
+push may be killed at any moment, and the device runs the old release or the new one, each whole.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stages.core.errors import DeviceError
+from stages.push.bundle import release_id
+from stages.push.transport import Transport
+from stages.runtime import manifest
+
+CURRENT = "current"
+RELEASES = "releases"
+ASIDE = "aside"
+
+# `python -m stages.runtime` behind a wall: nothing of home can be imported, and the manifest must be the one we know.
+_RUNTIME = """
+import hashlib, os, runpy, sys
+
+class Wall:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("tensorflow", "tf_keras", "keras") or name == "stages.core":
+            raise ImportError(name + " is not on a device")
+
+release = sys.argv.pop(1)
+if os.path.isfile("manifest.json"):
+    with open("manifest.json", "rb") as stream:
+        if hashlib.sha256(stream.read()).hexdigest()[:12] != release:
+            sys.exit("error: manifest.json was altered")
+sys.meta_path.insert(0, Wall())
+sys.path.insert(0, os.getcwd())
+runpy.run_module("stages.runtime", run_name="__main__", alter_sys=True)
+"""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What a device runs after a push.
+
+    Attributes
+    ----------
+    release : str
+        First 12 hexadecimal digits of the sha256 of its manifest.
+    model_sha256 : str
+    max_difference : float
+        Largest absolute difference of a golden recording's score on the device from the one at home.
+    installed : bool
+        False if the device ran this release already.
+    """
+
+    release: str
+    model_sha256: str
+    max_difference: float
+    installed: bool
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a device runs now; each text is empty if it never got a release.
+
+    Attributes
+    ----------
+    release, variant, model_sha256 : str
+    health : str
+        ``"healthy"`` if it passes its self-test, else why not.
+    """
+
+    release: str
+    variant: str
+    model_sha256: str
+    health: str
+
+
+def deliver(transport: Transport, bundle: Path, *, keep: int) -> Delivery:
+    """Bring a device to the release in `bundle`, and back to what it ran before if that fails.
+
+    The release is uploaded aside, verified there by the device (every checksum, every golden score), moved among the
+    releases, made current in one step, and checked again through `current`.
+
+    Parameters
+    ----------
+    transport : Transport
+    bundle : Path
+        As `stages.push.bundle.build` makes it.
+    keep : int
+        Releases the device keeps, the current one included; at least 2.
+
+    Raises
+    ------
+    DeviceError
+        If the device refuses any step; it then runs what it ran before.
+    """
+    release = release_id(bundle)
+    expected = manifest.load(bundle)
+    with transport.lock():
+        _sweep(transport)
+        stack = _stack(transport)
+        difference = None
+        if stack and _release(stack[-1]) == release:
+            with contextlib.suppress(DeviceError):  # damaged since: it is installed anew, beside the damaged one
+                difference = _check_health(transport, release, expected)
+        installed = difference is None
+        if difference is None:
+            difference = _install(transport, bundle, release, expected)
+        for old in _stack(transport)[:-keep]:
+            _discard(transport, old)
+    return Delivery(release, expected.model["sha256"], difference, installed)
+
+
+def rollback(transport: Transport) -> str:
+    """Return a device to the newest sound release below its current one, which is removed.
+
+    Returns
+    -------
+    str
+        The release it runs now.
+
+    Raises
+    ------
+    DeviceError
+        If there is none.
+    """
+    with transport.lock():
+        _sweep(transport)
+        stack = _stack(transport)
+        sound = _newest_sound(transport, stack[:-1])
+        if sound is None:
+            raise DeviceError(f"Device {transport.name} keeps no earlier release to return to. Push one instead.")
+        transport.write_link(CURRENT, f"{RELEASES}/{sound}")
+        _sweep(transport)
+    return _release(sound)
+
+
+def classify(transport: Transport, recordings: Sequence[str], *, folder: str = CURRENT) -> Iterator[dict[str, Any]]:
+    """Classify WAV files that lie on the device, as an application there would.
+
+    Parameters
+    ----------
+    transport : Transport
+    recordings : Sequence[str]
+        Absolute paths.
+    folder : str
+        Of the release.
+
+    Yields
+    ------
+    dict
+        Per recording `file` and what `stages.runtime.classify.Classifier.classify` returns.
+
+    Raises
+    ------
+    DeviceError
+        At the first recording that cannot be classified.
+    """
+    done = transport.run(folder, ["-m", "stages.runtime", "classify", *recordings])
+    yield from (json.loads(line) for line in done.stdout.splitlines())
+    if done.returncode != 0:
+        raise DeviceError(f"Device {transport.name}: {_last_line(done.stderr)}.")
+
+
+def status(transport: Transport) -> Status:
+    """Ask a device what it runs and have it test itself."""
+    target = transport.read_link(CURRENT)
+    if target is None:
+        return Status("", "", "", "holds no release")
+    release = _release(target)
+    try:
+        _self_test(transport, CURRENT, release)
+        (info,) = _ask(transport, CURRENT, release, ["info"])
+    except DeviceError as error:
+        return Status(release, "", "", str(error))
+    return Status(release, info["name"], info["model"]["sha256"], "healthy")
+
+
+def _install(transport: Transport, bundle: Path, release: str, expected: manifest.Manifest) -> float:
+    before = _stack(transport)
+    number = int(before[-1].partition("-")[0]) + 1 if before else 1
+    name = f"{number:04d}-{release}"
+    transport.upload(bundle, f"{ASIDE}/{name}")
+    _self_test(transport, f"{ASIDE}/{name}", release)
+    transport.rename(f"{ASIDE}/{name}", f"{RELEASES}/{name}")
+    try:
+        transport.write_link(CURRENT, f"{RELEASES}/{name}")
+        return _check_health(transport, release, expected)
+    except DeviceError as error:
+        back = _newest_sound(transport, before) or (before[-1] if before else None)
+        if back is None:
+            transport.remove(CURRENT)
+        else:
+            transport.write_link(CURRENT, f"{RELEASES}/{back}")
+        _discard(transport, name)
+        raise DeviceError(f"{error} It is back on {_release(back) if back else 'no release, as before'}.") from None
+
+
+def _check_health(transport: Transport, release: str, expected: manifest.Manifest) -> float:
+    """Have the device test itself and classify the golden recordings through `current`; return the worst difference."""
+    _self_test(transport, CURRENT, release)
+    answers = _ask(transport, CURRENT, release, ["classify", *(golden.file for golden in expected.golden)])
+    worst = 0.0
+    for golden, answer in zip(expected.golden, answers, strict=True):
+        scores = list(answer["scores"].values())[-expected.n_outputs :]
+        worst = max(worst, *(abs(a - b) for a, b in zip(scores, golden.scores, strict=True)))
+    return worst
+
+
+def _self_test(transport: Transport, folder: str, release: str) -> None:
+    _ask(transport, folder, release, ["selftest"])
+
+
+def _ask(transport: Transport, folder: str, release: str, arguments: Sequence[str]) -> list[dict[str, Any]]:
+    """Run the runtime of a release behind the wall and return its answers, one per line."""
+    done = transport.run(folder, ["-I", "-c", _RUNTIME, release, *arguments])
+    try:
+        answers = [json.loads(line) for line in done.stdout.splitlines()]
+    except ValueError:
+        raise DeviceError(f"Device {transport.name} answers what is not JSON: {done.stdout[:80]!r}.") from None
+    if done.returncode == 0 and answers:
+        return answers
+    failed = [f"{c['check']}: {c['detail']}" for answer in answers for c in answer.get("checks", ()) if not c["ok"]]
+    reason = "; ".join(failed) or _last_line(done.stderr) or f"exit code {done.returncode}"
+    raise DeviceError(f"Device {transport.name} refuses release {release} ({reason}).")
+
+
+def _last_line(text: str) -> str:
+    """Return the last line of what a command wrote to stderr, as part of a sentence."""
+    return text.strip().rpartition("\n")[2].removeprefix("error: ").rstrip(".")
+
+
+def _stack(transport: Transport) -> list[str]:
+    """Return the names of the releases up to the current one, oldest first."""
+    target = transport.read_link(CURRENT)
+    current = "" if target is None else target.rpartition("/")[2]
+    return [name for name in transport.names(RELEASES) if name <= current]
+
+
+def _release(name: str) -> str:
+    return name.rpartition("-")[2]
+
+
+def _newest_sound(transport: Transport, names: Sequence[str]) -> str | None:
+    for name in reversed(names):
+        with contextlib.suppress(DeviceError):  # damaged: the one below is tried
+            _self_test(transport, f"{RELEASES}/{name}", _release(name))
+            return name
+    return None
+
+
+def _sweep(transport: Transport) -> None:
+    for name in transport.names(ASIDE):
+        transport.remove(f"{ASIDE}/{name}")
+    for name in transport.names(RELEASES)[len(_stack(transport)) :]:
+        _discard(transport, name)
+
+
+def _discard(transport: Transport, name: str) -> None:
+    """Remove a release, never leaving a part of it among the releases."""
+    transport.rename(f"{RELEASES}/{name}", f"{ASIDE}/{name}")
+    transport.remove(f"{ASIDE}/{name}")

@@ -1,0 +1,219 @@
+"""Deliveries to a local device, with the real runtime in fresh processes."""
+
+import resource
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stages.core import files
+from stages.core.errors import DeviceError
+from stages.push import bundle, rollout
+from stages.push.transport import Transport
+from stages.push.transports import local
+from stages.push.transports.local import LocalTransport
+
+
+def releases(device: LocalTransport) -> list[str]:
+    return [name.partition("-")[2] for name in device.names("releases")]
+
+
+def current(device: LocalTransport) -> str:
+    target = device.read_link("current")
+    assert target is not None
+    return target.partition("-")[2]
+
+
+def folder_of(device: LocalTransport) -> Path:
+    return device._folder
+
+
+def forge(source: Path, target: Path, change: Callable[[Path], None]) -> Path:
+    """Copy a release, change a file of it, and make the manifest agree, as a mistake at home would."""
+    shutil.copytree(source, target)
+    change(target)
+    manifest = files.read_json(target / "manifest.json")
+    manifest["files"] = {path: files.sha256(target / path) for path in manifest["files"]}
+    files.write_json(target / "manifest.json", manifest)
+    return target
+
+
+class Tampering(LocalTransport):
+    """A way to the device on which one file is altered."""
+
+    def upload(self, source: Path, folder: str) -> None:
+        super().upload(source, folder)
+        with (self._folder / folder / "model.tflite").open("r+b") as stream:
+            stream.seek(-1, 2)
+            last = stream.read(1)
+            stream.seek(-1, 2)
+            stream.write(bytes([last[0] ^ 1]))
+
+
+class SickInPlace(LocalTransport):
+    """A device on which a release answers aside but no longer once it is `current`."""
+
+    sick_release = ""
+
+    def run(self, folder: str, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+        if folder == "current" and current(self) == self.sick_release:
+            return subprocess.CompletedProcess([], 1, "", "Traceback ...\nOSError: [Errno 5] Input/output error\n")
+        return super().run(folder, arguments)
+
+
+def test_first_push_installs_and_the_second_does_nothing(bundles: list[Path], device: LocalTransport) -> None:
+    transport: Transport = device  # the class keeps the contract, says the type checker
+    first = rollout.deliver(transport, bundles[0], keep=2)
+    release = bundle.release_id(bundles[0])
+    assert first == rollout.Delivery(release, files.sha256(bundles[0] / "model.tflite"), first.max_difference, True)
+    assert first.max_difference < 1e-6
+    before = {p: p.lstat().st_mtime_ns for p in folder_of(device).rglob("*") if p.name != ".lock"}
+    assert rollout.deliver(transport, bundles[0], keep=2) == replace(first, installed=False)
+    assert {p: p.lstat().st_mtime_ns for p in folder_of(device).rglob("*") if p.name != ".lock"} == before
+
+
+def test_push_roll_back_and_keep(bundles: list[Path], device: LocalTransport) -> None:
+    a, b = map(bundle.release_id, bundles)
+    for folder in (bundles[0], bundles[1], bundles[0]):
+        rollout.deliver(device, folder, keep=2)
+    assert (releases(device), current(device)) == ([b, a], a)
+    assert rollout.status(device).health == "healthy"
+    assert rollout.rollback(device) == b
+    assert (releases(device), current(device)) == ([b], b)
+    assert rollout.status(device).model_sha256 == files.sha256(bundles[1] / "model.tflite")
+    with pytest.raises(DeviceError, match="Device bench keeps no earlier release"):
+        rollout.rollback(device)
+    assert current(device) == b
+
+
+def test_file_altered_on_the_way(bundles: list[Path], device: LocalTransport, tmp_path: Path) -> None:
+    rollout.deliver(device, bundles[0], keep=2)
+    tampering = Tampering(local.Config(folder_of(device)), "bench")
+    with pytest.raises(DeviceError, match=r"Device bench refuses release .*files: missing or altered: model.tflite"):
+        rollout.deliver(tampering, bundles[1], keep=2)
+    assert current(device) == bundle.release_id(bundles[0])
+    assert rollout.status(device).health == "healthy"
+    rollout.deliver(device, bundles[1], keep=2)
+    assert device.names("aside") == []
+
+
+def test_other_scores_than_at_home(bundles: list[Path], device: LocalTransport, tmp_path: Path) -> None:
+    def swap_models(release: Path) -> None:
+        shutil.copyfile(bundles[1] / "model.tflite", release / "model.tflite")
+
+    forged = forge(bundles[0], tmp_path / "forged", swap_models)
+    with pytest.raises(DeviceError, match=r"golden/0.wav: scores differ by .* 0.02 allowed"):
+        rollout.deliver(device, forged, keep=2)
+    assert rollout.status(device) == rollout.Status("", "", "", "holds no release")
+
+
+@pytest.mark.parametrize("module", ["tensorflow", "stages.core.files"])
+def test_a_release_that_needs_what_home_has(
+    bundles: list[Path], device: LocalTransport, tmp_path: Path, module: str
+) -> None:
+    def import_it(release: Path) -> None:
+        with (release / "stages/runtime/selftest.py").open("a") as stream:
+            stream.write(f"\nimport {module}\n")
+
+    forged = forge(bundles[0], tmp_path / "forged", import_it)
+    with pytest.raises(DeviceError, match="is not on a device"):
+        rollout.deliver(device, forged, keep=2)
+    assert device.names("releases") == []
+
+
+def test_failing_health_check_returns_to_the_release_before(bundles: list[Path], tmp_path: Path) -> None:
+    device = SickInPlace(local.Config(tmp_path / "device"), "bench")
+    a, b = map(bundle.release_id, bundles)
+    device.sick_release = a
+    with pytest.raises(DeviceError, match=r"Input/output error.*It is back on no release, as before"):
+        rollout.deliver(device, bundles[0], keep=2)
+    assert device.read_link("current") is None
+    device.sick_release = b
+    rollout.deliver(device, bundles[0], keep=2)
+    with pytest.raises(DeviceError, match=rf"Device bench refuses release {b} .*Input/output error.*back on {a}"):
+        rollout.deliver(device, bundles[1], keep=2)
+    assert (releases(device), current(device)) == ([a], a)
+
+
+def test_damaged_current_release_is_told_and_installed_again(bundles: list[Path], device: LocalTransport) -> None:
+    release = bundle.release_id(bundles[0])
+    rollout.deliver(device, bundles[0], keep=2)
+    (folder_of(device) / "current/model.tflite").write_bytes(b"")
+    assert "missing or altered: model.tflite" in rollout.status(device).health
+    assert rollout.deliver(device, bundles[0], keep=2).installed
+    assert rollout.status(device).health == "healthy"
+    assert releases(device) == [release, release]
+    with pytest.raises(DeviceError, match="keeps no earlier release"):  # the damaged one is none to return to
+        rollout.rollback(device)
+
+
+def test_altered_manifest_is_noticed(bundles: list[Path], device: LocalTransport) -> None:
+    rollout.deliver(device, bundles[0], keep=2)
+    path = folder_of(device) / "current/manifest.json"
+    path.write_text(path.read_text().replace('"threshold": 0.5', '"threshold": 0.9'))
+    assert "manifest.json was altered" in rollout.status(device).health
+    assert rollout.deliver(device, bundles[0], keep=2).installed
+
+
+def test_classify_answers_per_file_and_then_complains(bundles: list[Path], device: LocalTransport) -> None:
+    rollout.deliver(device, bundles[0], keep=2)
+    golden = str(bundles[0] / "golden/0.wav")
+    answers = rollout.classify(device, [golden, "/no/such.wav"])
+    assert next(answers)["file"] == golden
+    with pytest.raises(DeviceError, match=r"Device bench: /no/such.wav cannot be read"):
+        next(answers)
+
+
+def test_full_disk(bundles: list[Path], device: LocalTransport) -> None:
+    rollout.deliver(device, bundles[0], keep=2)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+    try:
+        with pytest.raises(DeviceError, match=r"Device bench cannot be written at .* \(.*File too large"):
+            rollout.deliver(device, bundles[1], keep=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert current(device) == bundle.release_id(bundles[0])
+    assert rollout.deliver(device, bundles[1], keep=2).installed
+
+
+def test_folder_that_cannot_be(bundles: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    device = local.connect(local.Config(tmp_path / "file" / "device"), "bench")
+    with pytest.raises(DeviceError, match=r"Device bench cannot be written at .*file/device \(Not a directory\)"):
+        rollout.deliver(device, bundles[0], keep=2)
+
+
+def test_a_push_at_a_time(bundles: list[Path], device: LocalTransport) -> None:
+    with device.lock(), pytest.raises(DeviceError, match=r"Device bench is held by another push. Wait"):
+        rollout.deliver(device, bundles[0], keep=2)
+    assert device.names("") == [".lock"]
+
+
+def test_device_without_python(bundles: list[Path], tmp_path: Path) -> None:
+    device = local.connect(local.Config(tmp_path / "device", python="/no/python"), "bench")
+    with pytest.raises(DeviceError, match=r"Device bench cannot run /no/python \(No such file or directory\)"):
+        rollout.deliver(device, bundles[0], keep=2)
+    assert rollout.status(device).health == "holds no release"
+
+
+@pytest.mark.parametrize(
+    ("script", "sentence"),
+    [
+        ("exec sleep 60", "Device bench gave no answer within 0.3 s"),
+        ("echo hello", "Device bench answers what is not JSON: 'hello"),
+        ("exit 3", "Device bench refuses release .* \\(exit code 3\\)"),
+        ("true", "Device bench refuses release .* \\(exit code 0\\)"),
+    ],
+)
+def test_device_that_answers_nonsense(bundles: list[Path], tmp_path: Path, script: str, sentence: str) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    device = local.connect(local.Config(tmp_path / "device", python=str(python), timeout_s=0.3), "bench")
+    with pytest.raises(DeviceError, match=sentence):
+        rollout.deliver(device, bundles[0], keep=2)
+    assert device.read_link("current") is None

@@ -1,0 +1,170 @@
+"""The console command `edac`, as a person uses it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stages import cli
+from stages.core import files
+from stages.core.provenance import ROOT
+from stages.push.rollout import Status
+
+PARAMS = """\
+push:
+  devices:
+    - {name: attic, transport: local, folder: devices/attic}
+    - {name: cellar, transport: local, folder: devices/cellar}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    return tmp_path
+
+
+@pytest.fixture
+def release(project: Path) -> Path:
+    """A release whose runtime says what it was asked, current on the device `attic`."""
+    folder = project / "devices/attic/releases/0001-0123456789ab"
+    files.write_text(folder / "stages/__init__.py", "")
+    files.write_text(folder / "stages/runtime/__init__.py", "")
+    script = "import json, os, sys\nprint(json.dumps({'asked': sys.argv[1:], 'in': os.getcwd()}))\n"
+    files.write_text(folder / "stages/runtime/__main__.py", script)
+    (project / "devices/attic/current").symlink_to("releases/0001-0123456789ab")
+    return folder
+
+
+def edac(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def test_help_imports_next_to_nothing() -> None:
+    script = """
+import sys
+from stages import cli
+try:
+    cli.main(["--help"])
+except SystemExit as ended:
+    assert ended.code == 0
+heavy = {"numpy", "tensorflow", "prefect", "mlflow", "ruamel", "ai_edge_litert", "soundfile", "subprocess"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(command in done.stdout for command in ("classify", "devices", "rollback", "preset", "check"))
+
+
+@pytest.mark.parametrize("where", [(), ("--device", "attic"), ("--folder", "devices/attic/current")])
+def test_classify_runs_the_runtime_of_the_release(
+    release: Path, capsys: pytest.CaptureFixture[str], where: tuple[str, ...]
+) -> None:
+    assert edac("classify", "a.wav", "b/c.wav", *where) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["asked"] == ["classify", str(Path("a.wav").absolute()), str(Path("b/c.wav").absolute())]
+    assert answer["in"] == str(release)
+
+
+def test_classify_before_the_first_push(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert edac("classify", "a.wav") == 1
+    assert "has no " in (said := capsys.readouterr().err)
+    assert "Push a release to it first." in said
+
+
+def test_unknown_device(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert edac("rollback", "atic") == 1
+    expected = "error: push.devices has no device 'atic'. Did you mean 'attic'? Known: attic, cellar.\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_no_local_device(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "params.yaml").write_text("push: {devices: []}")
+    assert edac("classify", "a.wav") == 1
+    assert "push.devices has no local device." in capsys.readouterr().err
+
+
+def test_devices_shows_one_line_each_and_fails_unless_all_are_healthy(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = {
+        "attic": Status("0123456789ab", "constant-s0.90-float16-seed1234", "f" * 64, "healthy"),
+        "cellar": Status("", "", "", "holds no release"),
+    }
+    monkeypatch.setattr("stages.push.rollout.status", lambda transport: found[transport.name])
+    assert edac("devices") == 1
+    header, attic, cellar = capsys.readouterr().out.splitlines()
+    assert header.split() == ["device", "release", "variant", "model", "health"]
+    assert attic.split() == ["attic", "0123456789ab", "constant-s0.90-float16-seed1234", "f" * 12, "healthy"]
+    assert cellar.split() == ["cellar", "holds", "no", "release"]
+    assert header.index("health") == attic.index("healthy") == cellar.index("holds")
+    found["cellar"] = found["attic"]
+    assert edac("devices") == 0
+
+
+def test_rollback_says_where_the_device_is(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("stages.push.rollout.rollback", lambda transport: f"of {transport.name}")
+    assert edac("rollback", "cellar") == 0
+    assert capsys.readouterr().out == "cellar: back on release of cellar\n"
+
+
+@pytest.fixture
+def presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Two presets of our own in place of the published ones."""
+    texts = {"demo": "# The embedded default.\npull: {}\n", "other": "# Another experiment.\npull: {source: x}\n"}
+    folder = tmp_path / "presets"
+    for name, text in texts.items():
+        files.write_text(folder / f"{name}.yaml", text)
+    files.write_text(folder / "__init__.py", "")
+    monkeypatch.setattr("importlib.resources.files", lambda _: folder)
+    return texts
+
+
+def test_presets_are_listed_with_their_first_line(
+    project: Path, presets: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert edac("preset") == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.split(maxsplit=1) == ["demo", "The embedded default."]
+    assert second.split(maxsplit=1) == ["other", "Another experiment."]
+    assert (project / "params.yaml").read_text() == PARAMS
+
+
+def test_a_preset_replaces_a_preset_but_not_a_file_of_ones_own(
+    project: Path, presets: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = project / "params.yaml"
+    assert edac("preset", "demo") == 1
+    assert "params.yaml holds changes of your own" in capsys.readouterr().err
+    assert target.read_text() == PARAMS
+    assert edac("preset", "demo", "--force") == 0
+    assert edac("preset", "other") == 0
+    assert target.read_text() == presets["other"]
+    target.unlink()
+    assert edac("preset", "demo") == 0
+    assert target.read_text() == presets["demo"]
+
+
+def test_unknown_preset_lists_the_known(
+    project: Path, presets: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert edac("preset", "dmeo") == 1
+    assert capsys.readouterr().err == "error: There is no preset 'dmeo'. Did you mean 'demo'? Known: demo, other.\n"
+
+
+def test_check_ends_with_the_code_of_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.check.main", lambda: 3)
+    assert edac("check") == 3
+
+
+def test_a_command_is_required(capsys: pytest.CaptureFixture[str]) -> None:
+    assert edac() == 2
+    assert "COMMAND" in capsys.readouterr().err
