@@ -1,0 +1,46 @@
+"""The `split` section of params.yaml."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from stages.core.dataset import SPLITS
+from stages.core.errors import require
+
+
+@dataclass(frozen=True)
+class SplitParams:
+    """How recordings are divided onto training, validation and test.
+
+    Attributes
+    ----------
+    method : {"groups", "official"}
+        Our own division by group, or the publisher's folds.
+    fractions : dict[str, float]
+        Of the recordings, for ``"groups"``; sum to 1.
+    folds : dict[str, tuple]
+        Side to the publisher's folds on it, for ``"official"``; empty if the publisher names its folds train,
+        validation and test.
+    by_site : bool
+        Stratify by site as well as by label.
+    seed : int
+    """
+
+    method: Literal["groups", "official"] = "groups"
+    fractions: dict[str, float] = field(default_factory=lambda: {"train": 0.70, "validation": 0.15, "test": 0.15})
+    folds: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    by_site: bool = True
+    seed: int = 1234
+
+    def __post_init__(self) -> None:
+        """Check that every side is there, and each fold on one side only."""
+        fractions = self.fractions
+        advice = f"Write {{{', '.join(f'{side}: ...' for side in SPLITS)}}}."
+        require(set(fractions) == set(SPLITS), "split.fractions", "name each side once", sorted(fractions), advice)
+        require(all(0 < f < 1 for f in fractions.values()), "split.fractions", "lie in (0, 1)", dict(fractions))
+        require(abs(sum(fractions.values()) - 1) < 1e-6, "split.fractions", "sum to 1", sum(fractions.values()))
+        require(
+            set(self.folds) in (set(SPLITS), set()), "split.folds", "name each side once", sorted(self.folds), advice
+        )
+        folds = [str(fold) for side in self.folds.values() for fold in side]
+        require(len(folds) == len(set(folds)), "split.folds", "put each fold on one side only", folds)
+        require(self.seed >= 0, "split.seed", "be 0 or more", self.seed)

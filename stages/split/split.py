@@ -1,0 +1,137 @@
+"""Recordings onto training, validation and test, audited for leaks before anything is written."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stages.core.dataset import SPLITS, SplitName
+from stages.core.errors import DataError
+from stages.core.recording import Recording
+from stages.split.groups import assign
+from stages.split.params import SplitParams
+
+
+def split(params: SplitParams, recordings: Sequence[Recording]) -> dict[str, SplitName]:
+    """Divide recordings by group, or by the publisher's folds.
+
+    Parameters
+    ----------
+    params : SplitParams
+    recordings : sequence of Recording
+        Their order does not matter.
+
+    Returns
+    -------
+    dict
+        `recording_id` to its side, sorted.
+
+    Raises
+    ------
+    DataError
+        If a class has too few groups, a fold has no side, or the audit finds a leak.
+    """
+    recordings = sorted(recordings, key=lambda r: r.recording_id)
+    sides = _official(params, recordings) if params.method == "official" else _by_group(params, recordings)
+    audit(recordings, sides)
+    return sides
+
+
+def audit(recordings: Sequence[Recording], sides: Mapping[str, str]) -> dict[str, int]:
+    """Refuse a split with a group or a content on two sides, or with a class missing from a side.
+
+    Parameters
+    ----------
+    recordings : sequence of Recording
+    sides : mapping
+        `recording_id` to side.
+
+    Returns
+    -------
+    dict
+        How many groups and contents were looked at, and how many are on two sides: none.
+
+    Raises
+    ------
+    DataError
+        Names the first offenders and their number.
+    """
+    for kind in ("group", "sha256"):
+        found: dict[str, set[str]] = defaultdict(set)
+        for recording in recordings:
+            found[getattr(recording, kind)].add(sides[recording.recording_id])
+        leaks = sorted(value for value, at in found.items() if len(at) > 1)
+        if leaks:
+            raise DataError(
+                f"no {kind} may be on two sides of the split; {_few(leaks)} {'is' if len(leaks) == 1 else 'are'}. "
+                "Set split.method: groups, or mend the folds."
+            )
+    labels = sorted({r.label for r in recordings})
+    for side in SPLITS:
+        missing = sorted(set(labels) - {r.label for r in recordings if sides[r.recording_id] == side})
+        if missing:
+            raise DataError(
+                f"every class must be on every side; {side} has no {_few(missing)}. Add groups or change folds."
+            )
+    looked_at = {"groups": len({r.group for r in recordings}), "contents": len({r.sha256 for r in recordings})}
+    return looked_at | {"on_two_sides": 0}
+
+
+def summarise(recordings: Sequence[Recording], sides: Mapping[str, str]) -> dict[str, Any]:
+    """Count recordings and groups and give the prevalence of each class, per side and per site; audit once more.
+
+    Returns
+    -------
+    dict
+        Nested, numbers at the leaves.
+    """
+    summary: dict[str, Any] = {"audit": audit(recordings, sides)}
+    labels = sorted({r.label for r in recordings})
+    for side in SPLITS:
+        on_side = [r for r in recordings if sides[r.recording_id] == side]
+        sites = sorted({r.site for r in on_side} - {""})
+        summary[side] = _count(on_side, labels)
+        if sites:
+            summary[side]["site"] = {site: _count([r for r in on_side if r.site == site], labels) for site in sites}
+    return summary
+
+
+def _by_group(params: SplitParams, recordings: Sequence[Recording]) -> dict[str, SplitName]:
+    groups: dict[str, set[str]] = defaultdict(set)
+    for recording in recordings:
+        groups[recording.label].add(recording.group)
+    for label, names in sorted(groups.items()):
+        if len(names) < len(SPLITS):
+            raise DataError(
+                f"every class needs a group for each of {', '.join(SPLITS)}; {label!r} has {len(names)} "
+                f"({_few(sorted(names))}). Add recordings of other groups, or leave the class out."
+            )
+    fractions: dict[SplitName, float] = {side: params.fractions[side] for side in SPLITS}
+    sides = assign(recordings, fractions, by_site=params.by_site, seed=params.seed)
+    return {r.recording_id: sides[r.group] for r in recordings}
+
+
+def _official(params: SplitParams, recordings: Sequence[Recording]) -> dict[str, SplitName]:
+    side_of = {str(fold): side for side in SPLITS for fold in params.folds.get(side, () if params.folds else (side,))}
+    lost = sorted({r.fold for r in recordings} - set(side_of))
+    if lost == [""]:
+        raise DataError("split.method: official needs published folds; this source has none. Set split.method: groups.")
+    if lost:
+        raise DataError(
+            f"split.folds must put every published fold on a side; {_few(lost)} {'has' if len(lost) == 1 else 'have'} "
+            "none. Write for instance {train: [1, 2, 3], validation: [4], test: [5]}."
+        )
+    return {r.recording_id: side_of[r.fold] for r in recordings}
+
+
+def _count(recordings: Sequence[Recording], labels: Sequence[str]) -> dict[str, Any]:
+    found = Counter(r.label for r in recordings)
+    return {
+        "recordings": len(recordings),
+        "groups": len({r.group for r in recordings}),
+        "prevalence": {label: round(found[label] / len(recordings), 4) for label in labels},
+    }
+
+
+def _few(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:3])
+    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown

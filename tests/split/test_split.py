@@ -1,0 +1,187 @@
+import dataclasses
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.core.dataset import SPLITS
+from stages.core.errors import DataError, ParameterError
+from stages.core.params import load
+from stages.core.recording import Recording
+from stages.split.params import SplitParams
+from stages.split.split import audit, split, summarise
+
+
+def recording(name: str, label: str, group: str, *, site: str = "", fold: str = "", sha256: str = "") -> Recording:
+    return Recording(name, Path(name), label, group, site, fold, sha256 or f"hash of {name}", 1.0, 8000)
+
+
+@st.composite
+def corpora(draw: st.DrawFn) -> list[Recording]:
+    """Two or three classes of 3 to 30 groups of 1 to 5 recordings each, at up to three sites."""
+    found = []
+    for label in "abc"[: draw(st.integers(2, 3))]:
+        for g in range(draw(st.integers(3, 30))):
+            site = draw(st.sampled_from(["", "home", "ward"]))
+            for i in range(draw(st.integers(1, 5))):
+                found.append(recording(f"{label}{g}-{i}", label, f"{label}{g}", site=site))
+    return found
+
+
+seeds = st.integers(0, 9)
+
+
+@given(corpora(), seeds, st.booleans())
+def test_no_group_is_on_two_sides_and_every_class_on_each(corpus: list[Recording], seed: int, by_site: bool) -> None:
+    sides = split(SplitParams(seed=seed, by_site=by_site), corpus)
+    assert set(sides) == {r.recording_id for r in corpus}
+    by_group: dict[str, set[str]] = {}
+    for r in corpus:
+        by_group.setdefault(r.group, set()).add(sides[r.recording_id])
+    assert all(len(at) == 1 for at in by_group.values())
+    assert {(r.label, sides[r.recording_id]) for r in corpus} == {(r.label, s) for r in corpus for s in SPLITS}
+
+
+@given(corpora(), seeds)
+def test_each_class_is_within_a_large_group_of_its_fractions(corpus: list[Recording], seed: int) -> None:
+    params = SplitParams(seed=seed, by_site=False)
+    sides = split(params, corpus)
+    found = Counter[tuple[str, str]]((r.label, sides[r.recording_id]) for r in corpus)
+    for label, n in Counter(r.label for r in corpus).items():
+        for side, fraction in params.fractions.items():
+            assert abs(found[label, side] - fraction * n) <= 5
+
+
+@given(corpora(), seeds, st.randoms())
+def test_the_order_of_rows_does_not_matter_and_the_seed_decides(
+    corpus: list[Recording], seed: int, shuffler: random.Random
+) -> None:
+    before = split(SplitParams(seed=seed), corpus)
+    shuffler.shuffle(corpus)
+    assert split(SplitParams(seed=seed), corpus) == before
+
+
+def test_another_seed_gives_another_split() -> None:
+    corpus = [recording(f"{label}{i}", label, f"{label}{i}") for label in "ab" for i in range(20)]
+    assert len({tuple(split(SplitParams(seed=seed), corpus).items()) for seed in range(5)}) == 5
+
+
+def test_equal_groups_follow_the_fractions_exactly_in_every_stratum() -> None:
+    corpus = [
+        recording(f"{label}-{site}-{i}", label, f"{label}-{site}-{i}", site=site)
+        for label, n in (("ill", 20), ("well", 40))
+        for site in ("home", "ward")
+        for i in range(n)
+    ]
+    sides = split(SplitParams(), corpus)
+    found = Counter((r.label, r.site, sides[r.recording_id]) for r in corpus)
+    for site in ("home", "ward"):
+        assert [found["ill", site, side] for side in SPLITS] == [14, 3, 3]
+        assert [found["well", site, side] for side in SPLITS] == [28, 6, 6]
+
+
+def test_groups_that_hold_two_classes_stay_whole() -> None:
+    corpus = [recording(f"{g}{label}", label, f"g{g}") for g in range(10) for label in "ab"]
+    counts = Counter(split(SplitParams(), corpus).values())
+    assert counts == {"train": 14, "validation": 4, "test": 2} or counts == {"train": 14, "validation": 2, "test": 4}
+
+
+def test_a_class_with_too_few_groups_is_told() -> None:
+    corpus = [recording(f"a{i}", "a", f"a{i}") for i in range(9)] + [recording(f"b{i}", "b", "ben") for i in range(9)]
+    with pytest.raises(
+        DataError, match=r"every class needs a group for each of .*; 'b' has 1 \('ben'\)\. Add recordings"
+    ):
+        split(SplitParams(), corpus)
+
+
+def folded() -> list[Recording]:
+    return [recording(f"{label}{fold}", label, f"{label}{fold}", fold=fold) for label in "ab" for fold in "12345"]
+
+
+FOLDS = {"train": (1, 2, 3), "validation": (4,), "test": ("5",)}
+
+
+def test_official_folds_go_where_they_are_put() -> None:
+    sides = split(load(SplitParams, {"method": "official", "folds": FOLDS}, "split"), folded())
+    assert sides == {
+        f"{label}{fold}": {"4": "validation", "5": "test"}.get(fold, "train") for label in "ab" for fold in "12345"
+    }
+
+
+def test_official_split_names_need_no_folds() -> None:
+    corpus = [recording(f"{label}-{side}", label, f"{label}-{side}", fold=side) for label in "ab" for side in SPLITS]
+    assert split(SplitParams(method="official"), corpus) == {r.recording_id: r.fold for r in corpus}
+
+
+def test_a_fold_without_a_side_and_a_source_without_folds_are_told() -> None:
+    with pytest.raises(DataError, match=r"every published fold on a side; '1', '2', '3' and 2 more have none"):
+        split(SplitParams(method="official"), folded())
+    with pytest.raises(DataError, match=r"'6' has none"):
+        split(SplitParams(method="official", folds=FOLDS), [*folded(), recording("x", "a", "x", fold="6")])
+    with pytest.raises(DataError, match=r"needs published folds; this source has none"):
+        split(SplitParams(method="official", folds=FOLDS), [dataclasses.replace(r, fold="") for r in folded()])
+
+
+def test_leaks_in_official_folds_fail_the_stage() -> None:
+    params = SplitParams(method="official", folds=FOLDS)
+    with pytest.raises(DataError, match=r"no group may be on two sides of the split; 'a1' is"):
+        split(params, [*folded(), recording("leak", "a", "a1", fold="5")])
+    with pytest.raises(DataError, match=r"no sha256 may be on two sides of the split; 'hash of a1' is"):
+        split(params, [*folded(), recording("leak", "a", "z", fold="5", sha256="hash of a1")])
+    with pytest.raises(DataError, match=r"every class must be on every side; test has no 'b'"):
+        split(params, [r for r in folded() if r.recording_id != "b5"])
+
+
+def test_the_audit_stands_alone() -> None:
+    corpus = [recording(f"{label}{i}", label, f"{label}{i}") for label in "ab" for i in range(3)]
+    sides = {r.recording_id: SPLITS[int(r.recording_id[1])] for r in corpus}
+    assert audit(corpus, sides) == {"groups": 6, "contents": 6, "on_two_sides": 0}
+    with pytest.raises(DataError, match="'both' is"):
+        audit([dataclasses.replace(r, group="both") if r.label == "a" else r for r in corpus], sides)
+
+
+def test_the_summary_counts_by_hand() -> None:
+    corpus = [
+        recording("1", "ill", "anna", site="ward"),
+        recording("2", "well", "anna", site="ward"),
+        recording("3", "ill", "ben", site="home"),
+        *(recording(f"{label}-{i}", label, f"{label}-{i}") for label in ("ill", "well") for i in "45"),
+    ]
+    sides = {r.recording_id: {"4": "validation", "5": "test"}.get(r.recording_id[-1], "train") for r in corpus}
+    summary = summarise(corpus, sides)
+    assert summary["train"] == {
+        "recordings": 3,
+        "groups": 2,
+        "prevalence": {"ill": 0.6667, "well": 0.3333},
+        "site": {
+            "home": {"recordings": 1, "groups": 1, "prevalence": {"ill": 1.0, "well": 0.0}},
+            "ward": {"recordings": 2, "groups": 1, "prevalence": {"ill": 0.5, "well": 0.5}},
+        },
+    }
+    assert summary["test"] == {"recordings": 2, "groups": 2, "prevalence": {"ill": 0.5, "well": 0.5}}
+    assert summary["audit"]["on_two_sides"] == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (
+            {"fractions": {"train": 0.7, "test": 0.3}},
+            r"split\.fractions must name each side once; got \['test', 'train'\]",
+        ),
+        ({"fractions": {"train": 0.7, "validation": 0.2, "test": 0.2}}, r"split\.fractions must sum to 1; got 1\.09"),
+        ({"fractions": {"train": 70, "validation": 15, "test": 15}}, r"split\.fractions must lie in \(0, 1\)"),
+        (
+            {"folds": {"train": [1, 2], "validation": [2], "test": [3]}},
+            r"split\.folds must put each fold on one side only",
+        ),
+        ({"folds": {"train": [1]}}, r"split\.folds must name each side once"),
+        ({"method": "random"}, r"split\.method must be one of groups, official; got 'random'"),
+    ],
+)
+def test_wrong_params_are_refused(values: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ParameterError, match=sentence):
+        load(SplitParams, values, "split")
