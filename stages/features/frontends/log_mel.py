@@ -1,7 +1,7 @@
 """Log-mel spectrograms as librosa computes them, with every choice a parameter.
 
-Levels agree with librosa's to 1e-3 dB down to 100 dB below the clip's peak. Farther down, which only a `top_db` above 100
-or of null shows, the float32 rounding of the windowed frame itself is heard: up to 0.04 dB beside a loud pure tone.
+Levels agree with librosa's to 1e-3 dB down to 100 dB below the clip's peak. Farther down, which only a `top_db` above
+100 or of null shows, the float32 rounding of the windowed frame itself is heard: up to 0.04 dB beside a loud pure tone.
 """
 
 from collections.abc import Callable
