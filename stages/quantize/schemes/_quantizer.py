@@ -1,5 +1,8 @@
 """ai-edge-quantizer, called the way every scheme needs it: bytes in, bytes out, the same each time, in silence."""
 
+import contextlib
+import io
+import warnings
 from typing import Any
 
 import numpy as np
@@ -20,9 +23,14 @@ def apply(recipe: list[dict[str, Any]], float32: bytes, calibration: np.ndarray 
     """
     from ai_edge_quantizer.quantizer import Quantizer
 
-    ranges = None if calibration is None else _ranges(recipe, float32, calibration)
-    quantized = Quantizer(float32, recipe).quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
-    return bytes(quantized.quantized_model)
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):  # a progress bar that cannot be turned off
+        warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors", category=UserWarning)
+        ranges = None if calibration is None else _ranges(recipe, float32, calibration)
+        result = Quantizer(float32, recipe).quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
+    return bytes(result.quantized_model)
 
 
 def _ranges(recipe: list[dict[str, Any]], float32: bytes, calibration: np.ndarray) -> dict[str, Any]:
