@@ -1,0 +1,210 @@
+"""The pruning engine against tfmot's wrapper, arithmetic, and a kill."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from stages.core import fitting
+from stages.core.dataset import Split
+from stages.core.errors import ParameterError
+from stages.core.keras import keras, tf
+from stages.prune import engine
+from stages.prune.params import PruneParams
+
+# isort: split
+import tensorflow_model_optimization as tfmot
+
+
+def clips(n: int = 48) -> Split:
+    rng = np.random.default_rng(7)
+    y = rng.integers(0, 2, n)
+    x = (rng.normal(size=(n, 8, 6, 1)) + y[:, None, None, None]).astype(np.float32)
+    names = np.array([str(i) for i in range(n)])
+    return Split(x, y, names, names, names, ("negative", "positive"))
+
+
+def network(dropout: float = 0.0) -> Any:
+    keras.utils.set_random_seed(11)
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            layers.Input((8, 6, 1)),
+            layers.Conv2D(4, 3, activation="relu", name="conv"),
+            layers.DepthwiseConv2D(2, name="depthwise"),
+            layers.BatchNormalization(),
+            layers.Flatten(),
+            layers.Dense(10, "relu", kernel_regularizer=keras.regularizers.L1L2(1e-3, 1e-3), name="hidden"),
+            layers.Dropout(dropout),
+            layers.Dense(1, "sigmoid", name="scores"),
+        ]
+    )
+
+
+def kernels(model: Any) -> list[np.ndarray]:
+    return [kernel.numpy() for _, kernel in engine.prunable_kernels(model)]
+
+
+@pytest.mark.parametrize("schedule, sparsity", [("constant", 0.5), ("polynomial", 0.9)])
+def test_masks_and_weights_are_those_of_tfmot(schedule: str, sparsity: float) -> None:
+    """One epoch of 12 steps: at an epoch's end tfmot's callback masks once more, which the wrapper does not."""
+    split = clips()
+    options = {"polynomial": {"frequency": 3}}
+    params = PruneParams(epochs=1, batch_size=4, learning_rate=1e-2, class_weights=False, options=options)
+    ours = network()
+    engine.finetune(ours, split, params, schedule=schedule, sparsity=sparsity, seed=2)
+
+    schedules = tfmot.sparsity.keras
+    oracle = schedules.prune_low_magnitude(
+        network(),
+        schedules.ConstantSparsity(sparsity, 0, frequency=1)
+        if schedule == "constant"
+        else schedules.PolynomialDecay(0.0, sparsity, 0, 12, frequency=3),
+    )
+    oracle.compile(keras.optimizers.Adam(1e-2), "binary_crossentropy")
+    order = np.random.default_rng((2, 0, 0)).permutation(len(split))
+    step = schedules.UpdatePruningStep()
+    oracle.fit(split.x[order], split.y[order], batch_size=4, shuffle=False, verbose=0, callbacks=[step])
+    stripped = schedules.strip_pruning(oracle)
+
+    for mine, theirs in zip(kernels(ours), kernels(stripped), strict=True):
+        assert ((mine != 0) == (theirs != 0)).all()
+    for mine, theirs in zip(ours.get_weights(), stripped.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "schedule, sparsity", [("constant", 0.0), ("constant", 0.999), ("polynomial", 0.3), ("polynomial", 0.75)]
+)
+def test_every_kernel_ends_at_its_share_of_positive_zeros(schedule: str, sparsity: float) -> None:
+    model = network()
+    params = PruneParams(epochs=2, batch_size=20, options={"polynomial": {"frequency": 4}})  # 6 steps: not a multiple
+    engine.finetune(model, clips(), params, schedule=schedule, sparsity=sparsity, seed=1)
+    total = 0
+    for kernel in kernels(model):
+        n_kept = max(round(kernel.size * (1 - sparsity)), 1)
+        assert np.count_nonzero(kernel) == n_kept
+        assert not np.signbit(kernel[kernel == 0]).any()
+        total += kernel.size - n_kept
+    assert engine.measured_sparsity(model) == total / sum(kernel.size for kernel in kernels(model))
+
+
+def test_a_masked_weight_can_return() -> None:
+    model = network()
+    masks = engine.Masks(model, np.abs, lambda step: (step != 2, 0.5), n_steps=4)
+    first = masks.masks[0].numpy()
+    kernel = next(kernel for _, kernel in engine.prunable_kernels(model))
+    kernel.assign(tf.where(first, 0.1, 5.0))
+    masks.after_step(1)  # not renewed before step 2: the old mask is applied
+    np.testing.assert_array_equal(kernel.numpy(), np.where(first, np.float32(0.1), 0))
+    kernel.assign(tf.where(first, 0.1, 5.0))
+    masks.after_step(2)
+    np.testing.assert_array_equal(masks.masks[0].numpy(), ~first)
+    np.testing.assert_array_equal(kernel.numpy(), np.where(first, 0, np.float32(5.0)))
+    kernel.assign(tf.where(first, 9.0, 5.0))
+    masks.after_step(4)  # the last: nothing is chosen anew
+    np.testing.assert_array_equal(masks.masks[0].numpy(), ~first)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    arrays.arrays(np.float32, st.integers(1, 200), elements=st.floats(0, 1, width=32)),
+    st.floats(0, 0.999),
+)
+def test_most_important_is_the_top_k_and_its_ties(importance: np.ndarray, sparsity: float) -> None:
+    mask = engine.most_important(importance, sparsity)
+    kept = np.float32(importance.size) * (1 - np.float32(sparsity))
+    n_kept = max(int(np.round(kept)), 1)
+    descending = np.sort(importance)[::-1]
+    np.testing.assert_array_equal(mask, importance >= descending[n_kept - 1])
+    assert mask.sum() >= n_kept
+
+
+def test_prunable_kernels_are_those_of_tfmots_registry() -> None:
+    from tensorflow_model_optimization.python.core.sparsity.keras.prune_registry import PruneRegistry
+
+    layers = keras.layers
+    inputs = layers.Input((8, 6, 3))
+    x = layers.SeparableConv2D(4, 3)(inputs)
+    x = layers.DepthwiseConv2D(2)(x)
+    x = layers.Conv2DTranspose(3, 2)(x)
+    x = layers.Conv2D(2, 1)(layers.ReLU()(layers.BatchNormalization()(x)))
+    x = layers.Reshape((-1, 2))(x)
+    x = layers.LSTM(3, return_sequences=True)(layers.Conv1D(2, 2)(x))
+    x = layers.SimpleRNN(2)(layers.GRU(3, return_sequences=True)(x))
+    model = keras.Model(inputs, layers.Dense(2, "softmax")(x))
+    ours = [kernel.name for _, kernel in engine.prunable_kernels(model)]
+    oracle = [
+        weight.name
+        for layer in model.layers[1:]
+        for weight in PruneRegistry.make_prunable(layer).get_prunable_weights()
+    ]
+    assert len(ours) == 11
+    assert ours == oracle
+
+
+def test_nested_models_and_willing_layers_are_pruned() -> None:
+    class Willing(keras.layers.Dense):  # type: ignore[misc]
+        def get_prunable_weights(self) -> list[Any]:
+            return [self.bias]
+
+    inner = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3, name="inner")])
+    model = keras.Sequential([keras.layers.Input((4,)), inner, Willing(2, name="willing")])
+    assert [(name, kernel.shape.as_list()) for name, kernel in engine.prunable_kernels(model)] == [
+        ("inner", [4, 3]),
+        ("willing", [2]),
+    ]
+
+
+def test_layer_report_counts_zeros() -> None:
+    model = network()
+    hidden = model.get_layer("hidden").kernel
+    hidden.assign(np.where(np.arange(hidden.shape[1]) < 4, 0, 1) * np.ones(hidden.shape, np.float32))
+    row = next(row for row in engine.layer_report(model) if row["layer"] == "hidden")
+    n = int(np.prod(hidden.shape))
+    assert row == {"layer": "hidden", "n_weights": n, "n_zeros": n * 4 // 10, "sparsity": 0.4}
+
+
+@pytest.mark.parametrize("schedule", ["constant", "polynomial"])
+def test_a_killed_fine_tuning_goes_on_to_the_same_weights(
+    schedule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "CHECKPOINT_EVERY_S", 0)
+    params = PruneParams(epochs=2, batch_size=16, learning_rate=1e-2, options={"polynomial": {"frequency": 2}})
+
+    def run(checkpoint: Path | None) -> tuple[Any, list[dict[str, float]]]:
+        model = network(dropout=0.5)
+        history = engine.finetune(
+            model, clips(), params, schedule=schedule, sparsity=0.8, seed=1, checkpoint=checkpoint
+        )
+        return model, history
+
+    class KilledError(Exception):
+        pass
+
+    whole, history = run(None)
+    masked = engine.Masks.after_step
+    with monkeypatch.context() as patched:
+
+        def die(self: engine.Masks, step: int) -> None:
+            if step == 4:
+                raise KilledError
+            masked(self, step)
+
+        patched.setattr(engine.Masks, "after_step", die)
+        with pytest.raises(KilledError):
+            run(tmp_path / "checkpoint.npz")
+    resumed, resumed_history = run(tmp_path / "checkpoint.npz")
+    assert resumed_history == history
+    for left, right in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        assert left.tobytes() == right.tobytes()
+
+
+@pytest.mark.parametrize("sparsity", [80, 1.0, -0.1])
+def test_a_sparsity_must_be_a_fraction(sparsity: float) -> None:
+    with pytest.raises(ParameterError, match=rf"sweep.sparsities must .* fractions in \[0, 1\); got {sparsity}"):
+        engine.finetune(network(), clips(), PruneParams(), schedule="constant", sparsity=sparsity, seed=1)

@@ -1,0 +1,80 @@
+"""Schedules against hand arithmetic, and the section's own checks."""
+
+from typing import Any
+
+import pytest
+
+from stages.core import params as core_params
+from stages.core import plugins
+from stages.core.errors import ParameterError
+from stages.prune.params import SCHEDULES, PruneParams, importance_of, sparsity_at
+
+
+def renewals(schedule: str, options: dict[str, Any], *, target: float, n_steps: int) -> dict[int, float]:
+    at = sparsity_at(PruneParams(options={schedule: options}), schedule, target=target, n_steps=n_steps)
+    return {step: sparsity for step in range(1, n_steps + 1) for due, sparsity in [at(step)] if due}
+
+
+def test_constant_is_at_its_target_before_every_step() -> None:
+    assert renewals("constant", {}, target=0.75, n_steps=4) == dict.fromkeys(range(1, 5), 0.75)
+
+
+def test_constant_less_often_still_renews_before_the_last_step() -> None:
+    assert renewals("constant", {"frequency": 3}, target=0.75, n_steps=7) == {3: 0.75, 6: 0.75, 7: 0.75}
+
+
+def test_polynomial_is_zhu_and_guptas_cubic() -> None:
+    """Half way, 0.8 (1 - 0.5³) = 0.7; after a quarter 0.8 (1 - 0.75³) = 0.4625; with power 1, a line."""
+    cubic = renewals("polynomial", {"frequency": 100}, target=0.8, n_steps=400)
+    assert cubic == pytest.approx({100: 0.4625, 200: 0.7, 300: 0.7875, 400: 0.8})
+    line = renewals("polynomial", {"frequency": 2, "power": 1, "initial_sparsity": 0.2}, target=0.8, n_steps=4)
+    assert line == pytest.approx({2: 0.5, 4: 0.8})
+
+
+def test_polynomial_reaches_the_target_where_edac_missed_it() -> None:
+    """880 steps at frequency 100: tfmot's last renewal, at 800, would leave 1.75 times the weights of 99.9 %."""
+    steps = renewals("polynomial", {"frequency": 100}, target=0.999, n_steps=880)
+    assert (1 - steps[800]) / (1 - 0.999) == pytest.approx(1.75, abs=0.005)
+    assert steps[880] == pytest.approx(0.999)
+
+
+@pytest.mark.parametrize("schedule", plugins.names(SCHEDULES))
+@pytest.mark.parametrize("n_steps", [1, 7, 39])
+def test_every_schedule_ends_at_its_target_and_never_falls(schedule: str, n_steps: int) -> None:
+    steps = renewals(schedule, {}, target=0.9, n_steps=n_steps)
+    assert steps[n_steps] == pytest.approx(0.9)
+    sparsities = [steps[step] for step in sorted(steps)]
+    assert sparsities == sorted(sparsities)
+    assert all(0 <= sparsity < 1 for sparsity in sparsities)
+
+
+@pytest.mark.parametrize(
+    "schedule, options, sentence",
+    [
+        ("constant", {"frequency": 0}, "prune.options.constant.frequency must be at least 1 step; got 0"),
+        ("polynomial", {"power": 0}, "prune.options.polynomial.power must be at least 1; got 0"),
+        ("polynomial", {"initial_sparsity": 50.0}, r"initial_sparsity must be a fraction in \[0, 1\); got 50.0"),
+        ("polynomial", {"begin": 1}, "prune.options.polynomial has no parameter 'begin'"),
+        ("linear", {}, "prune.options has no plug-in 'linear'.* Known: constant, magnitude, polynomial"),
+    ],
+)
+def test_bad_options(schedule: str, options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ParameterError, match=sentence):
+        renewals(schedule, options, target=0.5, n_steps=2)
+
+
+def test_an_unknown_criterion_or_schedule_lists_the_known() -> None:
+    with pytest.raises(ParameterError, match=r"prune.criterion must name a file .* got 'magnitud'. Did you mean 'magn"):
+        importance_of(PruneParams(criterion="magnitud"))
+    with pytest.raises(ParameterError, match=r"got 'cubic'.* Known: constant, polynomial"):
+        sparsity_at(PruneParams(), "cubic", target=0.5, n_steps=1)
+
+
+def test_options_of_criteria_and_schedules_share_a_table() -> None:
+    params = PruneParams(options={"magnitude": {}, "constant": {"frequency": 2}})
+    assert importance_of(params)([-2, 1]).tolist() == [2, 1]  # type: ignore[arg-type,list-item]
+    assert sparsity_at(params, "constant", target=0.5, n_steps=9)(1)[0] is False
+
+
+def test_the_committed_section_loads() -> None:
+    assert core_params.section("prune", PruneParams).criterion == "magnitude"
