@@ -1,0 +1,28 @@
+"""What a source says about one published file, before any audio is decoded."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One file as its publisher lists it.
+
+    Attributes
+    ----------
+    path : Path
+        Relative to the source's folder.
+    label : str
+    group : str
+        Speaker, patient or source recording: whatever must not be on two sides of a split.
+    site : str
+        Where or with what it was recorded; empty if unknown.
+    fold : str
+        The publisher's fold or split name; empty if none.
+    """
+
+    path: Path
+    label: str
+    group: str
+    site: str = ""
+    fold: str = ""
