@@ -212,6 +212,8 @@ def _check_health(transport: Transport, release: str, expected: manifest.Manifes
     for golden, answer in zip(expected.golden, answers, strict=True):
         scores = list(answer["scores"].values())[-expected.n_outputs :]
         worst = max(worst, *(abs(a - b) for a, b in zip(scores, golden.scores, strict=True)))
+    if worst > expected.tolerance:
+        raise DeviceError(f"Device {transport.name} gives scores that differ by {worst:.2g} from those at home.")
     return worst
 
 

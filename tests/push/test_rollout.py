@@ -138,6 +138,24 @@ def test_failing_health_check_returns_to_the_release_before(bundles: list[Path],
     assert (releases(device), current(device)) == ([a], a)
 
 
+class Optimist(LocalTransport):
+    """A device that passes every self-test, whatever its scores."""
+
+    def run(self, folder: str, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+        if "selftest" in arguments:
+            return subprocess.CompletedProcess([], 0, '{"ok": true}\n', "")
+        return super().run(folder, arguments)
+
+
+def test_scores_are_compared_at_home_too(bundles: list[Path], tmp_path: Path) -> None:
+    def swap_models(release: Path) -> None:
+        shutil.copyfile(bundles[1] / "model.tflite", release / "model.tflite")
+
+    device = Optimist(local.Config(tmp_path / "device"), "bench")
+    with pytest.raises(DeviceError, match=r"Device bench gives scores that differ by .* back on no release"):
+        rollout.deliver(device, forge(bundles[0], tmp_path / "forged", swap_models), keep=2)
+
+
 def test_damaged_current_release_is_told_and_installed_again(bundles: list[Path], device: LocalTransport) -> None:
     release = bundle.release_id(bundles[0])
     rollout.deliver(device, bundles[0], keep=2)

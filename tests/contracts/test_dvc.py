@@ -1,0 +1,121 @@
+"""`dvc.yaml` lists for every stage the very files of ours that it is made of: no more, no fewer.
+
+A stage is made of what its command imports, of the modules it names in a string (plug-in folders, commands of
+subprocesses), and of the plug-ins that `params.yaml` chooses.
+"""
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from stages.core import params, provenance
+
+ROOT = provenance.ROOT
+PIPELINE: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
+PARAMS = params.read(ROOT / "params.yaml")
+REGISTRIES = {
+    path.parent.relative_to(ROOT).as_posix().replace("/", ".") for path in ROOT.glob("stages/*/*/__init__.py")
+}
+
+# Plug-in folder to the parameter that chooses from it: one name, or a list of them.
+CHOSEN_BY = {
+    "stages.pull.sources": "pull.source",
+    "stages.augment.presets": "augment.preset",
+    "stages.features.frontends": "features.frontend",
+    "stages.train.architectures": "train.architecture",
+    "stages.prune.criteria": "prune.criterion",
+    "stages.prune.schedules": "sweep.schedules",
+    "stages.quantize.schemes": "sweep.schemes",
+    "stages.push.transports": "push.devices.transport",
+}
+
+
+def value(key: str) -> Any:
+    """Return the parameter with a dotted name; of a list of tables, the list of that entry of each."""
+    found: Any = PARAMS
+    for part in key.split("."):
+        found = [table[part] for table in found] if isinstance(found, list) else found[part]
+    return found
+
+
+def command(stage: str) -> str:
+    """Return the module that a stage runs."""
+    module = re.fullmatch(r"python -m ([\w.]+)", PIPELINE[stage]["cmd"])
+    assert module, f"{stage}.cmd must be `python -m MODULE`; got {PIPELINE[stage]['cmd']!r}"
+    return runnable(module[1])
+
+
+def runnable(module: str) -> str:
+    return f"{module}.__main__" if provenance.source_file(module).name == "__init__.py" else module
+
+
+def named(module: str) -> set[str]:
+    """Return the modules that a module names in strings: the chosen plug-ins of a folder, or a command."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(provenance.source_file(module).read_text())):
+        text = node.value if isinstance(node, ast.Constant) else None
+        if not isinstance(text, str) or not re.fullmatch(r"(stages|flows)(\.\w+)+", text):
+            continue
+        if text in REGISTRIES:
+            chosen = value(CHOSEN_BY[text])
+            found.update(f"{text}.{name}" for name in ([chosen] if isinstance(chosen, str) else chosen))
+        elif provenance.source_file(runnable(text)).is_file():
+            found.add(runnable(text))
+    return found
+
+
+def made_of(module: str) -> set[str]:
+    """Return the files that a command is made of, except for packages that hold a docstring only."""
+    seen: set[str] = set()
+    waiting = {module}
+    while waiting:
+        fresh = {m for name in waiting for m in provenance.closure(name)} - seen
+        seen |= fresh
+        waiting = {m for name in fresh for m in named(name)} - seen
+    paths = [provenance.source_file(m) for m in seen]
+    return {p.relative_to(ROOT).as_posix() for p in paths if len(ast.parse(p.read_text()).body) > 1}
+
+
+def listed(stage: str) -> set[str]:
+    """Return the `deps` of a stage that are our source, with parameters put in."""
+    deps = [re.sub(r"\$\{([\w.]+)\}", lambda key: str(value(key[1])), dep) for dep in PIPELINE[stage].get("deps", [])]
+    return {dep for dep in deps if Path(dep).parts[0] in ("stages", "flows")}
+
+
+def test_every_plugin_folder_has_its_parameter() -> None:
+    assert set(CHOSEN_BY) == REGISTRIES
+
+
+@pytest.mark.parametrize("stage", PIPELINE)
+def test_deps_are_the_files_the_stage_is_made_of(stage: str) -> None:
+    needed, given = made_of(command(stage)), listed(stage)
+    # A list of plug-ins cannot be put into `deps`: there the whole folder stands for the chosen ones.
+    folders = {folder for folder in given if folder.replace("/", ".") in REGISTRIES}
+    covered = {path for path in needed if any(Path(folder) in Path(path).parents for folder in folders)}
+    missing, idle = sorted(needed - given - covered), sorted(given - needed - folders)
+    advice = "".join(f"\n      - {path}" for path in missing)
+    assert not missing, f"add to dvc.yaml, stages.{stage}.deps:{advice}"
+    assert not idle, f"remove from dvc.yaml, stages.{stage}.deps: {idle}"
+    assert not [f for f in folders if not any(Path(f) in Path(p).parents for p in needed)], "a folder nobody needs"
+
+
+def made_by(stage: str) -> set[str]:
+    outs = [out for kind in ("outs", "metrics", "plots") for out in PIPELINE[stage].get(kind, [])]
+    return {out if isinstance(out, str) else next(iter(out)) for out in outs}
+
+
+@pytest.mark.parametrize("stage", PIPELINE)
+def test_what_a_stage_reads_another_makes(stage: str) -> None:
+    made = {out for other in PIPELINE if other != stage for out in made_by(other)}
+    for dep in PIPELINE[stage].get("deps", []):
+        if dep.startswith(("data/", "models/")):
+            assert made & {dep, *map(str, Path(dep).parents)}, f"stages.{stage}.deps has {dep}, which no stage makes"
+
+
+def test_every_section_of_params_is_watched() -> None:
+    watched = {name.split(".")[0] for stage in PIPELINE.values() for name in stage.get("params", [])}
+    assert watched == set(params.SECTIONS)

@@ -1,0 +1,175 @@
+"""Imports go down, and the walls hold: the laws of the layout, read from the source of every module.
+
+runtime < core < plug-in files < a stage's logic < its `__main__` < flows < the console command.
+"""
+
+import ast
+import sys
+
+import pytest
+
+from stages.core import provenance
+
+LAYERS = ("runtime", "core", "plug-in", "logic", "__main__", "flow", "console")
+
+# Third-party package to the modules, or packages of modules, that may import it.
+WALLS = {
+    "mlflow": {"stages.core.tracking", "stages.core.registered_model"},
+    "prefect": {"flows"},
+    "tensorflow": {"stages.core.keras", "stages.quantize.convert"},  # the latter for an exception nobody re-exports
+    "tf_keras": {"stages.core.keras"},
+    "keras": set[str](),
+    "tensorflow_model_optimization": {"stages.prune.schedules"},
+    "librosa": set[str](),
+    "asyncssh": {"stages.push.transports.ssh"},
+    "paramiko": {"stages.push.transports.ssh"},
+    "fabric": {"stages.push.transports.ssh"},
+}
+RUNTIME_MAY_IMPORT = {"numpy", "ai_edge_litert", "stages", *sys.stdlib_module_names}
+
+
+FILES = [p for top in ("stages", "flows") for p in (provenance.ROOT / top).rglob("*.py")]
+NAMES = {p: p.relative_to(provenance.ROOT).with_suffix("").as_posix().replace("/", ".") for p in FILES}
+PACKAGES = sorted(name.removesuffix(".__init__") for p, name in NAMES.items() if p.name == "__init__.py")
+MODULES = sorted(name for p, name in NAMES.items() if p.name != "__init__.py")
+
+
+def layer(module: str) -> str:
+    parts = module.split(".")
+    if parts[0] == "flows":
+        return "flow"
+    if module == "stages.cli":
+        return "console"
+    if parts[1] in ("runtime", "core"):
+        return parts[1]
+    if parts[-1] == "__main__":
+        return "__main__"
+    return "plug-in" if len(parts) > 3 else "logic"
+
+
+def knows_plugins(module: str) -> bool:
+    """Whether a module of a stage loads plug-ins, so that no plug-in may lean on it."""
+    return "stages.core.plugins" in provenance.closure(module)
+
+
+def forbidden(module: str, imported: str) -> str | None:
+    """Return why `module` must not import `imported`, both of this project; None if it may."""
+    below, above = layer(imported), layer(module)
+    if above in ("flow", "console"):
+        return "nothing imports the console command" if below == "console" else None
+    if above == "plug-in" and below == "logic" and not knows_plugins(imported):
+        pass  # a helper of its stage that the plug-ins share
+    elif LAYERS.index(below) > LAYERS.index(above):
+        return f"{above} must not import {below}"
+    if below in ("runtime", "core"):
+        return None
+    if imported.split(".")[1] != module.split(".")[1]:
+        return "a stage must not import another stage"
+    if below == "plug-in" and above != "plug-in":
+        return "plug-ins are loaded by name, through stages.core.plugins"
+    return None
+
+
+def third_party(module: str) -> set[str]:
+    """Return the top-level names of everything a module imports when it runs, anywhere in its source."""
+    found: set[str] = set()
+    waiting: list[ast.AST] = [ast.parse(provenance.source_file(module).read_text())]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module} has a relative import; write the whole name"
+            found.add(node.module or "")
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            waiting.extend(ast.iter_child_nodes(node))
+    return {name.split(".")[0] for name in found}
+
+
+def is_behind(module: str, wall: set[str]) -> bool:
+    return any(module == place or module.startswith(f"{place}.") for place in wall)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_down(module: str) -> None:
+    reasons = {imported: forbidden(module, imported) for imported in provenance.imports(module)}
+    assert {imported: reason for imported, reason in reasons.items() if reason} == {}
+
+
+@pytest.mark.parametrize("module", [*PACKAGES, *MODULES])
+def test_walls(module: str) -> None:
+    assert {p for p in third_party(module) & set(WALLS) if not is_behind(module, WALLS[p])} == set()
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("stages.runtime")])
+def test_a_device_needs_numpy_and_litert_alone(module: str) -> None:
+    assert third_party(module) <= RUNTIME_MAY_IMPORT
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m != "stages.core.layout"])
+def test_only_commands_know_where_things_lie(module: str) -> None:
+    if "stages.core.layout" in provenance.imports(module):
+        assert layer(module) in ("__main__", "flow", "console")
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("stages.") and m.endswith(".params")])
+def test_a_params_section_is_read_without_its_stage(module: str) -> None:
+    assert {m for m in provenance.imports(module) if not m.startswith("stages.core.")} == set()
+
+
+@pytest.mark.parametrize("module", PACKAGES)
+def test_packages_hold_a_docstring_and_import_nothing_of_ours(module: str) -> None:
+    tree = ast.parse(provenance.source_file(module).read_text())
+    assert ast.get_docstring(tree)
+    assert provenance.imports(module) == frozenset()
+    if module.startswith("stages"):
+        assert len(tree.body) == 1
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if layer(m) == "__main__"])
+def test_a_stages_command_fits_on_a_screen_and_tells_errors_in_a_sentence(module: str) -> None:
+    source = provenance.source_file(module).read_text()
+    assert len(source.splitlines()) <= 60
+    assert source.endswith('\n\nif __name__ == "__main__":\n    errors.run(main)\n')
+
+
+@pytest.mark.parametrize(
+    ("module", "imported", "reason"),
+    [
+        ("stages.runtime.litert", "stages.core.files", "runtime must not import core"),
+        ("stages.core.files", "stages.split.split", "core must not import logic"),
+        ("stages.split.split", "stages.split.__main__", "logic must not import __main__"),
+        ("stages.split.split", "stages.pull.listing", "a stage must not import another stage"),
+        ("stages.prune.engine", "stages.train.train", "a stage must not import another stage"),
+        ("stages.push.rollout", "flows.sweep", "logic must not import flow"),
+        ("stages.push.rollout", "stages.push.transports.local", "plug-ins are loaded by name"),
+        ("stages.features.frontends.mfcc", "stages.features.params", "plug-in must not import logic"),
+        ("flows.sweep", "stages.cli", "nothing imports the console"),
+    ],
+)
+def test_the_law_forbids(module: str, imported: str, reason: str) -> None:
+    assert reason in (forbidden(module, imported) or "nothing")
+
+
+@pytest.mark.parametrize(
+    ("module", "imported"),
+    [
+        ("stages.core.audio", "stages.runtime.audio"),
+        ("stages.push.bundle", "stages.runtime.litert"),
+        ("stages.features.frontends.mfcc", "stages.features.spectral"),
+        ("flows.sweep", "stages.prune.engine"),
+        ("stages.cli", "flows.sweep"),
+    ],
+)
+def test_the_law_allows(module: str, imported: str) -> None:
+    assert forbidden(module, imported) is None
+
+
+def test_imports_are_seen_wherever_they_stand() -> None:
+    assert {"tensorflow", "tf_keras"} <= third_party("stages.core.keras")
+    assert "mlflow" in third_party("stages.core.tracking")
+    assert "prefect" in third_party("flows.sweep")  # inside a function
+
+
+def test_every_file_was_looked_at() -> None:
+    assert {"stages.runtime.litert", "stages.core.params", "stages.pull.sources.demo", "flows.sweep"} <= set(MODULES)
