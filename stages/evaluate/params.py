@@ -1,0 +1,63 @@
+"""The `evaluate` section of `params.yaml`."""
+
+from dataclasses import dataclass
+
+from stages.core.errors import require
+from stages.core.metrics import MetricParams
+
+
+@dataclass(frozen=True)
+class EvaluateParams:
+    """How variants are judged.
+
+    Attributes
+    ----------
+    bootstrap_resamples : int
+        Resamples of the groups behind every interval.
+    confidence : float
+        Of the intervals, in (0, 1).
+    specificity : float
+        At which the sensitivity is reported, in (0, 1).
+    calibration_bins : int
+    latency_warmup : int
+        Runs before the clock starts, every time a model is loaded.
+    latency_runs : int
+        Timed runs of each model.
+    seed : int
+        Of the bootstrap.
+    """
+
+    bootstrap_resamples: int = 1000
+    confidence: float = 0.95
+    specificity: float = 0.90
+    calibration_bins: int = 10
+    latency_warmup: int = 20
+    latency_runs: int = 200
+    seed: int = 1234
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("confidence", "specificity"):
+            fraction = getattr(self, name)
+            advice = f"Write {fraction / 100:g} for {fraction:g} %." if 1 <= fraction < 100 else ""
+            require(0 < fraction < 1, f"evaluate.{name}", "be a fraction in (0, 1)", fraction, advice)
+        for name, lowest in (
+            ("bootstrap_resamples", 100),
+            ("calibration_bins", 2),
+            ("latency_warmup", 0),
+            ("latency_runs", 10),
+            ("seed", 0),
+        ):
+            number = getattr(self, name)
+            require(number >= lowest, f"evaluate.{name}", f"be at least {lowest}", number, "Raise it.")
+
+    @property
+    def metrics(self) -> MetricParams:
+        """The part that `stages.core.metrics` needs."""
+        return MetricParams(
+            resamples=self.bootstrap_resamples,
+            confidence=self.confidence,
+            specificity=self.specificity,
+            calibration_bins=self.calibration_bins,
+            seed=self.seed,
+        )

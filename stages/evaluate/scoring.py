@@ -1,0 +1,64 @@
+"""A model file and clips in, scores and metrics out; always through LiteRT."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.core.dataset import Split
+from stages.core.metrics import summarise, threshold_for
+from stages.evaluate.params import EvaluateParams
+from stages.runtime.litert import Model
+
+
+def score(model: Path | bytes, x: np.ndarray, *, threads: int = 1) -> np.ndarray:
+    """Run a model file on clips.
+
+    Parameters
+    ----------
+    model : Path or bytes
+        A `.tflite`, or its content.
+    x : np.ndarray, shape (n, ...), float32
+        Features.
+    threads : int
+
+    Returns
+    -------
+    np.ndarray, float32
+        Shape (n,) of a binary model: the probability of the positive class; else (n, n_classes).
+    """
+    scores = Model(model, threads=threads).run(x)
+    return scores[:, 0] if scores.shape[1:] == (1,) else scores
+
+
+def metrics(scores: Mapping[str, np.ndarray], splits: Mapping[str, Split], params: EvaluateParams) -> dict[str, Any]:
+    """Summarise the scores of every split, with the threshold of a binary task chosen on validation alone.
+
+    Parameters
+    ----------
+    scores : Mapping
+        Split name to what `score` returned; ``"validation"`` among them.
+    splits : Mapping
+        Split name to the split.
+    params : EvaluateParams
+
+    Returns
+    -------
+    dict
+        Split name to what `stages.core.metrics.summarise` returns.
+    """
+    binary = len(splits["validation"].labels) == 2
+    threshold = threshold_for(splits["validation"].y, scores["validation"]) if binary else None
+    return {
+        name: summarise(
+            split.y,
+            scores[name],
+            groups=split.groups,
+            sites=split.sites,
+            labels=split.labels,
+            params=params.metrics,
+            threshold=threshold,
+        )
+        for name, split in splits.items()
+    }
