@@ -3,7 +3,7 @@
 from types import ModuleType
 from typing import Any
 
-from stages.core import flatbuffer
+from stages.core.convert import convert
 from stages.core.errors import ModelError
 from stages.runtime.litert import Model
 
@@ -29,20 +29,10 @@ def export(frontend: ModuleType, config: Any) -> bytes:
     ModelError
         If an operator has no builtin counterpart, or the features have not the shape that the front end states.
     """
-    from stages.core.keras import tf
-
-    owner = tf.Module(name="frontend")
-    graph = frontend.graph(config)
-    waveform = tf.TensorSpec((1, config.clip_samples), tf.float32, name="waveform")
-    function = tf.function(lambda waveform: {"features": graph(waveform)}, input_signature=[waveform])
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], owner)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    content = converter.convert()
-    custom = [name for name in flatbuffer.read(content).operators if name.startswith("CUSTOM")]
-    if custom:
-        raise ModelError(f"{frontend.__name__} must use builtin LiteRT operators; got {custom}. Rewrite its graph.")
+    owner, stated = f"The front end {frontend.__name__}", tuple(frontend.feature_shape(config))
+    signature = ("waveform", "features")
+    content = convert(frontend.graph(config), (config.clip_samples,), signature=signature, owner=owner)
     shape = Model(content).output_shape
-    if shape != tuple(frontend.feature_shape(config)):
-        stated = frontend.feature_shape(config)
-        raise ModelError(f"{frontend.__name__} must make features of shape {stated}; got {shape}. Mend feature_shape.")
+    if shape != stated:
+        raise ModelError(f"{owner} must make features of shape {stated}; got {shape}. Mend its feature_shape.")
     return content

@@ -90,8 +90,8 @@ def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax:
     edges = _mel_to_hz(np.linspace(_hz_to_mel(fmin), _hz_to_mel(fmax), n_mels + 2))
     frequencies = np.arange(1 + n_fft // 2) * sample_rate / n_fft
     widths = np.diff(edges)[:, np.newaxis]
-    slopes = edges[:, np.newaxis] - frequencies
-    rising, falling = -slopes[:-2] / widths[:-1], slopes[2:] / widths[1:]
+    rising = (frequencies - edges[:-2, np.newaxis]) / widths[:-1]
+    falling = (edges[2:, np.newaxis] - frequencies) / widths[1:]
     return np.maximum(0.0, np.minimum(rising, falling)) * 2 / (edges[2:] - edges[:-2])[:, np.newaxis]
 
 

@@ -1,0 +1,64 @@
+import dataclasses
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from stages.core import flatbuffer, plugins
+from stages.core.errors import ModelError
+from stages.core.keras import tf
+from stages.features.export import export
+from stages.features.params import FRONTENDS
+
+FROM_SCRATCH = """
+import hashlib, importlib, sys
+from stages.features.export import export
+frontend = importlib.import_module(sys.argv[1])
+print(hashlib.sha256(export(frontend, frontend.Config())).hexdigest())
+"""
+
+
+@pytest.mark.parametrize("name", plugins.names(FRONTENDS))
+def test_the_file_holds_builtin_operators_on_float32_only_and_its_bytes_repeat(name: str, tmp_path: Path) -> None:
+    frontend = plugins.load(FRONTENDS, name, "frontend")
+    content = export(frontend, frontend.Config())
+    contents = flatbuffer.read(content)
+    assert not any(operator.startswith(("CUSTOM", "FLEX")) for operator in contents.operators)
+    assert contents.operators["RFFT2D"] == 1
+    assert (contents.inputs, contents.outputs) == (("float32",), ("float32",))
+    assert contents.negative_zeros == 0
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", FROM_SCRATCH, frontend.__name__],
+        env=os.environ | {"PYTHONHASHSEED": "7"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert elsewhere.stdout.strip() == hashlib.sha256(content).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    sample_rate: int = 8000
+    clip_samples: int = 16
+
+
+def frontend_of(graph: Callable[["tf.Tensor"], "tf.Tensor"], shape: tuple[int, ...]) -> ModuleType:
+    module = ModuleType("own")
+    vars(module).update(graph=lambda _: graph, feature_shape=lambda _: shape)
+    return module
+
+
+def test_a_wrong_feature_shape_is_told() -> None:
+    with pytest.raises(ModelError, match=r"own must make features of shape \(8, 3, 1\); got \(4, 4, 1\)"):
+        export(frontend_of(lambda x: tf.reshape(x, (-1, 4, 4, 1)), (8, 3, 1)), Config())
+
+
+def test_an_operator_that_litert_lacks_is_told() -> None:
+    with pytest.raises(ModelError, match=r"own must consist of operators that LiteRT builds in; got Digamma"):
+        export(frontend_of(lambda x: tf.math.digamma(x), (16,)), Config())

@@ -1,0 +1,92 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from stages.core import dataset
+from stages.core.errors import DataError
+from stages.core.recording import Recording
+from stages.features.features import make_features
+from stages.features.params import FeatureParams
+from stages.runtime.litert import Model
+
+PARAMS = FeatureParams(
+    "log_mel", {"log_mel": {"sample_rate": 8000, "clip_samples": 2000, "n_fft": 256, "hop_length": 200, "n_mels": 8}}
+)
+SPLITS = {"a": "train", "b": "validation", "c": "test"}
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> list[Recording]:
+    made = []
+    for i, (name, label) in enumerate((("c", "no"), ("a", "yes"), ("b", "no"), ("a+0", "yes"))):
+        path = tmp_path / f"{name}.wav"
+        soundfile.write(path, np.random.default_rng(i).uniform(-0.5, 0.5, 1500), 8000)
+        made.append(Recording(name, path, label, f"group-{name[0]}", "site", "", "0" * 64, 0.2, 8000))
+    return [*made[:3], replace(made[3], parent="a")]
+
+
+def test_the_folder_is_what_the_dataset_module_reads(recordings: list[Recording], tmp_path: Path) -> None:
+    target = tmp_path / "features"
+    shape = make_features(
+        PARAMS, recordings[:3], recordings[3:], splits=SPLITS, labels=["no", "yes"], target=target, workers=1
+    )
+    assert shape == (4, 11, 8, 1)
+    assert {p.name for p in target.iterdir()} == {"features.npy", "clips.csv", "frontend.tflite", "frontend.json"}
+    assert not list(tmp_path.glob(".features*"))
+    train = dataset.read_split(target, "train")
+    assert train.clip_ids.tolist() == ["a", "a+0"]
+    assert train.y.tolist() == [1, 1]
+    assert train.groups.tolist() == ["group-a", "group-a"]
+    assert dataset.read_split(target, "test").y.tolist() == [0]
+    clip = np.pad(soundfile.read(recordings[2].path, dtype="float32")[0], (0, 500))
+    expected = Model(target / "frontend.tflite").run(clip[np.newaxis])
+    np.testing.assert_array_equal(dataset.read_split(target, "validation").x, expected)
+
+
+def test_the_description_is_complete_and_free_of_paths(recordings: list[Recording], tmp_path: Path) -> None:
+    target = tmp_path / "features"
+    make_features(PARAMS, recordings[:3], [], splits=SPLITS, labels=["no", "yes"], target=target, workers=1)
+    described = json.loads((target / "frontend.json").read_text())
+    assert described["frontend"] == "log_mel"
+    assert described["parameters"]["n_mels"] == 8
+    assert described["parameters"]["fmax"] is None
+    assert {key: described[key] for key in ("sample_rate", "clip_samples", "feature_shape", "labels")} == {
+        "sample_rate": 8000,
+        "clip_samples": 2000,
+        "feature_shape": [11, 8, 1],
+        "labels": ["no", "yes"],
+    }
+    assert str(tmp_path) not in (target / "frontend.json").read_text()
+
+
+def test_the_same_input_gives_the_same_bytes(recordings: list[Recording], tmp_path: Path) -> None:
+    contents = []
+    for _ in range(2):
+        target = tmp_path / "features"
+        make_features(PARAMS, recordings[:3], [], splits=SPLITS, labels=["no", "yes"], target=target, workers=1)
+        contents.append({p.name: p.read_bytes() for p in target.iterdir()})
+    assert contents[0] == contents[1]
+
+
+def test_bad_tables_are_refused_before_any_work(recordings: list[Recording], tmp_path: Path) -> None:
+    originals, copies = recordings[:3], recordings[3:]
+
+    def make(
+        splits: dict[str, str], originals: list[Recording], labels: tuple[str, ...] = ("no", "yes")
+    ) -> tuple[int, ...]:
+        target = tmp_path / "features"
+        return make_features(PARAMS, originals, copies, splits=splits, labels=labels, target=target, workers=1)
+
+    with pytest.raises(DataError, match=r"b must be in one of .*; got None. Run `dvc repro split`"):
+        make({"a": "train", "c": "test"}, originals)
+    with pytest.raises(DataError, match=r"a\+0 is a copy of a, which must be in the training split; got 'test'"):
+        make(SPLITS | {"a": "test"}, originals)
+    with pytest.raises(DataError, match=r"must have one of the labels .*; got 'yes'"):
+        make(SPLITS, originals, ("no", "maybe"))
+    with pytest.raises(DataError, match="holds no recording"):
+        make(SPLITS, [])
+    assert not (tmp_path / "features").exists()
