@@ -1,0 +1,26 @@
+"""`python -m stages.augment`: altered copies of the training recordings."""
+
+import os
+
+from stages.augment.augment import augment
+from stages.augment.params import AugmentParams
+from stages.core import errors, files, layout, params
+from stages.core.recording import read_index
+
+
+def main() -> None:
+    """Augment, and say how much."""
+    copies, redrawn = augment(
+        params.section("augment", AugmentParams),
+        read_index(layout.INDEX),
+        splits={row["recording_id"]: row["split"] for row in files.read_csv(layout.SPLITS)},
+        target=layout.AUGMENTED,
+        workers=os.cpu_count() or 1,
+    )
+    print(f"augmented: {len(copies)} copies of {len({copy.parent for copy in copies})} training recordings")
+    if redrawn:
+        print(f"came out silent and were drawn again: {', '.join(redrawn)}")
+
+
+if __name__ == "__main__":
+    errors.run(main)

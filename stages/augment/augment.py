@@ -1,0 +1,172 @@
+"""Altered copies of training recordings, as 16-bit WAV at each recording's own rate."""
+
+import dataclasses
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from stages.augment.params import AugmentParams
+from stages.core import audio, files, provenance
+from stages.core.errors import DataError
+from stages.core.progress import track
+from stages.core.recording import Recording, write_index
+from stages.core.workers import spawned
+
+DRAWS = 10
+SILENCE = 10 ** (-60 / 20)  # a peak below -60 dB of full scale
+
+Transform = Callable[[np.ndarray, int], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One copy to make.
+
+    Attributes
+    ----------
+    parent : Recording
+    number : int
+        From 1.
+    seed : int
+        Of the whole stage.
+    """
+
+    parent: Recording
+    number: int
+    seed: int
+
+    @property
+    def recording_id(self) -> str:
+        """Unique, and a path."""
+        return f"{self.parent.recording_id}.copy{self.number}"
+
+
+def augment(
+    params: AugmentParams,
+    recordings: Sequence[Recording],
+    *,
+    splits: Mapping[str, str],
+    target: Path,
+    workers: int,
+) -> tuple[list[Recording], list[str]]:
+    """Write the folder of augmented copies: `index.csv` and `audio/`.
+
+    Every copy is drawn from a seed of its own, made of the stage's seed, the recording's id and the copy's number, so
+    neither the order nor the number of workers matters. A copy that comes out silent is drawn again.
+
+    Parameters
+    ----------
+    params : AugmentParams
+    recordings : sequence of Recording
+    splits : mapping
+        `recording_id` to side; only ``"train"`` is touched.
+    target : Path
+        A killed run goes on when called again.
+    workers : int
+        Processes.
+
+    Returns
+    -------
+    copies : list of Recording
+        Each with its parent, and the parent's group.
+    redrawn : list of str
+        Ids of the copies of this run that came out silent at first.
+
+    Raises
+    ------
+    ParameterError
+        For an unknown preset, wrong options, or a class that is not there.
+    DataError
+        If a recording has no side, or if a copy is silent however often it is drawn.
+    """
+    preset, _ = params.configure()
+    unsplit = [r.recording_id for r in recordings if r.recording_id not in splits]
+    if unsplit:
+        raise DataError(f"{unsplit[0]} and {len(unsplit) - 1} others are on no side. Run `dvc repro split` first.")
+    wanted = params.copies_per_class({r.label for r in recordings})
+    train = sorted((r for r in recordings if splits[r.recording_id] == "train"), key=lambda r: r.recording_id)
+    jobs = [Copy(r, number, params.seed) for r in train for number in range(1, wanted[r.label] + 1)]
+    key = files.digest(
+        dataclasses.asdict(params),
+        [dataclasses.asdict(r) for r in train],
+        provenance.code_hash([__name__, preset.__name__], ["audiomentations", "librosa"]),
+    )
+    made: list[tuple[Recording, int]] = []
+    with files.growing_folder(target, key) as work:
+        if jobs:
+            with spawned(min(workers, len(jobs)), _setup, params, work, target) as pool:
+                made = list(track(pool.map(_in_worker, jobs, chunksize=4), "augment", total=len(jobs)))
+        copies = [copy for copy, _ in made]
+        write_index(work / "index.csv", copies)
+    return copies, [copy.recording_id for copy, draws in made if draws > 1]
+
+
+def make_copy(copy: Copy, transform: Transform, *, work: Path, target: Path) -> tuple[Recording, int]:
+    """Write one copy below `work`, unless it is there already, and describe it as it will lie below `target`.
+
+    Parameters
+    ----------
+    copy : Copy
+    transform : callable
+        Samples, shape (n_samples,), float32, and their rate (Hz) to altered samples; draws from Python's and NumPy's
+        global generators.
+    work, target : Path
+
+    Returns
+    -------
+    recording : Recording
+    draws : int
+        How often it was drawn until it was not silent; 0 if it was there already.
+
+    Raises
+    ------
+    DataError
+    """
+    place = Path("audio", f"{copy.recording_id}.wav")
+    draws = 0
+    if not (work / place).exists():
+        samples, rate = audio.decode(copy.parent.path)
+        altered, draws = _draw(copy, transform, samples, rate)
+        with files.atomic(work / place) as temporary:
+            soundfile.write(temporary, altered, rate, subtype="PCM_16", format="WAV")
+    samples, rate = audio.decode(work / place)
+    recording = dataclasses.replace(
+        copy.parent,
+        recording_id=copy.recording_id,
+        path=target / place,
+        sha256=audio.content_hash(samples),
+        duration_s=round(len(samples) / rate, 6),
+        parent=copy.parent.recording_id,
+    )
+    return recording, draws
+
+
+def _draw(copy: Copy, transform: Transform, samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
+    for draw in range(1, DRAWS + 1):
+        seed = int(files.digest(copy.seed, copy.recording_id, draw)[:8], 16)
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002  audiomentations draws from the global generators
+        altered = transform(samples.copy(), rate)
+        if np.abs(altered).max(initial=0.0) >= SILENCE:
+            return altered, draw
+    raise DataError(
+        f"augment.preset makes {copy.parent.path} silent, drawn {DRAWS} times. Choose milder augment.options, or "
+        "exclude the recording."
+    )
+
+
+_worker: dict[str, Any] = {}
+
+
+def _setup(params: AugmentParams, work: Path, target: Path) -> None:
+    preset, config = params.configure()
+    _worker.update(transform=preset.compose(config), work=work, target=target)
+
+
+def _in_worker(copy: Copy) -> tuple[Recording, int]:
+    return make_copy(copy, **_worker)

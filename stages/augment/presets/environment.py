@@ -1,0 +1,58 @@
+"""For clips of the environment: each of shift, gain, time stretch, pitch shift and Gaussian noise with some chance."""
+
+from dataclasses import dataclass
+
+import audiomentations
+
+from stages.core.errors import require
+
+
+@dataclass(frozen=True)
+class Config:
+    """Ranges; every transform is applied with probability `p`.
+
+    Attributes
+    ----------
+    p : float
+    max_shift : float
+        Fraction of the length, circular, either way.
+    gain_db : float
+        Either way.
+    max_rate : float
+        Of the time stretch, from its inverse; the length stays.
+    semitones : float
+        Of the pitch shift, either way.
+    min_snr_db, max_snr_db : float
+        Signal-to-noise ratio of the added white noise.
+    """
+
+    p: float = 0.5
+    max_shift: float = 0.5
+    gain_db: float = 6.0
+    max_rate: float = 1.2
+    semitones: float = 2.0
+    min_snr_db: float = 10.0
+    max_snr_db: float = 40.0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        owner = "augment.options.environment"
+        require(0 <= self.p <= 1, f"{owner}.p", "be in [0, 1]", self.p)
+        require(0 <= self.max_shift <= 1, f"{owner}.max_shift", "be in [0, 1]", self.max_shift)
+        require(self.gain_db >= 0, f"{owner}.gain_db", "be 0 or more", self.gain_db)
+        require(1 <= self.max_rate <= 10, f"{owner}.max_rate", "be in [1, 10]", self.max_rate)
+        require(0 <= self.semitones <= 24, f"{owner}.semitones", "be in [0, 24]", self.semitones)
+        require(self.min_snr_db <= self.max_snr_db, f"{owner}.min_snr_db", "be at most max_snr_db", self.min_snr_db)
+
+
+def compose(config: Config) -> audiomentations.Compose:
+    """Return the chain of transforms."""
+    return audiomentations.Compose(
+        [
+            audiomentations.Shift(-config.max_shift, config.max_shift, p=config.p),
+            audiomentations.TimeStretch(1 / config.max_rate, config.max_rate, p=config.p),
+            audiomentations.PitchShift(-config.semitones, config.semitones, p=config.p),
+            audiomentations.AddGaussianSNR(config.min_snr_db, config.max_snr_db, p=config.p),
+            audiomentations.Gain(-config.gain_db, config.gain_db, p=config.p),
+        ]
+    )

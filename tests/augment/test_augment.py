@@ -1,0 +1,216 @@
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from stages.augment.augment import Copy, augment, make_copy
+from stages.augment.params import AugmentParams
+from stages.augment.presets import cough, environment, none
+from stages.core import audio
+from stages.core.errors import DataError, ParameterError
+from stages.core.params import load
+from stages.core.recording import Recording, read_index
+
+RATE = 8000
+
+
+def recording(folder: Path, name: str, label: str, group: str) -> Recording:
+    samples = np.random.default_rng(len(name) + ord(name[0])).normal(0, 0.1, RATE // 2)
+    path = folder / "recordings" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, RATE, subtype="PCM_16")
+    sha256 = audio.content_hash(audio.decode(path)[0])
+    return Recording(name, path, label, group, "home", "", sha256, 0.5, RATE)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> list[Recording]:
+    return [
+        recording(tmp_path, "a.wav", "ill", "anna"),
+        recording(tmp_path, "b.wav", "ill", "ben"),
+        recording(tmp_path, "c.wav", "well", "carl"),
+        recording(tmp_path, "d.wav", "ill", "dora"),
+        recording(tmp_path, "e.wav", "ill", "emil"),
+    ]
+
+
+SPLITS = {"a.wav": "train", "b.wav": "train", "c.wav": "train", "d.wav": "validation", "e.wav": "test"}
+PARAMS = AugmentParams(preset="environment", copies={"ill": 2}, options={"environment": {"p": 1.0}})
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_only_training_recordings_are_copied_and_each_copy_keeps_its_parent(
+    tmp_path: Path, corpus: list[Recording]
+) -> None:
+    target = tmp_path / "augmented"
+    before = written(tmp_path / "recordings")
+    copies, redrawn = augment(PARAMS, corpus, splits=SPLITS, target=target, workers=1)
+    assert [(c.recording_id, c.parent, c.group, c.label, c.site, c.sample_rate) for c in copies] == [
+        ("a.wav.copy1", "a.wav", "anna", "ill", "home", RATE),
+        ("a.wav.copy2", "a.wav", "anna", "ill", "home", RATE),
+        ("b.wav.copy1", "b.wav", "ben", "ill", "home", RATE),
+        ("b.wav.copy2", "b.wav", "ben", "ill", "home", RATE),
+    ]
+    assert redrawn == []
+    assert read_index(target / "index.csv") == copies
+    assert set(written(target)) == {"index.csv", *(f"audio/{c.recording_id}.wav" for c in copies)}
+    assert all(audio.content_hash(audio.decode(c.path)[0]) == c.sha256 for c in copies)
+    assert all(soundfile.info(c.path).subtype == "PCM_16" for c in copies)
+    assert len({r.sha256 for r in (*corpus, *copies)}) == len(corpus) + len(copies)  # all differ
+    assert written(tmp_path / "recordings") == before
+
+
+def test_neither_the_order_nor_the_number_of_workers_matters(tmp_path: Path, corpus: list[Recording]) -> None:
+    target = tmp_path / "augmented"
+    augment(PARAMS, corpus, splits=SPLITS, target=target, workers=1)
+    one = written(target)
+    augment(PARAMS, corpus[::-1], splits=SPLITS, target=target, workers=2)
+    assert written(target) == one
+    copy = Copy(corpus[1], 2, PARAMS.seed)
+    alone, _ = make_copy(copy, environment.compose(environment.Config(p=1.0)), work=tmp_path / "w", target=target)
+    assert (tmp_path / "w" / "audio" / "b.wav.copy2.wav").read_bytes() == one["audio/b.wav.copy2.wav"]
+    assert alone in read_index(target / "index.csv")
+
+
+def test_a_finished_copy_is_not_made_again(tmp_path: Path, corpus: list[Recording]) -> None:
+    calls: list[int] = []
+
+    def halve(samples: np.ndarray, rate: int) -> np.ndarray:
+        calls.append(rate)
+        return samples * 0.5
+
+    copy = Copy(corpus[0], 1, 7)
+    first, draws = make_copy(copy, halve, work=tmp_path / "w", target=tmp_path / "w")
+    again, draws_again = make_copy(copy, halve, work=tmp_path / "w", target=tmp_path / "w")
+    assert again == first
+    assert (draws, draws_again, calls) == (1, 0, [RATE])
+
+
+def test_the_seed_the_recording_and_the_number_each_change_the_draw(tmp_path: Path, corpus: list[Recording]) -> None:
+    def draw(copy: Copy, folder: str) -> tuple[float, ...]:
+        drawn: list[float] = []
+
+        def note(samples: np.ndarray, rate: int) -> np.ndarray:
+            drawn.extend((random.random(), np.random.random()))  # noqa: NPY002
+            return samples
+
+        make_copy(copy, note, work=tmp_path / folder, target=tmp_path)
+        return tuple(drawn)
+
+    first = draw(Copy(corpus[0], 1, 1), "1")
+    random.random()  # whatever happened before
+    assert draw(Copy(corpus[0], 1, 1), "2") == first
+    others = [draw(Copy(corpus[0], 2, 1), "3"), draw(Copy(corpus[1], 1, 1), "4"), draw(Copy(corpus[0], 1, 2), "5")]
+    assert len({first, *others}) == 4
+
+
+def test_a_silent_copy_is_drawn_again_and_one_always_silent_is_an_error(
+    tmp_path: Path, corpus: list[Recording]
+) -> None:
+    results = [np.zeros(100, np.float32), np.zeros(0, np.float32), np.full(100, 0.5, np.float32)]
+    copy, draws = make_copy(Copy(corpus[0], 1, 1), lambda *_: results.pop(0), work=tmp_path, target=tmp_path)
+    assert draws == 3
+    assert copy.duration_s == 100 / RATE
+    with pytest.raises(DataError, match=r"makes .*b\.wav silent, drawn 10 times"):
+        make_copy(Copy(corpus[1], 1, 1), lambda x, _: x * 0, work=tmp_path, target=tmp_path)
+
+
+def test_a_copy_beyond_full_scale_is_clipped(tmp_path: Path, corpus: list[Recording]) -> None:
+    copy, _ = make_copy(Copy(corpus[0], 1, 1), lambda x, _: x * 100, work=tmp_path, target=tmp_path)
+    loud = audio.decode(copy.path)[0]
+    assert np.array_equal(np.sign(loud), np.sign(audio.decode(corpus[0].path)[0]))  # no wrap-around
+    assert np.abs(loud).max() == 1.0
+
+
+def test_no_copies_still_give_an_index(tmp_path: Path, corpus: list[Recording]) -> None:
+    for params in (AugmentParams(preset="none", copies={"ill": 3}), AugmentParams(copies={})):
+        assert augment(params, corpus, splits=SPLITS, target=tmp_path / "out", workers=1) == ([], [])
+        assert read_index(tmp_path / "out" / "index.csv") == []
+
+
+def test_copies_per_class() -> None:
+    assert AugmentParams(copies={"ill": 2}).copies_per_class({"ill", "well"}) == {"ill": 2, "well": 0}
+    assert AugmentParams(copies={"all": 1, "ill": 3}).copies_per_class({"ill", "well"}) == {"ill": 3, "well": 1}
+    with pytest.raises(
+        ParameterError, match=r"augment\.copies must be a class or `all` \(classes: a, b\); got 'positive'"
+    ):
+        AugmentParams(copies={"positive": 2}).copies_per_class({"a", "b"})
+
+
+def test_a_recording_without_a_side_is_told(tmp_path: Path, corpus: list[Recording]) -> None:
+    with pytest.raises(DataError, match=r"c\.wav and 2 others are on no side. Run `dvc repro split` first"):
+        augment(PARAMS, corpus, splits={"a.wav": "train", "b.wav": "train"}, target=tmp_path / "out", workers=1)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"copies": {"ill": -1}}, r"augment\.copies\.ill must be from 0 to 100; got -1"),
+        ({"copies": {"ill": 1.5}}, r"augment\.copies\.ill must be a whole number; got 1\.5"),
+        (
+            {"preset": "coughs"},
+            r"augment\.preset must name a file of .*Did you mean 'cough'\? Known: cough, environment, none",
+        ),
+        ({"options": {"cough": {"min_rate": 2.0}}}, r"augment\.options\.cough\.min_rate must be in \[0\.1, max_rate\]"),
+        ({"options": {"cough": {"trim_db": 0}}}, r"augment\.options\.cough\.trim_db must be above 0"),
+    ],
+)
+def test_wrong_params_are_refused(values: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ParameterError, match=sentence):
+        load(AugmentParams, values, "augment").configure()
+
+
+def test_the_cough_preset_is_edacs_configuration_a() -> None:
+    chain = cough.compose(cough.Config()).transforms
+    assert [(type(t).__name__, t.p) for t in chain] == [
+        ("TimeStretch", 0.9),
+        ("PitchShift", 1.0),
+        ("Shift", 0.8),
+        ("Trim", 1.0),
+        ("Gain", 1.0),
+        ("PolarityInversion", 0.8),
+    ]
+    stretch, pitch, shift, _, gain, _ = chain
+    assert (stretch.min_rate, stretch.max_rate, stretch.method) == (0.7, 1.4, "librosa_phase_vocoder")
+    assert (pitch.min_semitones, pitch.max_semitones, pitch.method) == (-2, 4, "librosa_phase_vocoder")
+    assert (shift.min_shift, shift.max_shift, shift.shift_unit, shift.rollover, shift.fade) == (
+        -0.5,
+        0.5,
+        "fraction",
+        True,
+        False,
+    )
+    assert (gain.min_gain_db, gain.max_gain_db) == (-12, 12)
+
+
+def test_every_preset_gives_sound_of_the_same_rate(rng: np.random.Generator) -> None:
+    samples = rng.normal(0, 0.1, RATE).astype(np.float32)
+    random.seed(1)
+    for preset in (cough, environment):
+        altered = preset.compose(preset.Config())(samples.copy(), RATE)  # type: ignore[attr-defined]
+        assert altered.dtype == np.float32
+        assert 0 < len(altered) <= len(samples)
+        assert not np.array_equal(altered, samples)
+    assert np.array_equal(none.compose(none.Config())(samples.copy(), RATE), samples)
+
+
+def test_an_interrupted_run_goes_on_with_the_copies_it_had(tmp_path: Path, corpus: list[Recording]) -> None:
+    target = tmp_path / "augmented"
+    away = tmp_path / "away.wav"
+    corpus[1].path.replace(away)
+    with pytest.raises(DataError, match=r"b\.wav does not exist"):
+        augment(PARAMS, corpus, splits=SPLITS, target=target, workers=1)
+    assert not target.exists()
+    (work,) = tmp_path.glob(".augmented.*.partial")
+    kept = {p.name: p.stat().st_ino for p in (work / "audio").iterdir()}
+    assert set(kept) == {"a.wav.copy1.wav", "a.wav.copy2.wav"}
+    away.replace(corpus[1].path)
+    copies, _ = augment(PARAMS, corpus, splits=SPLITS, target=target, workers=1)
+    assert len(copies) == 4
+    assert {name: (target / "audio" / name).stat().st_ino for name in kept} == kept
+    assert list(tmp_path.glob(".augmented.*")) == []
