@@ -52,6 +52,8 @@ def draw(rows: Sequence[Point], ax: "Axes", *, metric: str, confidence: float = 
     confidence : float
         Of the intervals, for the caption.
     """
+    from matplotlib.ticker import LogLocator
+
     rows = [row for row in rows if row["value"] is not None]
     schemes = sorted(
         {row["scheme"] for row in rows}, key=lambda s: -max(r["raw_bytes"] for r in rows if r["scheme"] == s)
@@ -85,7 +87,7 @@ def draw(rows: Sequence[Point], ax: "Axes", *, metric: str, confidence: float = 
         if row["low"] is not None:
             x, y = row["deflated_bytes"], row["value"]
             ends = [[max(y - row["low"], 0)], [max(row["high"] - y, 0)]]
-            ax.errorbar(x, y, yerr=ends, color=colour, elinewidth=0.8, capsize=2, alpha=0.35, fmt="none", zorder=1)
+            ax.errorbar(x, y, yerr=ends, color=colour, elinewidth=0.8, alpha=0.3, fmt="none", zorder=1)
         if not row["schedule"]:
             ax.plot(
                 row["deflated_bytes"],
@@ -99,9 +101,22 @@ def draw(rows: Sequence[Point], ax: "Axes", *, metric: str, confidence: float = 
                 zorder=4,
             )
 
+    for row in filter(_pruned, rows):
+        if row["scheme"] == schemes[0] and row["schedule"] == schedules[0]:
+            place = {
+                "xytext": (0, -14),
+                "textcoords": "offset points",
+                "ha": "center",
+                "fontsize": 8,
+                "color": styles[schemes[0]][0],
+            }
+            ax.annotate(f"{row['sparsity']:.0%}", (row["deflated_bytes"], row["value"]), **place)
+
     ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter(_bytes)
     ax.xaxis.set_minor_formatter("")
+    ax.set_title("Each line starts at the unpruned model and moves left as sparsity grows", fontsize=10, color="0.25")
     ax.set_xlabel("model size after deflate")
     ax.set_ylabel(f"{TITLES.get(metric, metric)} on the test split, {confidence:.0%} interval")
     ax.grid(which="major", alpha=0.25, linewidth=0.6)
