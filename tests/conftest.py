@@ -5,8 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
+
+settings.register_profile("edac", deadline=None)  # a busy machine is no failure
+settings.load_profile("edac")
 
 
 @pytest.fixture
