@@ -103,14 +103,15 @@ def draw(rows: Sequence[Point], ax: "Axes", *, metric: str, confidence: float = 
 
     for row in filter(_pruned, rows):
         if row["scheme"] == schemes[0] and row["schedule"] == schedules[0]:
-            place = {
-                "xytext": (0, -14),
-                "textcoords": "offset points",
-                "ha": "center",
-                "fontsize": 8,
-                "color": styles[schemes[0]][0],
-            }
-            ax.annotate(f"{row['sparsity']:.0%}", (row["deflated_bytes"], row["value"]), **place)
+            ax.annotate(
+                f"{row['sparsity']:.0%}",
+                (row["deflated_bytes"], row["value"]),
+                xytext=(0, -14),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+                color=styles[schemes[0]][0],
+            )
 
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
