@@ -43,7 +43,7 @@ def _parse(arguments: Sequence[str] | None) -> int | None:
     preset.add_argument("--force", action="store_true", help="overwrite a params.yaml of your own")
     preset.set_defaults(run=_preset)
 
-    check = commands.add_parser("check", help="check params.yaml and what it needs before anything runs")
+    check = commands.add_parser("check", help="check every parameter in params.yaml")
     check.set_defaults(run=_check)
 
     given = parser.parse_args(arguments)
@@ -119,10 +119,12 @@ def _preset(given: argparse.Namespace) -> None:
     print(f"{target} is now the preset {given.name}; `dvc repro` runs it")
 
 
-def _check(_: argparse.Namespace) -> int | None:
+def _check(_: argparse.Namespace) -> None:
     from flows import check
+    from stages.core import params
 
-    return check.main()
+    check.check()
+    print(f"{params.PARAMS_FILE} is valid")
 
 
 if __name__ == "__main__":

@@ -160,9 +160,16 @@ def test_unknown_preset_lists_the_known(
     assert capsys.readouterr().err == "error: There is no preset 'dmeo'. Did you mean 'demo'? Known: demo, other.\n"
 
 
-def test_check_ends_with_the_code_of_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.check.main", lambda: 3)
-    assert edac("check") == 3
+def test_check_reads_every_section(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = project / "params.yaml"
+    committed = (ROOT / "stages/presets/demo.yaml").read_text()
+    target.write_text(committed)
+    assert edac("check") == 0
+    assert capsys.readouterr().out == "params.yaml is valid\n"
+    target.write_text(committed.replace("keep_releases: 3", "keep_releases: 0"))
+    assert edac("check") == 1
+    assert capsys.readouterr().err.startswith("error: push.keep_releases must be at least 2; got 0.")
+    assert sorted(project.iterdir()) == [target]
 
 
 def test_a_command_is_required(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ LAYERS = ("runtime", "core", "plug-in", "logic", "__main__", "flow", "console")
 WALLS = {
     "mlflow": {"stages.core.tracking", "stages.core.registered_model"},
     "prefect": {"flows"},
-    "tensorflow": {"stages.core.keras", "stages.quantize.convert"},  # the latter for an exception nobody re-exports
+    "tensorflow": {"stages.core.keras", "stages.core.convert"},  # the latter for an exception nobody re-exports
     "tf_keras": {"stages.core.keras"},
     "keras": set[str](),
     "tensorflow_model_optimization": {"stages.prune.schedules"},
