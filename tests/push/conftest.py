@@ -1,4 +1,4 @@
-"""Two tiny models, the folders of the stages before push, and a device to push to."""
+"""Tiny models, the folders of the stages before push, and a device to push to."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +16,8 @@ LABELS = ["negative", "positive"]
 
 
 @pytest.fixture(scope="session")
-def tflites() -> tuple[bytes, bytes, bytes]:
-    """A front end and two models with different weights."""
+def tflites() -> tuple[bytes, ...]:
+    """A front end, two binary models with different weights and one of three classes."""
     from stages.core.keras import keras, tf
 
     def convert(function: Callable[..., object], shape: tuple[int, ...]) -> bytes:
@@ -27,16 +27,17 @@ def tflites() -> tuple[bytes, bytes, bytes]:
     def loudness(waveform: "tf.Tensor") -> "tf.Tensor":
         return tf.sqrt(tf.reduce_mean(tf.square(tf.reshape(waveform, (1, 20, 200))), axis=2))
 
-    def network(seed: int) -> bytes:
+    def network(seed: int, n_outputs: int = 1) -> bytes:
         keras.utils.set_random_seed(seed)
-        kernel = tf.constant(np.random.default_rng(seed).normal(size=(20, 1)), tf.float32)
-        return convert(lambda features: tf.sigmoid(features @ kernel), (1, 20))
+        kernel = tf.constant(np.random.default_rng(seed).normal(size=(20, n_outputs)), tf.float32)
+        activation = tf.sigmoid if n_outputs == 1 else tf.nn.softmax
+        return convert(lambda features: activation(features @ kernel), (1, 20))
 
-    return convert(loudness, (1, CLIP_SAMPLES)), network(1), network(2)
+    return convert(loudness, (1, CLIP_SAMPLES)), network(1), network(2), network(3, 3)
 
 
 @pytest.fixture(scope="session")
-def features(tflites: tuple[bytes, bytes, bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def features(tflites: tuple[bytes, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the features stage leaves, with the audio it was made from."""
     folder = tmp_path_factory.mktemp("features")
     rng = np.random.default_rng(1234)
@@ -53,8 +54,8 @@ def features(tflites: tuple[bytes, bytes, bytes], tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture(scope="session")
-def selections(tflites: tuple[bytes, bytes, bytes], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """What the select stage leaves, of two different models."""
+def selections(tflites: tuple[bytes, ...], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """What the select stage leaves, of three different models."""
     frontend, *models = tflites
     folders = []
     for i, model in enumerate(models):
@@ -69,7 +70,8 @@ def selections(tflites: tuple[bytes, bytes, bytes], tmp_path_factory: pytest.Tem
             "sparsity": i / 10,
             "raw_bytes": len(model),
         }
-        selection = {"variant": variant, "labels": LABELS, "threshold": 0.5}
+        binary = {"variant": variant, "labels": LABELS, "threshold": 0.5}
+        selection = binary if i < 2 else binary | {"labels": [*LABELS, "unsure"], "threshold": None}
         files.write_json(folder / "selection.json", selection)
         folders.append(folder)
     return folders
@@ -77,7 +79,7 @@ def selections(tflites: tuple[bytes, bytes, bytes], tmp_path_factory: pytest.Tem
 
 @pytest.fixture(scope="session")
 def bundles(selections: list[Path], features: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two different releases."""
+    """Two different releases of a binary task and one of three classes."""
     golden = bundle.choose_golden(features, 4)
     folders = []
     for selected in selections:

@@ -75,8 +75,15 @@ def test_first_push_installs_and_the_second_does_nothing(bundles: list[Path], de
     assert {p: p.lstat().st_mtime_ns for p in folder_of(device).rglob("*") if p.name != ".lock"} == before
 
 
+def test_three_classes(bundles: list[Path], device: LocalTransport) -> None:
+    assert rollout.deliver(device, bundles[2], keep=2).max_difference < 1e-6
+    (answer,) = rollout.classify(device, [str(bundles[2] / "golden/0.wav")])
+    assert list(answer["scores"]) == ["negative", "positive", "unsure"]
+    assert answer["label"] == max(answer["scores"], key=answer["scores"].get)
+
+
 def test_push_roll_back_and_keep(bundles: list[Path], device: LocalTransport) -> None:
-    a, b = map(bundle.release_id, bundles)
+    a, b, _ = map(bundle.release_id, bundles)
     for folder in (bundles[0], bundles[1], bundles[0]):
         rollout.deliver(device, folder, keep=2)
     assert (releases(device), current(device)) == ([b, a], a)
@@ -126,7 +133,7 @@ def test_a_release_that_needs_what_home_has(
 
 def test_failing_health_check_returns_to_the_release_before(bundles: list[Path], tmp_path: Path) -> None:
     device = SickInPlace(local.Config(tmp_path / "device"), "bench")
-    a, b = map(bundle.release_id, bundles)
+    a, b, _ = map(bundle.release_id, bundles)
     device.sick_release = a
     with pytest.raises(DeviceError, match=r"Input/output error.*It is back on no release, as before"):
         rollout.deliver(device, bundles[0], keep=2)
