@@ -6,7 +6,8 @@ Every model sees the mean and standard deviation over time of 15 MFCCs (librosa)
 *Honest* is five-fold cross-validation with each subject on one side; *leaky* deals out recordings one by
 one, so that a subject's others are in the training folds. Each is repeated five times; the score is the
 mean ROC-AUC of the pooled out-of-fold scores, with a 95 % interval from 1,000 bootstrap resamples of
-subjects. *Within site* compares only recordings of one site with each other.
+subjects. *Within site* compares only recordings of one site with each other. The figures of the default
+corpus stand at the top of `stages/pull/sources/demo.py`.
 """
 
 import argparse

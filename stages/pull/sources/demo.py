@@ -10,7 +10,20 @@ most of what differs between two recordings is who made them.
 
 The class lies in one trait of the subject, *wetness*: a longer intermediate phase with a gurgle in it and a
 darker spectrum. Over subjects it is normal with standard deviation 1, and its mean is `Config.class_effect`
-higher in the positive class (Cohen's d), so a reader of minds would reach an AUC of Phi(d / sqrt(2)).
+higher in the positive class (Cohen's d). Whoever could measure it without error would reach an AUC of
+Phi(d / sqrt(2)): 0.98 for the default of 3.
+
+What to expect, measured with `python -m tests.bench.demo_auc` on means and standard deviations of MFCCs
+(AUC with a 95 % bootstrap interval over subjects; default corpus, 304 usable distinct recordings):
+
+    model                  subjects kept apart   within one site     recordings dealt out (leaky)
+    logistic regression    0.86 [0.77, 0.94]     0.84 [0.71, 0.93]   0.96 [0.91, 0.99]
+    RBF SVM                0.85 [0.73, 0.94]     0.81 [0.64, 0.94]   1.00 [1.00, 1.00]
+    nearest neighbour      0.72 [0.63, 0.81]     0.67 [0.56, 0.78]   0.99 [0.97, 1.00]
+    the site alone         0.58 [0.43, 0.74]
+
+Over the corpora of seeds 0 to 9 the first figure runs from 0.80 to 0.88, with a mean of 0.84. A figure near 1
+means a leak: the model knows who coughs, not how.
 """
 
 import wave
@@ -258,16 +271,14 @@ def cough(person: Subject, rng: np.random.Generator) -> np.ndarray:
     np.ndarray, shape (n_samples,), float64
         At `SAMPLE_RATE`; peak 1.
     """
-    burst_s, intermediate_s, voiced_s = np.exp(rng.normal(0, 0.12, 3)) * (
-        person.burst_s,
-        person.intermediate_s,
-        person.voiced_s,
-    )
+    typical_s = np.array([person.burst_s, person.intermediate_s, person.voiced_s])
+    burst_s, intermediate_s, voiced_s = typical_s * np.exp(rng.normal(0, 0.12, 3))
     n = int((burst_s + intermediate_s + voiced_s + 0.05) * SAMPLE_RATE)
     t = np.arange(n) / SAMPLE_RATE
 
-    gurgle_db = GURGLE_DB * max(0, person.wetness + 2) * rng.normal(size=n // 400 + 2)  # a new value every 18 ms
-    gurgle = 10 ** (np.interp(np.arange(n) / 400, np.arange(n // 400 + 2), gurgle_db) / 20)
+    knots = 400 * np.arange(n // 400 + 2)  # 18 ms apart
+    gurgle_db = GURGLE_DB * max(0, person.wetness + 2) * rng.normal(size=len(knots))
+    gurgle = 10 ** (np.interp(np.arange(n), knots, gurgle_db) / 20)
     burst = np.minimum(t / 0.002, 1) * np.exp(-3 * t / burst_s)
     intermediate = 0.25 * gurgle * _swell(t, 0.3 * burst_s, intermediate_s)
     voiced = person.voicing * _swell(t, burst_s + 0.65 * intermediate_s, voiced_s)
