@@ -56,7 +56,7 @@ def augment(
 ) -> tuple[list[Recording], list[str]]:
     """Write the folder of augmented copies: `index.csv` and `audio/`.
 
-    Every copy is drawn from a seed of its own, made of the stage's seed, the recording's id and the copy's number, so
+    Every copy is drawn from seeds of its own, made of the stage's seed, the recording's id and the copy's number, so
     neither the order nor the number of workers matters. A copy that comes out silent is drawn again.
 
     Parameters
@@ -100,21 +100,21 @@ def augment(
     with files.growing_folder(target, key) as work:
         if jobs:
             with spawned(min(workers, len(jobs)), _setup, params, work, target) as pool:
-                made = list(track(pool.map(_in_worker, jobs, chunksize=4), "augment", total=len(jobs)))
+                made = list(track(pool.map(_in_worker, jobs), "augment", total=len(jobs)))
         copies = [copy for copy, _ in made]
         write_index(work / "index.csv", copies)
     return copies, [copy.recording_id for copy, draws in made if draws > 1]
 
 
-def make_copy(copy: Copy, transform: Transform, *, work: Path, target: Path) -> tuple[Recording, int]:
+def make_copy(copy: Copy, chain: Sequence[Transform], *, work: Path, target: Path) -> tuple[Recording, int]:
     """Write one copy below `work`, unless it is there already, and describe it as it will lie below `target`.
 
     Parameters
     ----------
     copy : Copy
-    transform : callable
-        Samples, shape (n_samples,), float32, and their rate (Hz) to altered samples; draws from Python's and NumPy's
-        global generators.
+    chain : sequence of callable
+        Applied in turn: samples, shape (n_samples,), float32, and their rate (Hz) to altered samples. They draw from
+        Python's and NumPy's global generators.
     work, target : Path
 
     Returns
@@ -131,7 +131,7 @@ def make_copy(copy: Copy, transform: Transform, *, work: Path, target: Path) -> 
     draws = 0
     if not (work / place).exists():
         samples, rate = audio.decode(copy.parent.path)
-        altered, draws = _draw(copy, transform, samples, rate)
+        altered, draws = _draw(copy, chain, samples, rate)
         with files.atomic(work / place) as temporary:
             soundfile.write(temporary, altered, rate, subtype="PCM_16", format="WAV")
     samples, rate = audio.decode(work / place)
@@ -146,12 +146,15 @@ def make_copy(copy: Copy, transform: Transform, *, work: Path, target: Path) -> 
     return recording, draws
 
 
-def _draw(copy: Copy, transform: Transform, samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
+def _draw(copy: Copy, chain: Sequence[Transform], samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
     for draw in range(1, DRAWS + 1):
-        seed = int(files.digest(copy.seed, copy.recording_id, draw)[:8], 16)
-        random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002  audiomentations draws from the global generators
-        altered = transform(samples.copy(), rate)
+        altered = samples.copy()
+        for position, transform in enumerate(chain):
+            # Seeded one by one: modules that a transform imports at its first use may draw as well (rich does).
+            seed = int(files.digest(copy.seed, copy.recording_id, draw, position)[:8], 16)
+            random.seed(seed)
+            np.random.seed(seed)  # noqa: NPY002  audiomentations draws from the global generators
+            altered = transform(altered, rate)
         if np.abs(altered).max(initial=0.0) >= SILENCE:
             return altered, draw
     raise DataError(
@@ -165,7 +168,7 @@ _worker: dict[str, Any] = {}
 
 def _setup(params: AugmentParams, work: Path, target: Path) -> None:
     preset, config = params.configure()
-    _worker.update(transform=preset.compose(config), work=work, target=target)
+    _worker.update(chain=preset.compose(config).transforms, work=work, target=target)
 
 
 def _in_worker(copy: Copy) -> tuple[Recording, int]:

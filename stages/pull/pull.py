@@ -201,7 +201,7 @@ def _output_order(order: Sequence[str], listed: Sequence[Listing], kept: Sequenc
     usable = {entry.label for entry in kept}
     if not kept:
         raise DataError(
-            f"none of the {len(listed)} listed recordings is usable: none is sound that decodes. Check them."
+            f"none of the {len(listed)} listed recordings is usable: none decodes to sound. Check the files."
         )
     for name in names:
         if name not in order:

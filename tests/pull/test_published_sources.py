@@ -49,8 +49,16 @@ def test_esc10(datasets: Path, tmp_path: Path) -> None:
 
 
 def test_the_subset_alone_is_not_esc50(datasets: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"meta/esc50\.csv must have md5 54a0d0055a10bb7df84ad340a148722e; got"):
+    with pytest.raises(DataError, match=r"ESC-10 holds ESC-10 alone. Set pull\.options\.esc50\.subset: esc10"):
         run(tmp_path, datasets, "esc50", subset="esc50")
+
+
+@pytest.mark.parametrize("subset", ["esc50", "esc10"])
+def test_unknown_metadata_is_refused(tmp_path: Path, subset: str) -> None:
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta" / "esc50.csv").write_text("filename,fold,target,category,esc10,src_file,take\n")
+    with pytest.raises(DataError, match=r"meta/esc50\.csv must have md5 54a0d0055a10bb7df84ad340a148722e; got"):
+        run(tmp_path / "out", tmp_path, "esc50", subset=subset)
 
 
 def test_a_mirror_with_one_changed_clip_is_refused(datasets: Path, tmp_path: Path) -> None:

@@ -196,19 +196,32 @@ def test_a_wrong_row_is_told(project: Project, row: str, sentence: str) -> None:
         project.pull()
 
 
-def test_a_csv_without_a_group_column_is_told(project: Project) -> None:
-    project.rows = ["path,label", "a1.wav,ill"]
-    with pytest.raises(DataError, match=r"must have the columns path, label and group; it has no group"):
-        project.pull()
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"path,label\na1.wav,ill\n", r"must have the columns path, label and group, .*; it has no group"),
+        (b"path;label;group\n", r"separated by commas; it has no path"),
+        (b"", r"it has no path"),
+        (b"\xff\xfe1", r"other\.csv must be text in UTF-8; it is not"),
+        (b"path,label,group\n", r"lists no recordings"),
+    ],
+)
+def test_a_wrong_csv_is_told(project: Project, content: bytes, sentence: str) -> None:
+    (project.root / "other.csv").write_bytes(content)
+    with pytest.raises(DataError, match=sentence):
+        project.pull(csv="other.csv")
+
+
+def test_a_csv_out_of_a_spreadsheet_is_read(project: Project) -> None:
+    (project.root / "other.csv").write_bytes(b"\xef\xbb\xbfpath,label,group\r\na1.wav,ill,anna\r\nb1.wav,well,ben\r\n")
+    project.pull(csv="other.csv")
+    assert {r.group for r in project.index().values()} == {"anna", "ben"}
 
 
 def test_nothing_usable_one_class_or_an_empty_class_is_told(project: Project) -> None:
     rows = list(project.rows)
     project.rows = rows[:2]
     with pytest.raises(DataError, match="at least two classes; all recordings are 'ill'"):
-        project.pull()
-    project.rows = [rows[0]]
-    with pytest.raises(DataError, match="lists no recordings"):
         project.pull()
     project.rows = rows
     with pytest.raises(DataError, match="the label 'ill' is not among well, sick"):
@@ -217,7 +230,7 @@ def test_nothing_usable_one_class_or_an_empty_class_is_told(project: Project) ->
         project.pull(labels=["well", "ill", "third"])
     for name in ("a1.wav", "b1.wav"):
         (project.root / name).write_text("these are words")
-    with pytest.raises(DataError, match="none of the 2 listed recordings is usable"):
+    with pytest.raises(DataError, match=r"none of the 2 listed recordings is usable: none decodes to sound\."):
         project.pull()
 
 

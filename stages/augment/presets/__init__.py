@@ -3,5 +3,5 @@
 A preset holds
     Config : frozen dataclass
     compose(config) -> audiomentations.Compose
-        Randomness is seeded by the caller, per clip.
+        Always applied as a whole and in order; the caller seeds each transform for each clip.
 """

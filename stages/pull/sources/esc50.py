@@ -24,7 +24,7 @@ HOMEPAGE = "https://github.com/karolpiczak/ESC-50"
 LABELS = None
 
 METADATA = "md5:54a0d0055a10bb7df84ad340a148722e"
-OGG_METADATA = "sha256:ff21b48e3e2fd1a737f453828ac6b9966af4e589436dc1267298e329a6568182"
+OGG_METADATA = "ff21b48e3e2fd1a737f453828ac6b9966af4e589436dc1267298e329a6568182"
 OGG_TREE = "sha256:6ad441b183bfe6e729cd9879389b13fa033d731df9693b2ad2e84aa5aaadf70e"
 
 
@@ -50,7 +50,7 @@ def fetch(config: Config, folder: Path, mirror: Path | None) -> None:
         archive_name="ESC-50-master.zip",
         names=("ESC-50-master", "ESC-50", "ESC-10"),
         landmark="meta/esc50.csv",
-        check=_check_ogg_or_published if config.subset == "esc10" else _check_published,
+        check=_check_any if config.subset == "esc10" else _check_published,
     )
 
 
@@ -63,10 +63,8 @@ def recordings(config: Config, folder: Path) -> list[Listing]:
     ]
 
 
-def _check_ogg_or_published(folder: Path) -> list[str]:
-    try:
-        verify(folder / "meta/esc50.csv", OGG_METADATA)
-    except DataError:
+def _check_any(folder: Path) -> list[str]:
+    if not _holds_ogg(folder):
         return _check_published(folder)
     names = _names(folder)
     verify_tree(folder, names, OGG_TREE)
@@ -74,12 +72,19 @@ def _check_ogg_or_published(folder: Path) -> list[str]:
 
 
 def _check_published(folder: Path) -> list[str]:
+    if _holds_ogg(folder):
+        raise DataError(f"{folder} holds ESC-10 alone. Set pull.options.esc50.subset: esc10, or use another mirror.")
     verify(folder / "meta/esc50.csv", METADATA)
     names = _names(folder)
     for name in names:
         if not (folder / name).is_file():
             raise DataError(f"{folder} must hold {name}, as published; it does not. Get a complete copy.")
     return names
+
+
+def _holds_ogg(folder: Path) -> bool:
+    metadata = folder / "meta/esc50.csv"
+    return metadata.is_file() and files.sha256(metadata) == OGG_METADATA
 
 
 def _names(folder: Path) -> list[str]:

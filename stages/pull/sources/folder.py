@@ -10,11 +10,11 @@
 `root` lies outside what DVC watches: after changing the recordings there, run `dvc repro --force pull`.
 """
 
+import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.core import files
 from stages.core.errors import DataError, require
 from stages.pull.download import sync
 from stages.pull.listing import Listing
@@ -105,10 +105,17 @@ def recordings(config: Config, folder: Path) -> list[Listing]:
 
 
 def _of_csv(path: Path) -> list[Listing]:
-    rows = files.read_csv(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:  # spreadsheets put a byte-order mark first
+            reader = csv.DictReader(stream)
+            rows, columns = list(reader), reader.fieldnames or []
+    except UnicodeDecodeError:
+        raise DataError(f"{path} must be text in UTF-8; it is not. Save it as CSV in UTF-8.") from None
     for column in ("path", "label", "group"):
-        if rows and column not in rows[0]:
-            raise DataError(f"{path} must have the columns path, label and group; it has no {column}. Add it.")
+        if column not in columns:
+            raise DataError(
+                f"{path} must have the columns path, label and group, separated by commas; it has no {column}. Add it."
+            )
     for number, row in enumerate(rows, start=2):
         for column in ("path", "label", "group"):
             if not row[column]:
