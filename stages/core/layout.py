@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+PARAMS_CHECKED = Path("data/params_checked.json")
 RECORDINGS = Path("data/recordings")
 INDEX = Path("data/index.csv")
 LABELS = Path("data/labels.json")
@@ -16,3 +17,4 @@ EVALUATION = Path("models/evaluation")
 SELECTED = Path("models/selected")
 PUSHED = Path("models/push.json")
 CHECKPOINTS = Path("models/checkpoints")
+MLRUNS = Path("mlruns")

@@ -69,6 +69,16 @@ def write_variants(path: Path, variants: Sequence[Variant]) -> None:
     files.write_json(path, [asdict(v) for v in variants])
 
 
+def write_variant(path: Path, variant: Variant) -> None:
+    """Write one variant as JSON."""
+    files.write_json(path, asdict(variant))
+
+
+def read_variant(path: Path) -> Variant:
+    """Read what `write_variant` wrote."""
+    return load(Variant, files.read_json(path), str(path))
+
+
 def read_variants(path: Path) -> list[Variant]:
     """Read what `write_variants` wrote."""
     return [load(Variant, v, f"{path}[{i}]") for i, v in enumerate(files.read_json(path))]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,6 +35,27 @@ class PruneParams(FitParams):
     criterion: str = "magnitude"
     options: dict[str, Any] = field(default_factory=dict)
 
+    def plug_in(self, package: str, name: str) -> tuple[ModuleType, Any]:
+        """Return the module of a criterion or a schedule and its filled `Config`; both folders share the options.
+
+        Parameters
+        ----------
+        package : str
+            `CRITERIA` or `SCHEDULES`.
+        name : str
+
+        Raises
+        ------
+        ParameterError
+            If there is no such plug-in, or its options do not fit.
+        """
+        everyone = {*plugins.names(CRITERIA), *plugins.names(SCHEDULES)}
+        for other in self.options:
+            if other not in everyone:
+                raise ParameterError(f"prune.options has no plug-in {other!r}. {known(other, everyone)}")
+        own = {other: values for other, values in self.options.items() if other in plugins.names(package)}
+        return plugins.configure(package, name, own, "prune")
+
 
 def importance_of(params: PruneParams) -> Callable[[np.ndarray], np.ndarray]:
     """Return the criterion: weights to their importance.
@@ -44,7 +66,7 @@ def importance_of(params: PruneParams) -> Callable[[np.ndarray], np.ndarray]:
         For an unknown criterion, or a parameter it refuses.
     """
     plugins.load(CRITERIA, params.criterion, "prune.criterion")
-    module, config = plugins.configure(CRITERIA, params.criterion, _options(params, CRITERIA), "prune")
+    module, config = params.plug_in(CRITERIA, params.criterion)
     return partial(module.importance, config)
 
 
@@ -58,14 +80,5 @@ def sparsity_at(
     ParameterError
         For an unknown schedule, or a parameter it refuses.
     """
-    module, config = plugins.configure(SCHEDULES, schedule, _options(params, SCHEDULES), "prune")
+    module, config = params.plug_in(SCHEDULES, schedule)
     return module.sparsity_at(config, target, n_steps)
-
-
-def _options(params: PruneParams, package: str) -> dict[str, Any]:
-    """Return the options of one folder's plug-ins; both folders share the table."""
-    everyone = {*plugins.names(CRITERIA), *plugins.names(SCHEDULES)}
-    for name in params.options:
-        if name not in everyone:
-            raise ParameterError(f"prune.options has no plug-in {name!r}. {known(name, everyone)}")
-    return {name: values for name, values in params.options.items() if name in plugins.names(package)}

@@ -1,0 +1,83 @@
+"""One cell in a process of its own: `python -m flows.cell SPEC.json`.
+
+Fine-tunes if the store lacks that, then makes every variant that it lacks; each is committed when it is done.
+TensorFlow is imported for a fine-tuning only.
+"""
+
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from flows import processes
+from flows.grid import Cell
+from flows.store import Store
+from stages.core import errors, files, params
+from stages.evaluate.params import EvaluateParams
+from stages.prune.params import PruneParams
+from stages.quantize.params import QuantizeParams
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What the process is told: a cell, and where and how to make it."""
+
+    cell: Cell
+    store: Path
+    threads: int
+    prune: PruneParams
+    quantize: QuantizeParams
+    evaluate: EvaluateParams
+    baseline: Path
+    features: Path
+
+
+def command_for(spec: Spec, path: Path) -> list[str]:
+    """Write a spec to a file and return the command that carries it out."""
+    files.write_json(path, asdict(spec))
+    return [sys.executable, "-m", "flows.cell", str(path)]
+
+
+def compute(spec: Spec) -> None:
+    """Make what the store lacks of a cell."""
+    cell, store = spec.cell, Store(spec.store)
+    if not store.has("finetuned", cell.key):
+        from flows import finetuning
+
+        checkpoint = store.checkpoint(cell.key)
+        with store.commit("finetuned", cell.key) as folder:
+            finetuning.write(
+                folder,
+                cell,
+                prune=spec.prune,
+                threads=spec.threads,
+                baseline=spec.baseline,
+                features=spec.features,
+                checkpoint=checkpoint,
+            )
+        checkpoint.unlink(missing_ok=True)
+    missing = [planned for planned in cell.variants if not store.has("variants", planned.key)]
+    if missing:
+        from flows import variants
+
+        for planned in missing:
+            with store.commit("variants", planned.key) as folder:
+                variants.write(
+                    folder,
+                    cell,
+                    planned,
+                    quantize=spec.quantize,
+                    evaluate=spec.evaluate,
+                    finetuned=store.folder("finetuned", cell.key),
+                    features=spec.features,
+                )
+
+
+def main() -> None:
+    """Carry out the spec that the command line names."""
+    processes.die_with_parent()
+    path = Path(sys.argv[1])
+    compute(params.load(Spec, files.read_json(path), str(path)))
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,59 @@
+"""Every parameter of every stage, read before any work: `python -m flows.check` is the first DVC stage.
+
+A mistake in the last section would otherwise surface after hours.
+"""
+
+from pathlib import Path
+
+from flows.params import SweepParams
+from stages.augment.params import AugmentParams
+from stages.core import errors, files, layout, params, plugins
+from stages.core.network import ARCHITECTURES
+from stages.evaluate.params import EvaluateParams
+from stages.features.params import FeatureParams
+from stages.prune.params import CRITERIA, SCHEDULES, PruneParams
+from stages.pull.params import PullParams
+from stages.push.params import PushParams
+from stages.quantize.params import SCHEMES, QuantizeParams
+from stages.select.params import SelectParams
+from stages.split.params import SplitParams
+from stages.train.params import TrainParams
+
+
+def check(path: Path = params.PARAMS_FILE) -> None:
+    """Check a params file: every section, every plug-in that it names, and that plug-in's own parameters.
+
+    Raises
+    ------
+    ParameterError
+        For the first mistake.
+    """
+    params.section("pull", PullParams, path).configure()
+    params.section("split", SplitParams, path)
+    params.section("augment", AugmentParams, path).configure()
+    params.section("features", FeatureParams, path).configure()
+    train = params.section("train", TrainParams, path)
+    plugins.configure(ARCHITECTURES, train.architecture, train.options, "train")
+    sweep, prune = params.section("sweep", SweepParams, path), params.section("prune", PruneParams, path)
+    plugins.load(CRITERIA, prune.criterion, "prune.criterion")
+    prune.plug_in(CRITERIA, prune.criterion)
+    for i, schedule in enumerate(sweep.schedules):
+        plugins.load(SCHEDULES, schedule, f"sweep.schedules[{i}]")
+        prune.plug_in(SCHEDULES, schedule)
+    quantize = params.section("quantize", QuantizeParams, path)
+    for i, scheme in enumerate(sweep.schemes):
+        plugins.load(SCHEMES, scheme, f"sweep.schemes[{i}]")
+        quantize.scheme(scheme)
+    params.section("evaluate", EvaluateParams, path)
+    params.section("select", SelectParams, path)
+    params.section("push", PushParams, path)
+
+
+def main() -> None:
+    """Check `params.yaml` and leave a file that the other stages depend on."""
+    check()
+    files.write_json(layout.PARAMS_CHECKED, {"params.yaml": "is valid"})
+
+
+if __name__ == "__main__":
+    errors.run(main)

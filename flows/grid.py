@@ -1,0 +1,42 @@
+"""What the grid consists of: cells, and the variants of each."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A variant to be: its name, its scheme and its key in the store."""
+
+    name: str
+    scheme: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One fine-tuning, and the variants made of it.
+
+    Attributes
+    ----------
+    name : str
+        For file names, e.g. ``"polynomial-s0.90-seed1234"``.
+    title : str
+        For people, e.g. ``"polynomial s=0.90 seed=1234"``.
+    criterion, schedule : str
+        Empty for the baseline, which is not fine-tuned.
+    sparsity : float
+        A fraction in [0, 1).
+    seed : int
+    key : str
+        Of the fine-tuned network in the store.
+    variants : tuple[Planned, ...]
+    """
+
+    name: str
+    title: str
+    criterion: str
+    schedule: str
+    sparsity: float
+    seed: int
+    key: str
+    variants: tuple[Planned, ...]

@@ -1,0 +1,108 @@
+"""Which cells the sweep of `params.yaml` consists of, and the key of everything that each is made of."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from flows.grid import Cell, Planned
+from flows.params import SweepParams
+from stages.core import files
+from stages.core.errors import DataError
+from stages.core.network import ARCHITECTURES
+from stages.core.provenance import code_hash
+from stages.evaluate.params import EvaluateParams
+from stages.prune.params import CRITERIA, SCHEDULES, PruneParams
+from stages.quantize.params import QuantizeParams
+
+BASELINE = "baseline"
+
+
+def plan(
+    sweep: SweepParams,
+    prune: PruneParams,
+    quantize: QuantizeParams,
+    evaluate: EvaluateParams,
+    *,
+    baseline: Path,
+    features: Path,
+) -> list[Cell]:
+    """Return the cells of the grid, the baseline first.
+
+    A key digests all that can change a result: parameters, the chosen plug-ins' own parameters, the bytes of the
+    baseline and of the features, our source that computes it, and the versions of the libraries behind. A variant's key
+    holds its fine-tuning's, and not the other way round, so that another scheme or a changed metric costs no training.
+
+    Parameters
+    ----------
+    sweep, prune, quantize, evaluate
+        Sections of `params.yaml`.
+    baseline, features : Path
+        Folders of the stages before.
+
+    Raises
+    ------
+    ParameterError
+        For a plug-in that does not exist, or options it refuses.
+    DataError
+        If a folder is incomplete.
+    """
+    trained = ("architecture.json", "weights.npz")
+    clips = ("features.npy", "clips.csv", "frontend.json")
+    data = [_sha256(baseline / name) for name in trained] + [_sha256(features / name) for name in clips]
+    architecture = f"{ARCHITECTURES}.{files.read_json(baseline / 'architecture.json')['name']}"
+
+    cells = []
+    for schedule, sparsity, seed in _fine_tunings(sweep):
+        if schedule:
+            criterion = prune.criterion
+            chosen = prune.plug_in(CRITERIA, criterion), prune.plug_in(SCHEDULES, schedule)
+            plug_ins, options = [m.__name__ for m, _ in chosen], [asdict(config) for _, config in chosen]
+            how = asdict(prune) | {"schedule": schedule, "sparsity": sparsity, "seed": seed, "options": options}
+            label = f"{schedule}-s{_fraction(sparsity)}"
+            name, title = f"{label}-seed{seed}", f"{schedule} s={_fraction(sparsity)} seed={seed}"
+        else:
+            criterion, plug_ins, how = "", [], {}
+            label = name = title = BASELINE
+        code = code_hash(["flows.finetuning", architecture, *plug_ins], ("tensorflow", "tf_keras", "numpy"))
+        key = files.digest(how, sweep.threads, data, code)
+        variants = tuple(
+            Planned(
+                name=f"{label}-{scheme}" + (f"-seed{seed}" if schedule else ""),
+                scheme=scheme,
+                key=files.digest(key, *_scheme(scheme, quantize), _judged(evaluate)),
+            )
+            for scheme in sweep.schemes
+        )
+        cells.append(Cell(name, title, criterion, schedule, sparsity, seed, key, variants))
+    return cells
+
+
+def _fine_tunings(sweep: SweepParams) -> Iterator[tuple[str, float, int]]:
+    yield "", 0.0, 0
+    for schedule in sweep.schedules:
+        for sparsity in sweep.sparsities:
+            for seed in sweep.seeds:
+                yield schedule, sparsity, seed
+
+
+def _scheme(name: str, quantize: QuantizeParams) -> tuple[Any, ...]:
+    module, config = quantize.scheme(name)
+    calibration = [quantize.calibration_clips, quantize.seed] if module.NEEDS_CALIBRATION else []
+    packages = ("ai-edge-quantizer", "ai-edge-litert", "numpy", "scikit-learn")
+    return name, asdict(config), calibration, code_hash(["flows.variants", module.__name__], packages)
+
+
+def _judged(evaluate: EvaluateParams) -> dict[str, Any]:
+    return {name: value for name, value in asdict(evaluate).items() if not name.startswith("latency")}
+
+
+def _fraction(sparsity: float) -> str:
+    short = f"{sparsity:.2f}"
+    return short if float(short) == sparsity else repr(sparsity)
+
+
+def _sha256(path: Path) -> str:
+    if not path.is_file():
+        raise DataError(f"{path} does not exist. Run `dvc repro sweep`, which makes what it needs.")
+    return files.sha256(path)

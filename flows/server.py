@@ -1,0 +1,39 @@
+"""The Prefect server of a flow that runs on its own."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import uvicorn
+from prefect.server.api.server import create_app
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+
+@contextlib.contextmanager
+def server() -> Iterator[str]:
+    """Yield the address of a Prefect server: the one that PREFECT_API_URL names, or else one for this block only.
+
+    The latter runs in a thread of this process and so is gone with it however it ends, where the server process that
+    Prefect itself would start outlives a kill -9. What flows did stays readable in PREFECT_HOME.
+    """
+    if address := PREFECT_API_URL.value():
+        yield address
+        return
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(create_app(ephemeral=True), log_level="critical", lifespan="on")
+        service = uvicorn.Server(config)
+        thread = threading.Thread(target=service.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        while not service.started:
+            if not thread.is_alive():
+                raise RuntimeError("the Prefect server did not start")
+            time.sleep(0.05)
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+        try:
+            with temporary_settings({PREFECT_API_URL: address}):
+                yield address
+        finally:
+            service.should_exit = True
+            thread.join()

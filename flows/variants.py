@@ -1,0 +1,91 @@
+"""The cheap half of a cell: one model file of a fine-tuned network, checked and judged through LiteRT.
+
+Part of a variant's key is the source of this module and of all it imports.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from flows.grid import Cell, Planned
+from stages.core import dataset, files, flatbuffer
+from stages.core.errors import ModelError
+from stages.core.variant import Variant, write_variant
+from stages.evaluate import scoring
+from stages.evaluate.params import EvaluateParams
+from stages.quantize import check
+from stages.quantize.calibration import calibration_set
+from stages.quantize.params import QuantizeParams
+
+KERAS_TOLERANCE = {32: 1e-3, 16: 5e-2}  # by bit-width; what fewer bits cost is a result and no mistake
+
+
+def write(
+    folder: Path,
+    cell: Cell,
+    planned: Planned,
+    *,
+    quantize: QuantizeParams,
+    evaluate: EvaluateParams,
+    finetuned: Path,
+    features: Path,
+) -> None:
+    """Quantise a fine-tuned network, check the file, score it and write it.
+
+    Parameters
+    ----------
+    folder : Path
+        Takes `model.tflite`, `scores.npz` (arrays `validation` and `test`) and `variant.json`.
+    cell : Cell
+    planned : Planned
+        One of the cell's.
+    quantize : QuantizeParams
+    evaluate : EvaluateParams
+    finetuned : Path
+        What `flows.finetuning.write` wrote.
+    features : Path
+
+    Raises
+    ------
+    ModelError
+        If the file is not what it claims to be, or its scores stray from the Keras function's.
+    """
+    module, config = quantize.scheme(planned.scheme)
+    calibration = None
+    if module.NEEDS_CALIBRATION:
+        train = dataset.read_split(features, "train")
+        calibration = calibration_set(train.x, n=quantize.calibration_clips, seed=quantize.seed)
+    model = module.quantize(config, (finetuned / "float32.tflite").read_bytes(), calibration)
+    contents = check.check(model, scheme=module, config=config, expected_sparsity=cell.sparsity)
+    (folder / "model.tflite").write_bytes(model)
+
+    splits = {side: dataset.read_split(features, side) for side in ("validation", "test")}
+    scores = {side: scoring.score(model, split.x) for side, split in splits.items()}
+    np.savez(folder / "scores.npz", **scores)  # type: ignore[arg-type]
+    with np.load(finetuned / "scores.npz") as keras:
+        expected = keras["validation"].reshape(scores["validation"].shape)  # a sigmoid's are (n, 1)
+    difference = float(np.abs(scores["validation"] - expected).max())
+    tolerance = KERAS_TOLERANCE.get(module.BIT_WIDTH, 1.0)
+    if difference > tolerance:
+        raise ModelError(
+            f"{planned.name}: the file's scores must be within {tolerance:g} of the network's; "
+            f"they differ by {difference:.3g}. The conversion changed the network; write its layers otherwise."
+        )
+    variant = Variant(
+        name=planned.name,
+        key=planned.key,
+        criterion=cell.criterion,
+        schedule=cell.schedule,
+        sparsity=cell.sparsity,
+        measured_sparsity=contents.sparsity,
+        scheme=planned.scheme,
+        bit_width=module.BIT_WIDTH,
+        seed=cell.seed,
+        sha256=files.sha256(folder / "model.tflite"),
+        raw_bytes=len(model),
+        deflated_bytes=flatbuffer.deflated_bytes(model),
+        operators=contents.operators,
+        keras_difference=difference,
+        metrics=scoring.metrics(scores, splits, evaluate),
+    )
+    write_variant(folder / "variant.json", variant)

@@ -1,0 +1,273 @@
+"""MLflow: every variant a run, every sweep their parent, and the registry a deployable variant is picked from.
+
+The only import of mlflow, `registered_model.py` excepted. Everything here may be repeated: what is logged or
+registered already is recognised by its key or sha256 and left alone, so that a killed run needs no repair.
+"""
+
+import contextlib
+import importlib.metadata
+import os
+import shutil
+import socket
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("DO_NOT_TRACK", "true")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+
+import mlflow
+import numpy as np
+from mlflow.entities import Metric, Param, Run
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from stages.core import provenance
+from stages.core.variant import Variant
+
+EXPERIMENT = "edac"
+CHAMPION = "champion"
+_HERE = "edac.host"
+_NEEDED = ("mlflow", "numpy", "ai-edge-litert")  # by a registered model
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """An MLflow experiment to write to.
+
+    Attributes
+    ----------
+    client : mlflow.MlflowClient
+    experiment_id : str
+    """
+
+    client: mlflow.MlflowClient
+    experiment_id: str
+
+    @contextlib.contextmanager
+    def sweep(self, key: str, parameters: Mapping[str, Any]) -> Iterator[str]:
+        """Hold the sweep's own run open, the one of an earlier attempt if there is one.
+
+        Runs that earlier attempts from this folder left open (kill -9) are closed as KILLED first: enter this while no
+        other sweep of this folder is under way.
+
+        Parameters
+        ----------
+        key : str
+            Digest of the grid.
+        parameters : Mapping
+            Plain values.
+
+        Yields
+        ------
+        str
+            The run's id, the `parent` of `log_variant`.
+        """
+        for run in self._runs(f"attributes.status = 'RUNNING' and tags.`{_HERE}` = '{_here()}'"):
+            self.client.set_terminated(run.info.run_id, "KILLED")
+        earlier = self._runs(f"tags.`edac.sweep` = '{key}'")
+        if earlier:
+            run_id = earlier[0].info.run_id
+            self.client.update_run(run_id, "RUNNING")
+        else:
+            run_id = self._create(f"sweep-{key[:8]}", {"edac.sweep": key})
+            self.client.log_batch(run_id, params=[Param(name, str(value)) for name, value in parameters.items()])
+        status = "FAILED"
+        try:
+            yield run_id
+            status = "FINISHED"
+        finally:
+            self.client.set_terminated(run_id, status)
+
+    def log_variant(self, variant: Variant, model: Path, parent: str | None = None) -> str:
+        """Make a finished run of a variant, with its model file, unless there is one.
+
+        Parameters
+        ----------
+        variant : Variant
+        model : Path
+            Its model file; becomes the artefact ``<name>.tflite``.
+        parent : str or None
+            From `sweep`.
+
+        Returns
+        -------
+        str
+            The run's id.
+        """
+        known = self._variant_run(variant.key)
+        if known:
+            return known.info.run_id
+        tags = {"edac.key": variant.key, "sha256": variant.sha256}
+        run_id = self._create(variant.name, tags | ({MLFLOW_PARENT_RUN_ID: parent} if parent else {}))
+        with tempfile.TemporaryDirectory() as folder:
+            self.client.log_artifact(run_id, str(shutil.copyfile(model, Path(folder) / f"{variant.name}.tflite")))
+        shown = ("criterion", "schedule", "sparsity", "scheme", "bit_width", "seed")
+        measured = ("raw_bytes", "deflated_bytes", "measured_sparsity", "keras_difference")
+        self.client.log_batch(
+            run_id,
+            metrics=_metrics({name: getattr(variant, name) for name in measured} | variant.metrics),
+            params=[Param(name, str(getattr(variant, name))) for name in shown],
+        )
+        self.client.set_terminated(run_id, "FINISHED")
+        return run_id
+
+    def add_metrics(self, key: str, metrics: Mapping[str, Any]) -> bool:
+        """Add figures that were measured later, such as latencies, to a variant's run.
+
+        Parameters
+        ----------
+        key : str
+            The variant's.
+        metrics : Mapping
+            May be nested; the names are joined with dots.
+
+        Returns
+        -------
+        bool
+            False if the variant has no run here, as in a clone whose models came with `dvc pull`.
+        """
+        run = self._variant_run(key)
+        if run:
+            self.client.log_batch(run.info.run_id, metrics=_metrics(metrics))
+        return run is not None
+
+    def register(
+        self,
+        name: str,
+        variant: Variant,
+        *,
+        model: Path,
+        frontend: Path,
+        clip_samples: int,
+        n_outputs: int,
+        tags: Mapping[str, Any],
+    ) -> int:
+        """Register a variant as a loadable model, waveforms in and scores out, and give it the alias `champion`.
+
+        Parameters
+        ----------
+        name : str
+            Of the registered model.
+        variant : Variant
+        model, frontend : Path
+            The two `.tflite` files.
+        clip_samples : int
+            Length of a waveform (samples).
+        n_outputs : int
+            Scores per waveform.
+        tags : Mapping
+            Shown with the version, e.g. the test figures.
+
+        Returns
+        -------
+        int
+            The version; the one there is if this file was registered under this name before.
+        """
+        version = self._version(name, variant.sha256)
+        if version is None:
+            run_id = self.log_variant(variant, model)
+            with tempfile.TemporaryDirectory() as folder:
+                _save_pyfunc(
+                    Path(folder), model=model, frontend=frontend, clip_samples=clip_samples, n_outputs=n_outputs
+                )
+                self.client.log_artifacts(run_id, str(Path(folder) / "model"), "model")
+            if not self.client.search_registered_models(f"name = '{name}'"):
+                self.client.create_registered_model(name)
+            created = self.client.create_model_version(
+                name, source=f"runs:/{run_id}/model", run_id=run_id, tags={"sha256": variant.sha256}
+            )
+            version = int(created.version)
+        for tag, value in tags.items():
+            self.client.set_model_version_tag(name, str(version), tag, str(value))
+        self.client.set_registered_model_alias(name, CHAMPION, str(version))
+        return version
+
+    def _create(self, name: str, tags: Mapping[str, str]) -> str:
+        run = self.client.create_run(self.experiment_id, run_name=name, tags={**tags, _HERE: _here()})
+        return run.info.run_id
+
+    def _variant_run(self, key: str) -> Run | None:
+        return next(iter(self._runs(f"tags.`edac.key` = '{key}' and attributes.status = 'FINISHED'")), None)
+
+    def _runs(self, which: str) -> list[Run]:
+        runs: list[Run] = []
+        token = None
+        while True:
+            page = self.client.search_runs([self.experiment_id], which, page_token=token)
+            runs.extend(page)
+            token = page.token
+            if not token:
+                return runs
+
+    def _version(self, name: str, sha256: str) -> int | None:
+        versions = self.client.search_model_versions(f"name = '{name}'")
+        return next((int(v.version) for v in versions if v.tags.get("sha256") == sha256), None)
+
+
+def connect(folder: Path) -> Tracker:
+    """Return a tracker of the MLflow that MLFLOW_TRACKING_URI names, or else of `folder`, made if absent.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``mlflow.db`` and ``artifacts/``. It cannot be moved afterwards: MLflow keeps absolute paths.
+    """
+    uri, artifacts = os.environ.get("MLFLOW_TRACKING_URI"), None
+    if not uri:
+        folder.mkdir(parents=True, exist_ok=True)
+        uri = f"sqlite:///{(folder / 'mlflow.db').absolute()}"
+        artifacts = (folder / "artifacts").absolute().as_uri()
+    client = mlflow.MlflowClient(uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is not None:
+        return Tracker(client, experiment.experiment_id)
+    return Tracker(client, client.create_experiment(EXPERIMENT, artifact_location=artifacts))
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Return nested figures under names joined with dots; what is no number (None, undefined) is left out."""
+    result: dict[str, float] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            result |= flat(value, f"{prefix}{name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            result[f"{prefix}{name}"] = float(value)
+    return result
+
+
+def _metrics(values: Mapping[str, Any]) -> list[Metric]:
+    now = int(time.time() * 1000)
+    return [Metric(name, value, now, 0) for name, value in flat(values).items()]
+
+
+def _here() -> str:
+    return f"{socket.gethostname()}:{Path.cwd()}"
+
+
+def _save_pyfunc(folder: Path, *, model: Path, frontend: Path, clip_samples: int, n_outputs: int) -> None:
+    """Write ``folder/model``: MLflow's form of a model, with all of our code that it imports."""
+    package = folder / "stages"
+    source = provenance.source_file("stages").parent
+    shutil.copytree(source / "runtime", package / "runtime", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copyfile(source / "__init__.py", package / "__init__.py")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning)  # MLflow's advice to say more than the signature says
+        mlflow.pyfunc.save_model(
+            path=folder / "model",
+            python_model=str(provenance.source_file("stages.core.registered_model")),
+            artifacts={"model": str(model), "frontend": str(frontend)},
+            code_paths=[str(package)],
+            signature=ModelSignature(
+                inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, clip_samples))]),
+                outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, n_outputs))]),
+            ),
+            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _NEEDED],
+        )

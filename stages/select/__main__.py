@@ -1,0 +1,38 @@
+"""Choose the variant that goes to the devices and register it: `python -m stages.select`."""
+
+from stages.core import dataset, errors, layout, params, tracking
+from stages.select.params import SelectParams
+from stages.select.select import select
+
+
+def main() -> None:
+    """Read the section, choose, register in MLflow under the alias `champion`."""
+    section = params.section("select", SelectParams)
+    variant, selection = select(
+        section, evaluation=layout.EVALUATION, sweep=layout.SWEEP, features=layout.FEATURES, target=layout.SELECTED
+    )
+    tracker = tracking.connect(layout.MLRUNS)
+    labels = selection["labels"]
+    shown = ("name", "scheme", "bit_width", "schedule", "sparsity", "measured_sparsity")
+    version = tracker.register(
+        section.registered_name,
+        variant,
+        model=layout.SELECTED / "model.tflite",
+        frontend=layout.SELECTED / "frontend.tflite",
+        clip_samples=dataset.describe(layout.FEATURES)["clip_samples"],
+        n_outputs=1 if len(labels) == 2 else len(labels),
+        tags={
+            **{name: selection["variant"][name] for name in shown},
+            **selection["measured"],
+            "labels": ",".join(labels),
+            "threshold": selection["threshold"],
+            "selected_by": f"validation {section.metric}",
+            **tracking.flat({side: selection[side]["pooled"][section.metric] for side in ("validation", "test")}),
+        },
+    )
+    tracker.add_metrics(variant.key, selection["measured"])
+    print(f"{variant.name}: {selection['reason']}; registered as {section.registered_name} version {version}, champion")
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,56 @@
+"""The `select` section of `params.yaml`."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from stages.core.errors import ParameterError, require
+from stages.core.metrics import METRICS
+from stages.core.params import known
+
+SIZES = {"raw_bytes": "raw_bytes", "deflated_bytes": "deflated_bytes", "latency_ms": "latency_p50_ms"}
+"""What a budget may limit: its name there, and the column of ``variants.csv``."""
+
+
+@dataclass(frozen=True)
+class SelectParams:
+    """How the winner is chosen, on the validation split alone.
+
+    Attributes
+    ----------
+    registered_name : str
+        Of the model in the MLflow registry.
+    metric : str
+        What counts; one of `stages.core.metrics.METRICS`.
+    margin : float
+        How far below the best variant in the budget the winner may be, to be smaller.
+    prefer : {"raw_bytes", "deflated_bytes", "latency_ms"}
+        The smallest of these wins. Bytes give the same winner each time; latency is a measurement.
+    budget : dict[str, float]
+        Largest `raw_bytes`, `deflated_bytes` or median single-thread `latency_ms`; or the smallest value of a metric.
+    """
+
+    registered_name: str = "edac"
+    metric: str = "roc_auc"
+    margin: float = 0.0
+    prefer: Literal["raw_bytes", "deflated_bytes", "latency_ms"] = "deflated_bytes"
+    budget: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.metric not in METRICS:
+            raise ParameterError(f"select.metric must be a metric; got {self.metric!r}. {known(self.metric, METRICS)}")
+        if self.metric == "calibration_error":
+            raise ParameterError(
+                "select.metric must be one of which more is better; got 'calibration_error'. Use a budget."
+            )
+        require(0 <= self.margin < 1, "select.margin", "be in [0, 1)", self.margin, "Write 0.02 for two points.")
+        named = self.registered_name
+        plain = named != "" and not set(named) & set("/:'\"")
+        require(plain, "select.registered_name", "be a name without / : or quotes", named, "Try edac-demo.")
+        for name, limit in self.budget.items():
+            if name not in SIZES and name not in METRICS:
+                raise ParameterError(f"select.budget has no limit {name!r}. {known(name, (*SIZES, *METRICS))}")
+            if name in SIZES:
+                require(limit > 0, f"select.budget.{name}", "be positive", limit)
+            else:
+                require(0 <= limit <= 1, f"select.budget.{name}", "be in [0, 1]", limit, "Write 0.8 for 80 %.")

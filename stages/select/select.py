@@ -1,0 +1,200 @@
+"""Which variant goes to the devices: the smallest in the budget that is nearly as good as the best there.
+
+Everything is decided on the validation split. The test figures travel with the winner and decide nothing.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from stages.core import dataset, files
+from stages.core.errors import DataError, EdacError
+from stages.core.variant import Variant, read_variants
+from stages.select.params import SIZES, SelectParams
+
+Row = dict[str, Any]
+
+
+def read_table(path: Path) -> list[Row]:
+    """Read ``variants.csv`` of the stage before, its numbers as numbers; an empty field is None.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} does not exist. Run `dvc repro evaluate` first.")
+    return [{key: _number(value) for key, value in row.items()} for row in files.read_csv(path)]
+
+
+def choose(table: Sequence[Row], params: SelectParams) -> Row:
+    """Return the winner's row.
+
+    Of the variants that keep within the budget and whose validation metric is at most `params.margin` below the best
+    of them, it is the one with the smallest `params.prefer`; of equals the one with the higher metric, then the first
+    by name.
+
+    Parameters
+    ----------
+    table : Sequence[dict]
+        As `read_table` returns it.
+    params : SelectParams
+
+    Raises
+    ------
+    EdacError
+        If no variant keeps within the budget; names the closest and by how much it misses.
+    """
+    metric, prefer = f"validation_{params.metric}", SIZES[params.prefer]
+    judged = [row for row in table if row[metric] is not None]
+    if not judged:
+        raise DataError(
+            f"No variant has a {metric}. The validation split must hold every class; run `dvc repro split`."
+        )
+    affordable = [row for row in judged if not _excess(row, params.budget)]
+    if not affordable:
+        raise _nothing_fits(judged, params.budget)
+    floor = max(row[metric] for row in affordable) - params.margin
+    good = [row for row in affordable if row[metric] >= floor - 1e-9]  # the figures have six decimals
+    return min(good, key=lambda row: (row[prefer], -row[metric], row["name"]))
+
+
+def pareto_front(table: Sequence[Row], params: SelectParams) -> list[Row]:
+    """Return the variants that no other beats: none is as good in metric, bytes and latency and better in one.
+
+    Parameters
+    ----------
+    table : Sequence[dict]
+    params : SelectParams
+        The bytes are those it prefers, deflated if it prefers latency.
+
+    Returns
+    -------
+    list[dict]
+        Smallest first.
+    """
+    metric = f"validation_{params.metric}"
+    bytes_column = "raw_bytes" if params.prefer == "raw_bytes" else "deflated_bytes"
+
+    def costs(row: Row) -> tuple[float, ...]:
+        return -row[metric], row[bytes_column], row[SIZES["latency_ms"]]
+
+    def beaten(row: Row) -> bool:
+        mine = costs(row)
+        return any(
+            theirs != mine and all(a <= b for a, b in zip(theirs, mine, strict=True)) for theirs in map(costs, judged)
+        )
+
+    judged = [row for row in table if row[metric] is not None]
+    return sorted((row for row in judged if not beaten(row)), key=lambda row: (row[bytes_column], row["name"]))
+
+
+def select(
+    params: SelectParams, *, evaluation: Path, sweep: Path, features: Path, target: Path
+) -> tuple[Variant, dict[str, Any]]:
+    """Choose a variant and put together all that a release needs of it.
+
+    Parameters
+    ----------
+    params : SelectParams
+    evaluation, sweep, features : Path
+        Folders of the stages before.
+    target : Path
+        Becomes a folder of `model.tflite`, `frontend.tflite`, `selection.json` and `front.csv`.
+
+    Returns
+    -------
+    variant : Variant
+    selection : dict
+        What `selection.json` holds: `variant` (its row), `labels`, `threshold` (of a binary task, else None),
+        `validation` and `test` figures with intervals, `reason`, `n_variants`.
+
+    Raises
+    ------
+    EdacError
+        If no variant keeps within the budget.
+    DataError
+        If the folders do not belong together.
+    """
+    table = read_table(evaluation / "variants.csv")
+    row = choose(table, params)
+    variant = next((v for v in read_variants(sweep / "variants.json") if v.sha256 == row["sha256"]), None)
+    model = sweep / f"{row['name']}.tflite"
+    if variant is None or files.sha256(model) != variant.sha256:
+        raise DataError(f"{model} is not the file that {evaluation} speaks of. Run `dvc repro` again.")
+    front = pareto_front(table, params)
+    sizes = ("raw_bytes", "deflated_bytes", "latency_p50_ms", "latency_p95_ms")
+    selection = {
+        "variant": {key: value for key, value in asdict(variant).items() if key not in ("metrics", "operators")},
+        "measured": {name: row[name] for name in sizes},
+        "labels": dataset.describe(features)["labels"],
+        "threshold": variant.metrics["validation"]["threshold"],
+        "validation": variant.metrics["validation"],
+        "test": variant.metrics["test"],
+        "reason": _reason(row, table, params),
+        "n_variants": len(table),
+        "n_front": len(front),
+    }
+    with files.growing_folder(target, files.digest(selection)) as folder:
+        shutil.copyfile(model, folder / "model.tflite")
+        shutil.copyfile(features / "frontend.tflite", folder / "frontend.tflite")
+        files.write_csv(folder / "front.csv", list(table[0]), front)
+        files.write_json(folder / "selection.json", selection)
+    return variant, selection
+
+
+def _excess(row: Row, budget: Mapping[str, float]) -> dict[str, float]:
+    """Return by how much a variant breaks each limit of the budget, as a fraction of the limit; {} if it keeps it."""
+    found = {}
+    for name, limit in budget.items():
+        value = _figure(row, name)
+        over = float("inf") if value is None else (value - limit if _is_cost(name) else limit - value)
+        if over > 0:
+            found[name] = over / limit if limit else over
+    return found
+
+
+def _figure(row: Row, name: str) -> float | None:
+    return row[SIZES[name]] if name in SIZES else row[f"validation_{name}"]
+
+
+def _is_cost(name: str) -> bool:
+    return name in SIZES or name == "calibration_error"
+
+
+def _nothing_fits(table: Sequence[Row], budget: Mapping[str, float]) -> EdacError:
+    closest = min(table, key=lambda row: (max(_excess(row, budget).values()), row["name"]))
+    limits = ", ".join(f"{name} {'at most' if _is_cost(name) else 'at least'} {budget[name]:.12g}" for name in budget)
+    misses = " and ".join(
+        f"has {name} {_figure(closest, name)}, {excess:.1%} {'over' if _is_cost(name) else 'under'}"
+        for name, excess in _excess(closest, budget).items()
+    )
+    return EdacError(
+        f"None of the {len(table)} variants keeps within select.budget ({limits}); the closest, {closest['name']}, "
+        f"{misses}. Widen the budget, or add sparsities or schemes to the sweep."
+    )
+
+
+def _reason(row: Row, table: Sequence[Row], params: SelectParams) -> str:
+    metric = f"validation_{params.metric}"
+    affordable = [r for r in table if r[metric] is not None and not _excess(r, params.budget)]
+    best = max(r[metric] for r in affordable)
+    return (
+        f"smallest {params.prefer} ({row[SIZES[params.prefer]]}) of the {len(affordable)} of {len(table)} variants in "
+        f"the budget whose validation {params.metric} is within {params.margin:g} of their best ({best:.6f}): "
+        f"{row[metric]:.6f}"
+    )
+
+
+def _number(text: str) -> Any:
+    if text == "":
+        return None
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

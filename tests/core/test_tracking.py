@@ -1,0 +1,171 @@
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.core import files, tracking
+from stages.core.tracking import Tracker
+from stages.core.variant import Variant
+
+VARIANT = Variant(
+    name="polynomial-s0.90-float32-seed1",
+    key="k1",
+    criterion="magnitude",
+    schedule="polynomial",
+    sparsity=0.9,
+    measured_sparsity=0.9001,
+    scheme="float32",
+    bit_width=32,
+    seed=1,
+    sha256="0" * 64,
+    raw_bytes=1000,
+    deflated_bytes=500,
+    operators={"FULLY_CONNECTED": 1},
+    keras_difference=1e-7,
+    metrics={"validation": {"n": 7, "roc_auc": {"value": 0.8, "low": 0.7, "high": 0.9}}, "test": {"site": None}},
+)
+CLIP_SAMPLES = 8
+
+
+@pytest.fixture(scope="session")
+def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
+    return tracking.connect(tmp_path_factory.mktemp("mlruns"))
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A front end that takes the mean of pairs, and a model that sums and squashes."""
+    from stages.core.keras import tf
+
+    folder = tmp_path_factory.mktemp("models")
+    graphs = {
+        "frontend": (CLIP_SAMPLES, lambda x: tf.reduce_mean(tf.reshape(x, (1, 4, 2)), axis=-1)),
+        "model": (4, lambda x: tf.sigmoid(tf.reduce_sum(x, axis=-1, keepdims=True))),
+    }
+    for name, (length, graph) in graphs.items():
+        concrete = tf.function(graph).get_concrete_function(tf.TensorSpec((1, length), tf.float32))
+        converted = tf.lite.TFLiteConverter.from_concrete_functions([concrete]).convert()
+        (folder / f"{name}.tflite").write_bytes(converted)
+    return folder
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"a model")
+    return path
+
+
+def test_a_variant_becomes_one_finished_run_however_often_it_is_logged(tracker: Tracker, model_file: Path) -> None:
+    parents = set()
+    for _ in range(3):
+        with tracker.sweep("once", {"seeds": [1]}) as parent:
+            tracker.log_variant(VARIANT, model_file, parent)
+            parents.add(parent)
+    assert parents == {parent}
+
+    (run,) = tracker.client.search_runs([tracker.experiment_id], "tags.`edac.key` = 'k1'")
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["mlflow.parentRunId"] == parent
+    assert run.data.tags["sha256"] == VARIANT.sha256
+    assert run.data.params["sparsity"] == "0.9"
+    assert run.data.metrics["validation.roc_auc.low"] == 0.7
+    assert run.data.metrics["raw_bytes"] == 1000
+    assert "test.site" not in run.data.metrics
+    stored = Path(run.info.artifact_uri.removeprefix("file://")) / f"{VARIANT.name}.tflite"
+    assert stored.read_bytes() == b"a model"
+
+
+def test_a_run_that_a_kill_left_open_is_closed_and_logged_again(tracker: Tracker, model_file: Path) -> None:
+    open_run = tracker._create("half", {"edac.key": "k2"})  # what kill -9 leaves between create and terminate
+    with tracker.sweep("killed", {}) as parent:
+        tracker.log_variant(replace(VARIANT, key="k2"), model_file, parent)
+
+    assert tracker.client.get_run(open_run).info.status == "KILLED"
+    runs = tracker.client.search_runs([tracker.experiment_id], "tags.`edac.key` = 'k2'")
+    assert sorted(run.info.status for run in runs) == ["FINISHED", "KILLED"]
+
+
+def test_a_failed_sweep_is_shown_as_failed_until_it_succeeds(tracker: Tracker) -> None:
+    with pytest.raises(KeyError), tracker.sweep("failing", {}) as parent:
+        raise KeyError
+    assert tracker.client.get_run(parent).info.status == "FAILED"
+    with tracker.sweep("failing", {}) as again:
+        assert tracker.client.get_run(parent).info.status == "RUNNING"
+    assert again == parent
+    assert tracker.client.get_run(parent).info.status == "FINISHED"
+
+
+def test_open_runs_of_another_folder_are_left_alone(tracker: Tracker) -> None:
+    foreign = tracker.client.create_run(tracker.experiment_id, tags={"edac.host": "elsewhere:/x"}).info.run_id
+    with tracker.sweep("mine", {}):
+        pass
+    assert tracker.client.get_run(foreign).info.status == "RUNNING"
+
+
+def test_later_figures_join_the_variants_run(tracker: Tracker, model_file: Path) -> None:
+    with tracker.sweep("later", {}) as parent:
+        tracker.log_variant(replace(VARIANT, key="k3"), model_file, parent)
+    assert tracker.add_metrics("k3", {"latency_ms": {"p50": 1.5}})
+    assert not tracker.add_metrics("never logged", {"latency_ms": {"p50": 1.5}})
+    (run,) = tracker.client.search_runs([tracker.experiment_id], "tags.`edac.key` = 'k3'")
+    assert run.data.metrics["latency_ms.p50"] == 1.5
+    assert run.info.status == "FINISHED"
+
+
+def test_flat_joins_names_with_dots() -> None:
+    assert tracking.flat({"a": {"b": 1, "c": {"d": 2.5}}, "e": None, "f": True, "g": "x"}) == {"a.b": 1.0, "a.c.d": 2.5}
+
+
+def test_a_registered_model_loads_and_scores_without_tensorflow(tracker: Tracker, models: Path, tmp_path: Path) -> None:
+    def register(sha256: str, note: str) -> int:
+        return tracker.register(
+            "tiny",
+            replace(VARIANT, sha256=sha256),
+            model=models / "model.tflite",
+            frontend=models / "frontend.tflite",
+            clip_samples=CLIP_SAMPLES,
+            n_outputs=1,
+            tags={"note": note},
+        )
+
+    sha256 = files.sha256(models / "model.tflite")
+    first = register(sha256, "a")
+    assert register("f" * 64, "b") == first + 1
+    assert register(sha256, "c") == first, "the same file is not registered twice"
+    champion = tracker.client.get_model_version_by_alias("tiny", tracking.CHAMPION)
+    assert int(champion.version) == first
+    assert champion.tags == {"sha256": sha256, "note": "c"}
+
+    waveforms = np.linspace(-1, 1, 2 * CLIP_SAMPLES, dtype=np.float32).reshape(2, CLIP_SAMPLES)
+    script = f"""
+import json, sys, warnings
+import mlflow, numpy as np
+mlflow.set_tracking_uri({mlflow_uri(tracker)!r})
+model = mlflow.pyfunc.load_model("models:/tiny@champion")
+scores = model.predict(np.array({waveforms.tolist()}, np.float32))
+try:
+    model.predict(np.zeros((1, 3), np.float32))
+    refused = False
+except mlflow.exceptions.MlflowException:
+    refused = True
+print(json.dumps({{"scores": scores.tolist(), "refused": refused, "tensorflow": "tensorflow" in sys.modules,
+                   "runtime": sys.modules["stages.runtime.litert"].__file__}}))
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])
+    expected = 1 / (1 + np.exp(-waveforms.reshape(2, 4, 2).mean(-1).sum(-1, keepdims=True)))
+    np.testing.assert_allclose(answer["scores"], expected, rtol=1e-6)
+    assert answer["refused"]
+    assert not answer["tensorflow"]
+    assert "/code/stages/runtime/" in answer["runtime"], "the registered model carries its own code"
+
+
+def mlflow_uri(tracker: Tracker) -> str:
+    return str(tracker.client.tracking_uri)

@@ -1,0 +1,65 @@
+"""Stands in for `flows.cell`: sleeps and writes random bytes. `fake_cell.py SPEC STORE MODE`."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from flows import processes
+from flows.grid import Cell, Planned
+from flows.store import Store
+from stages.core import errors, files
+from stages.core.errors import ModelError
+from stages.core.variant import Variant
+
+
+def make_cell(name: str, schemes: tuple[str, ...] = ("float32", "float16")) -> Cell:
+    key = files.digest(name)
+    variants = tuple(Planned(f"{name}-{scheme}", scheme, files.digest(key, scheme)) for scheme in schemes)
+    return Cell(name, f"title of {name}", "magnitude", "constant", 0.5, 1, key, variants)
+
+
+def fake_command(store: Path, mode: str = "work") -> Callable[[Cell], list[str]]:
+    """Return the command of a cell whose files are random: made twice, they would differ."""
+
+    def command(cell: Cell) -> list[str]:
+        spec = store.parent / "specs" / f"{cell.name}.json"
+        files.write_json(spec, {"cell": cell.name, "schemes": [v.scheme for v in cell.variants]})
+        return [sys.executable, __file__, str(spec), str(store), mode]
+
+    return command
+
+
+def main() -> None:
+    processes.die_with_parent()
+    spec, root, mode = files.read_json(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[3]
+    cell, store = make_cell(spec["cell"], tuple(spec["schemes"])), Store(root)
+    with (root.parent / "attempts.txt").open("a") as attempts:
+        attempts.write(f"{cell.name} {os.getpid()}\n")
+    if mode == f"fail {cell.name}":
+        raise ModelError("The weights went sour. Try again.")
+    if mode == f"hang {cell.name}":
+        time.sleep(600)
+    if mode == f"die {cell.name}":
+        os.abort()
+    if not store.has("finetuned", cell.key):
+        with store.commit("finetuned", cell.key) as folder:
+            (folder / "history.csv").write_bytes(os.urandom(64))
+            time.sleep(0.1 if mode == "slow" else 0)
+    for planned in cell.variants:
+        if not store.has("variants", planned.key):
+            with store.commit("variants", planned.key) as folder:
+                for name in ("model.tflite", "scores.npz"):
+                    (folder / name).write_bytes(os.urandom(64))
+                    time.sleep(0.1 if mode == "slow" else 0)
+                sha256 = files.sha256(folder / "model.tflite")
+                known = (planned.name, planned.key, "magnitude", "constant", 0.5, 0.5, planned.scheme, 32, 1, sha256)
+                files.write_json(folder / "variant.json", asdict(Variant(*known, 64, 64, {}, 0.0, {})))
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,120 @@
+"""The real thing on a very small network: fine-tune, quantise, check, score."""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flows.cell import Spec, command_for
+from flows.params import SweepParams
+from flows.plan import plan
+from flows.store import Store
+from stages.core import dataset, files, network
+from stages.core.variant import read_variant
+from stages.evaluate.params import EvaluateParams
+from stages.prune.params import PruneParams
+from stages.quantize.params import QuantizeParams
+
+SWEEP = SweepParams(schemes=("float32",), schedules=("constant",), sparsities=(0.5,))
+PRUNE = PruneParams(epochs=1, batch_size=8)
+QUANTIZE = QuantizeParams(calibration_clips=8)
+EVALUATE = EvaluateParams(bootstrap_resamples=100)
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of random features and of an untrained baseline."""
+    root, rng = tmp_path_factory.mktemp("inputs"), np.random.default_rng(1234)
+    shape, sides = (20, 8), ["train"] * 16 + ["validation"] * 12 + ["test"] * 12
+    features = root / "features"
+    features.mkdir()
+    np.save(features / "features.npy", rng.normal(size=(len(sides), *shape)).astype(np.float32))
+    rows = [
+        {"clip_id": str(i), "path": "", "split": side, "label": "ab"[i % 2], "group": str(i), "site": "", "parent": ""}
+        for i, side in enumerate(sides)
+    ]
+    files.write_csv(features / "clips.csv", dataset.CLIP_COLUMNS, rows)
+    files.write_json(features / "frontend.json", {"labels": ["a", "b"]})
+    baseline = root / "baseline"
+    baseline.mkdir()
+    network.save(*network.build("ds_cnn", {"ds_cnn": {"stem": 4, "widths": [8]}}, shape, 2), baseline)
+    return {"baseline": baseline, "features": features}
+
+
+def spec_of(which: int, store: Path, inputs: dict[str, Path], sweep: SweepParams = SWEEP) -> Spec:
+    cell = plan(sweep, PRUNE, QUANTIZE, EVALUATE, **inputs)[which]
+    return Spec(cell, store, 1, PRUNE, QUANTIZE, EVALUATE, **inputs)
+
+
+def test_a_cell_is_made_and_another_scheme_needs_no_tensorflow(tmp_path: Path, inputs: dict[str, Path]) -> None:
+    spec = spec_of(1, tmp_path / "cells", inputs)
+    done = subprocess.run(command_for(spec, tmp_path / "spec.json"), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    store, cell = Store(spec.store), spec.cell
+    finetuned = store.folder("finetuned", cell.key)
+    assert sorted(p.name for p in finetuned.iterdir()) == ["float32.tflite", "history.csv", "scores.npz", "weights.npz"]
+    assert not store.checkpoint(cell.key).exists()
+    made = store.folder("variants", cell.variants[0].key)
+    assert sorted(p.name for p in made.iterdir()) == ["model.tflite", "scores.npz", "variant.json"]
+    variant = read_variant(made / "variant.json")
+    assert (variant.name, variant.sparsity) == ("constant-s0.50-float32-seed1234", 0.5)
+    assert variant.measured_sparsity == pytest.approx(0.5, abs=0.01)
+    assert variant.sha256 == files.sha256(made / "model.tflite")
+    assert variant.keras_difference < 1e-5
+    assert variant.metrics["test"]["n"] == 12
+
+    stamps = {path: path.stat().st_mtime_ns for path in spec.store.rglob("*") if path.is_file()}
+    more = spec_of(1, spec.store, inputs, replace(SWEEP, schemes=("float32", "float16", "dynamic_wi8_afp32")))
+    assert more.cell.key == cell.key
+    files.write_json(tmp_path / "more.json", asdict(more))
+    script = f"""
+import json, sys
+from pathlib import Path
+from flows import cell
+from stages.core import files, params
+cell.compute(params.load(cell.Spec, files.read_json(Path({str(tmp_path / "more.json")!r})), "spec"))
+print(json.dumps("tensorflow" in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) is False
+    assert all(store.has("variants", planned.key) for planned in more.cell.variants)
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+
+
+def test_keys_change_with_what_shapes_a_result_and_with_nothing_else(inputs: dict[str, Path]) -> None:
+    def keys(sweep: SweepParams = SWEEP, prune: PruneParams = PRUNE, evaluate: EvaluateParams = EVALUATE) -> list[str]:
+        cell = plan(sweep, prune, QUANTIZE, evaluate, **inputs)[1]
+        return [cell.key, cell.variants[0].key]
+
+    first = keys()
+    assert keys(replace(SWEEP, workers=7, cell_timeout_s=5.0, store=Path("elsewhere"))) == first
+    assert keys(replace(SWEEP, schemes=("float32", "float16"))) == first
+    assert keys(evaluate=replace(EVALUATE, latency_runs=77)) == first
+    assert keys(prune=replace(PRUNE, options={"polynomial": {}})) == first, "another plug-in's options"
+
+    judged_otherwise = keys(evaluate=replace(EVALUATE, confidence=0.9))
+    assert judged_otherwise[0] == first[0]
+    assert judged_otherwise[1] != first[1]
+    for changed in (keys(replace(SWEEP, threads=2)), keys(prune=replace(PRUNE, epochs=2))):
+        assert not set(changed) & set(first)
+
+
+def test_the_baseline_comes_first_and_names_are_unique(inputs: dict[str, Path]) -> None:
+    sweep = SweepParams(
+        schemes=("float32", "float16"), schedules=("constant", "polynomial"), sparsities=(0.5, 0.9, 0.995), seeds=(1, 2)
+    )
+    cells = plan(sweep, PRUNE, QUANTIZE, EVALUATE, **inputs)
+    assert [v.name for v in cells[0].variants] == ["baseline-float32", "baseline-float16"]
+    assert (cells[0].schedule, cells[0].sparsity, cells[0].criterion) == ("", 0.0, "")
+    assert cells[5].name == "constant-s0.995-seed1"
+    assert cells[3].title == "constant s=0.90 seed=1"
+    assert len(cells) == 1 + 2 * 3 * 2
+    for attribute in ("name", "key"):
+        values = [getattr(variant, attribute) for cell in cells for variant in cell.variants]
+        assert len(set(values)) == len(values) == 2 * len(cells)

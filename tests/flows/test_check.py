@@ -1,0 +1,46 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from flows.check import check
+from stages.core.errors import ParameterError
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_committed_params_are_valid() -> None:
+    check(ROOT / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    "section, changes, sentence",
+    [
+        (
+            "sweep",
+            {"sparsities": [80]},
+            "sweep.sparsities[0] must be a fraction in [0, 1); got 80. Write 0.8 for 80 %.",
+        ),
+        ("sweep", {"sparsities": [0.5, 0.5]}, "sweep.sparsities must name each value once; got [0.5, 0.5]."),
+        ("sweep", {"sparsities": [-0.1]}, "sweep.sparsities[0] must be a fraction in [0, 1); got -0.1."),
+        ("sweep", {"schemes": ["float16"]}, "sweep.schemes must hold float32"),
+        ("sweep", {"schemes": ["float32", "int7"]}, "sweep.schemes[1] must name a file of stages/quantize/schemes/"),
+        ("sweep", {"schedules": ["cubic"]}, "sweep.schedules[0] must name a file of stages/prune/schedules/"),
+        ("sweep", {"seeds": []}, "sweep.seeds must hold at least one seed; got []. Try [1234]."),
+        ("sweep", {"workers": 0}, "sweep.workers must be at least 1; got 0."),
+        ("sweep", {"sparsity": [0.5]}, "sweep has no parameter 'sparsity'. Did you mean 'sparsities'?"),
+        ("features", {"frontend": "mfc"}, "Did you mean 'mfcc'? Known:"),
+        ("features", {"options": {"mfcc": {"n_mfc": 15}}}, "features.options.mfcc has no parameter 'n_mfc'."),
+        ("prune", {"options": {"polynomial": {"powr": 3}}}, "prune.options.polynomial has no parameter 'powr'."),
+        ("prune", {"options": {"magntude": {}}}, "prune.options has no plug-in 'magntude'. Did you mean 'magnitude'?"),
+        ("push", {"devices": [{"name": "x", "transport": "pigeon"}]}, "push.devices[0].transport"),
+    ],
+)
+def test_every_mistake_surfaces_at_once(tmp_path: Path, section: str, changes: dict[str, Any], sentence: str) -> None:
+    document = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+    document[section] |= changes
+    YAML().dump(document, tmp_path / "params.yaml")
+    with pytest.raises(ParameterError, match=re.escape(sentence)):
+        check(tmp_path / "params.yaml")

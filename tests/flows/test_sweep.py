@@ -1,0 +1,184 @@
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ["PREFECT_HOME"] = tempfile.mkdtemp()  # before Prefect is imported
+sys.path.insert(0, str(Path(__file__).parent))
+from fake_cell import fake_command, make_cell
+
+from flows import sweep
+from flows.grid import Cell
+from flows.params import SweepParams
+from flows.store import Store
+from stages.core import files, tracking
+from stages.core.errors import EdacError, ModelError
+from stages.core.variant import Variant, read_variants
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+FAKE_SWEEP = Path(__file__).with_name("fake_sweep.py")
+
+
+SERVE = "from flows.server import server\nwith server() as address: print(address, flush=True); input()"
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[str]:
+    """Serve the whole session from a process of its own, where Prefect's warnings are no errors."""
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVE], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        address = process.stdout.readline().strip()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PREFECT_API_URL", address)
+            yield address
+        process.stdin.write("\n")
+
+
+def run(folder: Path, cells: list[Cell], mode: str = "work", **changes: Any) -> list[Variant]:
+    params = replace(SweepParams(schemes=("float32",), workers=2, store=folder / "cells"), **changes)
+    command = fake_command(params.store, mode)
+    return sweep.run(cells, command, sweep=params, mlruns=folder / "mlruns", target=folder / "sweep")
+
+
+def attempts(folder: Path) -> list[str]:
+    return sorted(line.split()[0] for line in (folder / "attempts.txt").read_text().splitlines())
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): files.sha256(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def finished(folder: Path) -> dict[str, str]:
+    """Return what is committed in the store: the digests of its files."""
+    stored = contents(folder / "cells")
+    return {
+        name: digest
+        for name, digest in stored.items()
+        if name.startswith(("finetuned/", "variants/")) and ".tmp-" not in name
+    }
+
+
+def test_a_sweep_makes_each_cell_once_and_its_output_is_exactly_the_grid(tmp_path: Path) -> None:
+    a, b, c = (make_cell(name) for name in "abc")
+    variants = run(tmp_path, [b, a])
+    assert [v.name for v in variants] == ["a-float16", "a-float32", "b-float16", "b-float32"]
+    assert read_variants(tmp_path / "sweep" / "variants.json") == variants
+    small = contents(tmp_path / "sweep")
+    assert sorted(small) == sorted(
+        ["variants.json", "history/a.csv", "history/b.csv"]
+        + [f"{n}.tflite" for n in ("a-float16", "a-float32", "b-float16", "b-float32")]
+        + [f"scores/{n}.npz" for n in ("a-float16", "a-float32", "b-float16", "b-float32")]
+    )
+
+    run(tmp_path, [a, b, c])
+    assert attempts(tmp_path) == ["a", "b", "c"], "a grid that grows costs its new cells alone"
+    assert small.items() - contents(tmp_path / "sweep").items() == {("variants.json", small["variants.json"])}
+
+    run(tmp_path, [b, a])
+    assert attempts(tmp_path) == ["a", "b", "c"]
+    assert contents(tmp_path / "sweep") == small, "and one that shrinks back gives the same output"
+
+    more = make_cell("a", ("float32", "float16", "int8"))
+    before = finished(tmp_path)
+    run(tmp_path, [more, b])
+    assert attempts(tmp_path) == ["a", "a", "b", "c"]
+    assert before.items() <= finished(tmp_path).items(), "another scheme redoes nothing that was there"
+
+    tracker = tracking.connect(tmp_path / "mlruns")
+    runs = tracker.client.search_runs([tracker.experiment_id])
+    logged = [r.data.tags["edac.key"] for r in runs if "edac.key" in r.data.tags]
+    assert len(logged) == len(set(logged)) == 7
+    assert {r.info.status for r in runs} == {"FINISHED"}
+
+
+def test_failed_cells_are_named_at_the_end_and_the_others_are_kept(tmp_path: Path) -> None:
+    cells = [make_cell(name) for name in "abc"]
+    with pytest.raises(
+        EdacError, match=r"1 of 3 cells failed: title of b \(The weights went sour\. Try again\)\. What"
+    ):
+        run(tmp_path, cells, "fail b")
+    assert not (tmp_path / "sweep").exists()
+    kept = finished(tmp_path)
+    with pytest.raises(EdacError, match=r"title of b \(was killed by SIGABRT\)"):
+        run(tmp_path, cells, "die b")
+    with pytest.raises(EdacError, match=r"title of b \(ran out of its 2 s\)"):
+        run(tmp_path, cells, "hang b", cell_timeout_s=2.0)
+    (hung,) = [int(line.split()[1]) for line in (tmp_path / "attempts.txt").read_text().splitlines() if line[0] == "b"][
+        -1:
+    ]
+    with pytest.raises(ProcessLookupError):
+        os.kill(hung, 0)
+    run(tmp_path, cells)
+    assert attempts(tmp_path) == ["a", "b", "b", "b", "b", "c"]
+    assert kept.items() <= finished(tmp_path).items()
+
+
+def test_a_file_that_was_changed_in_the_store_is_refused(tmp_path: Path) -> None:
+    cell = make_cell("a")
+    run(tmp_path, [cell])
+    stored = Store(tmp_path / "cells").folder("variants", cell.variants[0].key)
+    (stored / "model.tflite").write_bytes(b"rotten")
+    with pytest.raises(ModelError, match=r"was changed after it was made\. Remove that folder"):
+        run(tmp_path, [cell])
+
+
+def test_kill_9_at_random_moments_loses_and_redoes_nothing_finished(tmp_path: Path, prefect_server: str) -> None:
+    names = [f"c{i}" for i in range(8)]
+    command = [sys.executable, str(FAKE_SWEEP), str(tmp_path), *names]
+    env = {**os.environ, "PREFECT_API_URL": prefect_server}
+    rng = random.Random(1234)
+    kept: dict[str, str] = {}
+    whole: set[str] = set()
+    for _ in range(3):
+        process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE)
+        until = len(finished(tmp_path)) + rng.randint(1, 8)
+        while process.poll() is None and len(finished(tmp_path)) < until:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.3))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        wait_for_children(tmp_path)
+        now = finished(tmp_path)
+        assert kept.items() <= now.items(), "what was finished before has the same bytes"
+        kept = now
+        whole |= {
+            name
+            for name in names
+            if all(Store(tmp_path / "cells").has("variants", v.key) for v in make_cell(name).variants)
+        }
+        again = attempts(tmp_path)
+    assert 0 < len(whole) < len(names)
+    subprocess.run(command, env=env, check=True, capture_output=True, timeout=120)
+    assert kept.items() <= finished(tmp_path).items()
+    last = attempts(tmp_path)
+    assert all(last.count(name) == again.count(name) for name in whole), "and is not computed again"
+    assert not list((tmp_path / "cells").glob("*/.tmp-*")), "what the kills left is swept up"
+    assert len(read_variants(tmp_path / "sweep" / "variants.json")) == 2 * len(names)
+
+    tracker = tracking.connect(tmp_path / "mlruns")
+    runs = tracker.client.search_runs([tracker.experiment_id])
+    done = [r.data.tags["edac.key"] for r in runs if r.info.status == "FINISHED" and "edac.key" in r.data.tags]
+    assert len(done) == len(set(done)) == 2 * len(names)
+    assert {r.info.status for r in runs} <= {"FINISHED", "KILLED"}
+
+
+def wait_for_children(folder: Path) -> None:
+    """Wait until no cell of a killed sweep is alive: by themselves they must end."""
+    pids = [int(line.split()[1]) for line in (folder / "attempts.txt").read_text().splitlines()]
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < deadline, "a cell outlived its sweep"
+        time.sleep(0.01)

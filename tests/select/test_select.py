@@ -1,0 +1,176 @@
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.core import files, params
+from stages.core.errors import DataError, EdacError, ParameterError
+from stages.core.variant import Variant, write_variants
+from stages.select.params import SelectParams
+from stages.select.select import Row, choose, pareto_front, read_table, select
+
+
+def row(name: str, auc: float | None, size: int, latency: float = 1.0) -> Row:
+    return {
+        "name": name,
+        "validation_roc_auc": auc,
+        "validation_calibration_error": 0.1,
+        "raw_bytes": 2 * size,
+        "deflated_bytes": size,
+        "latency_p50_ms": latency,
+        "latency_p95_ms": 2 * latency,
+    }
+
+
+TABLE = [
+    row("big", 0.90, 1000, 4.0),
+    row("middle", 0.89, 500, 2.0),
+    row("small", 0.85, 100, 1.0),
+    row("useless", 0.60, 400, 3.0),
+]
+
+
+@pytest.mark.parametrize(
+    "changes, winner",
+    [
+        ({}, "big"),
+        ({"margin": 0.01}, "middle"),
+        ({"margin": 0.05}, "small"),
+        ({"margin": 0.5}, "small"),
+        ({"budget": {"deflated_bytes": 999}}, "middle"),
+        ({"budget": {"raw_bytes": 999}}, "small"),
+        ({"budget": {"latency_ms": 2}}, "middle"),
+        ({"budget": {"latency_ms": 2, "roc_auc": 0.86}, "margin": 0.5}, "middle"),
+        ({"budget": {"calibration_error": 0.1}, "margin": 0.05, "prefer": "latency_ms"}, "small"),
+    ],
+)
+def test_the_smallest_in_the_budget_and_within_the_margin_wins(changes: dict[str, Any], winner: str) -> None:
+    assert choose(TABLE, SelectParams(**changes))["name"] == winner
+
+
+def test_ties_go_to_the_better_metric_and_then_to_the_name() -> None:
+    table = [row("b", 0.8, 10), row("c", 0.9, 10), row("a", 0.8, 10, 0.1)]
+    assert choose(table, SelectParams(margin=0.2))["name"] == "c"
+    assert choose([table[0], table[2]], SelectParams())["name"] == "a"
+
+
+def test_a_budget_that_no_variant_meets_names_the_closest_and_by_how_much_it_misses() -> None:
+    sentence = (
+        "None of the 4 variants keeps within select.budget (raw_bytes at most 100, roc_auc at least 0.86); the "
+        "closest, small, has raw_bytes 200, 100.0% over and has roc_auc 0.85, 1.2% under."
+    )
+    with pytest.raises(EdacError, match=re.escape(sentence)):
+        choose(TABLE, SelectParams(budget={"raw_bytes": 100, "roc_auc": 0.86}))
+
+
+def test_variants_without_a_figure_are_left_out_and_none_at_all_is_an_error() -> None:
+    assert choose([row("a", None, 1), row("b", 0.5, 2)], SelectParams())["name"] == "b"
+    with pytest.raises(DataError, match="No variant has a validation_roc_auc"):
+        choose([row("a", None, 1)], SelectParams())
+
+
+tables = st.lists(st.tuples(st.integers(0, 4), st.integers(1, 4), st.integers(1, 4)), min_size=1, max_size=12).map(
+    lambda points: [row(f"v{i:02d}", auc / 4, size, float(ms)) for i, (auc, size, ms) in enumerate(points)]
+)
+
+
+@given(tables, st.floats(0, 0.99))
+def test_the_winner_is_on_the_front_up_to_latency_and_order_does_not_matter(table: list[Row], margin: float) -> None:
+    params = SelectParams(margin=margin)
+    winner = choose(table, params)
+    assert choose(table[::-1], params) == winner
+    same = {(r["validation_roc_auc"], r["deflated_bytes"]) for r in pareto_front(table, params)}
+    assert (winner["validation_roc_auc"], winner["deflated_bytes"]) in same
+
+
+@given(tables)
+def test_the_front_is_what_nobody_beats(table: list[Row]) -> None:
+    def point(r: Row) -> tuple[float, float, float]:
+        return -r["validation_roc_auc"], r["deflated_bytes"], r["latency_p50_ms"]
+
+    front = [point(r) for r in pareto_front(table, SelectParams())]
+    for mine in map(point, table):
+        dominated = any(
+            o != mine and o[0] <= mine[0] and o[1] <= mine[1] and o[2] <= mine[2] for o in map(point, table)
+        )
+        assert (mine in front) is not dominated
+    assert [p[1] for p in front] == sorted(p[1] for p in front)
+
+
+@pytest.mark.parametrize(
+    "values, sentence",
+    [
+        ({"metric": "auc"}, "select.metric must be a metric; got 'auc'. Did you mean"),
+        ({"metric": "calibration_error"}, "select.metric must be one of which more is better"),
+        ({"margin": 2}, "select.margin must be in [0, 1); got 2.0. Write 0.02 for two points."),
+        ({"budget": {"ram": 1}}, "select.budget has no limit 'ram'."),
+        ({"budget": {"raw_bytes": -1}}, "select.budget.raw_bytes must be positive; got -1.0."),
+        ({"budget": {"accuracy": 80}}, "select.budget.accuracy must be in [0, 1]; got 80.0. Write 0.8 for 80 %."),
+        ({"prefer": "size"}, "select.prefer must be one of raw_bytes, deflated_bytes, latency_ms; got 'size'."),
+        ({"registered_name": "a/b"}, "select.registered_name must be a name without"),
+    ],
+)
+def test_mistakes_in_the_section_are_told(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ParameterError, match=re.escape(sentence)):
+        params.load(SelectParams, values, "select")
+
+
+@pytest.fixture
+def stages_before(tmp_path: Path) -> dict[str, Path]:
+    sweep, features, evaluation = (tmp_path / name for name in ("sweep", "features", "evaluation"))
+    figures = {"threshold": 0.25, "pooled": {"roc_auc": {"value": 0.9, "low": 0.8, "high": 0.95}}}
+    variants, rows = [], []
+    sweep.mkdir()
+    for name, content in (("a", b"aaaa"), ("b", b"bb")):
+        (sweep / f"{name}.tflite").write_bytes(content)
+        sha256 = files.sha256(sweep / f"{name}.tflite")
+        known = (name, f"key of {name}", "", "", 0.0, 0.0, "float32", 32, 0, sha256, len(content), len(content))
+        variants.append(Variant(*known, {}, 0.0, {"validation": figures, "test": figures}))
+        rows.append(row(name, 0.9, len(content)) | {"sha256": sha256})
+    write_variants(sweep / "variants.json", variants)
+    files.write_csv(evaluation / "variants.csv", list(rows[0]), rows)
+    files.write_json(features / "frontend.json", {"labels": ["no", "yes"]})
+    (features / "frontend.tflite").write_bytes(b"front end")
+    return {"sweep": sweep, "features": features, "evaluation": evaluation}
+
+
+def test_the_selected_folder_holds_what_a_release_needs(stages_before: dict[str, Path], tmp_path: Path) -> None:
+    target = tmp_path / "selected"
+    for _ in range(2):
+        variant, selection = select(SelectParams(), **stages_before, target=target)
+    assert variant.name == "b"
+    assert (target / "model.tflite").read_bytes() == b"bb"
+    assert (target / "frontend.tflite").read_bytes() == b"front end"
+    assert files.read_json(target / "selection.json") == selection
+    assert selection["labels"] == ["no", "yes"]
+    assert selection["threshold"] == 0.25
+    assert selection["test"]["pooled"]["roc_auc"]["high"] == 0.95
+    assert selection["variant"]["sha256"] == variant.sha256
+    assert selection["n_variants"] == 2
+    assert [r["name"] for r in read_table(target / "front.csv")] == ["b"]
+
+
+def break_model(folders: dict[str, Path]) -> None:
+    (folders["sweep"] / "b.tflite").write_bytes(b"other")
+
+
+def forget_table(folders: dict[str, Path]) -> None:
+    (folders["evaluation"] / "variants.csv").unlink()
+
+
+@pytest.mark.parametrize(
+    "damage, sentence",
+    [(break_model, "b.tflite is not the file that"), (forget_table, "does not exist. Run `dvc repro evaluate` first.")],
+)
+def test_folders_that_do_not_belong_together_are_refused(
+    stages_before: dict[str, Path], tmp_path: Path, damage: Callable[[dict[str, Path]], None], sentence: str
+) -> None:
+    damage(stages_before)
+    with pytest.raises(DataError, match=re.escape(sentence)):
+        select(replace(SelectParams()), **stages_before, target=tmp_path / "selected")
+    assert not (tmp_path / "selected").exists()
