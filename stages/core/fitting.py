@@ -138,7 +138,11 @@ def fit(
     optimizer.build(model.trainable_variables)
     generators = _random_generators(model)
 
-    @tf.function(reduce_retracing=True)
+    def batches(*shape: int) -> "tf.TensorSpec":
+        return tf.TensorSpec((None, *shape), tf.float32)
+
+    # One graph for every batch size: graphs of fixed size differ in rounding, and a resumed run would trace others.
+    @tf.function(input_signature=[batches(*split.x.shape[1:]), batches(model.output_shape[-1]), batches()])
     def learn(x: "tf.Tensor", t: "tf.Tensor", w: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor", "tf.Tensor"]:
         with tf.GradientTape() as tape:
             scores = model(x, training=True)
@@ -229,7 +233,8 @@ class _Run:
 
 def evaluate(model: "keras.Model", split: Split) -> tuple[float, float]:
     """Return a model's mean cross-entropy in nats, without penalties or class weights, and its accuracy at 0.5."""
-    scores = model.predict(split.x, batch_size=256, verbose=0)
+    batches = [model(split.x[i : i + 64], training=False).numpy() for i in range(0, len(split), 64)]
+    scores = np.concatenate(batches)
     targets = _targets(split.y, len(split.labels))[:, -scores.shape[1] :]
     return float(np.mean(_cross_entropy(targets, scores))), float(np.mean(_correct(targets, scores)))
 

@@ -20,6 +20,7 @@ from stages.core.errors import DataError, ModelError, ParameterError
 from stages.core.fitting import FitParams
 from stages.core.keras import keras, tf
 
+tf.config.experimental.enable_op_determinism()
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -19,6 +19,8 @@ from stages.prune.params import PruneParams
 # isort: split
 import tensorflow_model_optimization as tfmot
 
+tf.config.experimental.enable_op_determinism()
+
 
 def clips(n: int = 48) -> Split:
     rng = np.random.default_rng(7)

@@ -1,0 +1,117 @@
+"""The train stage on features that can be learned."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stages.core import dataset, files, fitting, network
+from stages.core import params as core_params
+from stages.core.errors import DataError, ModelError, ParameterError
+from stages.core.keras import tf
+from stages.train.params import TrainParams
+from stages.train.train import train
+
+tf.config.experimental.enable_op_determinism()
+OPTIONS = {"ds_cnn": {"stem": 4, "widths": [8], "dropout": 0.1}}
+PARAMS = TrainParams(architecture="ds_cnn", epochs=10, batch_size=16, learning_rate=3e-2, options=OPTIONS)
+OUTPUTS = {"architecture.json", "history.csv", "metrics.json", "weights.npz"}
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes, each a band that is 6 dB louder; 60 clips to learn from and 30 to validate on."""
+    folder, rng = tmp_path_factory.mktemp("features"), np.random.default_rng(3)
+    labels = ["bark", "cough", "rain"]
+    y = np.arange(90) % 3
+    x = rng.normal(-60, 3, size=(90, 12, 8, 1)).astype(np.float32)
+    x[np.arange(90), :, y] += 6
+    np.save(folder / "features.npy", x)
+    files.write_json(folder / "frontend.json", {"labels": labels, "feature_shape": [12, 8, 1]})
+    rows = [
+        {"clip_id": f"{i}", "split": "train" if i < 60 else "validation", "label": labels[y[i]], "group": f"g{i}"}
+        for i in range(90)
+    ]
+    files.write_csv(folder / "clips.csv", dataset.CLIP_COLUMNS, rows)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_learns_and_writes_the_same_bytes_after_a_kill(
+    features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    metrics = train(features, whole, PARAMS)
+    assert metrics["validation"]["accuracy"] >= 0.9
+    assert {name: values["n_clips"] for name, values in metrics.items()} == {"train": 60, "validation": 30}
+    assert set(contents(whole)) == OUTPUTS
+    assert files.read_json(whole / "metrics.json") == metrics
+    history = files.read_csv(whole / "history.csv")
+    assert [int(row["epoch"]) for row in history] == list(range(1, len(history) + 1))
+    assert metrics["validation"]["loss"] == min(float(row["validation_loss"]) for row in history)
+
+    class KilledError(Exception):
+        pass
+
+    monkeypatch.setattr(fitting, "CHECKPOINT_EVERY_S", 0)
+    with monkeypatch.context() as patched:
+        evaluate, calls = fitting.evaluate, []
+
+        def die(*arguments: Any) -> tuple[float, float]:
+            calls.append(arguments)
+            if len(calls) == 3:
+                raise KilledError
+            return evaluate(*arguments)
+
+        patched.setattr(fitting, "evaluate", die)
+        with pytest.raises(KilledError):
+            train(features, killed, PARAMS)
+    assert not killed.exists()
+    (partial,) = tmp_path.glob(".killed.*.partial")
+    (partial / ".weights.npz.half").write_bytes(b"half a file")  # what a kill inside a write leaves
+    train(features, killed, PARAMS)
+    assert contents(killed) == contents(whole)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "whole"]
+
+
+def test_a_network_comes_back_as_it_was(tmp_path: Path) -> None:
+    model, description = network.build("ds_cnn", OPTIONS, (12, 8, 1), 3)
+    model.set_weights([np.full(w.shape, 0.5, np.float32) for w in model.get_weights()])
+    network.save(model, description, tmp_path)
+    first, second = network.load(tmp_path), network.load(tmp_path)
+    x = np.random.default_rng(0).normal(size=(4, 12, 8, 1)).astype(np.float32)
+    np.testing.assert_array_equal(first(x), model(x))
+    first.set_weights([w * 0 for w in first.get_weights()])
+    np.testing.assert_array_equal(second(x), model(x))
+
+    wider = {**description, "config": {**description["config"], "stem": 5}}
+    files.write_json(tmp_path / "architecture.json", wider)
+    with pytest.raises(ModelError, match=r"weights.npz does not fit the architecture"):
+        network.load(tmp_path)
+    with pytest.raises(DataError, match=r"nowhere holds no weights.npz. Run `dvc repro train` first"):
+        network.load(tmp_path / "nowhere")
+
+
+def test_an_unknown_architecture_lists_the_known(features: Path, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=r"train.architecture .* got 'cnn'.* Known: ds_cnn, edac_cnn"):
+        train(features, tmp_path / "baseline", TrainParams(architecture="cnn"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name, value", [("patience", 0), ("threads", 0), ("seed", -1), ("epochs", 0)])
+def test_bad_values(name: str, value: int) -> None:
+    with pytest.raises(ParameterError, match=rf"train.{name} must be .*; got {value}"):
+        TrainParams(**{name: value})  # type: ignore[arg-type]
+
+
+def test_the_committed_section_loads() -> None:
+    assert core_params.section("train", TrainParams).architecture == "edac_cnn"
+
+
+def test_an_unknown_optimizer_lists_the_known() -> None:
+    with pytest.raises(ParameterError, match=r"train.optimizer must be one of adam, .*sgd; got 'lbfgs'"):
+        core_params.load(TrainParams, {"optimizer": "lbfgs"}, "train")
