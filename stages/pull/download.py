@@ -18,6 +18,7 @@ from stages.core.errors import DataError
 from stages.core.progress import track
 from stages.pull.archive import extract
 
+DOWNLOADS = "downloads"  # beside the tree: archives stay there, so that another subset or a new check costs no download
 ATTEMPTS = 6
 TIMEOUT_S = 60.0
 PAUSE_S = 1.0  # before the first new attempt, doubled before each further one
@@ -187,7 +188,7 @@ def fetch_tree(
         tree = find_tree(mirror, (*names, archive_name), landmark)
         sync(tree, check(tree), folder)
         return
-    archive = (mirror or folder) / archive_name
+    archive = (mirror or folder.parent / DOWNLOADS) / archive_name
     if not mirror:
         download(url, archive)
     try:
@@ -196,8 +197,9 @@ def fetch_tree(
     except DataError:
         shutil.rmtree(folder)
         folder.mkdir()
+        if not mirror:
+            archive.unlink()
         raise
-    (folder / archive_name).unlink(missing_ok=True)
 
 
 def find_tree(mirror: Path, names: Sequence[str], landmark: str) -> Path:
