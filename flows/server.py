@@ -6,8 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 
-import uvicorn
-from prefect.server.api.server import create_app
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 
@@ -21,6 +19,9 @@ def server() -> Iterator[str]:
     if address := PREFECT_API_URL.value():
         yield address
         return
+    import uvicorn  # these take seconds, which a flow with a server need not wait
+    from prefect.server.api.server import create_app
+
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(create_app(ephemeral=True), log_level="critical", lifespan="on")
         service = uvicorn.Server(config)

@@ -7,6 +7,7 @@ registered already is recognised by its key or sha256 and left alone, so that a 
 import contextlib
 import importlib.metadata
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -35,6 +36,7 @@ from stages.core.variant import Variant
 EXPERIMENT = "edac"
 CHAMPION = "champion"
 _HERE = "edac.host"
+_IMPLIED = ("pooled", "metrics", "value")
 _NEEDED = ("mlflow", "numpy", "ai-edge-litert")  # by a registered model
 
 
@@ -233,19 +235,23 @@ def connect(folder: Path) -> Tracker:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Return nested figures under names joined with dots; what is no number (None, undefined) is left out."""
+    """Return nested figures under names joined with dots: ``validation.roc_auc``, ``validation.roc_auc.low``.
+
+    What every figure has around it (`_IMPLIED`) is not part of its name; None, which is undefined, is left out.
+    """
     result: dict[str, float] = {}
     for name, value in values.items():
+        path = prefix if name in _IMPLIED else f"{prefix}.{name}".lstrip(".")
         if isinstance(value, Mapping):
-            result |= flat(value, f"{prefix}{name}.")
+            result |= flat(value, path)
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            result[f"{prefix}{name}"] = float(value)
+            result[path] = float(value)
     return result
 
 
 def _metrics(values: Mapping[str, Any]) -> list[Metric]:
     now = int(time.time() * 1000)
-    return [Metric(name, value, now, 0) for name, value in flat(values).items()]
+    return [Metric(re.sub(r"[^/\w.\- :]", "_", name), value, now, 0) for name, value in flat(values).items()]
 
 
 def _here() -> str:

@@ -1,8 +1,9 @@
 """Choose the variant that goes to the devices and register it: `python -m stages.select`."""
 
 from stages.core import dataset, errors, layout, params, tracking
+from stages.core.variant import read_variants
 from stages.select.params import SelectParams
-from stages.select.select import select
+from stages.select.select import latency_of, read_table, select
 
 
 def main() -> None:
@@ -12,7 +13,10 @@ def main() -> None:
         section, evaluation=layout.EVALUATION, sweep=layout.SWEEP, features=layout.FEATURES, target=layout.SELECTED
     )
     tracker = tracking.connect(layout.MLRUNS)
-    labels = selection["labels"]
+    latencies = {row["name"]: latency_of(row) for row in read_table(layout.EVALUATION / "variants.csv")}
+    for each in read_variants(layout.SWEEP / "variants.json"):
+        tracker.add_metrics(each.key, latencies[each.name])
+    labels, metric = selection["labels"], section.metric
     shown = ("name", "scheme", "bit_width", "schedule", "sparsity", "measured_sparsity")
     version = tracker.register(
         section.registered_name,
@@ -26,11 +30,10 @@ def main() -> None:
             **selection["measured"],
             "labels": ",".join(labels),
             "threshold": selection["threshold"],
-            "selected_by": f"validation {section.metric}",
-            **tracking.flat({side: selection[side]["pooled"][section.metric] for side in ("validation", "test")}),
+            "selected_by": f"validation {metric}",
+            **tracking.flat({side: {metric: selection[side]["pooled"][metric]} for side in ("validation", "test")}),
         },
     )
-    tracker.add_metrics(variant.key, selection["measured"])
     print(f"{variant.name}: {selection['reason']}; registered as {section.registered_name} version {version}, champion")
 
 

@@ -121,15 +121,14 @@ def select(
     """
     table = read_table(evaluation / "variants.csv")
     row = choose(table, params)
-    variant = next((v for v in read_variants(sweep / "variants.json") if v.sha256 == row["sha256"]), None)
+    variant = {v.name: v for v in read_variants(sweep / "variants.json")}.get(row["name"])
     model = sweep / f"{row['name']}.tflite"
-    if variant is None or files.sha256(model) != variant.sha256:
+    if variant is None or not files.sha256(model) == variant.sha256 == row["sha256"]:
         raise DataError(f"{model} is not the file that {evaluation} speaks of. Run `dvc repro` again.")
     front = pareto_front(table, params)
-    sizes = ("raw_bytes", "deflated_bytes", "latency_p50_ms", "latency_p95_ms")
     selection = {
         "variant": {key: value for key, value in asdict(variant).items() if key not in ("metrics", "operators")},
-        "measured": {name: row[name] for name in sizes},
+        "measured": {name: row[name] for name in ("raw_bytes", "deflated_bytes")} | latency_of(row),
         "labels": dataset.describe(features)["labels"],
         "threshold": variant.metrics["validation"]["threshold"],
         "validation": variant.metrics["validation"],
@@ -144,6 +143,11 @@ def select(
         files.write_csv(folder / "front.csv", list(table[0]), front)
         files.write_json(folder / "selection.json", selection)
     return variant, selection
+
+
+def latency_of(row: Row) -> dict[str, float]:
+    """Return a row's latencies by column name, ms."""
+    return {name: value for name, value in row.items() if name.startswith("latency_")}
 
 
 def _excess(row: Row, budget: Mapping[str, float]) -> dict[str, float]:

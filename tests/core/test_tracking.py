@@ -26,7 +26,10 @@ VARIANT = Variant(
     deflated_bytes=500,
     operators={"FULLY_CONNECTED": 1},
     keras_difference=1e-7,
-    metrics={"validation": {"n": 7, "roc_auc": {"value": 0.8, "low": 0.7, "high": 0.9}}, "test": {"site": None}},
+    metrics={
+        "validation": {"n": 7, "pooled": {"roc_auc": {"value": 0.8, "low": 0.7, "high": 0.9}}, "sites": {}},
+        "test": {"n": 5, "pooled": {}, "sites": {"Zürich (2)": {"n": 3, "metrics": {"f1": {"value": None}}}}},
+    },
 )
 CLIP_SAMPLES = 8
 
@@ -73,9 +76,18 @@ def test_a_variant_becomes_one_finished_run_however_often_it_is_logged(tracker: 
     assert run.data.tags["mlflow.parentRunId"] == parent
     assert run.data.tags["sha256"] == VARIANT.sha256
     assert run.data.params["sparsity"] == "0.9"
-    assert run.data.metrics["validation.roc_auc.low"] == 0.7
-    assert run.data.metrics["raw_bytes"] == 1000
-    assert "test.site" not in run.data.metrics
+    assert run.data.metrics == {
+        "raw_bytes": 1000,
+        "deflated_bytes": 500,
+        "measured_sparsity": 0.9001,
+        "keras_difference": 1e-7,
+        "validation.n": 7,
+        "validation.roc_auc": 0.8,
+        "validation.roc_auc.low": 0.7,
+        "validation.roc_auc.high": 0.9,
+        "test.n": 5,
+        "test.sites.Zürich _2_.n": 3,
+    }
     stored = Path(run.info.artifact_uri.removeprefix("file://")) / f"{VARIANT.name}.tflite"
     assert stored.read_bytes() == b"a model"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from fake_cell import fake_command, make_cell
+from fake_cell import fake_command, make_cell  # type: ignore[import-not-found]
 
 from flows import sweep
 from flows.params import SweepParams

@@ -14,7 +14,7 @@ import pytest
 
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp()  # before Prefect is imported
 sys.path.insert(0, str(Path(__file__).parent))
-from fake_cell import fake_command, make_cell
+from fake_cell import fake_command, make_cell  # type: ignore[import-not-found]
 
 from flows import sweep
 from flows.grid import Cell
@@ -47,10 +47,15 @@ def prefect_server() -> Iterator[str]:
         process.stdin.write("\n")
 
 
-def run(folder: Path, cells: list[Cell], mode: str = "work", **changes: Any) -> list[Variant]:
+@pytest.fixture(scope="session")
+def mlruns(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("mlruns")
+
+
+def run(folder: Path, cells: list[Cell], mlruns: Path, mode: str = "work", **changes: Any) -> list[Variant]:
     params = replace(SweepParams(schemes=("float32",), workers=2, store=folder / "cells"), **changes)
     command = fake_command(params.store, mode)
-    return sweep.run(cells, command, sweep=params, mlruns=folder / "mlruns", target=folder / "sweep")
+    return sweep.run(cells, command, sweep=params, mlruns=mlruns, target=folder / "sweep")
 
 
 def attempts(folder: Path) -> list[str]:
@@ -71,9 +76,9 @@ def finished(folder: Path) -> dict[str, str]:
     }
 
 
-def test_a_sweep_makes_each_cell_once_and_its_output_is_exactly_the_grid(tmp_path: Path) -> None:
+def test_a_sweep_makes_each_cell_once_and_its_output_is_exactly_the_grid(tmp_path: Path, mlruns: Path) -> None:
     a, b, c = (make_cell(name) for name in "abc")
-    variants = run(tmp_path, [b, a])
+    variants = run(tmp_path, [b, a], mlruns)
     assert [v.name for v in variants] == ["a-float16", "a-float32", "b-float16", "b-float32"]
     assert read_variants(tmp_path / "sweep" / "variants.json") == variants
     small = contents(tmp_path / "sweep")
@@ -83,56 +88,51 @@ def test_a_sweep_makes_each_cell_once_and_its_output_is_exactly_the_grid(tmp_pat
         + [f"scores/{n}.npz" for n in ("a-float16", "a-float32", "b-float16", "b-float32")]
     )
 
-    run(tmp_path, [a, b, c])
+    run(tmp_path, [a, b, c], mlruns)
     assert attempts(tmp_path) == ["a", "b", "c"], "a grid that grows costs its new cells alone"
     assert small.items() - contents(tmp_path / "sweep").items() == {("variants.json", small["variants.json"])}
 
-    run(tmp_path, [b, a])
+    run(tmp_path, [b, a], mlruns)
     assert attempts(tmp_path) == ["a", "b", "c"]
     assert contents(tmp_path / "sweep") == small, "and one that shrinks back gives the same output"
 
     more = make_cell("a", ("float32", "float16", "int8"))
     before = finished(tmp_path)
-    run(tmp_path, [more, b])
+    variants = run(tmp_path, [more, b], mlruns)
     assert attempts(tmp_path) == ["a", "a", "b", "c"]
     assert before.items() <= finished(tmp_path).items(), "another scheme redoes nothing that was there"
 
-    tracker = tracking.connect(tmp_path / "mlruns")
+    tracker = tracking.connect(mlruns)
     runs = tracker.client.search_runs([tracker.experiment_id])
     logged = [r.data.tags["edac.key"] for r in runs if "edac.key" in r.data.tags]
     assert len(logged) == len(set(logged)) == 7
     assert {r.info.status for r in runs} == {"FINISHED"}
 
+    (Store(tmp_path / "cells").folder("variants", variants[0].key) / "model.tflite").write_bytes(b"rotten")
+    with pytest.raises(ModelError, match=r"was changed after it was made\. Remove that folder"):
+        run(tmp_path, [more, b], mlruns)
 
-def test_failed_cells_are_named_at_the_end_and_the_others_are_kept(tmp_path: Path) -> None:
-    cells = [make_cell(name) for name in "abc"]
+
+def test_failed_cells_are_named_at_the_end_and_the_others_are_kept(tmp_path: Path, mlruns: Path) -> None:
+    cells = [make_cell(name) for name in "xyz"]
     with pytest.raises(
-        EdacError, match=r"1 of 3 cells failed: title of b \(The weights went sour\. Try again\)\. What"
+        EdacError, match=r"1 of 3 cells failed: title of y \(The weights went sour\. Try again\)\. What"
     ):
-        run(tmp_path, cells, "fail b")
+        run(tmp_path, cells, mlruns, "fail y")
     assert not (tmp_path / "sweep").exists()
     kept = finished(tmp_path)
-    with pytest.raises(EdacError, match=r"title of b \(was killed by SIGABRT\)"):
-        run(tmp_path, cells, "die b")
-    with pytest.raises(EdacError, match=r"title of b \(ran out of its 2 s\)"):
-        run(tmp_path, cells, "hang b", cell_timeout_s=2.0)
-    (hung,) = [int(line.split()[1]) for line in (tmp_path / "attempts.txt").read_text().splitlines() if line[0] == "b"][
+    with pytest.raises(EdacError, match=r"title of y \(was killed by SIGABRT\)"):
+        run(tmp_path, cells, mlruns, "die y")
+    with pytest.raises(EdacError, match=r"title of y \(ran out of its 2 s\)"):
+        run(tmp_path, cells, mlruns, "hang y", cell_timeout_s=2.0)
+    (hung,) = [int(line.split()[1]) for line in (tmp_path / "attempts.txt").read_text().splitlines() if line[0] == "y"][
         -1:
     ]
     with pytest.raises(ProcessLookupError):
         os.kill(hung, 0)
-    run(tmp_path, cells)
-    assert attempts(tmp_path) == ["a", "b", "b", "b", "b", "c"]
+    run(tmp_path, cells, mlruns)
+    assert attempts(tmp_path) == ["x", "y", "y", "y", "y", "z"]
     assert kept.items() <= finished(tmp_path).items()
-
-
-def test_a_file_that_was_changed_in_the_store_is_refused(tmp_path: Path) -> None:
-    cell = make_cell("a")
-    run(tmp_path, [cell])
-    stored = Store(tmp_path / "cells").folder("variants", cell.variants[0].key)
-    (stored / "model.tflite").write_bytes(b"rotten")
-    with pytest.raises(ModelError, match=r"was changed after it was made\. Remove that folder"):
-        run(tmp_path, [cell])
 
 
 def test_kill_9_at_random_moments_loses_and_redoes_nothing_finished(tmp_path: Path, prefect_server: str) -> None:
@@ -144,9 +144,9 @@ def test_kill_9_at_random_moments_loses_and_redoes_nothing_finished(tmp_path: Pa
     whole: set[str] = set()
     for _ in range(3):
         process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE)
-        until = len(finished(tmp_path)) + rng.randint(1, 8)
-        while process.poll() is None and len(finished(tmp_path)) < until:
-            time.sleep(0.01)
+        until = count(tmp_path) + rng.randint(1, 8)
+        while process.poll() is None and count(tmp_path) < until:
+            time.sleep(0.02)
         time.sleep(rng.uniform(0, 0.3))
         process.send_signal(signal.SIGKILL)
         process.communicate()
@@ -173,6 +173,10 @@ def test_kill_9_at_random_moments_loses_and_redoes_nothing_finished(tmp_path: Pa
     done = [r.data.tags["edac.key"] for r in runs if r.info.status == "FINISHED" and "edac.key" in r.data.tags]
     assert len(done) == len(set(done)) == 2 * len(names)
     assert {r.info.status for r in runs} <= {"FINISHED", "KILLED"}
+
+
+def count(folder: Path) -> int:
+    return len(list(folder.glob("cells/variants/[!.]*")))
 
 
 def wait_for_children(folder: Path) -> None:
