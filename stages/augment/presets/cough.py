@@ -9,10 +9,12 @@ augmentation. ICAC 2021. EDAC: arXiv 2309.05357, section on data.
 """
 
 from dataclasses import dataclass
-
-import audiomentations
+from typing import TYPE_CHECKING
 
 from stages.core.errors import require
+
+if TYPE_CHECKING:
+    import audiomentations
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,10 @@ class Config:
         require(self.gain_db >= 0, f"{owner}.gain_db", "be 0 or more", self.gain_db)
 
 
-def compose(config: Config) -> audiomentations.Compose:
+def compose(config: Config) -> "audiomentations.Compose":
     """Return the chain of transforms."""
+    import audiomentations  # half a second, and `edac check` needs the Config alone
+
     vocoder = "librosa_phase_vocoder"
     return audiomentations.Compose(
         [

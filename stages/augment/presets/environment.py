@@ -1,10 +1,12 @@
 """For clips of the environment: each of shift, gain, time stretch, pitch shift and Gaussian noise with some chance."""
 
 from dataclasses import dataclass
-
-import audiomentations
+from typing import TYPE_CHECKING
 
 from stages.core.errors import require
+
+if TYPE_CHECKING:
+    import audiomentations
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,10 @@ class Config:
         require(self.min_snr_db <= self.max_snr_db, f"{owner}.min_snr_db", "be at most max_snr_db", self.min_snr_db)
 
 
-def compose(config: Config) -> audiomentations.Compose:
+def compose(config: Config) -> "audiomentations.Compose":
     """Return the chain of transforms."""
+    import audiomentations  # half a second, and `edac check` needs the Config alone
+
     return audiomentations.Compose(
         [
             audiomentations.Shift(-config.max_shift, config.max_shift, p=config.p),
