@@ -53,18 +53,29 @@ def read(path: Path = PARAMS_FILE) -> dict[str, Any]:
     ParameterError
         If the file is missing, is not YAML, or has a section nobody reads.
     """
-    try:
-        document = YAML(typ="safe", pure=True).load(path)
-    except FileNotFoundError:
-        raise ParameterError(f"{path} does not exist. Run the command from the project's folder.") from None
-    except YAMLError as error:
-        raise ParameterError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+    document = read_yaml(path)
     if not isinstance(document, dict):
         raise ParameterError(f"{path} must hold sections ({', '.join(SECTIONS)}); got {document!r}.")
     for name in document:
         if name not in SECTIONS:
             raise ParameterError(f"{path} has an unknown section {name!r}. {known(name, SECTIONS)}")
     return document
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file as plain values.
+
+    Raises
+    ------
+    ParameterError
+        If the file is missing or is not YAML.
+    """
+    try:
+        return YAML(typ="safe", pure=True).load(path)
+    except FileNotFoundError:
+        raise ParameterError(f"{path} does not exist. Run the command from the project's folder.") from None
+    except YAMLError as error:
+        raise ParameterError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
 
 
 def section(name: str, cls: type[T], path: Path = PARAMS_FILE) -> T:
