@@ -1,0 +1,81 @@
+"""Tiny models, and the folders that the stages before push would leave with them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from stages.core import files
+from stages.push import bundle
+
+SAMPLE_RATE, CLIP_SAMPLES = 8000, 4000
+LABELS = ["negative", "positive"]
+
+
+def tflites() -> tuple[bytes, ...]:
+    """A front end, two binary models with different weights and one of three classes."""
+    from stages.core.keras import keras, tf
+
+    def convert(function: Callable[..., object], shape: tuple[int, ...]) -> bytes:
+        concrete = tf.function(function, input_signature=[tf.TensorSpec(shape, tf.float32)]).get_concrete_function()
+        return tf.lite.TFLiteConverter.from_concrete_functions([concrete]).convert()
+
+    def loudness(waveform: "tf.Tensor") -> "tf.Tensor":
+        return tf.sqrt(tf.reduce_mean(tf.square(tf.reshape(waveform, (1, 20, 200))), axis=2))
+
+    def network(seed: int, n_outputs: int = 1) -> bytes:
+        keras.utils.set_random_seed(seed)
+        kernel = tf.constant(np.random.default_rng(seed).normal(size=(20, n_outputs)), tf.float32)
+        activation = tf.sigmoid if n_outputs == 1 else tf.nn.softmax
+        return convert(lambda features: activation(features @ kernel), (1, 20))
+
+    return convert(loudness, (1, CLIP_SAMPLES)), network(1), network(2), network(3, 3)
+
+
+def write_features(folder: Path) -> Path:
+    """What the features stage leaves, with the audio it was made from."""
+    rng = np.random.default_rng(1234)
+    clips = []
+    for i in range(12):
+        path = folder / f"{i:02d}.flac"
+        # At another rate and length than the front end's, and as loud as can be: all must be mended on the way.
+        soundfile.write(path, rng.uniform(-1, 1, 11025 + 1000 * i), 22050)
+        split = "validation" if i < 8 else "test"
+        clips.append({"clip_id": f"c{i:02d}", "path": path, "split": split, "label": LABELS[i % 2]})
+    files.write_csv(folder / "clips.csv", ["clip_id", "path", "split", "label"], clips)
+    files.write_json(folder / "frontend.json", {"sample_rate": SAMPLE_RATE, "clip_samples": CLIP_SAMPLES})
+    return folder
+
+
+def write_selection(folder: Path, frontend: bytes, model: bytes, i: int) -> Path:
+    """What the select stage leaves; the third model, `i` = 2, has three classes."""
+    (folder / "model.tflite").write_bytes(model)
+    (folder / "frontend.tflite").write_bytes(frontend)
+    variant = {
+        "name": f"constant-s0.{i}0-float32-seed1234",
+        "sha256": files.sha256(folder / "model.tflite"),
+        "scheme": "float32",
+        "bit_width": 32,
+        "sparsity": i / 10,
+        "raw_bytes": len(model),
+    }
+    binary = {"variant": variant, "labels": LABELS, "threshold": 0.5}
+    selection = binary if i < 2 else binary | {"labels": [*LABELS, "unsure"], "threshold": None}
+    files.write_json(folder / "selection.json", selection)
+    return folder
+
+
+def write_bundles(folder: Path) -> list[Path]:
+    """Make everything above in `folder`, and a release of every model."""
+    frontend, *models = tflites()
+    (folder / "features").mkdir()
+    features = write_features(folder / "features")
+    golden = bundle.choose_golden(features, 4)
+    releases = []
+    for i, model in enumerate(models):
+        (folder / f"selected{i}").mkdir()
+        selected = write_selection(folder / f"selected{i}", frontend, model, i)
+        bundle.build(folder / f"release{i}", selected=selected, features=features, golden=golden)
+        releases.append(folder / f"release{i}")
+    return releases
