@@ -1,12 +1,15 @@
 """`manifest.json`: what a release is, which files it consists of, and what it must answer to prove itself.
 
-schema        1
+schema        2; `manifest.schema.json` says the same to other programs
 name          of the release
+version       of the model in the registry; a device takes none below the one it runs
+device_class  kind of device it is for, e.g. raspberry-pi; "any" for all
+card          relative path of the model card
 labels        class names in output order; the positive class of a binary task is last
 threshold     of a binary task's positive score; null with more than two labels
 sample_rate   of the front end (Hz)
 clip_samples  length of what the front end takes (samples)
-files         relative path to sha256, of every file but the manifest itself
+files         relative path to sha256, of every file but the manifest itself and its signature, `manifest.sig`
 golden        [{"file", "scores"}]: recordings, and the model's output vector for each
 tolerance     largest absolute difference of a golden score
 model         what is known of the model; free
@@ -14,15 +17,21 @@ model         what is known of the model; free
 
 import hashlib
 import json
+import re
+import sys
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from stages.runtime.errors import RuntimeInputError
 
-NAME = "manifest.json"
-SCHEMA = 1
+NAME, SIGNATURE = "manifest.json", "manifest.sig"
+SCHEMA = 2
 FRONTEND, MODEL = "frontend.tflite", "model.tflite"
+ANY_CLASS = "any"
+_PATH = re.compile(r"(?!manifest\.(json|sig)$)[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
+CLASS_RULE = "a name of small letters, digits, dots, dashes and underscores"
+_CLASS = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,9 @@ class Manifest:
     """A checked manifest; the fields are explained at the top of this file."""
 
     name: str
+    version: int
+    device_class: str
+    card: str
     labels: tuple[str, ...]
     threshold: float | None
     sample_rate: int
@@ -71,7 +83,7 @@ def load(folder: Path) -> Manifest:
         values = json.loads(path.read_text())
     except OSError as error:
         raise RuntimeInputError(f"{path} cannot be read ({error.strerror}). Name a release's folder.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RuntimeInputError(f"{path} is not JSON ({error}). Push the release again.") from None
     return parse(values, str(path))
 
@@ -100,6 +112,7 @@ def parse(values: Any, owner: str = NAME) -> Manifest:
     require(set(values) == expected, f"its keys must be {', '.join(sorted(expected))}", sorted(values))
     require(values["schema"] == SCHEMA, f"schema must be {SCHEMA}", values["schema"])
     require(_is_text(values["name"]), "name must be text", values["name"])
+    require(is_class(values["device_class"]), f"device_class must be {CLASS_RULE}", values["device_class"])
 
     labels = values["labels"]
     unique = isinstance(labels, list) and all(map(_is_text, labels)) and len(set(labels)) == len(labels)
@@ -109,7 +122,7 @@ def parse(values: Any, owner: str = NAME) -> Manifest:
         require(_is_number(threshold), "threshold must be a number when there are two labels", threshold)
     else:
         require(threshold is None, "threshold must be null when there are more than two labels", threshold)
-    for key in ("sample_rate", "clip_samples"):
+    for key in ("version", "sample_rate", "clip_samples"):
         require(_is_count(values[key]), f"{key} must be a whole number of at least 1", values[key])
 
     listed = values["files"]
@@ -119,6 +132,8 @@ def parse(values: Any, owner: str = NAME) -> Manifest:
         require(_is_sha256(sha256), f"files[{path!r}] must be a sha256 of 64 hexadecimal digits", sha256)
     for path in (FRONTEND, MODEL):
         require(path in listed, f"files must hold {path}", sorted(listed))
+    card = values["card"]
+    require(_is_text(card) and card in listed, "card must be among files", card)
 
     golden = values["golden"]
     require(isinstance(golden, list) and len(golden) >= 1, "golden must be a list of at least one recording", golden)
@@ -134,6 +149,9 @@ def parse(values: Any, owner: str = NAME) -> Manifest:
     require(isinstance(values["model"], dict), "model must be an object", values["model"])
     return Manifest(
         name=values["name"],
+        version=values["version"],
+        device_class=values["device_class"],
+        card=card,
         labels=tuple(labels),
         threshold=None if threshold is None else float(threshold),
         sample_rate=values["sample_rate"],
@@ -143,6 +161,11 @@ def parse(values: Any, owner: str = NAME) -> Manifest:
         tolerance=float(tolerance),
         model=dict(values["model"]),
     )
+
+
+def is_class(value: Any) -> bool:
+    """Return whether a value names a kind of device: `CLASS_RULE`."""
+    return isinstance(value, str) and _CLASS.fullmatch(value) is not None
 
 
 def damaged_files(folder: Path, manifest: Manifest) -> list[str]:
@@ -158,9 +181,7 @@ def _sha256(path: Path) -> str | None:
 
 
 def _stays_inside(path: str) -> bool:
-    pure = PurePosixPath(path)
-    plain = "\\" not in path and ":" not in path and pure.as_posix() == path
-    return plain and not pure.is_absolute() and ".." not in pure.parts and path not in (".", NAME)
+    return _PATH.fullmatch(path) is not None
 
 
 def _is_text(value: Any) -> bool:
@@ -168,7 +189,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _is_count(value: Any) -> bool:

@@ -37,12 +37,15 @@ class QuickDevice(local.LocalTransport):
 
 
 def make_bundle(folder: Path, model: str) -> Path:
-    held = {"model.tflite": model, "frontend.tflite": "f", "golden/0.wav": "g"}
+    held = {"model.tflite": model, "frontend.tflite": "f", "golden/0.wav": "g", "MODEL_CARD.md": "c"}
     for path, text in held.items():
         files.write_text(folder / path, text)
     content = {
-        "schema": 1,
+        "schema": 2,
         "name": model,
+        "version": 1,
+        "device_class": "any",
+        "card": "MODEL_CARD.md",
         "labels": ["no", "yes"],
         "threshold": 0.5,
         "sample_rate": 8000,

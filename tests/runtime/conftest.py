@@ -59,6 +59,7 @@ def build_release(folder: Path, n_outputs: int) -> None:
     frontend, model = export(mfcc, CONFIG), tiny_model(n_outputs)
     (folder / "frontend.tflite").write_bytes(frontend)
     (folder / "model.tflite").write_bytes(model)
+    (folder / "MODEL_CARD.md").write_text("# tiny\n")
     source = Path(next(iter(runtime.__path__)))
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(source, folder / "stages" / "runtime", ignore=ignored)
@@ -71,8 +72,11 @@ def build_release(folder: Path, n_outputs: int) -> None:
         scores = Model(model).run(Model(frontend).run(heard[np.newaxis]))[0]
         golden.append({"file": f"golden/{i}.wav", "scores": scores.tolist()})
     values = {
-        "schema": 1,
+        "schema": 2,
         "name": "tiny",
+        "version": 1,
+        "device_class": "any",
+        "card": "MODEL_CARD.md",
         "labels": LABELS[n_outputs],
         "threshold": 0.5 if n_outputs == 1 else None,
         "sample_rate": RATE,

@@ -1,29 +1,61 @@
+import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from stages.runtime import manifest
 from stages.runtime.errors import RuntimeInputError
 
 SHA256 = "0" * 64
+SCHEMA = json.loads(Path(manifest.__file__).with_name("manifest.schema.json").read_text())
+FILES = ("model.tflite", "frontend.tflite", "MODEL_CARD.md", "golden/0.wav")
 
 
 def values(**changes: Any) -> dict[str, Any]:
     return {
-        "schema": 1,
+        "schema": 2,
         "name": "r",
+        "version": 1,
+        "device_class": "any",
+        "card": "MODEL_CARD.md",
         "labels": ["no", "yes"],
         "threshold": 0.4,
         "sample_rate": 22050,
         "clip_samples": 154350,
-        "files": {"model.tflite": SHA256, "frontend.tflite": SHA256, "golden/0.wav": SHA256},
+        "files": dict.fromkeys(FILES, SHA256),
         "golden": [{"file": "golden/0.wav", "scores": [0.25]}],
         "tolerance": 1e-3,
         "model": {"anything": None},
     } | changes
+
+
+VALIDATOR = Draft202012Validator(SCHEMA)
+NAN = float("nan")
+BEYOND_THE_SCHEMA: list[dict[str, Any]] = [
+    {"golden": [{"file": "golden/0.wav", "scores": [NAN]}]},
+    {"golden": [{"file": "golden/1.wav", "scores": [0.5]}]},
+    {"sample_rate": 22050.0},
+    {"threshold": 10**400},
+]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["file", "a"]) | st.text(), inner),
+    max_leaves=5,
+) | st.sampled_from([1, 2, 0.5, "a", SHA256, *FILES])
+
+
+def places(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the way to every value inside a JSON value."""
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield (*way, key)
+        yield from places(value[key], (*way, key))
 
 
 def test_a_good_manifest_is_read_as_it_stands() -> None:
@@ -42,9 +74,15 @@ def test_three_labels_have_three_outputs_and_no_threshold() -> None:
 @pytest.mark.parametrize(
     "changes, match",
     [
-        ({"schema": 2}, "schema must be 1; got 2"),
+        ({"schema": 1}, "schema must be 2; got 1"),
         ({"extra": 1}, "its keys must be"),
         ({"name": ""}, "name must be text"),
+        ({"version": 0}, "version must be a whole number of at least 1; got 0"),
+        ({"version": "2"}, "version must be a whole number"),
+        ({"version": True}, "version must be a whole number"),
+        ({"device_class": ""}, "device_class must be a name of small letters"),
+        ({"device_class": "Raspberry Pi"}, "device_class must be a name of small letters"),
+        ({"device_class": None}, "device_class must be a name of small letters"),
         ({"labels": ["no"]}, "at least two different names"),
         ({"labels": ["no", "no"]}, "at least two different names"),
         ({"threshold": None}, "threshold must be a number when there are two labels; got None"),
@@ -58,7 +96,8 @@ def test_three_labels_have_three_outputs_and_no_threshold() -> None:
         ({"golden": []}, "at least one recording"),
         ({"golden": [{"file": "golden/1.wav", "scores": [0.5]}]}, "must be among files; got 'golden/1.wav'"),
         ({"golden": [{"file": "golden/0.wav", "scores": [0.5, 0.5]}]}, "golden scores must be 1 numbers"),
-        ({"golden": [{"file": "golden/0.wav", "scores": [float("nan")]}]}, "golden scores must be 1 numbers"),
+        ({"golden": [{"file": "golden/0.wav", "scores": [NAN]}]}, "golden scores must be 1 numbers"),
+        ({"threshold": 10**400}, "threshold must be a number"),
         ({"tolerance": -1}, "tolerance must be a number of at least 0"),
         ({"model": "m"}, "model must be an object"),
     ],
@@ -66,6 +105,53 @@ def test_three_labels_have_three_outputs_and_no_threshold() -> None:
 def test_a_broken_rule_is_told(changes: dict[str, Any], match: str) -> None:
     with pytest.raises(RuntimeInputError, match=match):
         manifest.parse(values(**changes))
+    if changes not in BEYOND_THE_SCHEMA:
+        assert not VALIDATOR.is_valid(values(**changes))
+
+
+@pytest.mark.parametrize("card", ["", "other.md", "../MODEL_CARD.md", None, ["MODEL_CARD.md"]])
+def test_the_card_is_among_the_files(card: Any) -> None:
+    with pytest.raises(RuntimeInputError, match="card must be among files"):
+        manifest.parse(values(card=card))
+
+
+@given(st.data())
+def test_what_is_read_follows_the_schema(data: st.DataObject) -> None:
+    """Alter any one value, however deep: what `parse` lets through, the schema lets through."""
+    altered = copy.deepcopy(values())
+    place = data.draw(st.sampled_from(list(places(altered))))
+    *way, last = place
+    holder = altered
+    for step in way:
+        holder = holder[step]
+    holder[last] = data.draw(JSON)
+    try:
+        manifest.parse(altered)
+    except RuntimeInputError:
+        return
+    VALIDATOR.validate(altered)
+
+
+@given(
+    st.text("a./\\:\n-_ manifest.json", max_size=12)
+    | st.sampled_from(["manifest.sig", "manifest.json", "x/manifest.json"])
+)
+def test_a_path_that_is_read_stays_inside_and_follows_the_schema(path: str) -> None:
+    altered = values(files=dict.fromkeys([*FILES, path], SHA256))
+    try:
+        manifest.parse(altered)
+    except RuntimeInputError:
+        return
+    inside = (Path("/release") / path).resolve()
+    assert inside.is_relative_to("/release")
+    assert inside not in {Path("/release"), Path("/release/manifest.json"), Path("/release/manifest.sig")}
+    VALIDATOR.validate(altered)
+
+
+def test_the_schema_itself_is_sound() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    assert VALIDATOR.is_valid(values())
+    assert set(SCHEMA["required"]) == set(SCHEMA["properties"]) == set(values())
 
 
 @pytest.mark.parametrize("key", sorted(values()))
@@ -75,7 +161,24 @@ def test_every_key_is_needed(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/etc/passwd", "../x", "a/../../x", "a//b", "./a", "a\\b", "c:/x", "", ".", "manifest.json"]
+    "path",
+    [
+        "/etc/passwd",
+        "../x",
+        "a/../../x",
+        "a//b",
+        "./a",
+        "a\\b",
+        "c:/x",
+        "",
+        ".",
+        "manifest.json",
+        "manifest.sig",
+        "a/.b",
+        "~/a",
+        "a b",
+        "a\n",
+    ],
 )
 def test_a_path_never_leaves_the_folder(path: str) -> None:
     with pytest.raises(RuntimeInputError, match="relative paths that stay in the folder"):
