@@ -8,7 +8,9 @@ from tqdm import tqdm
 T = TypeVar("T")
 
 
-def track(items: Iterable[T], description: str, total: int | None = None, initial: int = 0) -> "tqdm[T]":
+def track(
+    items: Iterable[T], description: str, total: int | None = None, initial: int = 0, *, delay_s: float = 0.0
+) -> "tqdm[T]":
     """Wrap an iterable in a progress bar with time left, on stderr.
 
     Parameters
@@ -18,5 +20,9 @@ def track(items: Iterable[T], description: str, total: int | None = None, initia
     total : int or None
     initial : int
         How many were done by an earlier, interrupted run.
+    delay_s : float
+        What is done within this time shows no bar.
     """
-    return tqdm(items, desc=description, total=total, initial=initial, dynamic_ncols=True, mininterval=0.5)
+    return tqdm(
+        items, desc=description, total=total, initial=initial, delay=delay_s, dynamic_ncols=True, mininterval=0.5
+    )

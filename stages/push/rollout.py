@@ -3,7 +3,7 @@
 On the device
     releases/0007-3f2a90c1d5e4   verified releases in the order they came: number, then release id
     current                      link to the one that runs
-    aside/                       what is on its way in or out; swept by the next push
+    aside/                       what is on its way in or out; swept by the next push, unless it goes on with it
 
 The releases are a stack. What lies above `current` was never switched to, or was taken back, and is swept too; so a
 push may be killed at any moment, and the device runs the old release or the new one, each whole.
@@ -105,15 +105,16 @@ def deliver(transport: Transport, bundle: Path, *, keep: int) -> Delivery:
     release = release_id(bundle)
     expected = manifest.load(bundle)
     with transport.lock():
-        _sweep(transport)
         stack = _stack(transport)
+        name = _next_name(stack, release)
+        _sweep(transport, spare=name)
         difference = None
         if stack and _release(stack[-1]) == release:
             with contextlib.suppress(DeviceError):  # damaged since: it is installed anew, beside the damaged one
                 difference = _check_health(transport, release, expected)
         installed = difference is None
         if difference is None:
-            difference = _install(transport, bundle, release, expected)
+            difference = _install(transport, bundle, name, expected)
         for old in _stack(transport)[:-keep]:
             _discard(transport, old)
     return Delivery(release, expected.model["sha256"], difference, installed)
@@ -184,10 +185,8 @@ def status(transport: Transport) -> Status:
     return Status(release, info["name"], info["model"]["sha256"], "healthy")
 
 
-def _install(transport: Transport, bundle: Path, release: str, expected: manifest.Manifest) -> float:
-    before = _stack(transport)
-    number = int(before[-1].partition("-")[0]) + 1 if before else 1
-    name = f"{number:04d}-{release}"
+def _install(transport: Transport, bundle: Path, name: str, expected: manifest.Manifest) -> float:
+    before, release = _stack(transport), _release(name)
     transport.upload(bundle, f"{ASIDE}/{name}")
     _self_test(transport, f"{ASIDE}/{name}", release)
     transport.rename(f"{ASIDE}/{name}", f"{RELEASES}/{name}")
@@ -247,6 +246,11 @@ def _stack(transport: Transport) -> list[str]:
     return [name for name in transport.names(RELEASES) if name <= current]
 
 
+def _next_name(stack: Sequence[str], release: str) -> str:
+    number = int(stack[-1].partition("-")[0]) + 1 if stack else 1
+    return f"{number:04d}-{release}"
+
+
 def _release(name: str) -> str:
     return name.rpartition("-")[2]
 
@@ -259,9 +263,11 @@ def _newest_sound(transport: Transport, names: Sequence[str]) -> str | None:
     return None
 
 
-def _sweep(transport: Transport) -> None:
+def _sweep(transport: Transport, *, spare: str = "") -> None:
+    """Remove what no push needs any more; `spare` is what a broken upload of the same release left."""
     for name in transport.names(ASIDE):
-        transport.remove(f"{ASIDE}/{name}")
+        if name != spare:
+            transport.remove(f"{ASIDE}/{name}")
     for name in transport.names(RELEASES)[len(_stack(transport)) :]:
         _discard(transport, name)
 
