@@ -12,7 +12,7 @@ push may be killed at any moment, and the device runs the old release or the new
 import contextlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,16 +54,21 @@ class Delivery:
     release : str
         First 12 hexadecimal digits of the sha256 of its manifest.
     model_sha256 : str
-    max_difference : float
-        Largest absolute difference of a golden recording's score on the device from the one at home.
+    differences : dict[str, float]
+        Golden recording to the largest absolute difference of a score on the device from the one at home.
     installed : bool
         False if the device ran this release already.
     """
 
     release: str
     model_sha256: str
-    max_difference: float
+    differences: dict[str, float]
     installed: bool
+
+    @property
+    def max_difference(self) -> float:
+        """Largest of the differences."""
+        return max(self.differences.values())
 
 
 @dataclass(frozen=True)
@@ -75,12 +80,15 @@ class Status:
     release, variant, model_sha256 : str
     health : str
         ``"healthy"`` if it passes its self-test, else why not.
+    differences : dict[str, float]
+        As in `Delivery`, now.
     """
 
     release: str
     variant: str
     model_sha256: str
     health: str
+    differences: dict[str, float] = field(default_factory=dict)
 
 
 def deliver(transport: Transport, bundle: Path, *, keep: int) -> Delivery:
@@ -108,16 +116,16 @@ def deliver(transport: Transport, bundle: Path, *, keep: int) -> Delivery:
         stack = _stack(transport)
         name = _next_name(stack, release)
         _sweep(transport, spare=name)
-        difference = None
+        differences = None
         if stack and _release(stack[-1]) == release:
             with contextlib.suppress(DeviceError):  # damaged since: it is installed anew, beside the damaged one
-                difference = _check_health(transport, release, expected)
-        installed = difference is None
-        if difference is None:
-            difference = _install(transport, bundle, name, expected)
+                differences = _check_health(transport, release, expected)
+        installed = differences is None
+        if differences is None:
+            differences = _install(transport, bundle, name, expected)
         for old in _stack(transport)[:-keep]:
             _discard(transport, old)
-    return Delivery(release, expected.model["sha256"], difference, installed)
+    return Delivery(release, expected.model["sha256"], differences, installed)
 
 
 def rollback(transport: Transport) -> str:
@@ -178,14 +186,44 @@ def status(transport: Transport) -> Status:
         return Status("", "", "", "holds no release")
     release = _release(target)
     try:
-        _self_test(transport, CURRENT, release)
+        checks = _self_test(transport, CURRENT, release)
         (info,) = _ask(transport, CURRENT, release, ["info"])
     except DeviceError as error:
         return Status(release, "", "", str(error))
-    return Status(release, info["name"], info["model"]["sha256"], "healthy")
+    differences = {check["check"]: check["difference"] for check in checks if "difference" in check}
+    return Status(release, info["name"], info["model"]["sha256"], "healthy", differences)
 
 
-def _install(transport: Transport, bundle: Path, name: str, expected: manifest.Manifest) -> float:
+def benchmark(transport: Transport, *, runs: int) -> tuple[str, dict[str, Any]]:
+    """Have a device measure what it runs.
+
+    Parameters
+    ----------
+    transport : Transport
+    runs : int
+        Timed runs.
+
+    Returns
+    -------
+    model_sha256 : str
+    figures : dict
+        As `stages.runtime.benchmark.benchmark` returns them.
+
+    Raises
+    ------
+    DeviceError
+        If it runs no release, or the measurement fails.
+    """
+    target = transport.read_link(CURRENT)
+    if target is None:
+        raise DeviceError(f"Device {transport.name} holds no release. Push one to it first.")
+    release = _release(target)
+    (info,) = _ask(transport, CURRENT, release, ["info"])
+    (figures,) = _ask(transport, CURRENT, release, ["benchmark", "--runs", str(runs)])
+    return info["model"]["sha256"], figures
+
+
+def _install(transport: Transport, bundle: Path, name: str, expected: manifest.Manifest) -> dict[str, float]:
     before, release = _stack(transport), _release(name)
     transport.upload(bundle, f"{ASIDE}/{name}")
     _self_test(transport, f"{ASIDE}/{name}", release)
@@ -203,21 +241,23 @@ def _install(transport: Transport, bundle: Path, name: str, expected: manifest.M
         raise DeviceError(f"{error} It is back on {_release(back) if back else 'no release, as before'}.") from None
 
 
-def _check_health(transport: Transport, release: str, expected: manifest.Manifest) -> float:
-    """Have the device test itself and classify the golden recordings through `current`; return the worst difference."""
+def _check_health(transport: Transport, release: str, expected: manifest.Manifest) -> dict[str, float]:
+    """Have the device test itself and classify the golden recordings through `current`; return their differences."""
     _self_test(transport, CURRENT, release)
     answers = _ask(transport, CURRENT, release, ["classify", *(golden.file for golden in expected.golden)])
-    worst = 0.0
+    differences = {}
     for golden, answer in zip(expected.golden, answers, strict=True):
         scores = list(answer["scores"].values())[-expected.n_outputs :]
-        worst = max(worst, *(abs(a - b) for a, b in zip(scores, golden.scores, strict=True)))
+        differences[golden.file] = max(abs(a - b) for a, b in zip(scores, golden.scores, strict=True))
+    worst = max(differences.values())
     if worst > expected.tolerance:
         raise DeviceError(f"Device {transport.name} gives scores that differ by {worst:.2g} from those at home.")
-    return worst
+    return differences
 
 
-def _self_test(transport: Transport, folder: str, release: str) -> None:
-    _ask(transport, folder, release, ["selftest"])
+def _self_test(transport: Transport, folder: str, release: str) -> list[dict[str, Any]]:
+    (answer,) = _ask(transport, folder, release, ["selftest"])
+    return answer.get("checks", [])
 
 
 def _ask(transport: Transport, folder: str, release: str, arguments: Sequence[str]) -> list[dict[str, Any]]:

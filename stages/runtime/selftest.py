@@ -24,8 +24,9 @@ def selftest(folder: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``ok``; ``name`` of the release; ``checks``, a list of ``{"check", "ok", "detail"}``; ``modules``, those of the
-        packages that belong at home which are loaded in this process: none, if all is well.
+        ``ok``; ``name`` of the release; ``checks``, a list of ``{"check", "ok", "detail"}``, of golden recordings also
+        ``"difference"``; ``modules``, those of the packages that belong at home which are loaded in this process: none,
+        if all is well.
 
     Raises
     ------
@@ -57,7 +58,7 @@ def _golden_checks(folder: Path) -> list[dict[str, Any]]:
         difference = float(np.abs(outputs - golden.scores).max())
         limit = classifier.manifest.tolerance
         detail = f"scores differ by {difference:.2g}, {limit:.2g} allowed"
-        checks.append(_check(golden.file, difference <= limit, detail))
+        checks.append(_check(golden.file, difference <= limit, detail) | {"difference": difference})
     return checks
 
 

@@ -68,7 +68,8 @@ def test_first_push_installs_and_the_second_does_nothing(bundles: list[Path], de
     transport: Transport = device  # the class keeps the contract, says the type checker
     first = rollout.deliver(transport, bundles[0], keep=2)
     release = bundle.release_id(bundles[0])
-    assert first == rollout.Delivery(release, files.sha256(bundles[0] / "model.tflite"), first.max_difference, True)
+    assert first == rollout.Delivery(release, files.sha256(bundles[0] / "model.tflite"), first.differences, True)
+    assert list(first.differences) == [f"golden/{i}.wav" for i in range(4)]
     assert first.max_difference < 1e-6
     before = {p: p.lstat().st_mtime_ns for p in folder_of(device).rglob("*") if p.name != ".lock"}
     assert rollout.deliver(transport, bundles[0], keep=2) == replace(first, installed=False)
@@ -87,7 +88,9 @@ def test_push_roll_back_and_keep(bundles: list[Path], device: LocalTransport) ->
     for folder in (bundles[0], bundles[1], bundles[0]):
         rollout.deliver(device, folder, keep=2)
     assert (releases(device), current(device)) == ([b, a], a)
-    assert rollout.status(device).health == "healthy"
+    healthy = rollout.status(device)
+    assert healthy.health == "healthy"
+    assert healthy.differences == pytest.approx({f"golden/{i}.wav": 0.0 for i in range(4)}, abs=1e-6)
     assert rollout.rollback(device) == b
     assert (releases(device), current(device)) == ([b], b)
     assert rollout.status(device).model_sha256 == files.sha256(bundles[1] / "model.tflite")
