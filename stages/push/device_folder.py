@@ -256,15 +256,17 @@ class _Wire:
 
 
 def serve(lease_s: float) -> None:
-    """Answer requests on stdin until it ends, or says nothing for `lease_s` seconds: one line of JSON for each.
+    """Answer requests on stdin until it ends, or says nothing for `lease_s` seconds.
 
     The first line is the folder's path. A request is `{"do", "with", "bytes"}`: a method of `Folder`, its arguments,
-    and how many bytes of data follow the line. An answer is `{"value"}` or `{"refused"}`.
+    and how many bytes of data follow the line. An answer is a line with the length of what follows: `{"value"}` or
+    `{"refused"}`.
     """
     wire = _Wire(lease_s)
 
     def answer(**values: Any) -> None:
-        sys.stdout.write(json.dumps(values) + "\n")
+        text = json.dumps(values)
+        sys.stdout.write(f"{len(text)}\n{text}")
         sys.stdout.flush()
 
     folder = Folder(Path(json.loads(wire.line())).expanduser())
