@@ -6,6 +6,7 @@ registered already is recognised by its key or sha256 and left alone, so that a 
 
 import contextlib
 import importlib.metadata
+import json
 import os
 import re
 import shutil
@@ -26,17 +27,21 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 import mlflow
 import numpy as np
 from mlflow.entities import Metric, Param, Run
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from stages.core import provenance
+from stages.core import files, provenance
+from stages.core.errors import DataError
 from stages.core.variant import Variant
 
 EXPERIMENT = "edac"
 CHAMPION = "champion"
 _HERE = "edac.host"
 _IMPLIED = ("pooled", "metrics", "value")
+_RELEASE = "release"  # tag of a version: where among its run's artefacts what a release is made of lies
+_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
 _NEEDED = ("mlflow", "numpy", "ai-edge-litert")  # by a registered model
 
 
@@ -146,8 +151,7 @@ class Tracker:
         name: str,
         variant: Variant,
         *,
-        model: Path,
-        frontend: Path,
+        release: Path,
         clip_samples: int,
         n_outputs: int,
         tags: Mapping[str, Any],
@@ -159,8 +163,8 @@ class Tracker:
         name : str
             Of the registered model.
         variant : Variant
-        model, frontend : Path
-            The two `.tflite` files.
+        release : Path
+            Folder of all that a release is made of, `model.tflite` and `frontend.tflite` among it; see `download`.
         clip_samples : int
             Length of a waveform (samples).
         n_outputs : int
@@ -173,13 +177,11 @@ class Tracker:
         int
             The version; the one there is if this file was registered under this name before.
         """
-        version = self._version(name, variant.sha256)
+        version = self.version(name, variant.sha256)
         if version is None:
-            run_id = self.log_variant(variant, model)
+            run_id = self.log_variant(variant, release / "model.tflite")
             with tempfile.TemporaryDirectory() as folder:
-                _save_pyfunc(
-                    Path(folder), model=model, frontend=frontend, clip_samples=clip_samples, n_outputs=n_outputs
-                )
+                _save_pyfunc(Path(folder), release, clip_samples=clip_samples, n_outputs=n_outputs)
                 self.client.log_artifacts(run_id, str(Path(folder) / "model"), "model")
             if not self.client.search_registered_models(f"name = '{name}'"):
                 self.client.create_registered_model(name)
@@ -187,10 +189,77 @@ class Tracker:
                 name, source=f"runs:/{run_id}/model", run_id=run_id, tags={"sha256": variant.sha256}
             )
             version = int(created.version)
-        for tag, value in tags.items():
+        run_id = self.client.get_model_version(name, str(version)).run_id
+        place = f"release/{_digest(release)[:12]}"
+        self.client.log_artifacts(run_id, str(release), place)
+        for tag, value in {**tags, _RELEASE: place}.items():
             self.client.set_model_version_tag(name, str(version), tag, str(value))
         self.client.set_registered_model_alias(name, CHAMPION, str(version))
         return version
+
+    def version(self, name: str, sha256: str) -> int | None:
+        """Return the version of a registered model that has this model file, None if there is none."""
+        versions = self.client.search_model_versions(f"name = '{name}'")
+        return next((int(v.version) for v in versions if v.tags.get("sha256") == sha256), None)
+
+    def download(self, name: str, alias: str, folder: Path) -> int:
+        """Fetch what a release is made of, as it was registered.
+
+        Parameters
+        ----------
+        name : str
+            Of the registered model.
+        alias : str
+            Such as ``"champion"``.
+        folder : Path
+            Made; must not exist.
+
+        Returns
+        -------
+        int
+            The version.
+
+        Raises
+        ------
+        DataError
+            If there is no such model or alias, or what was registered is not all there.
+        """
+        with _absent_is(
+            f"The registry has no model {name!r} with the alias {alias!r}. Run `dvc repro select`, or check "
+            "select.registered_name and MLFLOW_TRACKING_URI."
+        ):
+            found = self.client.get_model_version_by_alias(name, alias)
+        incomplete = (
+            f"{name} version {found.version} lies incomplete in the registry. Register it again: "
+            "`dvc repro --force --single-item select`."
+        )
+        place = found.tags.get(_RELEASE, "")
+        with tempfile.TemporaryDirectory() as temporary:
+            with _absent_is(incomplete):
+                fetched = Path(self.client.download_artifacts(found.run_id, place, temporary))
+            if _digest(fetched)[:12] != place.rpartition("/")[2]:
+                raise DataError(incomplete)
+            shutil.copytree(fetched, folder)
+        return int(found.version)
+
+    def add_device_metrics(self, name: str, version: int, device: str, figures: Mapping[str, Any]) -> None:
+        """Attach what a device measured of a registered model: metrics of its run and one tag of its version.
+
+        Parameters
+        ----------
+        name : str
+            Of the registered model.
+        version : int
+        device : str
+            Metrics are called ``device.<device>.<figure>``, the tag ``device.<device>``.
+        figures : Mapping
+            May be nested; None is what the device cannot tell, True counts as 1.
+        """
+        known = {key: int(value) if isinstance(value, bool) else value for key, value in figures.items()}
+        prefix = _plain(f"device.{device}")
+        run_id = self.client.get_model_version(name, str(version)).run_id
+        self.client.log_batch(run_id, metrics=_metrics({prefix: known}))
+        self.client.set_model_version_tag(name, str(version), prefix, json.dumps(figures, sort_keys=True))
 
     def _create(self, name: str, tags: Mapping[str, str]) -> str:
         run = self.client.create_run(self.experiment_id, run_name=name, tags={**tags, _HERE: _here()})
@@ -208,10 +277,6 @@ class Tracker:
             token = page.token
             if not token:
                 return runs
-
-    def _version(self, name: str, sha256: str) -> int | None:
-        versions = self.client.search_model_versions(f"name = '{name}'")
-        return next((int(v.version) for v in versions if v.tags.get("sha256") == sha256), None)
 
 
 def connect(folder: Path) -> Tracker:
@@ -251,14 +316,34 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
 
 def _metrics(values: Mapping[str, Any]) -> list[Metric]:
     now = int(time.time() * 1000)
-    return [Metric(re.sub(r"[^/\w.\- :]", "_", name), value, now, 0) for name, value in flat(values).items()]
+    return [Metric(_plain(name), value, now, 0) for name, value in flat(values).items()]
+
+
+def _plain(name: str) -> str:
+    """Return a name of letters that MLflow takes."""
+    return re.sub(r"[^/\w.\- :]", "_", name)
+
+
+@contextlib.contextmanager
+def _absent_is(sentence: str) -> Iterator[None]:
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise
+        raise DataError(sentence) from None
+
+
+def _digest(folder: Path) -> str:
+    held = sorted(path for path in folder.rglob("*") if path.is_file())
+    return files.digest({path.relative_to(folder).as_posix(): files.sha256(path) for path in held})
 
 
 def _here() -> str:
     return f"{socket.gethostname()}:{Path.cwd()}"
 
 
-def _save_pyfunc(folder: Path, *, model: Path, frontend: Path, clip_samples: int, n_outputs: int) -> None:
+def _save_pyfunc(folder: Path, release: Path, *, clip_samples: int, n_outputs: int) -> None:
     """Write ``folder/model``: MLflow's form of a model, with all of our code that it imports."""
     package = folder / "stages"
     source = provenance.source_file("stages").parent
@@ -269,7 +354,7 @@ def _save_pyfunc(folder: Path, *, model: Path, frontend: Path, clip_samples: int
         mlflow.pyfunc.save_model(
             path=folder / "model",
             python_model=str(provenance.source_file("stages.core.registered_model")),
-            artifacts={"model": str(model), "frontend": str(frontend)},
+            artifacts={name: str(release / f"{name}.tflite") for name in ("model", "frontend")},
             code_paths=[str(package)],
             signature=ModelSignature(
                 inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, clip_samples))]),

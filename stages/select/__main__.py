@@ -21,9 +21,8 @@ def main() -> None:
     version = tracker.register(
         section.registered_name,
         variant,
-        model=layout.SELECTED / "model.tflite",
-        frontend=layout.SELECTED / "frontend.tflite",
-        clip_samples=dataset.describe(layout.FEATURES)["clip_samples"],
+        release=layout.SELECTED,
+        clip_samples=dataset.describe(layout.SELECTED)["clip_samples"],
         n_outputs=1 if len(labels) == 2 else len(labels),
         tags={
             **{name: selection["variant"][name] for name in shown},

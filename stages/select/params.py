@@ -25,6 +25,8 @@ class SelectParams:
         How far below the best variant in the budget the winner may be, to be smaller.
     prefer : {"raw_bytes", "deflated_bytes", "latency_ms"}
         The smallest of these wins. Bytes give the same winner each time; latency is a measurement.
+    golden_recordings : int
+        Validation recordings that travel with the model; at least 1.
     budget : dict[str, float]
         Largest `raw_bytes`, `deflated_bytes` or median single-thread `latency_ms`; or the smallest value of a metric.
     """
@@ -33,6 +35,7 @@ class SelectParams:
     metric: str = "roc_auc"
     margin: float = 0.0
     prefer: Literal["raw_bytes", "deflated_bytes", "latency_ms"] = "deflated_bytes"
+    golden_recordings: int = 4
     budget: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -44,6 +47,7 @@ class SelectParams:
                 "select.metric must be one of which more is better; got 'calibration_error'. Use a budget."
             )
         require(0 <= self.margin < 1, "select.margin", "be in [0, 1)", self.margin, "Write 0.02 for two points.")
+        require(self.golden_recordings >= 1, "select.golden_recordings", "be at least 1", self.golden_recordings)
         named = self.registered_name
         plain = named != "" and not set(named) & set("/:'\"")
         require(plain, "select.registered_name", "be a name without / : or quotes", named, "Try edac-demo.")

@@ -12,6 +12,7 @@ from typing import Any
 from stages.core import dataset, files
 from stages.core.errors import DataError, EdacError
 from stages.core.variant import Variant, read_variants
+from stages.select import golden
 from stages.select.params import SIZES, SelectParams
 
 Row = dict[str, Any]
@@ -103,21 +104,22 @@ def select(
     evaluation, sweep, features : Path
         Folders of the stages before.
     target : Path
-        Becomes a folder of `model.tflite`, `frontend.tflite`, `selection.json` and `front.csv`.
+        Becomes a folder of `model.tflite`, `frontend.tflite`, `frontend.json`, `golden/*.wav`, `selection.json` and
+        `front.csv`: a release can be built of it alone.
 
     Returns
     -------
     variant : Variant
     selection : dict
         What `selection.json` holds: `variant` (its row), `labels`, `threshold` (of a binary task, else None),
-        `validation` and `test` figures with intervals, `reason`, `n_variants`.
+        `validation` and `test` figures with intervals, `reason`, `n_variants`, `golden` (the clips' ids).
 
     Raises
     ------
     EdacError
         If no variant keeps within the budget.
     DataError
-        If the folders do not belong together.
+        If the folders do not belong together, or a golden recording cannot be decoded.
     """
     table = read_table(evaluation / "variants.csv")
     row = choose(table, params)
@@ -126,20 +128,24 @@ def select(
     if variant is None or not files.sha256(model) == variant.sha256 == row["sha256"]:
         raise DataError(f"{model} is not the file that {evaluation} speaks of. Run `dvc repro` again.")
     front = pareto_front(table, params)
+    frontend, clips = dataset.describe(features), golden.choose(features, params.golden_recordings)
     selection = {
         "variant": {key: value for key, value in asdict(variant).items() if key not in ("metrics", "operators")},
         "measured": {name: row[name] for name in ("raw_bytes", "deflated_bytes")} | latency_of(row),
-        "labels": dataset.describe(features)["labels"],
+        "labels": frontend["labels"],
         "threshold": variant.metrics["validation"]["threshold"],
         "validation": variant.metrics["validation"],
         "test": variant.metrics["test"],
         "reason": _reason(row, table, params),
         "n_variants": len(table),
         "n_front": len(front),
+        "golden": [clip["clip_id"] for clip in clips],
     }
     with files.growing_folder(target, files.digest(selection)) as folder:
         shutil.copyfile(model, folder / "model.tflite")
-        shutil.copyfile(features / "frontend.tflite", folder / "frontend.tflite")
+        for name in ("frontend.tflite", "frontend.json"):
+            shutil.copyfile(features / name, folder / name)
+        golden.write(folder / "golden", clips, frontend)
         files.write_csv(folder / "front.csv", list(table[0]), front)
         files.write_json(folder / "selection.json", selection)
     return variant, selection

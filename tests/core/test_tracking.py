@@ -1,6 +1,9 @@
 import json
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import numpy as np
 import pytest
 
 from stages.core import files, tracking
+from stages.core.errors import DataError
 from stages.core.tracking import Tracker
 from stages.core.variant import Variant
 
@@ -138,8 +142,7 @@ def test_a_registered_model_loads_and_scores_without_tensorflow(tracker: Tracker
         return tracker.register(
             "tiny",
             replace(VARIANT, sha256=sha256),
-            model=models / "model.tflite",
-            frontend=models / "frontend.tflite",
+            release=models,
             clip_samples=CLIP_SAMPLES,
             n_outputs=1,
             tags={"note": note},
@@ -151,7 +154,10 @@ def test_a_registered_model_loads_and_scores_without_tensorflow(tracker: Tracker
     assert register(sha256, "c") == first, "the same file is not registered twice"
     champion = tracker.client.get_model_version_by_alias("tiny", tracking.CHAMPION)
     assert int(champion.version) == first
-    assert champion.tags == {"sha256": sha256, "note": "c"}
+    assert champion.tags["sha256"] == sha256
+    assert champion.tags["note"] == "c"
+    assert tracker.version("tiny", sha256) == first
+    assert tracker.version("tiny", "e" * 64) is None
 
     waveforms = np.linspace(-1, 1, 2 * CLIP_SAMPLES, dtype=np.float32).reshape(2, CLIP_SAMPLES)
     script = f"""
@@ -177,6 +183,81 @@ print(json.dumps({{"scores": scores.tolist(), "refused": refused, "tensorflow": 
     assert answer["refused"]
     assert not answer["tensorflow"]
     assert "/code/stages/runtime/" in answer["runtime"], "the registered model carries its own code"
+
+
+@pytest.fixture
+def registered(tracker: Tracker, model_file: Path, request: pytest.FixtureRequest) -> tuple[str, int, Path]:
+    """A model of the test's own name, its version, and the folder of its release."""
+    name, folder = request.node.name, model_file.parent / "selected"
+    files.write_text(folder / "golden/0.wav", "a recording")
+    for file in ("model.tflite", "frontend.tflite", "selection.json"):
+        files.write_text(folder / file, f"{file} of {name}")
+    variant = replace(VARIANT, key=name, sha256=files.sha256(folder / "model.tflite"))
+    return name, register(tracker, name, variant, folder), folder
+
+
+def register(tracker: Tracker, name: str, variant: Variant, release: Path) -> int:
+    return tracker.register(name, variant, release=release, clip_samples=CLIP_SAMPLES, n_outputs=1, tags={})
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_release_comes_back_from_the_registry_as_it_was(
+    tracker: Tracker, registered: tuple[str, int, Path], tmp_path: Path
+) -> None:
+    name, version, folder = registered
+    assert tracker.download(name, tracking.CHAMPION, tmp_path / "a") == version
+    assert content(tmp_path / "a") == content(folder)
+    (folder / "golden/0.wav").rename(folder / "golden/1.wav")
+    variant = replace(VARIANT, key=name, sha256=files.sha256(folder / "model.tflite"))
+    assert register(tracker, name, variant, folder) == version
+    assert tracker.download(name, tracking.CHAMPION, tmp_path / "b") == version
+    assert content(tmp_path / "b") == content(folder), "nothing is left of what it was made of before"
+
+
+@pytest.mark.parametrize("name, alias", [("no such", "champion"), (None, "challenger")])
+def test_what_is_not_registered_cannot_be_fetched(
+    tracker: Tracker, registered: tuple[str, int, Path], tmp_path: Path, name: str | None, alias: str
+) -> None:
+    name = name or registered[0]
+    with pytest.raises(DataError, match=f"The registry has no model '{re.escape(name)}' with the alias '{alias}'"):
+        tracker.download(name, alias, tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def damage(place: Path) -> None:
+    (place / "model.tflite").write_text("other")
+
+
+@pytest.mark.parametrize("harm", [damage, shutil.rmtree])
+def test_a_release_that_lies_incomplete_is_refused(
+    tracker: Tracker, registered: tuple[str, int, Path], tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    name, version, _ = registered
+    found = tracker.client.get_model_version(name, str(version))
+    artifacts = tracker.client.get_run(found.run_id).info.artifact_uri
+    harm(Path(artifacts.removeprefix("file://")) / found.tags["release"])
+    with pytest.raises(DataError, match=f"version {version} lies incomplete in the registry. Register it again"):
+        tracker.download(name, tracking.CHAMPION, tmp_path / "a")
+    tracker.client.delete_model_version_tag(name, str(version), "release")
+    with pytest.raises(DataError, match="lies incomplete"):
+        tracker.download(name, tracking.CHAMPION, tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_figures_of_a_device_join_the_registered_version(tracker: Tracker, registered: tuple[str, int, Path]) -> None:
+    name, version, _ = registered
+    figures = {"together_ms": {"p50": 12.5}, "throttled": True, "power_w": None}
+    tracker.add_device_metrics(name, version, "pi (attic)", figures)
+    found = tracker.client.get_model_version(name, str(version))
+    assert json.loads(found.tags["device.pi _attic_"]) == figures
+    measured = tracker.client.get_run(found.run_id).data.metrics
+    assert {key: value for key, value in measured.items() if key.startswith("device.")} == {
+        "device.pi _attic_.together_ms.p50": 12.5,
+        "device.pi _attic_.throttled": 1.0,
+    }
 
 
 def mlflow_uri(tracker: Tracker) -> str:

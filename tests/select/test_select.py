@@ -4,13 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.core import files, params
+from stages.core import audio, files, params
 from stages.core.errors import DataError, EdacError, ParameterError
 from stages.core.variant import Variant, write_variants
+from stages.select import golden
 from stages.select.params import SelectParams
 from stages.select.select import Row, choose, pareto_front, read_table, select
 
@@ -111,6 +114,7 @@ def test_the_front_is_what_nobody_beats(table: list[Row]) -> None:
         ({"budget": {"ram": 1}}, "select.budget has no limit 'ram'."),
         ({"budget": {"raw_bytes": -1}}, "select.budget.raw_bytes must be positive; got -1.0."),
         ({"budget": {"accuracy": 80}}, "select.budget.accuracy must be in [0, 1]; got 80.0. Write 0.8 for 80 %."),
+        ({"golden_recordings": 0}, "select.golden_recordings must be at least 1; got 0."),
         ({"prefer": "size"}, "select.prefer must be one of raw_bytes, deflated_bytes, latency_ms; got 'size'."),
         ({"registered_name": "a/b"}, "select.registered_name must be a name without"),
     ],
@@ -118,6 +122,56 @@ def test_the_front_is_what_nobody_beats(table: list[Row]) -> None:
 def test_mistakes_in_the_section_are_told(values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ParameterError, match=re.escape(sentence)):
         params.load(SelectParams, values, "select")
+
+
+SAMPLE_RATE, CLIP_SAMPLES = 8000, 4000
+
+
+def write_clips(features: Path) -> None:
+    """Eight validation recordings and four others, at another rate and length than the front end's."""
+    rng = np.random.default_rng(1234)
+    clips = []
+    for i in range(12):
+        path = features / f"{i:02d}.flac"
+        soundfile.write(path, rng.uniform(-1, 1, 11025 + 1000 * i), 22050)
+        split = "validation" if i < 8 else "test"
+        clips.append({"clip_id": f"c{i:02d}", "path": path, "split": split, "label": ["no", "yes"][i % 2]})
+    files.write_csv(features / "clips.csv", ["clip_id", "path", "split", "label"], clips)
+
+
+def test_golden_recordings_are_of_the_validation_split_and_of_every_label(stages_before: dict[str, Path]) -> None:
+    features = stages_before["features"]
+    chosen = [int(clip["clip_id"][1:]) for clip in golden.choose(features, 4)]
+    assert len(set(chosen)) == 4
+    assert max(chosen) < 8
+    assert [i % 2 for i in chosen] == [0, 1, 0, 1]
+    assert golden.choose(features, 6)[:3] == golden.choose(features, 3)
+    assert len(golden.choose(features, 100)) == 8
+    table = files.read_csv(features / "clips.csv")
+    files.write_csv(features / "clips.csv", list(table[0]), table[8:])
+    with pytest.raises(DataError, match="holds no validation clip"):
+        golden.choose(features, 4)
+
+
+def test_golden_recordings_are_16_bit_wav_at_the_front_ends_rate_and_length(
+    stages_before: dict[str, Path], tmp_path: Path
+) -> None:
+    features = stages_before["features"]
+    clips = golden.choose(features, 3)
+    golden.write(tmp_path / "golden", clips, {"sample_rate": SAMPLE_RATE, "clip_samples": CLIP_SAMPLES})
+    for i, clip in enumerate(clips):
+        path = tmp_path / f"golden/{i}.wav"
+        about = soundfile.info(path)
+        assert (about.samplerate, about.frames, about.channels, about.subtype) == (
+            SAMPLE_RATE,
+            CLIP_SAMPLES,
+            1,
+            "PCM_16",
+        )
+        expected = audio.load(Path(clip["path"]), SAMPLE_RATE)[:CLIP_SAMPLES]
+        heard, _ = soundfile.read(path, dtype="float32")
+        np.testing.assert_allclose(heard[: len(expected)], np.clip(expected, -1, 1 - 2**-15), atol=2**-16)
+    assert len({(tmp_path / f"golden/{i}.wav").read_bytes() for i in range(3)}) == 3
 
 
 @pytest.fixture
@@ -134,8 +188,10 @@ def stages_before(tmp_path: Path) -> dict[str, Path]:
         rows.append(row(name, 0.9, len(content)) | {"sha256": sha256})
     write_variants(sweep / "variants.json", variants)
     files.write_csv(evaluation / "variants.csv", list(rows[0]), rows)
-    files.write_json(features / "frontend.json", {"labels": ["no", "yes"]})
+    frontend = {"labels": ["no", "yes"], "sample_rate": SAMPLE_RATE, "clip_samples": CLIP_SAMPLES}
+    files.write_json(features / "frontend.json", frontend)
     (features / "frontend.tflite").write_bytes(b"front end")
+    write_clips(features)
     return {"sweep": sweep, "features": features, "evaluation": evaluation}
 
 
@@ -146,6 +202,9 @@ def test_the_selected_folder_holds_what_a_release_needs(stages_before: dict[str,
     assert variant.name == "b"
     assert (target / "model.tflite").read_bytes() == b"bb"
     assert (target / "frontend.tflite").read_bytes() == b"front end"
+    assert (target / "frontend.json").read_bytes() == (stages_before["features"] / "frontend.json").read_bytes()
+    assert sorted(p.name for p in (target / "golden").iterdir()) == ["0.wav", "1.wav", "2.wav", "3.wav"]
+    assert [clip["clip_id"] for clip in golden.choose(stages_before["features"], 4)] == selection["golden"]
     assert files.read_json(target / "selection.json") == selection
     assert selection["labels"] == ["no", "yes"]
     assert selection["threshold"] == 0.25

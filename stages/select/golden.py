@@ -1,0 +1,71 @@
+"""Golden recordings: what travels with the model, so that a device can prove that it computes what home computes."""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from stages.core import audio, files
+from stages.core.errors import DataError
+from stages.runtime.audio import fit_length
+
+
+def choose(features: Path, count: int) -> list[dict[str, str]]:
+    """Choose validation recordings: the labels in turn, in an order that hashing fixes.
+
+    Parameters
+    ----------
+    features : Path
+        Folder of the features stage.
+    count : int
+
+    Returns
+    -------
+    list[dict]
+        Up to `count` rows of ``clips.csv``.
+
+    Raises
+    ------
+    DataError
+        If there is no validation recording.
+    """
+    by_label = defaultdict(list)
+    for clip in files.read_csv(features / "clips.csv"):
+        if clip["split"] == "validation":
+            by_label[clip["label"]].append(clip)
+    if not by_label:
+        raise DataError(f"{features / 'clips.csv'} holds no validation clip. Run `dvc repro features` again.")
+    for clips in by_label.values():
+        clips.sort(key=lambda clip: files.digest(clip["clip_id"]))
+    turns = itertools.zip_longest(*(by_label[label] for label in sorted(by_label)))
+    return [clip for turn in turns for clip in turn if clip][:count]
+
+
+def write(folder: Path, clips: Sequence[dict[str, str]], frontend: dict[str, Any]) -> None:
+    """Write recordings as 16-bit WAV files at the front end's rate and length: ``0.wav``, ``1.wav`` and so on.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if absent.
+    clips : Sequence[dict]
+        From `choose`; their files may have any format.
+    frontend : dict
+        As `stages.core.dataset.describe` returns it.
+
+    Raises
+    ------
+    DataError
+        If a recording cannot be decoded.
+    """
+    folder.mkdir(exist_ok=True)
+    rate = frontend["sample_rate"]
+    for i, clip in enumerate(clips):
+        samples = fit_length(audio.load(Path(clip["path"]), rate), frontend["clip_samples"])
+        pcm = np.clip(np.rint(samples * 2**15), -(2**15), 2**15 - 1).astype(np.int16)
+        with files.atomic(folder / f"{i}.wav") as temporary:
+            soundfile.write(temporary, pcm, rate, subtype="PCM_16")
