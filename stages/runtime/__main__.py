@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stages.runtime import manifest
+from stages.runtime import manifest, trust
 from stages.runtime.audio import read_wav
 from stages.runtime.benchmark import benchmark
 from stages.runtime.classify import Classifier
@@ -49,6 +49,16 @@ def _parser() -> argparse.ArgumentParser:
         if name == "benchmark":
             command.add_argument("--threads", type=int, default=1)
             command.add_argument("--runs", type=int, default=200)
+    on_device = argparse.ArgumentParser(add_help=False)
+    on_device.add_argument("--device", type=Path, default=Path(), help="the device's folder; this one by default")
+    accept = commands.add_parser("accept", parents=[common, on_device], help="check whether the device takes a release")
+    accept.add_argument("--force", action="store_true", help="even if the device runs a newer version")
+    accept.set_defaults(command=_accept)
+    trusted = commands.add_parser(
+        "trust", parents=[on_device], help="take releases signed with a key, no unsigned ones"
+    )
+    trusted.add_argument("key", help="the public key, base64")
+    trusted.set_defaults(command=_trust)
     return parser
 
 
@@ -64,6 +74,14 @@ def _selftest(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def _benchmark(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     yield benchmark(arguments.folder, threads=arguments.threads, runs=arguments.runs)
+
+
+def _accept(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    yield trust.accept(arguments.folder, arguments.device, force=arguments.force)
+
+
+def _trust(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    yield trust.add_key(arguments.device, arguments.key)
 
 
 def _info(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:

@@ -80,12 +80,19 @@ def load(folder: Path) -> Manifest:
     """
     path = folder / NAME
     try:
-        values = json.loads(path.read_text())
+        content = path.read_bytes()
     except OSError as error:
         raise RuntimeInputError(f"{path} cannot be read ({error.strerror}). Name a release's folder.") from None
+    return decode(content, str(path))
+
+
+def decode(content: bytes, owner: str) -> Manifest:
+    """Read and check the bytes of a manifest; `owner` and errors as for `parse`."""
+    try:
+        values = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise RuntimeInputError(f"{path} is not JSON ({error}). Push the release again.") from None
-    return parse(values, str(path))
+        raise RuntimeInputError(f"{owner} is not JSON ({error}). Push the release again.") from None
+    return parse(values, owner)
 
 
 def parse(values: Any, owner: str = NAME) -> Manifest:

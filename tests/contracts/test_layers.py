@@ -24,8 +24,10 @@ WALLS = {
     "asyncssh": {"stages.push.transports.ssh"},
     "paramiko": {"stages.push.transports.ssh"},
     "fabric": {"stages.push.transports.ssh"},
+    "cryptography": {"stages.push.signing", "stages.runtime.trust"},
 }
 RUNTIME_MAY_IMPORT = {"numpy", "ai_edge_litert", "stages", *sys.stdlib_module_names}
+RUNTIME_MAY_TRY = {"stages.runtime.trust": {"cryptography"}}  # where a device checks signatures
 
 
 FILES = [p for top in ("stages", "flows") for p in (provenance.ROOT / top).rglob("*.py")]
@@ -103,7 +105,7 @@ def test_walls(module: str) -> None:
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("stages.runtime")])
 def test_a_device_needs_numpy_and_litert_alone(module: str) -> None:
-    assert third_party(module) <= RUNTIME_MAY_IMPORT
+    assert third_party(module) <= RUNTIME_MAY_IMPORT | RUNTIME_MAY_TRY.get(module, set())
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m != "stages.core.layout"])
