@@ -5,6 +5,7 @@ import scipy.fft
 import scipy.signal
 from librosa.filters import mel as librosa_mel
 
+from stages.core.keras import tf
 from stages.features import spectral
 
 
@@ -35,3 +36,33 @@ def test_window_is_librosas(win_length: int, n_fft: int) -> None:
     hann = scipy.signal.get_window("hann", win_length, fftbins=True)
     expected = librosa.util.pad_center(hann, size=n_fft)
     np.testing.assert_allclose(spectral.hann(win_length, n_fft), expected, atol=1e-15)
+
+
+@pytest.mark.parametrize("n_fft", [4, 8, 32, 512, 2048])
+def test_the_factors_make_up_numpys_fourier_transform(n_fft: int, rng: np.random.Generator) -> None:
+    factors, bins = spectral.fourier_factors(n_fft)
+    signals = rng.standard_normal((n_fft, 3))
+    values = signals
+    for factor in factors:
+        values = factor @ values.reshape(len(factor), factor.shape[2], -1)
+    spectrum = np.fft.rfft(signals, axis=0)
+    power = np.abs(spectrum) ** 2
+    power[0] += power[-1]
+    assert sorted(bins.ravel()) == list(range(n_fft // 2))
+    np.testing.assert_allclose((values.reshape(*bins.shape, 2, 3) ** 2).sum(axis=2), power[bins], atol=1e-9)
+
+
+def test_the_last_radix_parts_the_bins_into_neighbouring_runs() -> None:
+    _, bins = spectral.fourier_factors(2048)
+    for i in range(bins.shape[1] // 2):
+        run = bins[:, 2 * i : 2 * i + 2]
+        assert ((run >= i * run.size) & (run <= (i + 1) * run.size)).all()
+
+
+@pytest.mark.parametrize("center", [True, False])
+def test_both_spectra_agree(rng: np.random.Generator, center: bool) -> None:
+    waveforms = tf.constant(rng.standard_normal((2, 3001)), tf.float32)
+    window, filterbank = spectral.hann(400, 512), spectral.mel_filterbank(16000, 512, 40, 60, 7600)
+    exact = spectral.mel_bands(spectral.spectrogram(waveforms, window, 160, center=center, power=2.0), filterbank)
+    fast = spectral.mel_spectrogram(waveforms, window, filterbank, 160, center=center)
+    np.testing.assert_allclose(fast, exact, rtol=1e-4)

@@ -80,8 +80,8 @@ def graph(config: Config) -> Callable[["tf.Tensor"], "tf.Tensor"]:
     filterbank = spectral.mel_filterbank(config.sample_rate, config.n_fft, config.n_mels, 0.0, config.sample_rate / 2)
 
     def mfcc(waveforms: "tf.Tensor") -> "tf.Tensor":
-        spectra = spectral.spectrogram(waveforms, window, config.hop_length, center=True, power=2.0)
-        level = spectral.decibels(spectral.mel_bands(spectra, filterbank), _FLOOR, _TOP_DB)
+        bands = spectral.mel_spectrogram(waveforms, window, filterbank, config.hop_length, center=True)
+        level = spectral.decibels(bands, _FLOOR, _TOP_DB)
         return spectral.cepstrum(level, config.n_mfcc)[..., None]
 
     return mfcc
