@@ -5,10 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import expit, softmax
 
-from stages.core import network, plugins
+from stages.core import fitting, network, plugins
+from stages.core.dataset import Split
 from stages.core.errors import ParameterError
 from stages.core.keras import keras, tf
+from stages.train.params import TrainParams
 
 
 def built(name: str, input_shape: tuple[int, ...], n_classes: int = 2, **options: Any) -> Any:
@@ -52,6 +55,79 @@ def test_edac_cnn_penalties_are_the_published_ones() -> None:
     free = built("edac_cnn", (30, 15), regularisation=0.0)
     free(tf.ones((1, 30, 15)))
     assert sum(float(loss) for loss in free.losses) == 0
+
+
+def test_edac_cnn_lstm_is_the_published_table() -> None:
+    model = built("edac_cnn_lstm", (39, 88, 3))
+    table: dict[str, tuple[tuple[int, ...], int]] = {}
+    for i, (filters, n_parameters) in enumerate(((16, 208), (32, 2_080), (64, 8_256), (128, 32_896)), start=1):
+        rows, columns = 39 - 2 * i, 88 - 2 * i
+        table |= {
+            f"conv{i}": ((rows + 1, columns + 1, filters), n_parameters),
+            f"pool_norm{i}": ((rows, columns, filters), 4 * filters),
+            f"relu{i}": ((rows, columns, filters), 0),
+            f"dropout{i}": ((rows, columns, filters), 0),
+        }
+    table |= {
+        "rows": ((31, 10_240), 0),
+        "lstm": ((31, 256), 10_748_928),
+        "tanh": ((31, 256), 0),
+        "norm5": ((31, 256), 1_024),
+        "dropout5": ((31, 256), 0),
+        "attention": ((256,), 287),
+        "dense": ((100,), 25_700),
+        "dropout6": ((100,), 0),
+        "scores": ((1,), 101),
+    }
+    found = {layer.name: (layer.output_shape[1:], layer.count_params()) for layer in model.layers}
+    assert found == table
+    assert list(found) == list(table)
+    assert model.count_params() == 10_820_440
+    assert sum(int(np.prod(w.shape)) for w in model.non_trainable_weights) == 992
+    rates = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+    assert rates == [0.2] * 5 + [0.5]
+    assert all(
+        isinstance(model.get_layer(f"conv{i}").kernel_initializer, keras.initializers.RandomNormal)
+        for i in (1, 2, 3, 4)
+    )
+
+
+def test_edac_cnn_lstm_computes_what_plain_keras_layers_compute(rng: np.random.Generator) -> None:
+    """Keras' layers in the published order up to the attention, then NumPy; the weights are stored in that order."""
+    layers = keras.layers
+    plain = keras.Sequential([layers.Input((15, 12, 3))])
+    for filters in (16, 32, 64, 128):
+        plain.add(layers.Conv2D(filters, 2))
+        plain.add(layers.AveragePooling2D(2, 1))
+        plain.add(layers.BatchNormalization())
+        plain.add(layers.ReLU())
+    plain.add(layers.Reshape((7, 4 * 128)))
+    plain.add(layers.LSTM(256, activation="tanh", recurrent_activation="sigmoid", return_sequences=True))
+    plain.add(layers.Activation("tanh"))
+    plain.add(layers.BatchNormalization())
+
+    model = built("edac_cnn_lstm", (15, 12, 3))
+    positive = [w.name.split("/")[-1] in ("gamma:0", "moving_variance:0") for w in model.weights]
+    weights = [
+        (rng.uniform(0.5, 1.5, w.shape) if scales else rng.normal(0, 0.2, w.shape)).astype(np.float32)
+        for w, scales in zip(model.weights, positive, strict=True)
+    ]
+    model.set_weights(weights)
+    plain.set_weights(weights[:-6])
+    w, b, dense, dense_bias, scores, scores_bias = weights[-6:]
+
+    clips = rng.normal(size=(4, 15, 12, 3)).astype(np.float32)
+    x = plain(clips, training=False).numpy()
+    x = (softmax(np.tanh(x @ w + b), axis=1) * x).sum(axis=1)
+    expected = expit(np.maximum(x @ dense + dense_bias, 0) @ scores + scores_bias)
+    assert expected.std() > 0.01
+    np.testing.assert_allclose(model(clips, training=False), expected, atol=1e-5)
+
+
+def test_edac_cnn_lstm_takes_as_many_steps_as_the_features_leave() -> None:
+    assert built("edac_cnn_lstm", (9, 30)).get_layer("rows").output_shape == (None, 1, 22 * 128)
+    with pytest.raises(ParameterError, match=r"features must have at least 9 rows .*; got \(8, 30\)"):
+        built("edac_cnn_lstm", (8, 30))
 
 
 def test_ds_cnn_is_counted_by_hand() -> None:
@@ -101,12 +177,30 @@ def test_contract(name: str, n_classes: int) -> None:
             np.testing.assert_allclose(scores.sum(axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", plugins.names(network.ARCHITECTURES))
+def test_learns_one_step_and_the_same_one_again(name: str, rng: np.random.Generator) -> None:
+    model = built(name, (20, 16))
+    names, y = np.array(list("abcd")), np.array([0, 1, 0, 1])
+    split = Split(rng.normal(size=(4, 20, 16)).astype(np.float32), y, names, names, names, ("negative", "positive"))
+    before, after = model.get_weights(), []
+    for _ in range(2):
+        model.set_weights(before)
+        history = fitting.fit(model, split, TrainParams(epochs=1, batch_size=4), seed=1)
+        assert np.isfinite(history[0]["loss"])
+        after.append(model.get_weights())
+    assert all((a != b).any() for a, b in zip(before, after[0], strict=True))
+    assert all((a == b).all() for a, b in zip(*after, strict=True))
+
+
 @pytest.mark.parametrize(
     "name, options, sentence",
     [
         ("edac_cnn", {"dropout": [0.5]}, r"train.options.edac_cnn.dropout must be two fractions in \[0, 1\)"),
         ("edac_cnn", {"dropout": [50.0, 30.0]}, r"dropout must be two fractions in \[0, 1\); got \(50.0, 30.0\)"),
         ("edac_cnn", {"regularisation": -1.0}, r"regularisation must be 0 or more; got -1.0"),
+        ("edac_cnn_lstm", {"units": 0}, r"train.options.edac_cnn_lstm.units must be at least 1; got 0"),
+        ("edac_cnn_lstm", {"dropout": 1.0}, r"edac_cnn_lstm.dropout must be a fraction in \[0, 1\); got 1.0"),
+        ("edac_cnn_lstm", {"dense_dropout": -0.1}, r"dense_dropout must be a fraction in \[0, 1\); got -0.1"),
         ("ds_cnn", {"stem": 0}, r"train.options.ds_cnn.stem must be at least 1 filter; got 0"),
         ("ds_cnn", {"widths": []}, r"widths must be a list of positive numbers of filters; got \[\]"),
         ("ds_cnn", {"widths": [8, 0]}, r"widths must be a list of positive numbers of filters; got \[8, 0\]"),

@@ -1,0 +1,110 @@
+"""Keras layers of our own: functions of Keras' layers, written so that their exported graphs are fast in 8 bits."""
+
+from stages.core.keras import keras, tf
+
+
+class PoolAndNormalise(keras.layers.BatchNormalization):
+    """Average pooling of 2 × 2 with stride 1, then batch normalisation.
+
+    Both are linear and the pooling's weights add up to 1, so outside training, where the normalisation's statistics are
+    fixed, they change places: next to a convolution the normalisation is folded into its weights on export. Where the
+    pooling stands between, it stays as a product and a sum, and in full integers costs two bits of precision.
+    """
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Return the normalised means of all 2 × 2 neighbourhoods: one row and one column less than `inputs` has."""
+        if training:
+            return super().call(_mean_of_neighbours(inputs), training=True)
+        return _mean_of_neighbours(super().call(inputs, training=False))
+
+
+class UnrolledLSTM(keras.layers.Layer):
+    """The function and the weights of Keras' `LSTM(units, return_sequences=True)`, without its loop.
+
+    Keras' layer is exported as a loop, one operator's or the graph's own, that reads its input matrix anew at every
+    step and that ai-edge-quantizer leaves in float32. Here one matrix product projects the inputs of all steps, and the
+    recurrence is written out, one small product per step. The gates are stored in Keras' order: input, forget,
+    candidate, output.
+
+    Parameters
+    ----------
+    units : int
+        Width of the output.
+
+    References
+    ----------
+    Hochreiter, Schmidhuber, "Long Short-Term Memory", Neural Computation 9(8), 1997; with the forget gate of Gers,
+    Schmidhuber, Cummins, "Learning to Forget", Neural Computation 12(10), 2000.
+    """
+
+    def __init__(self, units: int, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.cell = keras.layers.LSTMCell(units)
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        """Make the kernel (n_inputs, 4 units), the recurrent kernel (units, 4 units) and the bias (4 units)."""
+        self.cell.build(input_shape)
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Return the output of every step.
+
+        Parameters
+        ----------
+        inputs : tf.Tensor, shape (n, n_steps, n_inputs), float32
+
+        Returns
+        -------
+        tf.Tensor, shape (n, n_steps, units), float32
+        """
+        units = self.cell.units
+        projected = tf.tensordot(inputs, self.cell.kernel, 1) + self.cell.bias
+        output = state = None
+        outputs = []
+        for gates in tf.unstack(projected, axis=1):
+            if output is not None:
+                gates += output @ self.cell.recurrent_kernel
+            i, f, candidate, o = (gates[:, k : k + units] for k in range(0, 4 * units, units))
+            new = tf.sigmoid(i) * tf.tanh(candidate)
+            state = new if state is None else tf.sigmoid(f) * state + new
+            output = tf.sigmoid(o) * tf.tanh(state)
+            outputs.append(output)
+        return tf.stack(outputs, axis=1)
+
+
+class Attention(keras.layers.Layer):
+    """Weigh the steps of a sequence and add them up: the weights are the softmax over the steps of tanh(x_t · w + b_t).
+
+    The bias belongs to the step, so the number of steps is fixed. Never pruned, as in the published network: the
+    product with w is written as a sum of products, so that a model file does not count it among its prunable weights.
+
+    References
+    ----------
+    Hamdi et al., "Attention-based hybrid CNN-LSTM and spectral data augmentation for COVID-19 diagnosis from cough
+    sound", Journal of Intelligent Information Systems 59, 2022, section 3.4.
+    """
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        """Make w (width, 1), random normal, and b (n_steps, 1), zero."""
+        _, n_steps, width = input_shape
+        self.kernel = self.add_weight("kernel", (width, 1), initializer="random_normal")
+        self.bias = self.add_weight("bias", (n_steps, 1), initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Return the weighted sum of the steps.
+
+        Parameters
+        ----------
+        inputs : tf.Tensor, shape (n, n_steps, width), float32
+
+        Returns
+        -------
+        tf.Tensor, shape (n, width), float32
+        """
+        scores = tf.tanh(tf.reduce_sum(inputs * self.kernel[:, 0], axis=2) + self.bias[:, 0])
+        return tf.reduce_sum(inputs * tf.nn.softmax(scores)[:, :, None], axis=1)
+
+
+def _mean_of_neighbours(x: tf.Tensor) -> tf.Tensor:
+    return tf.nn.avg_pool2d(x, 2, strides=1, padding="VALID")

@@ -1,0 +1,106 @@
+"""What writing the LSTM without a loop gains: the EDAC CNN-LSTM on one thread; prints JSON.
+
+    python -m tests.bench.cnn_lstm [--rounds 40]
+
+*plain* is the network of Keras' own layers, converted as it is, and by the converter's own `Optimize.DEFAULT` to 8 bits
+(the papers' way); *ours* the same weights through `stages.core.layers` and the schemes of `stages.quantize`.
+All files take turns in every round, so that whatever else the machine does falls on all alike; a ratio is the median
+over the rounds of the two times in one round. Weights are random and of the published shapes: 39 × 88 × 3 in,
+10,820,440 parameters.
+"""
+
+import argparse
+import json
+import os
+import time
+from typing import Any
+
+import numpy as np
+
+from stages.core import flatbuffer, network
+from stages.core.keras import keras, tf
+from stages.core.layers import PoolAndNormalise, UnrolledLSTM
+from stages.quantize.convert import to_float32
+from stages.quantize.params import QuantizeParams
+from stages.runtime.litert import Model
+
+SHAPE, CALIBRATION_CLIPS = (39, 88, 3), 16
+BARS = {"ours_float32": 3.5, "ours_dynamic_wi8_afp32": 12.0, "ours_static_wi8_ai8": 12.0}
+
+
+def plain(model: Any) -> Any:
+    """Return the same network of Keras' own layers, with the same weights."""
+    layers = keras.layers
+
+    def keras_own(layer: Any) -> Any:
+        if isinstance(layer, UnrolledLSTM):
+            return layers.LSTM(layer.cell.units, return_sequences=True)
+        if isinstance(layer, PoolAndNormalise):
+            return keras.Sequential([layers.AveragePooling2D(2, 1), layers.BatchNormalization()])
+        return type(layer).from_config(layer.get_config())
+
+    twin = keras.Sequential([layers.Input(SHAPE), *map(keras_own, model.layers)])
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+def optimised(model: Any) -> bytes:
+    """Return the converter's own dynamic-range quantisation."""
+    function = tf.function(lambda features: model(features, training=False))
+    concrete = function.get_concrete_function(tf.TensorSpec((1, *SHAPE), tf.float32))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    return bytes(converter.convert())
+
+
+def candidates(rng: np.random.Generator) -> tuple[dict[str, bytes], np.ndarray]:
+    """Return every model file by name, and clips."""
+    keras.utils.set_random_seed(1)
+    model, _ = network.build("edac_cnn_lstm", {}, SHAPE, 2)
+    clips = rng.uniform(size=(CALIBRATION_CLIPS, *SHAPE)).astype(np.float32)
+    twin = plain(model)
+    found = {"plain_float32": to_float32(twin), "plain_optimize_default": optimised(twin)}
+    float32 = to_float32(model)
+    for name in ("float32", "float16", "dynamic_wi8_afp32", "static_wi8_ai8"):
+        scheme, config = QuantizeParams().scheme(name)
+        found[f"ours_{name}"] = scheme.quantize(config, float32, clips)
+    return found, clips
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    """Return times, ratios and whether they reach the bars."""
+    contents, clips = candidates(np.random.default_rng(1))
+    models = {name: Model(content) for name, content in contents.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in models}
+    for i in range(-3, rounds):  # the first three rounds warm up
+        for name, model in models.items():
+            start = time.perf_counter()
+            model.run(clips[:1])
+            if i >= 0:
+                seconds[name].append(time.perf_counter() - start)
+    expected = models["plain_float32"].run(clips)
+    result: dict[str, Any] = {
+        "rounds": rounds,
+        "cpus": os.cpu_count(),
+        "load_average": round(os.getloadavg()[0], 2),
+        "models": {
+            name: {
+                "median_ms": round(1e3 * float(np.median(seconds[name])), 2),
+                "fastest_ms": round(1e3 * min(seconds[name]), 2),
+                "bytes": len(contents[name]),
+                "largest_difference": float(np.abs(models[name].run(clips) - expected).max()),
+                "operators": flatbuffer.read(contents[name]).operators,
+            }
+            for name in models
+        },
+    }
+    for name, bar in BARS.items():
+        ratio = float(np.median(np.divide(seconds["plain_float32"], seconds[name])))
+        result[f"plain_float32_over_{name}"] = {"ratio": round(ratio, 2), "bar": bar, "reached": ratio >= bar}
+    return result
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=40)
+    print(json.dumps(measure(parser.parse_args().rounds), indent=2))
