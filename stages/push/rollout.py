@@ -14,14 +14,15 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 from stages.core.errors import DeviceError
 from stages.push.bundle import release_id
 from stages.push.transport import Transport
-from stages.runtime import manifest
+from stages.runtime import manifest, trust
 
-CURRENT = "current"
+CURRENT = trust.CURRENT
 RELEASES = "releases"
 ASIDE = "aside"
 
@@ -91,11 +92,12 @@ class Status:
     differences: dict[str, float] = field(default_factory=dict)
 
 
-def deliver(transport: Transport, bundle: Path, *, keep: int) -> Delivery:
+def deliver(transport: Transport, bundle: Path, *, keep: int, force: bool = False) -> Delivery:
     """Bring a device to the release in `bundle`, and back to what it ran before if that fails.
 
-    The release is uploaded aside, verified there by the device (every checksum, every golden score), moved among the
-    releases, made current in one step, and checked again through `current`.
+    The release is uploaded aside, accepted there by the runtime that the device has already (signature, checksums,
+    class, version), tested by its own (every golden score), moved among the releases, made current in one step, and
+    checked again through `current`.
 
     Parameters
     ----------
@@ -104,6 +106,8 @@ def deliver(transport: Transport, bundle: Path, *, keep: int) -> Delivery:
         As `stages.push.bundle.build` makes it.
     keep : int
         Releases the device keeps, the current one included; at least 2.
+    force : bool
+        Install it also where a newer version runs.
 
     Raises
     ------
@@ -122,7 +126,7 @@ def deliver(transport: Transport, bundle: Path, *, keep: int) -> Delivery:
                 differences = _check_health(transport, release, expected)
         installed = differences is None
         if differences is None:
-            differences = _install(transport, bundle, name, expected)
+            differences = _install(transport, bundle, name, expected, force=force)
         for old in _stack(transport)[:-keep]:
             _discard(transport, old)
     return Delivery(release, expected.model["sha256"], differences, installed)
@@ -223,9 +227,12 @@ def benchmark(transport: Transport, *, runs: int) -> tuple[str, dict[str, Any]]:
     return info["model"]["sha256"], figures
 
 
-def _install(transport: Transport, bundle: Path, name: str, expected: manifest.Manifest) -> dict[str, float]:
+def _install(
+    transport: Transport, bundle: Path, name: str, expected: manifest.Manifest, *, force: bool
+) -> dict[str, float]:
     before, release = _stack(transport), _release(name)
     transport.upload(bundle, f"{ASIDE}/{name}")
+    _accept(transport, f"{ASIDE}/{name}", release, force=force)
     _self_test(transport, f"{ASIDE}/{name}", release)
     transport.rename(f"{ASIDE}/{name}", f"{RELEASES}/{name}")
     try:
@@ -262,7 +269,19 @@ def _self_test(transport: Transport, folder: str, release: str) -> list[dict[str
 
 def _ask(transport: Transport, folder: str, release: str, arguments: Sequence[str]) -> list[dict[str, Any]]:
     """Run the runtime of a release behind the wall and return its answers, one per line."""
-    done = transport.run(folder, ["-I", "-c", _RUNTIME, release, *arguments])
+    return _answers(transport, release, transport.run(folder, ["-I", "-c", _RUNTIME, release, *arguments]))
+
+
+def _accept(transport: Transport, folder: str, release: str, *, force: bool) -> None:
+    """Have the runtime that is installed on the device, not the one that comes in, decide whether it is taken."""
+    command = ["-I", "-m", "stages.runtime", "accept", "--folder", folder, "--device", "."]
+    done = transport.run(".", [*command, "--force"] if force else command)
+    if "No module named 'stages" in done.stderr or "invalid choice: 'accept'" in done.stderr:
+        raise DeviceError(f"Device {transport.name} has no runtime that can judge a release. Run `edac devices setup`.")
+    _answers(transport, release, done)
+
+
+def _answers(transport: Transport, release: str, done: CompletedProcess[str]) -> list[dict[str, Any]]:
     try:
         answers = [json.loads(line) for line in done.stdout.splitlines()]
     except ValueError:

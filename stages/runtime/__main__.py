@@ -59,6 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     trusted.add_argument("key", help="the public key, base64")
     trusted.set_defaults(command=_trust)
+    identify = commands.add_parser("identify", parents=[on_device], help="tell the device its name and class")
+    identify.add_argument("--name", required=True)
+    identify.add_argument("--class", required=True, dest="device_class", help="kind of device, such as raspberry-pi")
+    identify.set_defaults(command=_identify)
     return parser
 
 
@@ -82,6 +86,10 @@ def _accept(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def _trust(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     yield trust.add_key(arguments.device, arguments.key)
+
+
+def _identify(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    yield trust.identify(arguments.device, arguments.name, arguments.device_class)
 
 
 def _info(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:

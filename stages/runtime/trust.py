@@ -86,15 +86,34 @@ def add_key(device: Path, key: str) -> dict[str, Any]:
     """
     public = decode(key, KEY_BYTES, "the key")
     folder = device / TRUSTED_KEYS
-    target = folder / f"{fingerprint(public)}.pub"
-    aside = device / f".{target.name}.aside"
-    with aside.open("w") as stream:
-        stream.write(encode(public) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    folder.mkdir(exist_ok=True)
-    aside.replace(target)
+    _write(folder / f"{fingerprint(public)}.pub", encode(public) + "\n", device)
     return {"ok": True, "trusted": sorted(_trusted_keys(device) or ())}
+
+
+def identify(device: Path, name: str, device_class: str) -> dict[str, Any]:
+    """Tell a device its name and class; from then on it refuses releases for another class than its own or "any".
+
+    Parameters
+    ----------
+    device : Path
+        The device's folder.
+    name, device_class : str
+
+    Returns
+    -------
+    dict
+        ``ok``, ``name`` and ``class``.
+
+    Raises
+    ------
+    RuntimeInputError
+        If that is no class.
+    """
+    if not manifest.is_class(device_class):
+        raise RuntimeInputError(f"the class must be {manifest.CLASS_RULE}; got {device_class!r}. Try raspberry-pi.")
+    known = {"name": name, "class": device_class}
+    _write(device / DEVICE, json.dumps(known, sort_keys=True) + "\n", device)
+    return {"ok": True, **known}
 
 
 def encode(raw: bytes) -> str:
@@ -240,6 +259,21 @@ def _running(device: Path) -> tuple[str, int | None]:
         return running, None
     version = values.get("version") if isinstance(values, dict) else None
     return running, version if isinstance(version, int) else None
+
+
+def _write(path: Path, text: str, device: Path) -> None:
+    """Write a file whole or not at all; its folder appears with it."""
+    aside = device / f".{path.name}.aside"
+    try:
+        with aside.open("w") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        path.parent.mkdir(exist_ok=True)
+        aside.replace(path)
+        os.sync()  # what a device was told outlives a power cut
+    except OSError as error:
+        raise RuntimeInputError(f"{path} cannot be written ({error.strerror}). Mend the device's folder.") from None
 
 
 def _read(path: Path, advice: str) -> bytes:

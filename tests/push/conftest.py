@@ -25,22 +25,22 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def selections(tflites: tuple[bytes, ...], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def selections(tflites: tuple[bytes, ...], features: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """What the select stage leaves, of three different models."""
     frontend, *models = tflites
     return [
-        tiny.write_selection(tmp_path_factory.mktemp("selected"), frontend, model, i) for i, model in enumerate(models)
+        tiny.write_selection(tmp_path_factory.mktemp("selected"), features, frontend, model, i)
+        for i, model in enumerate(models)
     ]
 
 
 @pytest.fixture(scope="session")
-def bundles(selections: list[Path], features: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two different releases of a binary task and one of three classes."""
-    golden = bundle.choose_golden(features, 4)
+def bundles(selections: list[Path], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Versions 1 and 2 of a binary task, and 3 of three classes."""
     folders = []
-    for selected in selections:
+    for i, selected in enumerate(selections):
         folder = tmp_path_factory.mktemp("bundle") / "release"
-        bundle.build(folder, selected=selected, features=features, golden=golden)
+        bundle.build(folder, selected=selected, version=i + 1)
         folders.append(folder)
     return folders
 

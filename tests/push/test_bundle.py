@@ -1,5 +1,6 @@
 """A release: what it holds, and that its bytes follow from its content."""
 
+import base64
 import json
 import shutil
 import subprocess
@@ -9,35 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from jsonschema import Draft202012Validator
 
-from stages.core import files
-from stages.core.errors import DataError, ModelError
-from stages.push import bundle
+from stages.core import files, provenance
+from stages.core.errors import ModelError, ParameterError
+from stages.push import bundle, signing
+from stages.runtime import manifest, trust
 from stages.runtime.classify import Classifier
 from stages.runtime.selftest import selftest
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def test_golden_recordings_are_of_the_validation_split_and_of_every_label(features: Path) -> None:
-    golden = bundle.choose_golden(features, 4)
-    numbers = [int(path.stem) for path in golden]
-    assert len(set(numbers)) == 4
-    assert max(numbers) < 8  # from 8 on it is the test split
-    assert [n % 2 for n in numbers] == [0, 1, 0, 1]  # the parity is the label
-
-
-def test_a_longer_choice_begins_with_the_shorter_one(features: Path) -> None:
-    assert bundle.choose_golden(features, 6)[:3] == bundle.choose_golden(features, 3)
-    assert len(bundle.choose_golden(features, 100)) == 8
-
-
-def test_no_validation_clip_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "clips.csv").write_text("clip_id,path,split,label\na,a.wav,test,x\n")
-    with pytest.raises(DataError, match="holds no validation clip"):
-        bundle.choose_golden(tmp_path, 4)
 
 
 def test_manifest_lists_every_other_file(bundles: list[Path]) -> None:
@@ -69,13 +53,45 @@ def test_the_release_passes_its_self_test_at_home(bundles: list[Path]) -> None:
     assert files_check == {"check": "files", "ok": True, "detail": "as listed"}
 
 
-def test_same_content_same_bytes(selections: list[Path], features: Path, bundles: list[Path], tmp_path: Path) -> None:
-    again = tmp_path / "again"
-    golden = bundle.choose_golden(features, 4)
-    bundle.build(again, selected=selections[0], features=features, golden=golden)
+def test_same_content_same_bytes(selections: list[Path], bundles: list[Path], tmp_path: Path) -> None:
+    again, newer = tmp_path / "again", tmp_path / "newer"
+    bundle.build(again, selected=selections[0], version=1)
     assert contents(again) == contents(bundles[0])
     assert bundle.release_id(again) == bundle.release_id(bundles[0])
-    assert bundle.release_id(again) != bundle.release_id(bundles[1])
+    bundle.build(newer, selected=selections[0], version=2)
+    assert len({bundle.release_id(folder) for folder in (again, newer, *bundles)}) == 4
+
+
+def test_a_key_adds_a_signature_and_nothing_else(selections: list[Path], bundles: list[Path], tmp_path: Path) -> None:
+    public = signing.new_key(tmp_path / "key")
+    for name in ("signed", "again"):
+        bundle.build(tmp_path / name, selected=selections[0], version=1, key=tmp_path / "key")
+    signed = contents(tmp_path / "signed")
+    assert contents(tmp_path / "again") == signed
+    signature = signed.pop("manifest.sig").decode()
+    assert signed == contents(bundles[0])
+    assert len(base64.b64decode(signature.removesuffix("\n"), validate=True)) == 64
+    device = tmp_path / "device"
+    device.mkdir()
+    trust.add_key(device, trust.encode(public))
+    assert trust.accept(tmp_path / "signed", device)["signed_by"] == trust.fingerprint(public)
+
+
+def test_a_key_that_is_none_is_told_before_the_work(selections: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=r"The signing key .* cannot be read"):
+        bundle.build(tmp_path / "b", selected=selections[0], version=1, key=tmp_path / "none")
+    assert not (tmp_path / "b").exists()
+
+
+def test_version_class_and_card_are_in_the_manifest(selections: list[Path], tmp_path: Path) -> None:
+    bundle.build(tmp_path / "b", selected=selections[0], version=7, device_class="jetson")
+    made = manifest.load(tmp_path / "b")
+    assert (made.version, made.device_class, made.card) == (7, "jetson", "MODEL_CARD.md")
+    card = (tmp_path / "b" / made.card).read_text()
+    assert "| Version | 7 |" in card
+    assert "| Devices | jetson |" in card
+    schema = files.read_json(provenance.source_file("stages.runtime.manifest").with_name("manifest.schema.json"))
+    Draft202012Validator(schema).validate(files.read_json(tmp_path / "b" / "manifest.json"))
 
 
 def test_classify_runs_in_the_release_without_the_project(bundles: list[Path], tmp_path: Path) -> None:
@@ -88,21 +104,17 @@ def test_classify_runs_in_the_release_without_the_project(bundles: list[Path], t
     assert answer["label"] == ("positive" if answer["score"] >= 0.5 else "negative")
 
 
-def test_a_model_that_is_not_the_selected_one_is_refused(
-    selections: list[Path], features: Path, tmp_path: Path
-) -> None:
+def test_a_model_that_is_not_the_selected_one_is_refused(selections: list[Path], tmp_path: Path) -> None:
     selected = shutil.copytree(selections[0], tmp_path / "selected")
     shutil.copyfile(selections[1] / "model.tflite", selected / "model.tflite")
     with pytest.raises(ModelError, match="is not the file that was selected"):
-        bundle.build(tmp_path / "b", selected=selected, features=features, golden=bundle.choose_golden(features, 1))
+        bundle.build(tmp_path / "b", selected=selected, version=1)
 
 
-def test_a_binary_selection_without_threshold_is_refused(
-    selections: list[Path], features: Path, tmp_path: Path
-) -> None:
+def test_a_binary_selection_without_threshold_is_refused(selections: list[Path], tmp_path: Path) -> None:
     selected = shutil.copytree(selections[0], tmp_path / "selected")
     selection = files.read_json(selected / "selection.json") | {"threshold": None}
     files.write_json(selected / "selection.json", selection)
     with pytest.raises(ModelError, match=r"makes no release: .*threshold must be a number"):
-        bundle.build(tmp_path / "b", selected=selected, features=features, golden=bundle.choose_golden(features, 1))
+        bundle.build(tmp_path / "b", selected=selected, version=1)
     assert not (tmp_path / "b" / "manifest.json").exists()

@@ -3,6 +3,7 @@
 The test starts this file as a script, which forks a push for every operation there is to die at.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ from stages.core import files
 from stages.core.provenance import ROOT
 from stages.push import rollout
 from stages.push.transports import local
-from stages.runtime import manifest
+from stages.runtime import manifest, trust
 
 OPERATIONS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.truncate"}
 
@@ -25,6 +26,9 @@ class QuickDevice(local.LocalTransport):
     """A device that answers as the runtime would, without a process of its own."""
 
     def run(self, folder: str, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+        if "accept" in arguments:
+            aside = self._folder / arguments[arguments.index("--folder") + 1]
+            return subprocess.CompletedProcess([], 0, json.dumps(trust.accept(aside, self._folder)), "")
         release = manifest.load(self._folder / folder)
         damaged = manifest.damaged_files(self._folder / folder, release)
         if "selftest" in arguments:
@@ -36,14 +40,14 @@ class QuickDevice(local.LocalTransport):
         return subprocess.CompletedProcess([], 0, "\n".join(files.to_json(s).replace("\n", "") for s in scores))
 
 
-def make_bundle(folder: Path, model: str) -> Path:
+def make_bundle(folder: Path, model: str, version: int) -> Path:
     held = {"model.tflite": model, "frontend.tflite": "f", "golden/0.wav": "g", "MODEL_CARD.md": "c"}
     for path, text in held.items():
         files.write_text(folder / path, text)
     content = {
         "schema": 2,
         "name": model,
-        "version": 1,
+        "version": version,
         "device_class": "any",
         "card": "MODEL_CARD.md",
         "labels": ["no", "yes"],
@@ -84,7 +88,9 @@ def dies_at(n: int, device: QuickDevice, bundle: Path) -> bool:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        first, old, new = (make_bundle(Path(scratch) / name, name) for name in ("first", "old", "new"))
+        first, old, new = (
+            make_bundle(Path(scratch) / name, name, i) for i, name in enumerate(("first", "old", "new"), 1)
+        )
         whole = [contents(old), contents(new)]
         template = Path(scratch) / "template"
         for bundle in (first, old):

@@ -11,10 +11,11 @@ import pytest
 
 from stages.core import files
 from stages.core.errors import DeviceError
-from stages.push import bundle, rollout
+from stages.push import bundle, identity, rollout, signing
 from stages.push.transport import Transport
 from stages.push.transports import local
 from stages.push.transports.local import LocalTransport
+from stages.runtime import trust
 
 
 def releases(device: LocalTransport) -> list[str]:
@@ -86,7 +87,7 @@ def test_three_classes(bundles: list[Path], device: LocalTransport) -> None:
 def test_push_roll_back_and_keep(bundles: list[Path], device: LocalTransport) -> None:
     a, b, _ = map(bundle.release_id, bundles)
     for folder in (bundles[0], bundles[1], bundles[0]):
-        rollout.deliver(device, folder, keep=2)
+        rollout.deliver(device, folder, keep=2, force=True)
     assert (releases(device), current(device)) == ([b, a], a)
     healthy = rollout.status(device)
     assert healthy.health == "healthy"
@@ -102,12 +103,80 @@ def test_push_roll_back_and_keep(bundles: list[Path], device: LocalTransport) ->
 def test_file_altered_on_the_way(bundles: list[Path], device: LocalTransport, tmp_path: Path) -> None:
     rollout.deliver(device, bundles[0], keep=2)
     tampering = Tampering(local.Config(folder_of(device)), "bench")
-    with pytest.raises(DeviceError, match=r"Device bench refuses release .*files: missing or altered: model.tflite"):
+    with pytest.raises(DeviceError, match=r"Device bench refuses release .*files are missing or altered: model.tflite"):
         rollout.deliver(tampering, bundles[1], keep=2)
     assert current(device) == bundle.release_id(bundles[0])
     assert rollout.status(device).health == "healthy"
     rollout.deliver(device, bundles[1], keep=2)
     assert device.names("aside") == []
+
+
+def test_an_older_release_unless_forced(bundles: list[Path], device: LocalTransport) -> None:
+    rollout.deliver(device, bundles[1], keep=2)
+    with pytest.raises(DeviceError, match=r"refuses release .*version 1, older than version 2 that runs here"):
+        rollout.deliver(device, bundles[0], keep=2)
+    assert current(device) == bundle.release_id(bundles[1])
+    assert rollout.deliver(device, bundles[0], keep=2, force=True).installed
+
+
+def test_after_a_rollback_what_was_left_is_taken_again(bundles: list[Path], device: LocalTransport) -> None:
+    for release in bundles[:2]:
+        rollout.deliver(device, release, keep=2)
+    rollout.rollback(device)
+    assert rollout.deliver(device, bundles[1], keep=2).installed
+
+
+def test_a_device_that_trusts_a_key(
+    selections: list[Path], bundles: list[Path], device: LocalTransport, tmp_path: Path
+) -> None:
+    public = signing.new_key(tmp_path / "key")
+    with device.lock():
+        assert identity.trust_key(device, public) == [trust.fingerprint(public)]
+    with pytest.raises(DeviceError, match=r"refuses release .*the release is unsigned"):
+        rollout.deliver(device, bundles[0], keep=2)
+    bundle.build(tmp_path / "signed", selected=selections[0], version=1, key=tmp_path / "key")
+    assert rollout.deliver(device, tmp_path / "signed", keep=2).installed
+    assert identity.trust_key(device, public) == [trust.fingerprint(public)]
+
+
+def test_a_device_of_another_class(selections: list[Path], device: LocalTransport, tmp_path: Path) -> None:
+    bundle.build(tmp_path / "b", selected=selections[0], version=1, device_class="jetson")
+    with device.lock():
+        identity.identify(device, "bench", "raspberry-pi")
+    with pytest.raises(
+        DeviceError, match=r"refuses release .*for devices of class jetson, and this one is of class rasp"
+    ):
+        rollout.deliver(device, tmp_path / "b", keep=2)
+    identity.identify(device, "bench", "jetson")
+    assert rollout.deliver(device, tmp_path / "b", keep=2).installed
+
+
+def test_the_code_that_comes_in_has_no_say(bundles: list[Path], device: LocalTransport, tmp_path: Path) -> None:
+    def take_anything(release: Path) -> None:
+        with (release / "stages/runtime/trust.py").open("a") as stream:
+            stream.write("\ndef accept(*_, **__): return {'ok': True}\n")
+
+    identity_before = bundle.release_id(bundles[0])
+    rollout.deliver(device, bundles[0], keep=2)
+    forged = forge(bundles[0], tmp_path / "forged", take_anything)
+    with pytest.raises(DeviceError, match=r"version 1 like the one that runs here"):
+        rollout.deliver(device, forged, keep=2)
+    assert current(device) == identity_before
+
+
+@pytest.mark.parametrize(
+    "stderr",
+    ["ModuleNotFoundError: No module named 'stages'", "error: argument: invalid choice: 'accept' (choose from"],
+)
+def test_a_device_whose_own_runtime_is_missing_or_too_old(bundles: list[Path], tmp_path: Path, stderr: str) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho "{stderr}" >&2\nexit 1\n')
+    python.chmod(0o755)
+    device = local.connect(local.Config(tmp_path / "device", python=str(python)), "bench")
+    with pytest.raises(
+        DeviceError, match=r"Device bench has no runtime that can judge a release. Run `edac devices set"
+    ):
+        rollout.deliver(device, bundles[0], keep=2)
 
 
 def test_other_scores_than_at_home(bundles: list[Path], device: LocalTransport, tmp_path: Path) -> None:

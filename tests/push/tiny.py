@@ -8,6 +8,7 @@ import soundfile
 
 from stages.core import files
 from stages.push import bundle
+from stages.select import golden
 
 SAMPLE_RATE, CLIP_SAMPLES = 8000, 4000
 LABELS = ["negative", "positive"]
@@ -48,10 +49,14 @@ def write_features(folder: Path) -> Path:
     return folder
 
 
-def write_selection(folder: Path, frontend: bytes, model: bytes, i: int) -> Path:
+def write_selection(folder: Path, features: Path, frontend: bytes, model: bytes, i: int) -> Path:
     """What the select stage leaves; the third model, `i` = 2, has three classes."""
     (folder / "model.tflite").write_bytes(model)
     (folder / "frontend.tflite").write_bytes(frontend)
+    description = files.read_json(features / "frontend.json")
+    files.write_json(folder / "frontend.json", description)
+    golden.write(folder / "golden", golden.choose(features, 4), description)
+    labels = LABELS if i < 2 else [*LABELS, "unsure"]
     variant = {
         "name": f"constant-s0.{i}0-float32-seed1234",
         "sha256": files.sha256(folder / "model.tflite"),
@@ -60,22 +65,43 @@ def write_selection(folder: Path, frontend: bytes, model: bytes, i: int) -> Path
         "sparsity": i / 10,
         "raw_bytes": len(model),
     }
-    binary = {"variant": variant, "labels": LABELS, "threshold": 0.5}
-    selection = binary if i < 2 else binary | {"labels": [*LABELS, "unsure"], "threshold": None}
+    figures = {
+        "n": 8,
+        "groups": 3,
+        "pooled": {"accuracy": {"value": 0.75, "low": 0.5, "high": 0.875}},
+        "sites": {"home": {"n": 5, "groups": 2, "metrics": {"accuracy": {"value": None, "low": None, "high": None}}}},
+    }
+    data = {
+        "source": "demo",
+        "citation": "A | B, 2020",
+        "licence": "CC0-1.0",
+        "homepage": "",
+        "found": 12,
+        "usable": 11,
+        "groups": 7,
+        "labels": {label: {"found": 4, "usable": 3} for label in labels},
+    }
+    selection = {
+        "variant": variant,
+        "labels": labels,
+        "threshold": 0.5 if i < 2 else None,
+        "validation": figures,
+        "test": figures,
+        "data": data,
+    }
     files.write_json(folder / "selection.json", selection)
     return folder
 
 
 def write_bundles(folder: Path) -> list[Path]:
-    """Make everything above in `folder`, and a release of every model."""
+    """Make everything above in `folder`, and a release of every model: version 1, 2 and 3."""
     frontend, *models = tflites()
     (folder / "features").mkdir()
     features = write_features(folder / "features")
-    golden = bundle.choose_golden(features, 4)
     releases = []
     for i, model in enumerate(models):
         (folder / f"selected{i}").mkdir()
-        selected = write_selection(folder / f"selected{i}", frontend, model, i)
-        bundle.build(folder / f"release{i}", selected=selected, features=features, golden=golden)
+        selected = write_selection(folder / f"selected{i}", features, frontend, model, i)
+        bundle.build(folder / f"release{i}", selected=selected, version=i + 1)
         releases.append(folder / f"release{i}")
     return releases

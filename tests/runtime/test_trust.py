@@ -89,6 +89,16 @@ def test_what_is_no_key_is_not_trusted(device: Path, text: str) -> None:
     assert list(device.iterdir()) == []
 
 
+def test_a_device_is_told_what_it_is(device: Path) -> None:
+    assert trust.identify(device, "attic", "jetson") == {"ok": True, "name": "attic", "class": "jetson"}
+    assert json.loads((device / "device.json").read_text()) == {"name": "attic", "class": "jetson"}
+    with pytest.raises(RuntimeInputError, match=r"the class must be a name of small letters.*; got 'Jet Son'"):
+        trust.identify(device, "attic", "Jet Son")
+    with pytest.raises(RuntimeInputError, match=r"device.json cannot be written \(No such file or directory\)"):
+        trust.identify(device / "none", "attic", "any")
+    assert [path.name for path in device.iterdir()] == ["device.json"]
+
+
 def refused(release: Path, device: Path, sentence: str, *, force: bool = True) -> None:
     """Expect a refusal, by default even if forced."""
     with pytest.raises(RuntimeInputError, match=sentence):

@@ -1,0 +1,125 @@
+"""The model card that travels with a release, in Markdown: what the model is for, and how far it can be relied upon.
+
+After Mitchell et al., "Model Cards for Model Reporting" (2019): intended use, data, figures pooled and apart, limits.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+NAME = "MODEL_CARD.md"
+
+_USE = """\
+It tells {classes} apart in recordings of {seconds:.2f} s at {rate} Hz, one channel. It is meant for research, and for
+the kind of recordings that it was trained on (see Data).
+
+**It is no medical device.** It was not made, tested or approved to diagnose, screen for or monitor any disease or
+condition, and no decision about a person's health may rest on it."""
+
+_LIMITS = """\
+- The figures hold for recordings like those of the data set, and for no others: other microphones, rooms, people or
+  sounds may do worse, and nothing tells when.
+- Every recording gets a label, whether or not it holds a sound of any of these classes.
+- The scores are no probabilities unless the calibration error above is small.
+- Where an interval is wide there were few groups; where a site does much worse than another, expect the same of yours.
+- Golden scores on this device were found equal to those at home when the release came; that proves the computation,
+  not the judgement."""
+
+
+def write(selection: Mapping[str, Any], frontend: Mapping[str, Any], *, version: int, device_class: str) -> str:
+    """Return a model card; the same text for the same values.
+
+    Parameters
+    ----------
+    selection : Mapping
+        What `selection.json` holds.
+    frontend : Mapping
+        `sample_rate` (Hz) and `clip_samples`.
+    version : int
+        Of the model in the registry.
+    device_class : str
+        Kind of device that the release is for.
+    """
+    variant, data, labels = selection["variant"], selection["data"], selection["labels"]
+    rate, seconds = frontend["sample_rate"], frontend["clip_samples"] / frontend["sample_rate"]
+    threshold = selection["threshold"]
+    decision = (
+        "the class of the highest score" if threshold is None else f"{labels[-1]} from a score of {threshold:g} on"
+    )
+    facts = {
+        "Version": version,
+        "Variant": variant["name"],
+        "SHA-256 of model.tflite": variant["sha256"],
+        "Weights": f"{variant['scheme']}, {variant['bit_width']} bits, {variant['sparsity']:.0%} pruned",
+        "Size": f"{variant['raw_bytes']} bytes",
+        "Classes": ", ".join(labels),
+        "Decision": decision,
+        "Devices": device_class,
+    }
+    sections = {
+        "": _table(("", ""), facts.items()),
+        "Intended use": _USE.format(classes=" and ".join(labels), seconds=seconds, rate=rate),
+        "Data": _data(data),
+        "How good it is": _figures(selection),
+        "By recording site": _sites(selection),
+        "Limits": _LIMITS,
+    }
+    parts = [f"## {title}\n\n{text}" if title else text for title, text in sections.items()]
+    return f"# Model card: {_plain(variant['name'])}\n\n" + "\n\n".join(parts) + "\n"
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    facts = {
+        "Source": data["source"],
+        "Citation": data["citation"],
+        "Licence": data["licence"],
+        "Homepage": data["homepage"] or "none",
+        "Recordings": f"{data['usable']} usable of {data['found']} found",
+        "Groups (speakers, or whatever must not be split)": data["groups"],
+        **{f"Recordings of class {label}": counts["usable"] for label, counts in sorted(data["labels"].items())},
+    }
+    return _table(("", ""), facts.items())
+
+
+def _figures(selection: Mapping[str, Any]) -> str:
+    sides = {"validation": "Validation (chose the model)", "test": "Test (chose nothing)"}
+    rows = [
+        (metric.replace("_", " "), *(_interval(selection[side]["pooled"][metric]) for side in sides))
+        for metric in sorted(selection["test"]["pooled"])
+    ]
+    counts: list[tuple[Any, ...]] = [
+        (f"n {what}", *(selection[side][key] for side in sides))
+        for what, key in (("recordings", "n"), ("groups", "groups"))
+    ]
+    return "Estimate and, in brackets, its interval: bootstrap of the groups.\n\n" + _table(
+        ("", *sides.values()), [*counts, *rows]
+    )
+
+
+def _sites(selection: Mapping[str, Any]) -> str:
+    sites = selection["test"]["sites"]
+    if not sites:
+        return "The data set does not say where a recording was made."
+    metrics = sorted(selection["test"]["pooled"])
+    rows = [
+        (site, found["n"], found["groups"], *(_interval(found["metrics"][metric]) for metric in metrics))
+        for site, found in sorted(sites.items())
+    ]
+    return "On the test split.\n\n" + _table(("site", "n", "groups", *(m.replace("_", " ") for m in metrics)), rows)
+
+
+def _interval(figure: Mapping[str, float | None]) -> str:
+    if figure["value"] is None:
+        return "undefined"
+    if figure["low"] is None or figure["high"] is None:
+        return f"{figure['value']:.3f}"
+    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
+
+
+def _table(head: Sequence[str], rows: Any) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(_plain(cell) for cell in line) + " |" for line in lines)
+
+
+def _plain(value: Any) -> str:
+    """Return text that stays in its cell and its line."""
+    return " ".join(str(value).split()).replace("|", r"\|")
