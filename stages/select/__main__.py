@@ -10,7 +10,12 @@ def main() -> None:
     """Read the section, choose, register in MLflow under the alias `champion`."""
     section = params.section("select", SelectParams)
     variant, selection = select(
-        section, evaluation=layout.EVALUATION, sweep=layout.SWEEP, features=layout.FEATURES, target=layout.SELECTED
+        section,
+        evaluation=layout.EVALUATION,
+        sweep=layout.SWEEP,
+        features=layout.FEATURES,
+        report=layout.PULL_REPORT,
+        target=layout.SELECTED,
     )
     tracker = tracking.connect(layout.MLRUNS)
     latencies = {row["name"]: latency_of(row) for row in read_table(layout.EVALUATION / "variants.csv")}

@@ -17,6 +17,9 @@ from stages.select.params import SIZES, SelectParams
 
 Row = dict[str, Any]
 
+DATA = ("source", "citation", "licence", "homepage", "found", "usable", "groups", "labels")
+"""What a model card says of the pull report."""
+
 
 def read_table(path: Path) -> list[Row]:
     """Read ``variants.csv`` of the stage before, its numbers as numbers; an empty field is None.
@@ -94,7 +97,7 @@ def pareto_front(table: Sequence[Row], params: SelectParams) -> list[Row]:
 
 
 def select(
-    params: SelectParams, *, evaluation: Path, sweep: Path, features: Path, target: Path
+    params: SelectParams, *, evaluation: Path, sweep: Path, features: Path, report: Path, target: Path
 ) -> tuple[Variant, dict[str, Any]]:
     """Choose a variant and put together all that a release needs of it.
 
@@ -103,6 +106,8 @@ def select(
     params : SelectParams
     evaluation, sweep, features : Path
         Folders of the stages before.
+    report : Path
+        ``pull_report.json``.
     target : Path
         Becomes a folder of `model.tflite`, `frontend.tflite`, `frontend.json`, `golden/*.wav`, `selection.json` and
         `front.csv`: a release can be built of it alone.
@@ -111,8 +116,9 @@ def select(
     -------
     variant : Variant
     selection : dict
-        What `selection.json` holds: `variant` (its row), `labels`, `threshold` (of a binary task, else None),
-        `validation` and `test` figures with intervals, `reason`, `n_variants`, `golden` (the clips' ids).
+        What `selection.json` holds: `variant` (its row), `registered_name`, `labels`, `threshold` (of a binary task,
+        else None), `validation` and `test` figures with intervals, `data` (of the pull report, for the model card),
+        `reason`, `n_variants`, `golden` (the clips' ids).
 
     Raises
     ------
@@ -129,13 +135,16 @@ def select(
         raise DataError(f"{model} is not the file that {evaluation} speaks of. Run `dvc repro` again.")
     front = pareto_front(table, params)
     frontend, clips = dataset.describe(features), golden.choose(features, params.golden_recordings)
+    data = files.read_json(report)
     selection = {
         "variant": {key: value for key, value in asdict(variant).items() if key not in ("metrics", "operators")},
         "measured": {name: row[name] for name in ("raw_bytes", "deflated_bytes")} | latency_of(row),
+        "registered_name": params.registered_name,
         "labels": frontend["labels"],
         "threshold": variant.metrics["validation"]["threshold"],
         "validation": variant.metrics["validation"],
         "test": variant.metrics["test"],
+        "data": {name: data[name] for name in DATA},
         "reason": _reason(row, table, params),
         "n_variants": len(table),
         "n_front": len(front),

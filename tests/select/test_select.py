@@ -15,7 +15,7 @@ from stages.core.errors import DataError, EdacError, ParameterError
 from stages.core.variant import Variant, write_variants
 from stages.select import golden
 from stages.select.params import SelectParams
-from stages.select.select import Row, choose, pareto_front, read_table, select
+from stages.select.select import DATA, Row, choose, pareto_front, read_table, select
 
 
 def row(name: str, auc: float | None, size: int, latency: float = 1.0) -> Row:
@@ -192,7 +192,9 @@ def stages_before(tmp_path: Path) -> dict[str, Path]:
     files.write_json(features / "frontend.json", frontend)
     (features / "frontend.tflite").write_bytes(b"front end")
     write_clips(features)
-    return {"sweep": sweep, "features": features, "evaluation": evaluation}
+    report = tmp_path / "pull_report.json"
+    files.write_json(report, dict.fromkeys(DATA, "x") | {"excluded": [{"path": "a.wav", "reason": "silent"}]})
+    return {"sweep": sweep, "features": features, "evaluation": evaluation, "report": report}
 
 
 def test_the_selected_folder_holds_what_a_release_needs(stages_before: dict[str, Path], tmp_path: Path) -> None:
@@ -211,6 +213,7 @@ def test_the_selected_folder_holds_what_a_release_needs(stages_before: dict[str,
     assert selection["test"]["pooled"]["roc_auc"]["high"] == 0.95
     assert selection["variant"]["sha256"] == variant.sha256
     assert selection["n_variants"] == 2
+    assert selection["data"] == dict.fromkeys(DATA, "x")
     assert [r["name"] for r in read_table(target / "front.csv")] == ["b"]
 
 
