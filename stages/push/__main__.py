@@ -1,42 +1,24 @@
-"""Bundle the selected variant and bring it to every device in `params.yaml`."""
+"""Bundle the selected variant and bring it to every device in `params.yaml`: `python -m stages.push`."""
 
-import tempfile
-from pathlib import Path
-
-from stages.core import errors, files, layout, params
-from stages.push import bundle, rollout
+from stages.core import errors, files, layout, params, tracking
+from stages.push import fleet
 from stages.push.params import PushParams, devices
 
 
 def main() -> None:
-    """Run the stage; every device is tried before a failing one ends it."""
-    push = params.section("push", PushParams)
-    pushed, failed = [], []
-    with tempfile.TemporaryDirectory() as temporary:
-        release = Path(temporary) / "bundle"
-        golden = bundle.choose_golden(layout.FEATURES, push.golden_recordings)
-        bundle.build(release, selected=layout.SELECTED, features=layout.FEATURES, golden=golden)
-        for device in devices(push):
-            transport = device.module.connect(device.config, device.name)
-            try:
-                delivery = rollout.deliver(transport, release, keep=push.keep_releases)
-            except errors.DeviceError as error:
-                failed.append(device.name)
-                print(f"{device.name}: FAILED. {error}")
-                continue
-            print(f"{device.name}: release {delivery.release} {'installed' if delivery.installed else 'already there'}")
-            pushed.append(
-                {
-                    "name": device.name,
-                    "transport": device.transport,
-                    "release": delivery.release,
-                    "model_sha256": delivery.model_sha256,
-                    "max_difference": round(delivery.max_difference, 4),
-                }
-            )
-    if failed:
-        raise errors.DeviceError(f"{', '.join(failed)} did not take the release, see above. Mend, then push again.")
-    files.write_json(layout.PUSHED, pushed)
+    """Run the stage; its output is written if every device took the release."""
+    section = params.section("push", PushParams)
+    selection = files.read_json(layout.SELECTED / "selection.json")
+    name, variant = selection["registered_name"], selection["variant"]
+    version = tracking.connect(layout.MLRUNS).version(name, variant["sha256"])
+    if version is None:
+        raise errors.DataError(
+            f"{variant['name']} is not registered as {name}, so that it has no version. Run "
+            "`dvc repro --force --single-item select`."
+        )
+    results = fleet.push(devices(section), layout.SELECTED, version=version, params=section)
+    fleet.show(results)
+    files.write_json(layout.PUSHED, [result.plain() for result in results])
 
 
 if __name__ == "__main__":

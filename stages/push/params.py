@@ -85,8 +85,6 @@ class PushParams:
 
     Attributes
     ----------
-    golden_recordings : int
-        Validation recordings that travel with the model, with their expected scores; at least 1.
     keep_releases : int
         Releases a device keeps, the current one included; at least 2, so that there is always a way back.
     device_class : str
@@ -102,7 +100,6 @@ class PushParams:
         YAML file that is a list of more devices. DVC does not watch it: push to new devices by `edac devices push`.
     """
 
-    golden_recordings: int = 4
     keep_releases: int = 3
     device_class: str = ANY_CLASS
     signing_key: Path | None = None
@@ -112,7 +109,6 @@ class PushParams:
 
     def __post_init__(self) -> None:
         """Check the ranges and every device's table, the inventory's included."""
-        require(self.golden_recordings >= 1, "push.golden_recordings", "be at least 1", self.golden_recordings)
         require(
             self.keep_releases >= 2,
             "push.keep_releases",

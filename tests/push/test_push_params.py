@@ -7,7 +7,7 @@ import pytest
 
 from stages.core import params
 from stages.core.errors import ParameterError
-from stages.push.params import PushParams, devices
+from stages.push.params import Device, PushParams, choose, devices
 from stages.push.transports.local import Config
 
 LOCAL = {"name": "bench", "transport": "local", "folder": "models/devices/bench"}
@@ -27,7 +27,6 @@ def test_devices_are_configured_in_the_order_given() -> None:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"golden_recordings": 0}, "push.golden_recordings must be at least 1; got 0"),
         ({"keep_releases": 1}, "push.keep_releases must be at least 2; got 1. A device needs the release before"),
         ({"devices": [LOCAL, LOCAL]}, "push.devices must have one entry per name; got 'bench'"),
         (
@@ -50,8 +49,74 @@ def test_devices_are_configured_in_the_order_given() -> None:
         ),
         ({"devices": [LOCAL | {"timeout_s": 0}]}, "timeout_s must be positive; got 0"),
         ({"devices": ["local"]}, r"push.devices\[0\] must be a table"),
+        ({"devices": [LOCAL | {"class": "Jetson!"}]}, r"push.devices\[0\].class must be a name of small letters"),
+        ({"devices": [LOCAL | {"class": None}]}, r"push.devices\[0\].class must be a name of small letters"),
+        ({"devices": [LOCAL | {"group": 3}]}, r"push.devices\[0\].group must be text; got 3"),
+        ({"devices": [LOCAL | {"labels": "roof"}]}, r"push.devices\[0\].labels must be a list .* Write \[roof\]"),
+        ({"devices": [LOCAL | {"label": ["roof"]}]}, r"push.devices\[0\] has no parameter 'label'"),
+        ({"device_class": "a b"}, "push.device_class must be a name of small letters"),
+        ({"rollout": {"canary": -1}}, "push.rollout.canary must be at least 0; got -1"),
+        ({"rollout": {"parallel": 0}}, "push.rollout.parallel must be at least 1; got 0"),
+        ({"rollout": {"stop_at_failures": 0}}, "push.rollout.stop_at_failures must be at least 1; got 0. Write a"),
+        ({"rollout": {"canaries": 1}}, "push.rollout has no parameter 'canaries'. Did you mean 'canary'"),
+        ({"signing_key": 7}, "push.signing_key must be a path; got 7"),
+        ({"inventory": "no/such.yaml"}, r"no/such.yaml does not exist"),
     ],
 )
 def test_refusals(values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ParameterError, match=sentence):
         load(**values)
+
+
+def test_an_inventory_adds_devices(tmp_path: Path) -> None:
+    inventory = tmp_path / "fleet.yaml"
+    inventory.write_text("- {name: attic, transport: local, folder: a, class: jetson, group: house, labels: [roof]}\n")
+    first, second = devices(load(devices=[LOCAL], inventory=str(inventory)))
+    assert (first.name, first.device_class, first.group, first.labels) == ("bench", "any", "", ())
+    assert (second.name, second.device_class, second.group, second.labels) == ("attic", "jetson", "house", ("roof",))
+    assert second.config == Config(Path("a"))
+    inventory.write_text("- {name: bench, transport: local, folder: a}\n")
+    with pytest.raises(
+        ParameterError, match=r"push.devices with .*fleet.yaml must have one entry per name; got 'bench'"
+    ):
+        load(devices=[LOCAL], inventory=str(inventory))
+    inventory.write_text("- {name: attic, transport: local}\n")
+    with pytest.raises(ParameterError, match=r"fleet.yaml\[0\].folder must be given"):
+        load(inventory=str(inventory))
+    inventory.write_text("devices: []\n")
+    with pytest.raises(ParameterError, match=r"fleet.yaml must be a list of devices; got {'devices': \[\]}"):
+        load(inventory=str(inventory))
+
+
+@pytest.fixture
+def known() -> list[Device]:
+    tables = [("a", "house", ["roof", "old"]), ("b", "house", []), ("c", "", ["roof"])]
+    return devices(load(devices=[LOCAL | {"name": n, "group": g, "labels": ls} for n, g, ls in tables]))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({}, "abc"),
+        ({"names": ["c", "a"]}, "ac"),
+        ({"groups": ["house"]}, "ab"),
+        ({"labels": ["roof"]}, "ac"),
+        ({"labels": ["roof", "old"], "groups": ["house"]}, "a"),
+    ],
+)
+def test_devices_are_chosen_by_name_group_and_label(known: list[Device], wanted: dict[str, Any], found: str) -> None:
+    assert "".join(device.name for device in choose(known, **wanted)) == found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sentence"),
+    [
+        ({"names": ["d"]}, "push.devices has no device 'd'. Known: a, b, c."),
+        ({"groups": ["hose"]}, "push.devices has no group 'hose'. Did you mean 'house'"),
+        ({"labels": ["new"]}, "push.devices has no label 'new'. Known: old, roof."),
+        ({"names": ["c"], "groups": ["house"]}, "push.devices has no device with that name, group and label together"),
+    ],
+)
+def test_a_choice_of_none_is_refused(known: list[Device], wanted: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ParameterError, match=sentence):
+        choose(known, **wanted)

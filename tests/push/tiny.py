@@ -83,6 +83,7 @@ def write_selection(folder: Path, features: Path, frontend: bytes, model: bytes,
     }
     selection = {
         "variant": variant,
+        "registered_name": "tiny",
         "labels": labels,
         "threshold": 0.5 if i < 2 else None,
         "validation": figures,
