@@ -7,6 +7,7 @@ travels as data, never as part of a command.
 
 import asyncio
 import functools
+import getpass
 import inspect
 import json
 import os
@@ -39,10 +40,10 @@ class Config:
     ----------
     host : str
         Name or address.
-    user : str
-        On the device.
     folder : str
         On the device; relative to the user's home unless it begins with a slash. Made if it does not exist.
+    user : str or None
+        On the device; None has the same name as here.
     port : int
     known_hosts : Path
         File of host keys, as OpenSSH keeps it.
@@ -57,8 +58,8 @@ class Config:
     """
 
     host: str
-    user: str
     folder: str
+    user: str | None = None
     port: int = 22
     known_hosts: Path = Path("~/.ssh/known_hosts")
     host_key: str | None = None
@@ -209,14 +210,14 @@ class _Line:
 
 
 async def _connect(config: Config, name: str) -> asyncssh.SSHClientConnection:
-    where = f"{config.host}:{config.port}"
+    where, user = f"{config.host}:{config.port}", config.user or getpass.getuser()
     trusted = _trusted(config, name)
     agent = await _agent(name) if config.key_file is None else None
     try:
         return await asyncssh.connect(
             config.host,
             config.port,
-            username=config.user,
+            username=user,
             config=None,
             known_hosts=trusted,
             client_keys=list(await agent.get_keys()) if agent else [_private_key(config, name)],
@@ -229,7 +230,7 @@ async def _connect(config: Config, name: str) -> asyncssh.SSHClientConnection:
         )
     except asyncssh.PermissionDenied:
         keys, advice = config.key_file or "the SSH agent", "Add the public key to ~/.ssh/authorized_keys there."
-        raise DeviceError(f"Device {name} does not let {config.user} in with {keys}. {advice}") from None
+        raise DeviceError(f"Device {name} does not let {user} in with {keys}. {advice}") from None
     except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed) as error:
         raise DeviceError(f"Device {name} {_distrust(config, trusted, error)}") from None
     except TimeoutError:
@@ -307,7 +308,9 @@ def _is_public_key(text: str) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    return (getattr(error, "strerror", None) or getattr(error, "reason", None) or str(error)).rstrip(".")
+    if isinstance(error, OSError) and error.errno and error.errno > 0:  # an unknown name has a negative one
+        return os.strerror(error.errno)
+    return (getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)).rstrip(".")
 
 
 @functools.cache
