@@ -20,9 +20,10 @@ _LIMITS = """\
   sounds may do worse, and nothing tells when.
 - Every recording gets a label, whether or not it holds a sound of any of these classes.
 - The scores are no probabilities unless the calibration error above is small.
-- Where an interval is wide there were few groups; where a site does much worse than another, expect the same of yours.
-- Golden scores on this device were found equal to those at home when the release came; that proves the computation,
-  not the judgement."""
+- With few groups an interval says little, a narrow one too. Where a site does much worse than another, expect the same
+  of yours.
+- A device takes this release only if it gives the golden recordings the scores they have at home, within a tolerance.
+  That proves the computation, not the judgement."""
 
 
 def write(selection: Mapping[str, Any], frontend: Mapping[str, Any], *, version: int, device_class: str) -> str:

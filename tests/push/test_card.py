@@ -1,0 +1,120 @@
+"""The model card: what a person at a device reads."""
+
+import copy
+import itertools
+from typing import Any
+
+import pytest
+
+from stages.push import card
+
+FIGURES: dict[str, Any] = {
+    "n": 50,
+    "groups": 10,
+    "pooled": {
+        "roc_auc": {"value": 0.745, "low": 0.34752, "high": 0.995826},
+        "f1": {"value": None, "low": None, "high": None, "reason": "no positive"},
+    },
+    "sites": {
+        site: {"n": n, "groups": 3, "metrics": {"roc_auc": {"value": auc, "low": 0.1, "high": 1.0}, "f1": none}}
+        for site, n, auc, none in (
+            ("phone", 15, 0.090909, {"value": None, "low": None, "high": None}),
+            ("clinic", 15, 1.0, {"value": 0.5, "low": None, "high": None}),
+        )
+    },
+}
+SELECTION: dict[str, Any] = {
+    "variant": {
+        "name": "polynomial-s0.90-int8-seed1234",
+        "sha256": "ab" * 32,
+        "scheme": "static_wi8_ai8",
+        "bit_width": 8,
+        "sparsity": 0.9,
+        "raw_bytes": 6156688,
+    },
+    "labels": ["negative", "positive"],
+    "threshold": 0.723641037940979,
+    "validation": FIGURES | {"n": 52},
+    "test": FIGURES,
+    "data": {
+        "source": "demo",
+        "citation": "Two | people,\n2020",
+        "licence": "CC0-1.0",
+        "homepage": "",
+        "found": 313,
+        "usable": 305,
+        "groups": 59,
+        "labels": {"positive": {"found": 128, "usable": 124}, "negative": {"found": 185, "usable": 181}},
+    },
+}
+FRONTEND = {"sample_rate": 22050, "clip_samples": 154350}
+
+
+def lines(**changes: Any) -> list[str]:
+    return card.write(SELECTION | changes, FRONTEND, version=7, device_class="jetson").splitlines()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "# Model card: polynomial-s0.90-int8-seed1234",
+        "| Version | 7 |",
+        f"| SHA-256 of model.tflite | {'ab' * 32} |",
+        "| Weights | static_wi8_ai8, 8 bits, 90% pruned |",
+        "| Decision | positive from a score of 0.723641 on |",
+        "| Devices | jetson |",
+        "the kind of recordings that it was trained on (see Data).",
+        "| Citation | Two \\| people, 2020 |",
+        "| Licence | CC0-1.0 |",
+        "| Homepage | none |",
+        "| Recordings | 305 usable of 313 found |",
+        "| Recordings of class negative | 181 |",
+        "| n recordings | 52 | 50 |",
+        "| n groups | 10 | 10 |",
+        "| roc auc | 0.745 (0.348 to 0.996) | 0.745 (0.348 to 0.996) |",
+        "| f1 | undefined | undefined |",
+        "| site | n | groups | f1 | roc auc |",
+        "| clinic | 15 | 3 | 0.500 | 1.000 (0.100 to 1.000) |",
+        "| phone | 15 | 3 | undefined | 0.091 (0.100 to 1.000) |",
+    ],
+)
+def test_what_it_says(line: str) -> None:
+    assert line in lines()
+
+
+def test_it_says_plainly_that_it_is_no_medical_device() -> None:
+    assert any(line.startswith("**It is no medical device.**") for line in lines())
+
+
+def test_sections_come_in_order() -> None:
+    titles = [line.removeprefix("## ") for line in lines() if line.startswith("## ")]
+    assert titles == ["Intended use", "Data", "How good it is", "By recording site", "Limits"]
+
+
+def test_it_says_what_it_hears() -> None:
+    told = "It tells negative and positive apart in recordings of 7.00 s at 22050 Hz, one channel."
+    assert any(line.startswith(told) for line in lines())
+
+
+def test_three_classes_without_sites() -> None:
+    said = lines(labels=["a", "b", "c"], threshold=None, test=FIGURES | {"sites": {}})
+    assert "| Decision | the class of the highest score |" in said
+    assert "| Classes | a, b, c |" in said
+    assert "The data set does not say where a recording was made." in said
+
+
+def test_same_values_same_text_whatever_their_order() -> None:
+    def turned(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: turned(value[key]) for key in reversed(value)}
+        return value
+
+    before = copy.deepcopy(SELECTION)
+    assert lines(**turned(SELECTION)) == lines()
+    assert before == SELECTION
+
+
+def test_every_table_is_as_wide_as_its_head() -> None:
+    widths = [line.replace("\\|", "").count("|") for line in lines()]
+    for above, below in itertools.pairwise(widths):
+        assert above == below or 0 in (above, below)
