@@ -5,13 +5,14 @@ Every import is inside its command, so that `edac --help` answers at once.
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stages.core import errors
 
 if TYPE_CHECKING:
+    from stages.push.params import Device, PushParams
     from stages.push.transport import Transport
 
 
@@ -23,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parse(arguments: Sequence[str] | None) -> int | None:
     parser = argparse.ArgumentParser(prog="edac", description="Look after the devices and this project's experiments.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    which = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    for kind in ("name", "group", "label"):
+        which.add_argument(f"--{kind}", action="append", metavar=kind[0].upper(), help=f"only devices of this {kind}")
 
     classify = commands.add_parser("classify", help="classify recordings as a device does")
     classify.add_argument("files", nargs="+", type=Path, metavar="FILE", help="WAV file")
@@ -31,8 +35,33 @@ def _parse(arguments: Sequence[str] | None) -> int | None:
     where.add_argument("--folder", type=Path, metavar="F", help="a release's folder")
     classify.set_defaults(run=_classify)
 
-    devices = commands.add_parser("devices", help="show what every device runs, and whether it passes its self-test")
-    devices.set_defaults(run=_devices)
+    push = argparse.ArgumentParser(add_help=False)
+    push.add_argument("--alias", default="champion", help="of the registered model; champion if not given")
+    push.add_argument("--force", action="store_true", help="also where a newer version runs")
+    push.set_defaults(run=_push)
+    commands.add_parser("push", parents=[which, push], help="bring devices to the registered model with an alias")
+
+    devices = commands.add_parser("devices", parents=[which], help="look after the devices; show their status")
+    devices.set_defaults(run=_status, verbose=False)
+    actions = devices.add_subparsers(metavar="ACTION")
+    status = actions.add_parser("status", parents=[which], help="what each runs, and whether it passes its self-test")
+    status.add_argument("--verbose", action="store_true", help="how far its golden scores are from those at home")
+    status.set_defaults(run=_status)
+    actions.add_parser("push", parents=[which, push], help="as `edac push`")
+    back = actions.add_parser("rollback", parents=[which], help="return them to the release before their current one")
+    back.set_defaults(run=_roll_back)
+    bench = actions.add_parser("bench", parents=[which], help="have them measure what they run, for MLflow too")
+    bench.add_argument("--runs", type=int, default=200, help="timed runs; 200 if not given")
+    bench.set_defaults(run=_bench)
+
+    trust = actions.add_parser("trust", parents=[which], help="have them take only releases signed with trusted keys")
+    trust.add_argument("key", type=Path, metavar="KEY", help="file of the public key, one more to trust")
+    trust.set_defaults(run=_trust)
+
+    keys = commands.add_parser("keys", help="make the key pair that signs releases")
+    new = keys.add_subparsers(required=True, metavar="ACTION").add_parser("new", help="make a key pair")
+    new.add_argument("path", type=Path, metavar="FILE", help="for the private key, outside the repository")
+    new.set_defaults(run=_new_key)
 
     rollback = commands.add_parser("rollback", help="return a device to the release before its current one")
     rollback.add_argument("name", metavar="NAME", help="of push.devices")
@@ -63,20 +92,85 @@ def _classify(given: argparse.Namespace) -> None:
         print(json.dumps(answer))
 
 
-def _devices(_: argparse.Namespace) -> int:
+def _chosen(given: argparse.Namespace) -> "tuple[PushParams, list[Device]]":
     from stages.core import params
-    from stages.push import rollout
-    from stages.push.params import PushParams, devices
+    from stages.push.params import PushParams, choose, devices
 
-    rows = []
-    for device in devices(params.section("push", PushParams)):
-        status = rollout.status(device.module.connect(device.config, device.name))
+    section = params.section("push", PushParams)
+    wanted = {f"{kind}s": getattr(given, kind, ()) for kind in ("name", "group", "label")}
+    return section, choose(devices(section), **wanted)
+
+
+def _status(given: argparse.Namespace) -> int:
+    from stages.push import fleet, rollout
+
+    section, devices = _chosen(given)
+    answers = fleet.ask(devices, lambda device: rollout.status(device.connect()), parallel=section.rollout.parallel)
+    rows, told = [], []
+    for device, found in zip(devices, answers, strict=True):
+        status = rollout.Status("", "", "", str(found)) if isinstance(found, errors.DeviceError) else found
         rows.append((device.name, status.release, status.variant, status.model_sha256[:12], status.health))
-    table = [("device", "release", "variant", "model", "health"), *rows]
-    widths = [max(len(row[i]) for row in table) for i in range(4)]
-    for row in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)))
+        told += [(device.name, file, f"{value:.2g}") for file, value in status.differences.items()]
+    print(fleet.table(("device", "release", "variant", "model", "health"), rows))
+    if given.verbose:
+        print("\n" + fleet.table(("device", "recording", "largest difference of a score from home's"), told))
     return int(any(row[-1] != "healthy" for row in rows))
+
+
+def _push(given: argparse.Namespace) -> None:
+    from stages.core import layout, params, tracking
+    from stages.push import fleet
+    from stages.select.params import SelectParams
+
+    section, devices = _chosen(given)
+    tracker, name = tracking.connect(layout.MLRUNS), params.section("select", SelectParams).registered_name
+    fleet.show(fleet.push_registered(devices, tracker, name, given.alias, params=section, force=given.force))
+
+
+def _bench(given: argparse.Namespace) -> int:
+    from stages.core import layout, params, tracking
+    from stages.push.measure import measure
+    from stages.select.params import SelectParams
+
+    _, devices = _chosen(given)
+    name = params.section("select", SelectParams).registered_name
+    table, failed = measure(devices, tracking.connect(layout.MLRUNS), name, runs=given.runs)
+    print(table)
+    return int(bool(failed))
+
+
+def _roll_back(given: argparse.Namespace) -> int:
+    from stages.push import rollout
+
+    if not any(hasattr(given, kind) for kind in ("name", "group", "label")):
+        raise errors.ParameterError("A rollback must name its devices; got none. Add --name, --group or --label.")
+    return _each(given, lambda device: f"back on release {rollout.rollback(device.connect())}")
+
+
+def _trust(given: argparse.Namespace) -> int:
+    from stages.push import identity, signing
+
+    key = signing.public_key(given.key)
+    return _each(given, lambda device: f"trusts {', '.join(identity.trust_key(device.connect(), key))}")
+
+
+def _each(given: argparse.Namespace, do: "Callable[[Device], str]") -> int:
+    """Do something to every device that was asked for, and print one line for each."""
+    from stages.push import fleet
+
+    section, devices = _chosen(given)
+    answers = fleet.ask(devices, do, parallel=section.rollout.parallel)
+    for device, answer in zip(devices, answers, strict=True):
+        print(f"{device.name}: {answer}")
+    return int(any(isinstance(answer, errors.DeviceError) for answer in answers))
+
+
+def _new_key(given: argparse.Namespace) -> None:
+    from stages.push import signing
+    from stages.runtime import trust
+
+    name = trust.fingerprint(signing.new_key(given.path))
+    print(f"{given.path} signs as {name}; keep it to yourself. `edac devices trust {given.path}.pub` tells the devices")
 
 
 def _rollback(given: argparse.Namespace) -> None:

@@ -165,14 +165,14 @@ def roll_out(
     return list(track(in_order(), "push", total=len(devices), delay_s=1.0))
 
 
-def ask(devices: Sequence[Device], question: Callable[[Transport], T], *, parallel: int) -> list[T | DeviceError]:
+def ask(devices: Sequence[Device], question: Callable[[Device], T], *, parallel: int) -> list[T | DeviceError]:
     """Put a question to devices, some at a time.
 
     Parameters
     ----------
     devices : Sequence[Device]
     question : Callable
-        Such as `stages.push.rollout.status`.
+        Of one device; a `DeviceError` is its answer too.
     parallel : int
         Devices at a time.
 
@@ -184,7 +184,7 @@ def ask(devices: Sequence[Device], question: Callable[[Transport], T], *, parall
 
     def one(device: Device) -> T | DeviceError:
         try:
-            return question(device.connect())
+            return question(device)
         except DeviceError as error:
             return error
 

@@ -48,7 +48,7 @@ def measure(devices: Sequence[Device], tracker: "Tracker", name: str, *, runs: i
         Devices that could not be measured.
     """
     rows, failed = [], []
-    answers = fleet.ask(devices, lambda transport: rollout.benchmark(transport, runs=runs), parallel=1)
+    answers = fleet.ask(devices, lambda device: rollout.benchmark(device.connect(), runs=runs), parallel=1)
     for device, answer in zip(devices, answers, strict=True):
         if isinstance(answer, DeviceError):
             failed.append(device.name)

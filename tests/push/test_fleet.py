@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stages.core.errors import DeviceError
 from stages.push import fleet
 from stages.push.fleet import Result
-from stages.push.params import PushParams, RolloutParams, devices
+from stages.push.params import Device, PushParams, RolloutParams, devices
 from stages.push.rollout import Delivery
 from stages.push.transport import Transport
 
@@ -163,10 +163,10 @@ def test_the_table_and_the_error_name_who_is_left(capsys: pytest.CaptureFixture[
 
 
 def test_a_question_to_all_is_answered_in_their_order() -> None:
-    def name(transport: Transport) -> str:
-        if transport.name == "d1":
+    def name(device: Device) -> str:
+        if device.name == "d1":
             raise DeviceError("Device d1 is off.")
-        return transport.name
+        return device.name
 
     answers = fleet.ask(devices(fleet_of(3)), name, parallel=2)
     assert (answers[0], str(answers[1]), answers[2]) == ("d0", "Device d1 is off.", "d2")
