@@ -7,7 +7,7 @@ import argparse
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stages.core import errors
 
@@ -53,15 +53,18 @@ def _parse(arguments: Sequence[str] | None) -> int | None:
     bench = actions.add_parser("bench", parents=[which], help="have them measure what they run, for MLflow too")
     bench.add_argument("--runs", type=int, default=200, help="timed runs; 200 if not given")
     bench.set_defaults(run=_bench)
-
     trust = actions.add_parser("trust", parents=[which], help="have them take only releases signed with trusted keys")
     trust.add_argument("key", type=Path, metavar="KEY", help="file of the public key, one more to trust")
     trust.set_defaults(run=_trust)
 
     keys = commands.add_parser("keys", help="make the key pair that signs releases")
-    new = keys.add_subparsers(required=True, metavar="ACTION").add_parser("new", help="make a key pair")
-    new.add_argument("path", type=Path, metavar="FILE", help="for the private key, outside the repository")
+    key_actions = keys.add_subparsers(required=True, metavar="ACTION")
+    new = key_actions.add_parser("new", help="make a key pair")
+    new.add_argument("file", type=Path, metavar="FILE", help="for the private key, outside the repository")
     new.set_defaults(run=_new_key)
+    show = key_actions.add_parser("show", help="show the public key and its fingerprint")
+    show.add_argument("file", type=Path, metavar="FILE", help="of the private key or the public one")
+    show.set_defaults(run=_show_key)
 
     rollback = commands.add_parser("rollback", help="return a device to the release before its current one")
     rollback.add_argument("name", metavar="NAME", help="of push.devices")
@@ -167,10 +170,18 @@ def _each(given: argparse.Namespace, do: "Callable[[Device], str]") -> int:
 
 def _new_key(given: argparse.Namespace) -> None:
     from stages.push import signing
+
+    signing.new_key(given.file)
+    _show_key(given)
+    print(f"Keep {given.file} to yourself. `edac devices trust {given.file}.pub` makes devices trust it.")
+
+
+def _show_key(given: argparse.Namespace) -> None:
+    from stages.push import signing
     from stages.runtime import trust
 
-    name = trust.fingerprint(signing.new_key(given.path))
-    print(f"{given.path} signs as {name}; keep it to yourself. `edac devices trust {given.path}.pub` tells the devices")
+    key = signing.public_key(given.file)
+    print(f"{trust.encode(key)}  {trust.fingerprint(key)}")
 
 
 def _rollback(given: argparse.Namespace) -> None:

@@ -18,10 +18,10 @@ _COLUMNS = {
     "model": "model_ms.p50",
     "real time": "real_time_factor",
     "MiB": "peak_rss_mib",
-    "start s": "cold_start_s",
-    "°C": "temperature_c",
+    "start s": "cold_start_s.total",
+    "°C": "cpu_temperature_c.after",
     "throttled": "throttled",
-    "W": "power_w",
+    "W": "power_w.busy",
     "mJ": "energy_mj",
 }
 _UNKNOWN = "-"
