@@ -181,7 +181,7 @@ def _show_key(given: argparse.Namespace) -> None:
     from stages.runtime import trust
 
     key = signing.public_key(given.file)
-    print(f"{trust.encode(key)}  {trust.fingerprint(key)}")
+    print(f"public key   {trust.encode(key)}\nfingerprint  {trust.fingerprint(key)}")
 
 
 def _rollback(given: argparse.Namespace) -> None:
