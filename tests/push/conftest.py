@@ -1,6 +1,8 @@
 """Tiny models, the folders of the stages before push, and a device to push to."""
 
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from stages.push import bundle
 from stages.push.transports import local
 
 sys.path.insert(0, str(Path(__file__).parent))
+import loopback  # type: ignore[import-not-found]
 import tiny  # type: ignore[import-not-found]
 
 
@@ -48,3 +51,13 @@ def bundles(selections: list[Path], tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture
 def device(tmp_path: Path) -> local.LocalTransport:
     return local.connect(local.Config(tmp_path / "device"), "bench")
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[loopback.Sshd]:
+    """A real SSH server that lets one key in."""
+    if not Path(loopback.SSHD).exists() or not shutil.which("ssh-keygen"):
+        pytest.skip("no OpenSSH server here; install openssh-server")
+    server = loopback.Sshd(tmp_path_factory.mktemp("ssh") / "sshd")
+    yield server
+    server.stop()

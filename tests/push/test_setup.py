@@ -1,20 +1,25 @@
 """A device with nothing but Python gets the runtime: here from tiny wheels, so that no registry is needed."""
 
 import base64
+import dataclasses
 import ensurepip
 import hashlib
+import os
 import platform
+import shutil
 import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import loopback  # type: ignore[import-not-found]
 import pytest
 
+from stages.core import provenance
 from stages.core.errors import DeviceError
-from stages.push import setup
-from stages.push.transports import local
+from stages.push import rollout, setup
+from stages.push.transports import local, ssh
 from stages.push.transports.local import LocalTransport
 
 GLIBC = tuple(map(int, platform.libc_ver()[1].split(".")[:2]))
@@ -163,3 +168,27 @@ def test_a_wheel_that_cannot_be_had(registry: Path, tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match=r"^The wheels for sparc64-glibc2.36-python3.13 cannot be had \(.*kernels"):
         setup.collect(OTHER, make_runtime(tmp_path / "1.0", "1.0"), tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.network
+def test_the_real_wheels_over_ssh(
+    sshd: loopback.Sshd, bundles: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a Python that has nothing to a release that passes its self-test."""
+    bare = shutil.which("python3", path=os.defpath)
+    if bare is None:
+        pytest.skip("no Python of the system's here")
+    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
+        monkeypatch.delenv(name)
+    source = {f"stages/runtime/{p.name}": p.read_text() for p in (provenance.ROOT / "stages/runtime").glob("*.py")}
+    needs = "Requires-Dist: numpy\nRequires-Dist: ai-edge-litert\nRequires-Dist: cryptography\n"
+    wheel = make_wheel(tmp_path, "edac_runtime", "1.0", {"stages/__init__.py": "", **source}, needs=needs)
+    config = ssh.Config("127.0.0.1", str(tmp_path / "device"), port=sshd.port, python=bare)
+    keys = {"host_key": sshd.host_key, "key_file": sshd.folder / "client"}
+    device = ssh.connect(dataclasses.replace(config, **keys), "bench")
+    assert setup.set_up(device, wheel, cache=tmp_path / "cache")
+    assert not setup.set_up(device, wheel, cache=tmp_path / "cache")
+    missing = "import importlib.util as u; print(*filter(u.find_spec, ['tensorflow', 'librosa', 'sklearn', 'scipy']))"
+    assert device.run(".", ["-I", "-c", missing]).stdout == "\n"
+    assert rollout.deliver(device, bundles[0], keep=2).max_difference < 1e-5
+    assert rollout.status(device).health == "healthy"

@@ -158,13 +158,17 @@ class _Line:
         program = f"{inspect.getsource(device_folder)}\nserve({LEASE_S})"
         try:
             command = shlex.join([config.python, "-I", "-B", "-c", program])
-            process = await connection.create_process(command, encoding=None)
+            async with asyncio.timeout(config.connect_timeout_s):
+                process = await connection.create_process(command, encoding=None)
+            line = cls(config, name, connection, process)
+            await line.ask(json.dumps(config.folder).encode() + b"\n")
+            return line
         except (OSError, asyncssh.Error) as error:
             connection.abort()
             raise DeviceError(f"Device {name} starts no command ({_reason(error)}).") from None
-        line = cls(config, name, connection, process)
-        await line.ask(json.dumps(config.folder).encode() + b"\n")
-        return line
+        except DeviceError:
+            connection.abort()
+            raise
 
     async def ask(self, request: bytes) -> Any:
         """Send a request and return the answer; without a whole one the connection is useless, and ended."""
@@ -308,6 +312,8 @@ def _is_public_key(text: str) -> bool:
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError) and not error.errno:  # asyncio's own
+        return "no answer in time"
     if isinstance(error, OSError) and error.errno and error.errno > 0:  # an unknown name has a negative one
         return os.strerror(error.errno)
     return (getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)).rstrip(".")
