@@ -53,6 +53,8 @@ def _parse(arguments: Sequence[str] | None) -> int | None:
     bench = actions.add_parser("bench", parents=[which], help="have them measure what they run, for MLflow too")
     bench.add_argument("--runs", type=int, default=200, help="timed runs; 200 if not given")
     bench.set_defaults(run=_bench)
+    setup = actions.add_parser("setup", parents=[which], help="give them the runtime, or a newer one, and their class")
+    setup.set_defaults(run=_set_up)
     trust = actions.add_parser("trust", parents=[which], help="have them take only releases signed with trusted keys")
     trust.add_argument("key", type=Path, metavar="KEY", help="file of the public key, one more to trust")
     trust.set_defaults(run=_trust)
@@ -148,6 +150,23 @@ def _roll_back(given: argparse.Namespace) -> int:
     if not any(hasattr(given, kind) for kind in ("name", "group", "label")):
         raise errors.ParameterError("A rollback must name its devices; got none. Add --name, --group or --label.")
     return _each(given, lambda device: f"back on release {rollout.rollback(device.connect())}")
+
+
+def _set_up(given: argparse.Namespace) -> int:
+    import tempfile
+
+    from stages.core import layout
+    from stages.push import identity, setup, wheels
+
+    def set_up(device: "Device") -> str:
+        transport = device.connect()
+        changed = setup.set_up(transport, wheel, cache=layout.WHEELS)
+        identity.identify(transport, device.name, device.device_class)
+        return f"{'set up' if changed else 'was set up already'}, class {device.device_class}"
+
+    with tempfile.TemporaryDirectory() as folder:
+        wheel = wheels.runtime_wheel(Path(folder))
+        return _each(given, set_up)
 
 
 def _trust(given: argparse.Namespace) -> int:

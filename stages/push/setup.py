@@ -1,5 +1,7 @@
 """The runtime onto a device that has nothing but Python, from wheels sent along: it needs no internet and no pip.
 
+What checks signatures comes with it, so that the device can be told to trust a key at any time.
+
 On the device
     venvs/0002-1b6fa0c3d9e8   virtual environments: number, then digest of the wheels in it
     venv                      link to the one in use
@@ -9,6 +11,7 @@ On the device
 import json
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +28,8 @@ bits, libc = 8 * struct.calcsize("P"), platform.libc_ver()
 print(json.dumps([os.uname().machine, bits, *libc, platform.python_implementation(), *sys.version_info[:2]]))
 """
 
+_collecting = threading.Lock()
+
 _CHECK = "import stages.runtime.litert"
 
 _INSTALL = f"""
@@ -34,7 +39,7 @@ venv.create(place, clear=True, symlinks=True)
 (pip,) = glob.glob(glob.escape(wheels) + "/pip-*.whl")
 install = [pip + "/pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-cache-dir"]
 python = os.path.join(place, "bin", "python")
-for arguments in ([*install, "--find-links", wheels, os.path.join(wheels, runtime)], ["-c", {_CHECK!r}]):
+for arguments in ([*install, "--find-links", wheels, os.path.join(wheels, runtime) + "[trust]"], ["-c", {_CHECK!r}]):
     code = subprocess.run([python, "-I", *arguments]).returncode
     if code:
         sys.exit(code)
@@ -96,7 +101,8 @@ def set_up(transport: Transport, runtime: Path, *, cache: Path) -> bool:
     """
     with transport.lock():
         target = describe(transport)
-        wheels = collect(target, runtime, cache / str(target))
+        with _collecting:  # for devices alike it is done once, however many are set up at a time
+            wheels = collect(target, runtime, cache / str(target))
         digest = files.digest(str(target), {wheel.name: files.sha256(wheel) for wheel in wheels.iterdir()})[:12]
         before = transport.read_link(VENV) or ""
         if before.endswith(f"-{digest}") and transport.run(".", ["-I", "-c", _CHECK]).returncode == 0:
@@ -185,7 +191,7 @@ def collect(target: Target, runtime: Path, folder: Path) -> Path:
             "{}.{}".format(*target.python),
         ]
         command += [argument for platform in target.platforms for argument in ("--platform", platform)]
-        done = subprocess.run([*command, runtime, "pip"], capture_output=True, text=True, check=False)
+        done = subprocess.run([*command, f"{runtime}[trust]", "pip"], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise DeviceError(
                 f"The wheels for {target} cannot be had ({_last_line(done.stderr)}). Connect to the internet, or set "
