@@ -50,7 +50,8 @@ def trust_key(transport: Transport, public_key: bytes) -> list[str]:
 
 
 def _ask(transport: Transport, arguments: Sequence[str]) -> dict[str, Any]:
-    done = transport.run(".", ["-I", "-m", "stages.runtime", *arguments, "--device", "."])
+    with transport.lock():
+        done = transport.run(".", ["-I", "-m", "stages.runtime", *arguments, "--device", "."])
     if done.returncode != 0:
         reason = done.stderr.strip().rpartition("\n")[2].removeprefix("error: ").rstrip(".")
         raise DeviceError(f"Device {transport.name} cannot be told ({reason}). Run `edac devices setup` first.")

@@ -82,9 +82,10 @@ def add_key(device: Path, key: str) -> dict[str, Any]:
     Raises
     ------
     RuntimeInputError
-        If it is no key.
+        If it is no key, or the device could not check its signatures.
     """
     public = decode(key, KEY_BYTES, "the key")
+    _library()
     folder = device / TRUSTED_KEYS
     _write(folder / f"{fingerprint(public)}.pub", encode(public) + "\n", device)
     return {"ok": True, "trusted": sorted(_trusted_keys(device) or ())}
@@ -163,24 +164,29 @@ def _signer(folder: Path, content: bytes, device: Path) -> str | None:
         )
     text = _read(path, "Push the release again.").decode(errors="replace")
     signature = decode(text, SIGNATURE_BYTES, str(path))
-    try:
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    except ImportError as error:
-        raise RuntimeInputError(
-            f"this device takes only signed releases and cannot check a signature ({error}). "
-            "Install cryptography: `edac devices setup`."
-        ) from None
+    ed25519, invalid_signature = _library()
     for name, key in trusted.items():
         try:
-            Ed25519PublicKey.from_public_bytes(key).verify(signature, content)
-        except InvalidSignature:
+            ed25519.from_public_bytes(key).verify(signature, content)
+        except invalid_signature:
             continue
         return name
     raise RuntimeInputError(
         f"manifest.json was altered, or signed with a key that this device does not trust; it trusts "
         f"{', '.join(trusted)}. Sign with such a key, or run `edac devices trust`."
     )
+
+
+def _library() -> tuple[Any, type[Exception]]:
+    """Return what verifies signatures, and what it raises; only devices that trust keys need it."""
+    try:
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    except ImportError as error:
+        raise RuntimeInputError(
+            f"this device cannot check signatures ({error}). Install cryptography: `edac devices setup`."
+        ) from None
+    return Ed25519PublicKey, InvalidSignature
 
 
 def _trusted_keys(device: Path) -> dict[str, bytes] | None:

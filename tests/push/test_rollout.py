@@ -130,8 +130,7 @@ def test_a_device_that_trusts_a_key(
     selections: list[Path], bundles: list[Path], device: LocalTransport, tmp_path: Path
 ) -> None:
     public = signing.new_key(tmp_path / "key")
-    with device.lock():
-        assert identity.trust_key(device, public) == [trust.fingerprint(public)]
+    assert identity.trust_key(device, public) == [trust.fingerprint(public)]
     with pytest.raises(DeviceError, match=r"refuses release .*the release is unsigned"):
         rollout.deliver(device, bundles[0], keep=2)
     bundle.build(tmp_path / "signed", selected=selections[0], version=1, key=tmp_path / "key")
@@ -141,8 +140,7 @@ def test_a_device_that_trusts_a_key(
 
 def test_a_device_of_another_class(selections: list[Path], device: LocalTransport, tmp_path: Path) -> None:
     bundle.build(tmp_path / "b", selected=selections[0], version=1, device_class="jetson")
-    with device.lock():
-        identity.identify(device, "bench", "raspberry-pi")
+    identity.identify(device, "bench", "raspberry-pi")
     with pytest.raises(
         DeviceError, match=r"refuses release .*for devices of class jetson, and this one is of class rasp"
     ):

@@ -185,18 +185,20 @@ def test_a_spoilt_trusted_key_is_not_passed_over(release: Path, device: Path) ->
 
 
 def test_without_cryptography_nothing_is_taken_where_signatures_are_asked_for(
-    release: Path, device: Path, monkeypatch: pytest.MonkeyPatch
+    release: Path, device: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    trust_key(device)
+    sign(release)
+    assert trust.accept(release, device)["ok"]
     for module in [name for name in sys.modules if name.partition(".")[0] == "cryptography"]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "cryptography", None)
-    sign_before = (release / "manifest.json").read_bytes()
-    assert trust.accept(release, device)["ok"]
-    trust_key(device)
-    (release / "manifest.sig").write_text(trust.encode(OURS.sign(sign_before)))
-    refused(
-        release, device, r"cannot check a signature \(.*cryptography.*\). Install cryptography: `edac devices setup`"
-    )
+    sentence = r"^this device cannot check signatures \(.*cryptography.*\). Install cryptography: `edac devices setup`."
+    refused(release, device, sentence)
+    with pytest.raises(RuntimeInputError, match=sentence):
+        trust.add_key(device, trust.encode(bytes(32)))
+    (tmp_path / "trustful").mkdir()
+    assert trust.accept(release, tmp_path / "trustful")["ok"]
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../device.json", "golden/../../x", "manifest.sig", ".hidden"])
