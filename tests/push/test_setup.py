@@ -16,14 +16,14 @@ from subprocess import CompletedProcess
 import loopback  # type: ignore[import-not-found]
 import pytest
 
-from stages.core import provenance
 from stages.core.errors import DeviceError
-from stages.push import rollout, setup
+from stages.push import rollout, setup, wheels
 from stages.push.transports import local, ssh
 from stages.push.transports.local import LocalTransport
 
 GLIBC = tuple(map(int, platform.libc_ver()[1].split(".")[:2]))
 HERE = setup.Target(platform.machine(), (GLIBC[0], GLIBC[1]), sys.version_info[:2])
+NEEDS = 'Requires-Dist: kernels\nProvides-Extra: trust\nRequires-Dist: locks; extra == "trust"\n'
 OTHER = setup.Target("sparc64", (2, 36), (3, 13))
 
 
@@ -51,7 +51,7 @@ def digest(text: str) -> str:
 def make_runtime(folder: Path, version: str, litert: str = "import kernels") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     source = {"stages/__init__.py": "", "stages/runtime/__init__.py": "", "stages/runtime/litert.py": litert}
-    return make_wheel(folder, "edac_runtime", version, source, needs="Requires-Dist: kernels\n")
+    return make_wheel(folder, "edac_runtime", version, source, needs=NEEDS)
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +59,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that is all that pip can reach; it has the runtime's one requirement for two kinds of machine."""
     folder = tmp_path / "registry"
     folder.mkdir()
+    make_wheel(folder, "locks", "1.0", {"locks.py": ""})
     for target in (HERE, OTHER):
         make_wheel(folder, "kernels", "1.0", {"kernels.py": f"machine = {target.machine!r}"}, tag=target.platforms[-2])
     places = [Path(ensurepip.__file__).parent / "_bundled", Path("/usr/share/python-wheels")]  # Debian has its own
@@ -91,7 +92,7 @@ def test_installs_once_upgrades_and_mends(device: LocalTransport, tmp_path: Path
         f"{HERE.machine} {tmp_path}/device/venv"
     )
     installed = ask(device, "import importlib.metadata as m; print(*sorted(d.name for d in m.distributions()))")
-    assert installed == "edac_runtime kernels"  # and no pip
+    assert installed == "edac_runtime kernels locks"  # and no pip
     assert not set_up(device, first)
     assert (len(device.names("venvs")), device.names("wheels")) == (1, [])
 
@@ -147,7 +148,7 @@ def test_wheels_are_those_of_the_device_not_of_home(registry: Path, tmp_path: Pa
     runtime = make_runtime(tmp_path / "1.0", "1.0")
     folder = setup.collect(OTHER, runtime, tmp_path / "cache")
     names = sorted(wheel.name for wheel in folder.iterdir())
-    assert [name.partition("-")[0] for name in names] == ["edac_runtime", "kernels", "pip"]
+    assert [name.partition("-")[0] for name in names] == ["edac_runtime", "kernels", "locks", "pip"]
     assert names[1].endswith("_sparc64.whl")
     for wheel in registry.iterdir():
         wheel.unlink()
@@ -180,9 +181,7 @@ def test_the_real_wheels_over_ssh(
         pytest.skip("no Python of the system's here")
     for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
         monkeypatch.delenv(name)
-    source = {f"stages/runtime/{p.name}": p.read_text() for p in (provenance.ROOT / "stages/runtime").glob("*.py")}
-    needs = "Requires-Dist: numpy\nRequires-Dist: ai-edge-litert\nRequires-Dist: cryptography\n"
-    wheel = make_wheel(tmp_path, "edac_runtime", "1.0", {"stages/__init__.py": "", **source}, needs=needs)
+    wheel = wheels.runtime_wheel(tmp_path)
     config = ssh.Config("127.0.0.1", str(tmp_path / "device"), port=sshd.port, python=bare)
     keys = {"host_key": sshd.host_key, "key_file": sshd.folder / "client"}
     device = ssh.connect(dataclasses.replace(config, **keys), "bench")
