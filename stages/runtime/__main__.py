@@ -1,24 +1,27 @@
-"""`python -m stages.runtime classify FILE...|selftest|benchmark|info`: JSON lines to stdout."""
+"""`edac-runtime`, or `python -m stages.runtime`: a release's answers, one line of JSON each, to stdout.
+
+Every import is inside its command, so that a first answer comes soon.
+"""
 
 import argparse
-import dataclasses
 import json
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stages.runtime import manifest, trust
-from stages.runtime.audio import read_wav
-from stages.runtime.benchmark import benchmark
-from stages.runtime.classify import Classifier
 from stages.runtime.errors import RuntimeInputError
-from stages.runtime.selftest import selftest
 
 
 def main() -> int:
-    """Run one command and return the exit code: 1 after a mistake of the user's or a failed self-test."""
+    """Run one command and return the exit code: 1 after a mistake of the user's or a failed self-test.
+
+    SIGINT and SIGTERM end it cleanly, and so does a reader that has heard enough.
+    """
     arguments = _parser().parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     ok = True
     try:
         for answer in arguments.command(arguments):
@@ -27,17 +30,25 @@ def main() -> int:
     except RuntimeInputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 0 if arguments.command is _listen else 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0 if ok else 1
 
 
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     here = Path(__file__).resolve().parents[2]
-    common.add_argument("--folder", type=Path, default=here, help="the release; by default the one this code is of")
-    parser = argparse.ArgumentParser(prog="python -m stages.runtime", description=__doc__)
+    release = here if (here / "manifest.json").exists() else Path()
+    common.add_argument(
+        "--folder", type=Path, default=release, help="the release; by default the one this code is of, or else this one"
+    )
+    parser = argparse.ArgumentParser(prog="edac-runtime", description=__doc__)
     commands = parser.add_subparsers(required=True)
     for name, function in (
         ("classify", _classify),
+        ("listen", _listen),
         ("selftest", _selftest),
         ("benchmark", _benchmark),
         ("info", _info),
@@ -45,7 +56,17 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, parents=[common])
         command.set_defaults(command=function)
         if name == "classify":
-            command.add_argument("files", type=Path, nargs="+", metavar="FILE", help="a WAV file")
+            command.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="a WAV file, or a folder of them")
+        if name == "listen":
+            command.add_argument("--microphone", nargs="?", const="", metavar="DEVICE", help="instead of stdin")
+            command.add_argument("--rate", type=int, help="Hz; the model's own by default")
+            command.add_argument("--format", choices=("s16le", "f32le"), default="s16le", help="of stdin")
+            command.add_argument("--channels", type=int, default=1, help="of stdin")
+            command.add_argument("--hop-s", type=float, default=1.0, help="from one window to the next")
+            command.add_argument("--smooth", metavar="RULE", help="mean:N windows, or exponential:A with 0 < A <= 1")
+            command.add_argument("--threshold", type=float, help="the release's by default")
+            command.add_argument("--hysteresis", type=float, default=0.0, help="below the threshold, to end a positive")
+            command.add_argument("--live", action="store_true", help="drop windows rather than make stdin wait")
         if name == "benchmark":
             command.add_argument("--threads", type=int, default=1)
             command.add_argument("--runs", type=int, default=200)
@@ -67,32 +88,86 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _classify(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    from stages.runtime.audio import read_wav, wav_files
+    from stages.runtime.classify import Classifier
+
+    classifier, bad, n_files = Classifier(arguments.folder), list[str](), 0
+    for path in wav_files(arguments.paths):
+        n_files += 1
+        try:
+            yield {"file": str(path)} | classifier.classify(*read_wav(path))
+        except RuntimeInputError as error:
+            yield {"file": str(path), "ok": False, "error": str(error)}
+            bad.append(str(error))
+    if bad:
+        counted = f"{len(bad)} of {n_files} files cannot be classified. The first: " if n_files > 1 else ""
+        raise RuntimeInputError(counted + bad[0])
+
+
+def _listen(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    from stages.runtime import stream
+    from stages.runtime.classify import Classifier
+
     classifier = Classifier(arguments.folder)
-    for path in arguments.files:
-        yield {"file": str(path)} | classifier.classify(*read_wav(path))
+    rate = classifier.manifest.sample_rate if arguments.rate is None else arguments.rate
+    if arguments.microphone is None:
+        # Unbuffered: a thread that waits in a buffered read would hold its lock while the process ends.
+        source = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115
+        chunks = stream.pcm(source, rate, encoding=arguments.format, n_channels=arguments.channels)
+    else:
+        chunks = stream.microphone(rate, arguments.microphone or None)
+    dropped = 0
+    for answer in stream.listen(
+        classifier,
+        chunks,
+        rate,
+        hop_s=arguments.hop_s,
+        smooth=arguments.smooth,
+        threshold=arguments.threshold,
+        hysteresis=arguments.hysteresis,
+        live=arguments.live or arguments.microphone is not None,
+    ):
+        if answer["dropped"] > dropped == 0:
+            print("warning: this device is slower than real time and drops windows: raise --hop-s", file=sys.stderr)
+        dropped = answer["dropped"]
+        yield answer
 
 
 def _selftest(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    from stages.runtime.selftest import selftest
+
     yield selftest(arguments.folder)
 
 
 def _benchmark(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    from stages.runtime.benchmark import benchmark
+
     yield benchmark(arguments.folder, threads=arguments.threads, runs=arguments.runs)
 
 
 def _accept(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    from stages.runtime import trust
+
     yield trust.accept(arguments.folder, arguments.device, force=arguments.force)
 
 
 def _trust(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    from stages.runtime import trust
+
     yield trust.add_key(arguments.device, arguments.key)
 
 
 def _identify(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    from stages.runtime import trust
+
     yield trust.identify(arguments.device, arguments.name, arguments.device_class)
 
 
 def _info(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    import dataclasses
+
+    from stages.runtime import manifest
+
     yield dataclasses.asdict(manifest.load(arguments.folder))
 
 

@@ -3,7 +3,7 @@
 import functools
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +96,47 @@ def resample(samples: np.ndarray, rate_from: int, rate_to: int) -> np.ndarray:
     return output.ravel()[:n_out]
 
 
+class Resampler:
+    """`resample` for a stream: what it returns, joined, is the whole resampled at once.
+
+    Parameters
+    ----------
+    rate_from, rate_to : int
+        Sample rates (Hz).
+    """
+
+    def __init__(self, rate_from: int, rate_to: int) -> None:
+        self._rates = rate_from, rate_to
+        divisor = math.gcd(rate_from, rate_to)
+        self._up, self._down = rate_to // divisor, rate_from // divisor
+        self._half = ZERO_CROSSINGS * max(self._up, self._down) if rate_from != rate_to else 0
+        self._held = np.zeros(0, np.float32)
+        self._first = 0  # input sample that `_held` begins with; a multiple of `_down`, where an output falls on it
+        self._n_out = 0
+
+    def push(self, samples: np.ndarray) -> np.ndarray:
+        """Take the next samples; return what they complete: shape (n,), float32."""
+        self._held = np.concatenate([self._held, np.asarray(samples, np.float32)])
+        heard = self._first + len(self._held)
+        return self._emit((heard * self._up - self._half - 1) // self._down + 1 if heard else 0)
+
+    def finish(self) -> np.ndarray:
+        """Return the rest, with silence beyond the end: shape (n,), float32."""
+        return self._emit(-(-(self._first + len(self._held)) * self._up // self._down))
+
+    def _emit(self, n_out: int) -> np.ndarray:
+        if n_out <= self._n_out:
+            return np.zeros(0, np.float32)
+        skipped = self._first // self._down * self._up
+        samples = resample(self._held, *self._rates)[self._n_out - skipped : n_out - skipped]
+        self._n_out = n_out
+        # Of the past, the filter reaches back this far from the next output.
+        needed = (n_out * self._down - self._half) // self._up
+        first = max(self._first, needed // self._down * self._down)
+        self._held, self._first = self._held[first - self._first :], first
+        return samples
+
+
 def fit_length(samples: np.ndarray, n_samples: int) -> np.ndarray:
     """Cut a waveform at its end, or pad it there with silence, to exactly `n_samples`.
 
@@ -104,7 +145,25 @@ def fit_length(samples: np.ndarray, n_samples: int) -> np.ndarray:
     np.ndarray, shape (n_samples,), float32
     """
     samples = np.asarray(samples[:n_samples], np.float32)
-    return np.pad(samples, (0, n_samples - len(samples)))
+    return samples if len(samples) == n_samples else np.pad(samples, (0, n_samples - len(samples)))
+
+
+def wav_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield files as they are named, and of folders every WAV file within, sorted.
+
+    Raises
+    ------
+    RuntimeInputError
+        If a folder holds none.
+    """
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() == ".wav" and p.is_file())
+        if not inside:
+            raise RuntimeInputError(f"{path} holds no WAV file. Name another folder.")
+        yield from inside
 
 
 def read_wav(path: Path) -> tuple[np.ndarray, int]:
@@ -202,3 +261,5 @@ _DECODERS = {
     (_FLOAT, 32): _float32,
     (_FLOAT, 64): _float64,
 }
+
+PCM_FORMATS = {"s16le": (16, _pcm16), "f32le": (32, _float32)}

@@ -76,14 +76,17 @@ class Classifier:
             ``label``; ``score``, the probability it was decided by: with two labels the positive one's, which decides
             at `threshold` and above, with more the winner's; ``scores``, label to probability; ``threshold``.
         """
-        outputs = self.outputs(samples, sample_rate).tolist()
-        labels, threshold = self.manifest.labels, self.manifest.threshold
+        return self.answer(self.outputs(samples, sample_rate), self.manifest.threshold)
+
+    def answer(self, outputs: np.ndarray, threshold: float | None) -> dict[str, Any]:
+        """Decide by an output vector, as `classify` does, with a threshold if there are two labels."""
+        values, labels = outputs.tolist(), self.manifest.labels
         if threshold is None:
-            score = max(outputs)
-            label = labels[outputs.index(score)]
+            score = max(values)
+            label = labels[values.index(score)]
         else:
-            score = outputs[0]
+            score = values[0]
             label = labels[1] if score >= threshold else labels[0]
-            outputs = [1 - score, score]
-        scores = dict(zip(labels, outputs, strict=True))
+            values = [1 - score, score]
+        scores = dict(zip(labels, values, strict=True))
         return {"label": label, "score": score, "scores": scores, "threshold": threshold}

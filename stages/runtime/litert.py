@@ -37,8 +37,11 @@ class Model:
     def __init__(self, source: Path | bytes, *, threads: int = 1) -> None:
         name = str(source) if isinstance(source, Path) else "The model"
         try:
-            content = source.read_bytes() if isinstance(source, Path) else source
-            self._interpreter = Interpreter(model_content=content, num_threads=threads)
+            if isinstance(source, Path):
+                source.open("rb").close()
+                self._interpreter = Interpreter(model_path=str(source), num_threads=threads)  # maps it into memory
+            else:
+                self._interpreter = Interpreter(model_content=source, num_threads=threads)
             self._interpreter.allocate_tensors()
         except OSError as error:
             raise RuntimeInputError(f"{name} cannot be read ({error.strerror}). Check the path.") from None

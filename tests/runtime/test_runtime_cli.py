@@ -43,6 +43,27 @@ def test_classify_prints_one_json_line_per_file(releases: dict[int, Path]) -> No
         assert answer["score"] == pytest.approx(expected["scores"][0], abs=1e-5)
 
 
+def test_classify_goes_through_a_folder_and_names_what_it_cannot_read(
+    releases: dict[int, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "B.WAV").write_bytes((releases[1] / "golden" / "0.wav").read_bytes())
+    (tmp_path / "a.wav").write_bytes(b"no sound")
+    (tmp_path / "notes.txt").write_text("no sound either")
+    finished = python(releases[1], "-m", "stages.runtime", "classify", str(tmp_path), "golden/0.wav")
+    bad, deep, last = map(json.loads, finished.stdout.splitlines())
+    assert [Path(line["file"]).name for line in (bad, deep, last)] == ["a.wav", "B.WAV", "0.wav"]
+    assert bad["error"].endswith("a.wav is not a WAV file. Convert it to WAV.")
+    assert deep["score"] == last["score"]
+    assert finished.returncode == 1
+    assert finished.stderr.endswith(f"error: 1 of 3 files cannot be classified. The first: {bad['error']}\n")
+
+
+def test_an_empty_folder_is_told(releases: dict[int, Path], tmp_path: Path) -> None:
+    finished = python(releases[1], "-m", "stages.runtime", "classify", str(tmp_path))
+    assert finished.stderr.endswith(f"error: {tmp_path} holds no WAV file. Name another folder.\n")
+
+
 def test_a_release_passes_its_self_test_on_its_own(releases: dict[int, Path]) -> None:
     for folder in releases.values():
         (report,) = runtime(folder, "selftest")
@@ -65,9 +86,13 @@ def test_info_and_another_folder(releases: dict[int, Path]) -> None:
 def test_benchmark_reports_times_and_memory(releases: dict[int, Path]) -> None:
     (report,) = runtime(releases[1], "benchmark", "--runs", "5")
     for part in ("frontend_ms", "model_ms", "together_ms"):
-        assert 0 < report[part]["p50"] <= report[part]["p95"]
+        assert 0 < report[part]["p50"] <= report[part]["p95"] <= report[part]["p99"]
+    assert report["real_time_factor"] == pytest.approx(report["together_ms"]["p50"] / 1000, abs=2e-6)  # clips of 1 s
     assert report["peak_rss_mib"] > 1
-    assert report["cold_start_s"] > 0
+    cold = report["cold_start_s"]
+    assert list(cold) == ["interpreter", "imports", "load", "first_run", "total"]
+    assert min(cold.values()) > 0
+    assert sum(cold.values()) == pytest.approx(2 * cold["total"], abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +108,6 @@ def test_a_mistake_is_one_sentence_and_exit_code_1(
 ) -> None:
     finished = python(releases[1], "-m", "stages.runtime", *arguments)
     assert finished.returncode == 1
-    assert finished.stdout == ""
+    assert all(json.loads(line)["ok"] is False for line in finished.stdout.splitlines())
     assert finished.stderr.endswith(sentence)
     assert "Traceback" not in finished.stderr

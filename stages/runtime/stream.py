@@ -1,0 +1,272 @@
+"""Sound that does not end, to a decision every hop: raw PCM or a microphone, windows, smoothing, hysteresis."""
+
+import collections
+import contextlib
+import itertools
+import queue
+import re
+import threading
+from collections.abc import Callable, Iterator
+from typing import IO, Any, TypeVar
+
+import numpy as np
+
+from stages.runtime.audio import PCM_FORMATS, Resampler
+from stages.runtime.classify import Classifier
+from stages.runtime.errors import RuntimeInputError
+
+CHUNK_S = 0.1
+PENDING_WINDOWS = 2  # that a live stream may be behind
+T = TypeVar("T")
+
+
+def pcm(source: IO[bytes], sample_rate: int, *, encoding: str, n_channels: int) -> Iterator[np.ndarray]:
+    """Read raw interleaved PCM until it ends; the last frame is left out if it is cut short.
+
+    Parameters
+    ----------
+    source : file
+        Unbuffered, so that what has arrived is heard at once.
+    sample_rate : int
+        Hz.
+    encoding : str
+        ``"s16le"`` or ``"f32le"``.
+    n_channels : int
+
+    Yields
+    ------
+    np.ndarray, shape (n_samples,), float32
+        Mean of the channels.
+
+    Raises
+    ------
+    RuntimeInputError
+        If `encoding` is another, a number is not positive, or a sample is not finite.
+    """
+    if sample_rate < 1 or n_channels < 1 or encoding not in PCM_FORMATS:
+        raise RuntimeInputError(
+            f"rate and channels must be at least 1 and format {' or '.join(PCM_FORMATS)}; "
+            f"got {sample_rate}, {n_channels} and {encoding}."
+        )
+    bits, decode = PCM_FORMATS[encoding]
+    frame_bytes = n_channels * bits // 8
+    held = b""
+    while content := source.read(max(1, round(CHUNK_S * sample_rate)) * frame_bytes):
+        held += content
+        whole = len(held) // frame_bytes * frame_bytes
+        samples = decode(held[:whole]).reshape(-1, n_channels).mean(axis=1, dtype=np.float32)
+        if not np.isfinite(samples).all():
+            raise RuntimeInputError("The stream holds samples that are not finite numbers. Check its format.")
+        held = held[whole:]
+        yield samples
+
+
+def microphone(sample_rate: int, device: str | None) -> Iterator[np.ndarray]:
+    """Listen to a microphone for ever, through the package `sounddevice`.
+
+    Parameters
+    ----------
+    sample_rate : int
+        Hz.
+    device : str or None
+        Its number, or a part of its name; None is the system's own choice.
+
+    Yields
+    ------
+    np.ndarray, shape (n_samples,), float32
+
+    Raises
+    ------
+    RuntimeInputError
+        If `sounddevice` is not installed, or there is no such microphone.
+    """
+    try:
+        import sounddevice
+    except (ImportError, OSError) as error:  # OSError: PortAudio itself is missing
+        raise RuntimeInputError(
+            f"A microphone needs sounddevice ({error}). `pip install sounddevice`, or pipe: "
+            f"`arecord -t raw -f S16_LE -r {sample_rate} | edac-runtime listen --live --rate {sample_rate}`."
+        ) from None
+    chosen = int(device) if device is not None and device.isdecimal() else device
+    try:
+        with sounddevice.InputStream(samplerate=sample_rate, channels=1, dtype="float32", device=chosen) as stream:
+            while True:
+                frames, _ = stream.read(round(CHUNK_S * sample_rate))
+                yield frames[:, 0]
+    except (sounddevice.PortAudioError, ValueError) as error:
+        raise RuntimeInputError(
+            f"The microphone cannot be used ({error}). `python -m sounddevice` lists them."
+        ) from None
+
+
+def windows(
+    chunks: Iterator[np.ndarray], rate_from: int, rate_to: int, *, n_samples: int, hop: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Cut a stream into windows, `hop` samples from one to the next, the last padded with silence.
+
+    Together they are the windows of the same sound resampled whole: a stream as long as one window gives just that.
+
+    Parameters
+    ----------
+    chunks : Iterator[np.ndarray]
+        Mono float32 at `rate_from`.
+    rate_from, rate_to : int
+        Hz.
+    n_samples, hop : int
+        At `rate_to`; `hop` is at most `n_samples`.
+
+    Yields
+    ------
+    start : int
+        Of the window, in samples at `rate_to`.
+    window : np.ndarray, shape (n_samples,), float32
+    """
+    resampler = Resampler(rate_from, rate_to)
+    held, start, covered = np.zeros(0, np.float32), 0, 0
+
+    def arriving() -> Iterator[np.ndarray]:
+        yield from map(resampler.push, chunks)
+        yield resampler.finish()
+
+    for samples in arriving():
+        held = np.concatenate([held, samples])
+        while len(held) >= n_samples:
+            yield start, held[:n_samples]
+            covered = start + n_samples
+            held, start = held[hop:], start + hop
+    if start + len(held) > covered:
+        yield start, np.pad(held, (0, n_samples - len(held)))
+
+
+def newest(items: Iterator[T]) -> Iterator[tuple[T, int]]:
+    """Take items as they come in another thread, and drop the oldest while the consumer is behind.
+
+    Yields
+    ------
+    item
+    dropped : int
+        How many were dropped until now.
+
+    Raises
+    ------
+    RuntimeInputError
+        As `items` does, after what came before.
+    """
+    waiting: queue.Queue[T | RuntimeInputError | None] = queue.Queue()
+    dropped = 0
+
+    def take() -> None:
+        nonlocal dropped
+        try:
+            for item in items:
+                waiting.put(item)
+                if waiting.qsize() > PENDING_WINDOWS:
+                    with contextlib.suppress(queue.Empty):  # the consumer was quicker
+                        waiting.get_nowait()
+                        dropped += 1
+        except RuntimeInputError as error:
+            waiting.put(error)
+        finally:
+            waiting.put(None)
+
+    threading.Thread(target=take, daemon=True).start()
+    while (item := waiting.get()) is not None:
+        if isinstance(item, RuntimeInputError):
+            raise item
+        yield item, dropped
+
+
+def smoother(rule: str | None) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function that takes output vectors in turn and returns each one smoothed over those before it.
+
+    Parameters
+    ----------
+    rule : str or None
+        ``"mean:N"``, of the last N windows; ``"exponential:A"``, A of this window and 1 - A of what was said before,
+        0 < A <= 1; None for none.
+
+    Raises
+    ------
+    RuntimeInputError
+        If it is neither.
+    """
+    kind, _, number = (rule or "mean:1").partition(":")
+    if kind == "mean" and number.isdecimal() and int(number) >= 1:
+        last: collections.deque[np.ndarray] = collections.deque(maxlen=int(number))
+
+        def mean(outputs: np.ndarray) -> np.ndarray:
+            last.append(outputs)
+            return np.mean(last, axis=0)
+
+        return mean
+    if kind == "exponential" and re.fullmatch(r"\d*\.?\d+", number) and 0 < float(number) <= 1:
+        weight = float(number)
+        said: np.ndarray | None = None
+
+        def exponential(outputs: np.ndarray) -> np.ndarray:
+            nonlocal said
+            said = outputs if said is None else weight * outputs + (1 - weight) * said
+            return said
+
+        return exponential
+    raise RuntimeInputError(f"smooth must be mean:N or exponential:A with 0 < A <= 1; got {rule}.")
+
+
+def listen(
+    classifier: Classifier,
+    chunks: Iterator[np.ndarray],
+    sample_rate: int,
+    *,
+    hop_s: float,
+    smooth: str | None = None,
+    threshold: float | None = None,
+    hysteresis: float = 0.0,
+    live: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """Classify a stream window by window; a window is as long as the clips the model was trained on.
+
+    Parameters
+    ----------
+    classifier : Classifier
+    chunks : Iterator[np.ndarray]
+        Mono float32.
+    sample_rate : int
+        Of the chunks (Hz).
+    hop_s : float
+        Seconds from one window to the next; at most a window's length.
+    smooth : str or None
+        As `smoother` takes it.
+    threshold : float or None
+        Of the positive score; None is the manifest's. Two labels only.
+    hysteresis : float
+        How far below `threshold` the score must fall to end what is positive.
+    live : bool
+        Drop the oldest windows while the device is behind, instead of letting the source wait.
+
+    Yields
+    ------
+    dict
+        ``start_s`` and ``end_s`` of the window; what `Classifier.answer` returns; ``dropped``, windows until now.
+
+    Raises
+    ------
+    RuntimeInputError
+        If a parameter is out of range, or as the chunks do.
+    """
+    manifest = classifier.manifest
+    rate, length = manifest.sample_rate, manifest.clip_samples
+    hop = round(hop_s * rate)
+    if not 1 <= hop <= length:
+        raise RuntimeInputError(f"hop-s must be above 0 and at most a window's {length / rate:g} s; got {hop_s:g}.")
+    if manifest.threshold is None and (threshold is not None or hysteresis):
+        raise RuntimeInputError("threshold and hysteresis are for two labels; this release has more. Leave them out.")
+    if hysteresis < 0:
+        raise RuntimeInputError(f"hysteresis must be at least 0; got {hysteresis:g}.")
+    smoothed, upper = smoother(smooth), manifest.threshold if threshold is None else threshold
+    positive = False
+    framed = windows(chunks, sample_rate, rate, n_samples=length, hop=hop)
+    for (start, window), dropped in newest(framed) if live else zip(framed, itertools.repeat(0)):
+        applied = upper - hysteresis if upper is not None and positive else upper
+        answer = classifier.answer(smoothed(classifier.outputs(window, rate)), applied)
+        positive = answer["label"] == manifest.labels[-1]
+        yield {"start_s": start / rate, "end_s": (start + length) / rate, **answer, "dropped": dropped}
