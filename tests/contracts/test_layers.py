@@ -27,7 +27,7 @@ WALLS = {
     "cryptography": {"stages.push.signing", "stages.runtime.trust"},
 }
 RUNTIME_MAY_IMPORT = {"numpy", "ai_edge_litert", "stages", *sys.stdlib_module_names}
-RUNTIME_MAY_TRY = {"stages.runtime.trust": {"cryptography"}}  # where a device checks signatures
+RUNTIME_MAY_TRY = {"stages.runtime.trust": {"cryptography"}, "stages.runtime.stream": {"sounddevice"}}
 
 
 FILES = [p for top in ("stages", "flows") for p in (provenance.ROOT / top).rglob("*.py")]
