@@ -114,9 +114,11 @@ def _status(given: argparse.Namespace) -> int:
     rows, told = [], []
     for device, found in zip(devices, answers, strict=True):
         status = rollout.Status("", "", "", str(found)) if isinstance(found, errors.DeviceError) else found
-        rows.append((device.name, status.release, status.variant, status.model_sha256[:12], status.health))
+        rows.append(
+            (device.name, status.release, status.variant, status.model_sha256[:12], status.signed_by, status.health)
+        )
         told += [(device.name, file, f"{value:.2g}") for file, value in status.differences.items()]
-    print(fleet.table(("device", "release", "variant", "model", "health"), rows))
+    print(fleet.table(("device", "release", "variant", "model", "signed by", "health"), rows))
     if given.verbose:
         print("\n" + fleet.table(("device", "recording", "largest difference of a score from home's"), told))
     return int(any(row[-1] != "healthy" for row in rows))

@@ -94,14 +94,15 @@ def test_devices_shows_one_line_each_and_fails_unless_all_are_healthy(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = {
-        "attic": Status("0123456789ab", "constant-s0.90-float16-seed1234", "f" * 64, "healthy"),
+        "attic": Status("0123456789ab", "constant-s0.90-float16-seed1234", "f" * 64, "healthy", {}, "unsigned"),
         "cellar": Status("", "", "", "holds no release"),
     }
     monkeypatch.setattr("stages.push.rollout.status", lambda transport: found[transport.name])
     assert edac("devices") == 1
     header, attic, cellar = capsys.readouterr().out.splitlines()
-    assert header.split() == ["device", "release", "variant", "model", "health"]
-    assert attic.split() == ["attic", "0123456789ab", "constant-s0.90-float16-seed1234", "f" * 12, "healthy"]
+    assert header.split() == ["device", "release", "variant", "model", "signed", "by", "health"]
+    variant = "constant-s0.90-float16-seed1234"
+    assert attic.split() == ["attic", "0123456789ab", variant, "f" * 12, "unsigned", "healthy"]
     assert cellar.split() == ["cellar", "holds", "no", "release"]
     assert header.index("health") == attic.index("healthy") == cellar.index("holds")
     found["cellar"] = found["attic"]

@@ -26,6 +26,8 @@ CURRENT = trust.CURRENT
 RELEASES = "releases"
 ASIDE = "aside"
 
+_INSTALLED = ("-I", "-m", "stages.runtime")  # the device's own runtime, not that of a release
+
 # `python -m stages.runtime` behind a wall: nothing of home can be imported, and the manifest must be the one we know.
 _RUNTIME = """
 import hashlib, os, runpy, sys
@@ -83,6 +85,8 @@ class Status:
         ``"healthy"`` if it passes its self-test, else why not.
     differences : dict[str, float]
         As in `Delivery`, now.
+    signed_by : str
+        Fingerprint of the trusted key, ``"unsigned"`` if the device asks for none, or what is wrong.
     """
 
     release: str
@@ -90,6 +94,7 @@ class Status:
     model_sha256: str
     health: str
     differences: dict[str, float] = field(default_factory=dict)
+    signed_by: str = ""
 
 
 def deliver(transport: Transport, bundle: Path, *, keep: int, force: bool = False) -> Delivery:
@@ -175,7 +180,7 @@ def classify(transport: Transport, recordings: Sequence[str], *, folder: str = C
     Raises
     ------
     DeviceError
-        At the first recording that cannot be classified.
+        After the last answer, if a recording could not be classified.
     """
     done = transport.run(folder, ["-m", "stages.runtime", "classify", *recordings])
     yield from (json.loads(line) for line in done.stdout.splitlines())
@@ -195,7 +200,7 @@ def status(transport: Transport) -> Status:
     except DeviceError as error:
         return Status(release, "", "", str(error))
     differences = {check["check"]: check["difference"] for check in checks if "difference" in check}
-    return Status(release, info["name"], info["model"]["sha256"], "healthy", differences)
+    return Status(release, info["name"], info["model"]["sha256"], "healthy", differences, _signer(transport))
 
 
 def benchmark(transport: Transport, *, runs: int) -> tuple[str, dict[str, Any]]:
@@ -274,11 +279,16 @@ def _ask(transport: Transport, folder: str, release: str, arguments: Sequence[st
 
 def _accept(transport: Transport, folder: str, release: str, *, force: bool) -> None:
     """Have the runtime that is installed on the device, not the one that comes in, decide whether it is taken."""
-    command = ["-I", "-m", "stages.runtime", "accept", "--folder", folder, "--device", "."]
+    command = [*_INSTALLED, "accept", "--folder", folder, "--device", "."]
     done = transport.run(".", [*command, "--force"] if force else command)
     if "No module named 'stages" in done.stderr or "invalid choice: 'accept'" in done.stderr:
         raise DeviceError(f"Device {transport.name} has no runtime that can judge a release. Run `edac devices setup`.")
     _answers(transport, release, done)
+
+
+def _signer(transport: Transport) -> str:
+    done = transport.run(".", [*_INSTALLED, "signer", "--folder", CURRENT, "--device", "."])
+    return json.loads(done.stdout)["signed_by"] or "unsigned" if done.returncode == 0 else _last_line(done.stderr)
 
 
 def _answers(transport: Transport, release: str, done: CompletedProcess[str]) -> list[dict[str, Any]]:

@@ -75,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     accept = commands.add_parser("accept", parents=[common, on_device], help="check whether the device takes a release")
     accept.add_argument("--force", action="store_true", help="even if the device runs a newer version")
     accept.set_defaults(command=_accept)
+    signer = commands.add_parser("signer", parents=[common, on_device], help="tell which trusted key signed a release")
+    signer.set_defaults(command=_signer)
     trusted = commands.add_parser(
         "trust", parents=[on_device], help="take releases signed with a key, no unsigned ones"
     )
@@ -149,6 +151,12 @@ def _accept(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     from stages.runtime import trust
 
     yield trust.accept(arguments.folder, arguments.device, force=arguments.force)
+
+
+def _signer(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    from stages.runtime import trust
+
+    yield {"ok": True, "signed_by": trust.signer(arguments.folder, arguments.device)}
 
 
 def _trust(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:

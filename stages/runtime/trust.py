@@ -64,6 +64,17 @@ def accept(folder: Path, device: Path, *, force: bool = False) -> dict[str, Any]
     }
 
 
+def signer(folder: Path, device: Path) -> str | None:
+    """Return the fingerprint of the trusted key that signed a release, None if the device asks for no signature.
+
+    Raises
+    ------
+    RuntimeInputError
+        If it asks for one, and there is none of a key that it trusts.
+    """
+    return _signer(folder, _read(folder / manifest.NAME, "Push the release again."), device)
+
+
 def add_key(device: Path, key: str) -> dict[str, Any]:
     """Have a device trust a public key besides those it trusts; from the first on it takes signed releases only.
 

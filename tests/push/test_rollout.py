@@ -135,6 +135,9 @@ def test_a_device_that_trusts_a_key(
         rollout.deliver(device, bundles[0], keep=2)
     bundle.build(tmp_path / "signed", selected=selections[0], version=1, key=tmp_path / "key")
     assert rollout.deliver(device, tmp_path / "signed", keep=2).installed
+    assert rollout.status(device).signed_by == trust.fingerprint(public)
+    (folder_of(device) / "current/manifest.sig").unlink()
+    assert rollout.status(device).signed_by.startswith("the release is unsigned")
     assert identity.trust_key(device, public) == [trust.fingerprint(public)]
 
 
@@ -258,7 +261,8 @@ def test_classify_answers_per_file_and_then_complains(bundles: list[Path], devic
     golden = str(bundles[0] / "golden/0.wav")
     answers = rollout.classify(device, [golden, "/no/such.wav"])
     assert next(answers)["file"] == golden
-    with pytest.raises(DeviceError, match=r"Device bench: /no/such.wav cannot be read"):
+    assert next(answers)["ok"] is False
+    with pytest.raises(DeviceError, match=r"Device bench: 1 of 2 files .* /no/such.wav cannot be read"):
         next(answers)
 
 
