@@ -61,7 +61,7 @@ class Sshd:
     def start(self) -> None:
         """Start the server and wait until it answers."""
         with (self.folder / "log").open("a") as log:
-            self._process = subprocess.Popen([SSHD, "-D", "-e", "-f", self.folder / "config"], stderr=log)
+            self._process = subprocess.Popen([SSHD, "-D", "-e", "-f", self.folder / "config"], stdout=log, stderr=log)
         deadline = time.monotonic() + 10
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
