@@ -9,14 +9,16 @@ import pytest
 
 from stages import cli
 from stages.core import files
+from stages.core.errors import DeviceError
 from stages.core.provenance import ROOT
 from stages.push.rollout import Status
+from stages.push.transport import Transport
 
 PARAMS = """\
 push:
   devices:
-    - {name: attic, transport: local, folder: devices/attic}
-    - {name: cellar, transport: local, folder: devices/cellar}
+    - {name: attic, transport: local, folder: devices/attic, group: house, labels: [roof]}
+    - {name: cellar, transport: local, folder: devices/cellar, group: house}
 """
 
 
@@ -59,7 +61,9 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert all(command in done.stdout for command in ("classify", "devices", "rollback", "preset", "check"))
+    assert all(
+        command in done.stdout for command in ("classify", "push", "devices", "keys", "rollback", "preset", "check")
+    )
 
 
 @pytest.mark.parametrize("where", [(), ("--device", "attic"), ("--folder", "devices/attic/current")])
@@ -107,6 +111,76 @@ def test_devices_shows_one_line_each_and_fails_unless_all_are_healthy(
     assert header.index("health") == attic.index("healthy") == cellar.index("holds")
     found["cellar"] = found["attic"]
     assert edac("devices") == 0
+
+
+def test_status_of_some_and_more_of_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    differences = {"golden/0.wav": 0.0123, "golden/1.wav": 0.0}
+    found = Status("0123456789ab", "v", "f" * 64, "healthy", differences)
+    monkeypatch.setattr("stages.push.rollout.status", lambda _: found)
+    for arguments in (("--label", "roof", "status"), ("status", "--group", "house", "--name", "attic"), ("status",)):
+        assert edac("devices", *arguments) == 0
+        names = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
+        assert names == (["attic", "cellar"] if arguments == ("status",) else ["attic"])
+    assert edac("devices", "status", "--verbose", "--name", "attic") == 0
+    *_, head, first, second = capsys.readouterr().out.splitlines()
+    assert head.split()[:2] == ["device", "recording"]
+    assert first.split() == ["attic", "golden/0.wav", "0.012"]
+    assert second.split() == ["attic", "golden/1.wav", "0"]
+    assert edac("devices", "status", "--group", "hose") == 1
+    assert "push.devices has no group 'hose'. Did you mean 'house'?" in capsys.readouterr().err
+
+
+def test_a_device_out_of_reach_is_a_line_of_the_table(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def status(transport: Transport) -> Status:
+        if transport.name == "attic":
+            raise DeviceError("Device attic cannot be reached.")
+        return Status("0123456789ab", "v", "f" * 64, "healthy")
+
+    monkeypatch.setattr("stages.push.rollout.status", status)
+    assert edac("devices") == 1
+    _, attic, cellar = capsys.readouterr().out.splitlines()
+    assert attic.split(maxsplit=1) == ["attic", "Device attic cannot be reached."]
+    assert cellar.split()[-1] == "healthy"
+
+
+def test_rollback_of_many_must_name_them(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def rollback(transport: Transport) -> str:
+        if transport.name == "cellar":
+            raise DeviceError("Device cellar keeps no earlier release to return to.")
+        return "0123456789ab"
+
+    monkeypatch.setattr("stages.push.rollout.rollback", rollback)
+    assert edac("devices", "rollback") == 1
+    assert "A rollback must name its devices; got none. Add --name, --group or --label." in capsys.readouterr().err
+    assert edac("devices", "rollback", "--name", "attic") == 0
+    assert capsys.readouterr().out == "attic: back on release 0123456789ab\n"
+    assert edac("devices", "rollback", "--group", "house") == 1
+    assert capsys.readouterr().out.splitlines()[1] == "cellar: Device cellar keeps no earlier release to return to."
+
+
+def test_setup_gives_the_runtime_and_says_what_each_device_is(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = []
+
+    def set_up(transport: Transport, runtime: Path, *, cache: Path) -> bool:
+        assert runtime.is_file()
+        return transport.name == "attic"
+
+    monkeypatch.setattr("stages.push.setup.set_up", set_up)
+    monkeypatch.setattr("stages.push.identity.identify", lambda _, *what: told.append(what))
+    (project / "params.yaml").write_text(PARAMS.replace("labels: [roof]", "class: jetson"))
+    assert edac("devices", "setup") == 0
+    attic, cellar = capsys.readouterr().out.splitlines()
+    assert attic == "attic: set up, class jetson"
+    assert cellar == "cellar: was set up already, class any"
+    assert sorted(told) == [("attic", "jetson"), ("cellar", "any")]
 
 
 def test_rollback_says_where_the_device_is(

@@ -189,7 +189,7 @@ class Tracker:
                 name, source=f"runs:/{run_id}/model", run_id=run_id, tags={"sha256": variant.sha256}
             )
             version = int(created.version)
-        run_id = self.client.get_model_version(name, str(version)).run_id
+        run_id = self._run_of(name, version)
         place = f"release/{_digest(release)[:12]}"
         self.client.log_artifacts(run_id, str(release), place)
         for tag, value in {**tags, _RELEASE: place}.items():
@@ -236,7 +236,7 @@ class Tracker:
         place = found.tags.get(_RELEASE, "")
         with tempfile.TemporaryDirectory() as temporary:
             with _absent_is(incomplete):
-                fetched = Path(self.client.download_artifacts(found.run_id, place, temporary))
+                fetched = Path(self.client.download_artifacts(str(found.run_id), place, temporary))
             if _digest(fetched)[:12] != place.rpartition("/")[2]:
                 raise DataError(incomplete)
             shutil.copytree(fetched, folder)
@@ -257,13 +257,15 @@ class Tracker:
         """
         known = {key: int(value) if isinstance(value, bool) else value for key, value in figures.items()}
         prefix = _plain(f"device.{device}")
-        run_id = self.client.get_model_version(name, str(version)).run_id
-        self.client.log_batch(run_id, metrics=_metrics({prefix: known}))
+        self.client.log_batch(self._run_of(name, version), metrics=_metrics({prefix: known}))
         self.client.set_model_version_tag(name, str(version), prefix, json.dumps(figures, sort_keys=True))
 
     def _create(self, name: str, tags: Mapping[str, str]) -> str:
         run = self.client.create_run(self.experiment_id, run_name=name, tags={**tags, _HERE: _here()})
         return run.info.run_id
+
+    def _run_of(self, name: str, version: int) -> str:
+        return str(self.client.get_model_version(name, str(version)).run_id)
 
     def _variant_run(self, key: str) -> Run | None:
         return next(iter(self._runs(f"tags.`edac.key` = '{key}' and attributes.status = 'FINISHED'")), None)

@@ -237,7 +237,7 @@ def test_a_release_that_lies_incomplete_is_refused(
 ) -> None:
     name, version, _ = registered
     found = tracker.client.get_model_version(name, str(version))
-    artifacts = tracker.client.get_run(found.run_id).info.artifact_uri
+    artifacts = tracker.client.get_run(str(found.run_id)).info.artifact_uri
     harm(Path(artifacts.removeprefix("file://")) / found.tags["release"])
     with pytest.raises(DataError, match=f"version {version} lies incomplete in the registry. Register it again"):
         tracker.download(name, tracking.CHAMPION, tmp_path / "a")
@@ -253,7 +253,7 @@ def test_figures_of_a_device_join_the_registered_version(tracker: Tracker, regis
     tracker.add_device_metrics(name, version, "pi (attic)", figures)
     found = tracker.client.get_model_version(name, str(version))
     assert json.loads(found.tags["device.pi _attic_"]) == figures
-    measured = tracker.client.get_run(found.run_id).data.metrics
+    measured = tracker.client.get_run(str(found.run_id)).data.metrics
     assert {key: value for key, value in measured.items() if key.startswith("device.")} == {
         "device.pi _attic_.together_ms.p50": 12.5,
         "device.pi _attic_.throttled": 1.0,

@@ -3,16 +3,13 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-os.environ["PREFECT_HOME"] = tempfile.mkdtemp()  # before Prefect is imported
 sys.path.insert(0, str(Path(__file__).parent))
 from fake_cell import fake_command, make_cell  # type: ignore[import-not-found]
 
@@ -26,25 +23,6 @@ from stages.core.variant import Variant, read_variants
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 FAKE_SWEEP = Path(__file__).with_name("fake_sweep.py")
-
-
-SERVE = "from flows.server import server\nwith server() as address: print(address, flush=True); input()"
-
-
-@pytest.fixture(scope="session")
-def prefect_server() -> Iterator[str]:
-    """Serve the whole session from a process of its own, where Prefect's warnings are no errors."""
-    root = Path(__file__).parents[2]
-    with subprocess.Popen(
-        [sys.executable, "-c", SERVE], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin
-        assert process.stdout
-        address = process.stdout.readline().strip()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("PREFECT_API_URL", address)
-            yield address
-        process.stdin.write("\n")
 
 
 @pytest.fixture(scope="session")

@@ -4,21 +4,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+import tiny  # type: ignore[import-not-found]
 
 from stages.core import files, layout, tracking
 from stages.core.errors import DataError, DeviceError
-from stages.core.variant import Variant
 from stages.push import __main__ as stage
 from stages.push import bundle
 
 
-def register(selected: Path) -> int:
-    """Register a selection as the select stage does, under the name `tiny`."""
-    chosen = files.read_json(selected / "selection.json")["variant"]
-    rest = {"criterion": "", "schedule": "", "measured_sparsity": 0.0, "seed": 1, "deflated_bytes": 1, "operators": {}}
-    variant = Variant(**rest, **chosen, key=chosen["name"], keras_difference=0.0, metrics={})
-    tracker = tracking.connect(layout.MLRUNS)
-    return tracker.register("tiny", variant, release=selected, clip_samples=4000, n_outputs=1, tags={})
+def register() -> int:
+    return tiny.register(tracking.connect(layout.MLRUNS), layout.SELECTED)
 
 
 @pytest.fixture
@@ -38,7 +33,7 @@ def test_pushes_to_every_device_and_says_so_the_same_way_twice(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure(project, "devices/attic", "devices/cellar")
-    version = register(layout.SELECTED)
+    version = register()
     stage.main()
     written = layout.PUSHED.read_bytes()
     assert capsys.readouterr().out.count("  installed  ") == 2
@@ -59,7 +54,7 @@ def test_a_failing_device_is_named_and_leaves_no_output(
     project: Path, capsys: pytest.CaptureFixture[str], rollout: str, others: str
 ) -> None:
     configure(project, "params.yaml/attic", "devices/cellar", rollout=rollout)
-    register(layout.SELECTED)
+    register()
     with pytest.raises(DeviceError, match=r"^attic(, cellar)? did not take the release"):
         stage.main()
     _, attic, cellar = capsys.readouterr().out.splitlines()
@@ -72,6 +67,8 @@ def test_a_failing_device_is_named_and_leaves_no_output(
 
 def test_a_model_that_is_not_registered_has_no_version(project: Path) -> None:
     configure(project, "devices/attic")
-    with pytest.raises(DataError, match=r"is not registered as tiny, so that it has no version\. Run `dvc repro --force"):
+    with pytest.raises(
+        DataError, match=r"is not registered as tiny, so that it has no version\. Run `dvc repro --force"
+    ):
         stage.main()
     assert not (project / "devices").exists()

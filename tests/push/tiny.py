@@ -2,13 +2,18 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
 
 from stages.core import files
+from stages.core.variant import Variant
 from stages.push import bundle
 from stages.select import golden
+
+if TYPE_CHECKING:
+    from stages.core.tracking import Tracker
 
 SAMPLE_RATE, CLIP_SAMPLES = 8000, 4000
 LABELS = ["negative", "positive"]
@@ -92,6 +97,21 @@ def write_selection(folder: Path, features: Path, frontend: bytes, model: bytes,
     }
     files.write_json(folder / "selection.json", selection)
     return folder
+
+
+def register(tracker: "Tracker", selected: Path) -> int:
+    """Register a selection under the name `tiny`, as the select stage does."""
+    chosen = files.read_json(selected / "selection.json")["variant"]
+    rest: dict[str, Any] = {
+        "criterion": "",
+        "schedule": "",
+        "measured_sparsity": 0.0,
+        "seed": 1,
+        "deflated_bytes": 1,
+        "operators": {},
+    }
+    variant = Variant(**rest, **chosen, key=chosen["name"], keras_difference=0.0, metrics={})
+    return tracker.register("tiny", variant, release=selected, clip_samples=CLIP_SAMPLES, n_outputs=1, tags={})
 
 
 def write_bundles(folder: Path) -> list[Path]:
