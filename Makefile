@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DO_NOT_TRACK := true
 export DVC_NO_ANALYTICS := true
 
-.PHONY: run install test lint types
+.PHONY: run install test arm lint types
 
 run: $(INSTALLED)
 	dvc repro
@@ -24,6 +24,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 test: $(INSTALLED)
 	pytest
+
+arm: $(INSTALLED)
+	pytest -m arm
 
 lint: $(INSTALLED)
 	ruff check .

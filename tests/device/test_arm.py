@@ -1,0 +1,216 @@
+"""The golden recordings of releases on an emulated 64-bit Arm, against this machine: every scheme, both EDAC networks.
+
+Not run by default, because Debian's arm64 packages and the aarch64 wheels are downloaded: `make arm`. Needs
+debootstrap, dpkg-deb, qemu-aarch64-static and, unless run by root, fakeroot. The small arm64 root is kept in
+EDAC_ARM_CACHE, by default `edac-arm64` in the folder for temporary files; the next run takes it from there.
+
+Two traps. LiteRT asks /proc/cpuinfo for the processor and crashes on finding this machine's, so the root holds that of
+a Cortex-A72, as in a Raspberry Pi 4. And QEMU 7.2 computes some extensions of its default processor, `-cpu max`,
+wrongly, so that 8-bit models give other scores without a word: name a processor that exists.
+"""
+
+import functools
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from stages.core import files, network, plugins
+from stages.features.export import export
+from stages.features.frontends import log_mel, mfcc
+from stages.push import bundle
+from stages.quantize.convert import to_float32
+from stages.quantize.params import SCHEMES, QuantizeParams
+from stages.runtime.litert import Model
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "push"))
+import tiny  # type: ignore[import-not-found]
+
+pytestmark = pytest.mark.arm
+
+DEBIAN, MIRROR = "bookworm", "http://deb.debian.org/debian"
+GUEST_PYTHON = "3.11"
+PROCESSOR = "cortex-a72"
+CPUINFO = """\
+processor\t: 0
+BogoMIPS\t: 108.00
+Features\t: fp asimd evtstrm crc32 cpuid
+CPU implementer\t: 0x41
+CPU architecture: 8
+CPU variant\t: 0x0
+CPU part\t: 0xd08
+CPU revision\t: 3
+
+"""
+PACKAGES = {name: importlib.metadata.version(name) for name in ("ai-edge-litert", "numpy")}
+
+RATE, CLIP_SAMPLES, N_GOLDEN, N_CALIBRATION = 22050, 154350, 4, 24  # four is what `tiny` chooses
+FRONTENDS: dict[str, tuple[Any, Any]] = {
+    "edac_cnn": (mfcc, mfcc.Config()),
+    "edac_cnn_lstm": (log_mel, log_mel.Config(clip_samples=CLIP_SAMPLES, n_fft=4096, hop_length=4000, n_mels=88)),
+}
+LARGEST_DIFFERENCE = {"float32": 1e-5, "float16": 1e-5, "dynamic_wi8_afp32": 0.01, "static_wi8_ai8": bundle.TOLERANCE}
+
+
+class Device:
+    """An arm64 root with Python, NumPy and LiteRT, whose programs QEMU runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.site = folder / "root", folder / "site"
+
+    def python(self, *arguments: str | Path, cwd: Path) -> str:
+        """Run the guest's Python and return what it prints."""
+        emulator: list[str | Path] = [
+            "qemu-aarch64-static",
+            "-cpu",
+            PROCESSOR,
+            "-L",
+            self.root,
+            "-E",
+            f"PYTHONPATH={self.site}",
+        ]
+        return run([*emulator, self.root / f"usr/bin/python{GUEST_PYTHON}", *arguments], cwd=cwd)
+
+
+def run(command: Sequence[str | Path], cwd: Path | None = None) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def make_root(root: Path) -> None:
+    """Unpack Debian's minimal system and Python. Nothing is configured: configuring needs a machine that runs it."""
+    as_root = [] if os.geteuid() == 0 else ["fakeroot"]
+    wanted = ["--arch=arm64", "--foreign", "--variant=minbase", f"--include=python{GUEST_PYTHON}"]
+    run([*as_root, "debootstrap", *wanted, DEBIAN, root, MIRROR])
+    for package in sorted((root / "var/cache/apt/archives").glob("*.deb")):
+        run(["dpkg-deb", "--extract", package, root])
+        package.unlink()
+    (root / "proc").mkdir(exist_ok=True)
+    (root / "proc/cpuinfo").write_text(CPUINFO)
+
+
+def install_wheels(site: Path) -> None:
+    platforms = [f"--platform=manylinux{tag}_aarch64" for tag in ("_2_28", "_2_27", "2014")]
+    choice = ["--only-binary=:all:", "--implementation=cp", f"--python-version={GUEST_PYTHON}", *platforms]
+    wanted = [f"{name}=={version}" for name, version in PACKAGES.items()]
+    run([sys.executable, "-m", "pip", "install", "--quiet", f"--target={site}", *choice, *wanted])
+
+
+@pytest.fixture(scope="session")
+def device() -> Device:
+    """The arm64 root, made once and kept."""
+    tools = ["debootstrap", "dpkg-deb", "qemu-aarch64-static", *(["fakeroot"] if os.geteuid() else [])]
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    assert not missing, f"Install {', '.join(missing)} to emulate a 64-bit Arm."
+    cache = Path(os.environ.get("EDAC_ARM_CACHE", Path(tempfile.gettempdir()) / "edac-arm64"))
+    folder = cache / files.digest(DEBIAN, GUEST_PYTHON, CPUINFO, PACKAGES)[:12]
+    if not folder.is_dir():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as aside:
+            work = Path(aside) / "device"
+            work.mkdir()
+            make_root(work / "root")
+            install_wheels(work / "site")
+            work.rename(folder)
+    return Device(folder)
+
+
+def coughs(n: int) -> list[np.ndarray]:
+    """Return bursts of noise of many loudnesses, lengths and colours."""
+    rng = np.random.default_rng(7)
+    clips = []
+    for _ in range(n):
+        clip = rng.normal(size=CLIP_SAMPLES) * 1e-3
+        for start in rng.integers(0, CLIP_SAMPLES // 2, rng.integers(1, 5)):
+            noise = np.cumsum(rng.normal(size=RATE)) if rng.random() < 0.5 else rng.normal(size=RATE)
+            burst = noise * np.exp(-np.arange(RATE) / rng.uniform(500, 8000))
+            clip[start : start + RATE] += rng.uniform(0.05, 0.9) * burst / np.abs(burst).max()
+        clips.append(np.clip(clip, -1, 1).astype(np.float32))
+    return clips
+
+
+def settled(architecture: str, features: np.ndarray) -> bytes:
+    """Return a network of random weights whose scores of these clips spread, as a trained network's do."""
+    from stages.core.keras import keras
+
+    keras.utils.set_random_seed(5)
+    model, _ = network.build(architecture, {}, features.shape[1:], 2)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    model(features, training=True)
+    last = model.layers[-1]
+    kernel, _ = last.get_weights()
+    logits = keras.Model(model.inputs, last.input)(features, training=False).numpy() @ kernel
+    last.set_weights([kernel * 1.5 / logits.std(), -1.5 * logits.mean(axis=0) / logits.std()])
+    return to_float32(model)
+
+
+def release_of(architecture: str, scheme: str, folder: Path) -> Path:
+    """Build a release with random weights in a folder."""
+    frontend, features, float32 = parts(architecture)
+    quantizer, config = QuantizeParams().scheme(scheme)
+    model = quantizer.quantize(config, float32, features if quantizer.NEEDS_CALIBRATION else None)
+    (folder / "features").mkdir()
+    rows = []
+    for i, clip in enumerate(coughs(N_GOLDEN)):
+        path = folder / f"features/{i}.wav"
+        soundfile.write(path, clip, RATE, subtype="PCM_16")
+        rows.append({"clip_id": f"{i}", "path": path, "split": "validation", "label": tiny.LABELS[i % 2]})
+    files.write_csv(folder / "features/clips.csv", ["clip_id", "path", "split", "label"], rows)
+    files.write_json(folder / "features/frontend.json", {"sample_rate": RATE, "clip_samples": CLIP_SAMPLES})
+    (folder / "selected").mkdir()
+    selected = tiny.write_selection(folder / "selected", folder / "features", frontend, model, 0)
+    bundle.build(folder / "release", selected=selected, version=1)
+    return folder / "release"
+
+
+@functools.cache
+def parts(architecture: str) -> tuple[bytes, np.ndarray, bytes]:
+    """Return the front end, features of calibration clips, and the network in float32."""
+    module, config = FRONTENDS[architecture]
+    frontend = export(module, config)
+    features = Model(frontend).run(np.stack(coughs(N_CALIBRATION)))
+    return frontend, features, settled(architecture, features)
+
+
+def positive_scores(lines: str) -> np.ndarray:
+    return np.array([json.loads(line)["scores"][tiny.LABELS[1]] for line in lines.splitlines()])
+
+
+@pytest.mark.parametrize("scheme", plugins.names(SCHEMES))
+@pytest.mark.parametrize("architecture", FRONTENDS)
+def test_scores_on_arm_are_those_of_this_machine(
+    architecture: str, scheme: str, device: Device, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    release = release_of(architecture, scheme, tmp_path)
+    golden = [f"golden/{path.name}" for path in sorted((release / "golden").iterdir())]
+    command = ["-m", "stages.runtime", "classify", *golden]
+    here = positive_scores(run([sys.executable, *command], cwd=release))
+    there = positive_scores(device.python(*command, cwd=release))
+    assert len(there) == N_GOLDEN
+    assert here.std() > 0.02  # else being equal would mean nothing
+    differences = np.abs(there - here)
+    with capsys.disabled():
+        each = ", ".join(f"{file} {h:.6f} {d:.1e}" for file, h, d in zip(golden, here, differences, strict=True))
+        print(f"\n{architecture} {scheme}: largest difference {differences.max():.1e} (score here, difference: {each})")
+    assert differences.max() <= LARGEST_DIFFERENCE[scheme]
+
+
+@pytest.mark.parametrize("architecture", FRONTENDS)
+def test_a_release_proves_itself_on_arm(architecture: str, device: Device, tmp_path: Path) -> None:
+    release = release_of(architecture, "static_wi8_ai8", tmp_path)
+    answer = json.loads(device.python("-m", "stages.runtime", "selftest", cwd=release))
+    assert answer["ok"], answer
+    assert {check["check"] for check in answer["checks"]} >= {f"golden/{i}.wav" for i in range(N_GOLDEN)}
