@@ -4,14 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stages.core import params, plugins
 from stages.core.errors import ParameterError, require
 from stages.runtime.manifest import ANY_CLASS, CLASS_RULE, is_class
-
-if TYPE_CHECKING:
-    from stages.push.transport import Transport
 
 TRANSPORTS = "stages.push.transports"
 _OURS = ("name", "transport", "class", "group", "labels")
@@ -46,8 +43,8 @@ class Device:
     group: str = ""
     labels: tuple[str, ...] = ()
 
-    def connect(self) -> "Transport":
-        """Return the way to the device."""
+    def connect(self) -> Any:
+        """Return the way to the device, a `stages.push.transport.Transport`."""
         return self.module.connect(self.config, self.name)
 
 
