@@ -2,10 +2,10 @@
 
 The masks are those of TensorFlow Model Optimization's wrapper, whose schedules are used and which is the oracle in the
 tests: a kernel of n weights keeps the `max(round(n (1 - sparsity)), 1)` most important. A masked weight still takes the
-optimizer's step, so the next choice of masks may bring it back. Three things differ. The threshold is found by partition,
-in linear time, where the wrapper sorts; of equally important weights no more are kept than asked for, where the wrapper
-keeps them all and misses the sparsity; and a masked weight is +0.0 where the wrapper's product keeps the sign, which would
-cost the deflated file a random bit per weight.
+optimizer's step, so the next choice of masks may bring it back. Three things differ. The threshold is found by
+partition, in linear time, where the wrapper sorts; of equally important weights no more are kept than asked for, where
+the wrapper keeps them all and misses the sparsity; and a masked weight is +0.0 where the wrapper's product keeps the
+sign, which would cost the deflated file a random bit per weight.
 """
 
 import math
