@@ -1,10 +1,11 @@
 """Prune while fine-tuning: masks chosen per kernel, applied after every step.
 
 The masks are those of TensorFlow Model Optimization's wrapper, whose schedules are used and which is the oracle in the
-tests: a kernel of n weights keeps the `max(round(n (1 - sparsity)), 1)` most important, and more where the last of them
-are equal. A masked weight still takes the optimizer's step, so the next choice of masks may bring it back. Two things
-differ. The threshold is found by partition, in linear time, where the wrapper sorts; and a masked weight is +0.0 where
-the wrapper's product keeps the sign, which would cost the deflated file a random bit per weight.
+tests: a kernel of n weights keeps the `max(round(n (1 - sparsity)), 1)` most important. A masked weight still takes the
+optimizer's step, so the next choice of masks may bring it back. Three things differ. The threshold is found by
+partition, in linear time, where the wrapper sorts; of equally important weights no more are kept than asked for, where
+the wrapper keeps them all and misses the sparsity; and a masked weight is +0.0 where the wrapper's product keeps the
+sign, which would cost the deflated file a random bit per weight.
 """
 
 import math
@@ -142,12 +143,15 @@ def most_important(importance: np.ndarray, sparsity: float) -> np.ndarray:
     Returns
     -------
     np.ndarray, bool
-        Same shape; at least one weight is kept, and all that equal the least important one kept.
+        Same shape; at least one weight is kept, and of equals those that come first.
     """
     size = np.float32(importance.size)  # in float32, as tfmot rounds
     n_kept = max(int(np.round(size * (1 - np.float32(sparsity)))), 1)
     threshold = np.partition(importance, importance.size - n_kept, axis=None)[importance.size - n_kept]
-    return importance >= threshold
+    mask = importance > threshold
+    equal = np.flatnonzero(importance == threshold)[: n_kept - np.count_nonzero(mask)]
+    mask.flat[equal] = True
+    return mask
 
 
 def prunable_kernels(model: "keras.Model") -> Iterator[tuple[str, "tf.Variable"]]:

@@ -117,12 +117,15 @@ def test_a_masked_weight_can_return() -> None:
     arrays.arrays(np.float32, st.integers(1, 200), elements=st.floats(0, 1, width=32)),
     st.floats(0, 0.999),
 )
-def test_most_important_is_the_top_k_and_its_ties(importance: np.ndarray, sparsity: float) -> None:
+def test_most_important_is_the_top_k_of_equals_the_first(importance: np.ndarray, sparsity: float) -> None:
     mask = engine.most_important(importance, sparsity)
     kept = np.float32(importance.size) * (1 - np.float32(sparsity))
     n_kept = max(int(np.round(kept)), 1)
     descending = np.sort(importance)[::-1]
-    np.testing.assert_array_equal(mask, importance >= descending[n_kept - 1])
+    assert np.count_nonzero(mask) == n_kept
+    np.testing.assert_array_equal(np.sort(importance[mask])[::-1], descending[:n_kept])
+    equal = mask[importance == descending[n_kept - 1]]
+    np.testing.assert_array_equal(equal, np.sort(equal)[::-1], "of equals the first are kept")
     assert mask.sum() >= n_kept
 
 
