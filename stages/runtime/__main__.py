@@ -110,6 +110,7 @@ def _listen(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     from stages.runtime import stream
     from stages.runtime.classify import Classifier
 
+    started = _place(arguments.folder)
     classifier = Classifier(arguments.folder)
     rate = classifier.manifest.sample_rate if arguments.rate is None else arguments.rate
     if arguments.microphone is None:
@@ -133,6 +134,18 @@ def _listen(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
             print("warning: this device is slower than real time and drops windows: raise --hop-s", file=sys.stderr)
         dropped = answer["dropped"]
         yield answer
+        if _place(arguments.folder) != started:
+            print("the release was replaced: start again to run the new one", file=sys.stderr)
+            return
+
+
+def _place(folder: Path) -> tuple[int, int] | None:
+    """Return which folder a path leads to now; None if to none any more."""
+    try:
+        found = folder.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _selftest(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:

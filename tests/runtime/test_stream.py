@@ -234,6 +234,24 @@ def test_a_signal_ends_it_cleanly(releases: dict[int, Path], live: list[str], en
     assert (process.returncode, out, complaints(err)) == (0, b"", [])
 
 
+def test_it_ends_when_another_release_is_switched_to(release: Path, releases: dict[int, Path], tmp_path: Path) -> None:
+    current = tmp_path / "current"
+    current.symlink_to(release)
+    with listening(release, "--folder", str(current)) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(bytes(2 * CLIP))
+        process.stdin.flush()
+        process.stdout.readline()
+        current.unlink()
+        current.symlink_to(releases[1])
+        process.stdin.write(bytes(2 * CLIP))
+        process.stdin.flush()
+        assert process.wait(timeout=60) == 0  # while stdin goes on
+        assert process.stderr
+        assert b"the release was replaced" in process.stderr.read()
+
+
 def test_a_reader_that_has_heard_enough_ends_it(releases: dict[int, Path]) -> None:
     read, write = os.pipe()
     command = [sys.executable, "-m", "stages.runtime", "classify", "golden/0.wav"]
