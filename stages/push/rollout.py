@@ -17,10 +17,11 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-from stages.core.errors import DeviceError
+from stages.core.errors import DeviceError, ModelError
 from stages.push.bundle import release_id
 from stages.push.transport import Transport
 from stages.runtime import manifest, trust
+from stages.runtime.errors import RuntimeInputError
 
 CURRENT = trust.CURRENT
 RELEASES = "releases"
@@ -116,11 +117,16 @@ def deliver(transport: Transport, bundle: Path, *, keep: int, force: bool = Fals
 
     Raises
     ------
+    ModelError
+        If the release's manifest is broken.
     DeviceError
         If the device refuses any step; it then runs what it ran before.
     """
+    try:
+        expected = manifest.load(bundle)
+    except RuntimeInputError as error:
+        raise ModelError(str(error)) from None
     release = release_id(bundle)
-    expected = manifest.load(bundle)
     with transport.lock():
         stack = _stack(transport)
         name = _next_name(stack, release)
