@@ -18,10 +18,16 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; ends the process with its exit code."""
-    errors.run(lambda: _parse(arguments))
+
+    def run() -> int | None:
+        given = parser().parse_args(arguments)
+        return given.run(given)
+
+    errors.run(run)
 
 
-def _parse(arguments: Sequence[str] | None) -> int | None:
+def parser() -> argparse.ArgumentParser:
+    """Return what knows every command."""
     parser = argparse.ArgumentParser(prog="edac", description="Look after the devices and this project's experiments.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     which = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
@@ -80,8 +86,7 @@ def _parse(arguments: Sequence[str] | None) -> int | None:
     check = commands.add_parser("check", help="check every parameter in params.yaml")
     check.set_defaults(run=_check)
 
-    given = parser.parse_args(arguments)
-    return given.run(given)
+    return parser
 
 
 def _classify(given: argparse.Namespace) -> None:

@@ -1,0 +1,86 @@
+"""The commands in `docs/` are commands that there are, and its files are files that their readers take."""
+
+import configparser
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from stages import cli
+from stages.core import params
+from stages.push.params import PushParams, devices
+from stages.runtime import __main__ as runtime
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGE = (ROOT / "docs" / "device.md").read_text()
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGfLKAhjTN7nVGi4MNOT8QzIkCNvXqUzlZrVlCzdUqbb"
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+
+
+def commands(page: str, program: str) -> list[list[str]]:
+    """Return the arguments of every call of a program in a shell block."""
+    lines = [line.removeprefix("pi$ ") for block in blocks(page, "sh") for line in block.splitlines()]
+    words = [shlex.split(line, comments=True) for line in lines]
+    return [line[1:] for line in words if line and line[0].rpartition("/")[2] == program]
+
+
+def mentioned(page: str) -> list[list[str]]:
+    """Return the commands of `edac` that the prose names, without their arguments."""
+    prose = re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL)
+    return [re.findall(r"(?<= )[a-z]+(?= |$)", code) for code in re.findall(r"`(edac [^`]+)`", prose)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_of_ours_exists(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in commands(page.read_text(), "edac"):
+        assert callable(cli.parser().parse_args(arguments).run)
+    for words in mentioned(page.read_text()):
+        with pytest.raises(SystemExit, match=r"^0$"):
+            cli.parser().parse_args([*words, "--help"])
+        assert f"usage: edac {' '.join(words)}" in capsys.readouterr().out
+
+
+def test_the_page_of_devices_takes_a_reader_through_every_step() -> None:
+    first = [" ".join(arguments[:2]) for arguments in commands(PAGE, "edac")]
+    steps = ["keys new", "check", "devices setup", "devices trust", "push --name", "devices status", "devices bench"]
+    found = [first.index(step) for step in steps]
+    assert found == sorted(found)
+
+
+def test_every_command_of_the_runtime_exists() -> None:
+    (service,) = blocks(PAGE, "ini")
+    listen = re.search(r"-m stages\.runtime ([^']+)'", service)
+    assert listen
+    for arguments in [*commands(PAGE, "edac-runtime"), shlex.split(listen[1])]:
+        assert callable(runtime._parser().parse_args(arguments).command)
+
+
+def test_the_device_s_entry_is_one(tmp_path: Path) -> None:
+    (text,) = blocks(PAGE, "yaml")
+    for optional in ("python", "key_file"):
+        text = text.replace(f"# {optional}:", f"{optional}:")
+    (tmp_path / "params.yaml").write_text(text.replace("ssh-ed25519 AAAA...", PUBLIC_KEY))
+    section = params.read_yaml(tmp_path / "params.yaml")["push"]
+    (device,) = devices(params.load(PushParams, section, "push"))
+    assert (device.name, device.device_class, device.config.python) == ("kitchen", "raspberry-pi", "python3.11")
+
+
+def test_the_service_is_one(tmp_path: Path) -> None:
+    (service,) = blocks(PAGE, "ini")
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(service)
+    assert parser.sections() == ["Unit", "Service", "Install"]
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd-analyze here")
+    unit = tmp_path / "edac-listen.service"
+    unit.write_text(service)
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
+    assert "edac-listen.service:" not in done.stderr
