@@ -173,7 +173,7 @@ class Bench:
 
     def connect(self, **changes: Any) -> ssh.SshTransport:
         """Return the good way to the device, or one with something changed."""
-        config = {
+        config: dict[str, Any] = {
             "host": "127.0.0.1",
             "port": self.sshd.port,
             "folder": str(self.device),
@@ -249,7 +249,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def after(transport: Transport, method: str, then: Callable[..., None]) -> None:
+def after(transport: Transport, method: str, then: Callable[..., object]) -> None:
     """Have something done after every call of a transport's method, with the call's arguments."""
     original = getattr(transport, method)
 
@@ -476,10 +476,10 @@ def traverse(bench: Bench, rng: random.Random) -> None:
 def fail_self_test(bench: Bench, rng: random.Random) -> None:
     """A release that home made, sealed and signed does not work."""
 
-    def program(lines: str) -> Callable[[Path], None]:
+    def program(lines: str) -> Callable[[Path], object]:
         return lambda release: (release / "stages/runtime/selftest.py").write_text(lines)
 
-    def model(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    def model(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
         def damage(release: Path) -> None:
             path = release / rng.choice(("model.tflite", "frontend.tflite"))
             path.write_bytes(change(path.read_bytes()))
