@@ -8,14 +8,15 @@ from pathlib import Path
 from flows.params import SweepParams
 from stages.augment.params import AugmentParams
 from stages.core import errors, files, layout, params, plugins
+from stages.core.errors import ParameterError
 from stages.core.network import ARCHITECTURES
 from stages.evaluate.params import EvaluateParams
 from stages.features.params import FeatureParams
 from stages.prune.params import CRITERIA, SCHEDULES, PruneParams
 from stages.pull.params import PullParams
-from stages.push.params import PushParams
+from stages.push.params import PushParams, choose, devices
 from stages.quantize.params import SCHEMES, QuantizeParams
-from stages.select.params import SelectParams
+from stages.select.params import SelectParams, device_of
 from stages.split.params import SplitParams
 from stages.train.params import TrainParams
 
@@ -45,8 +46,12 @@ def check(path: Path = params.PARAMS_FILE) -> None:
         plugins.load(SCHEMES, scheme, f"sweep.schemes[{i}]")
         quantize.scheme(scheme)
     params.section("evaluate", EvaluateParams, path)
-    params.section("select", SelectParams, path)
-    params.section("push", PushParams, path)
+    select, push = params.section("select", SelectParams, path), params.section("push", PushParams, path)
+    for device in filter(None, map(device_of, select.budget)):
+        try:
+            choose(devices(push), names=[device])
+        except ParameterError as error:
+            raise ParameterError(f"select.budget speaks of a device that there is not: {error}") from None
 
 
 def main() -> None:

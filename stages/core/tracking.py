@@ -260,6 +260,17 @@ class Tracker:
         self.client.log_batch(self._run_of(name, version), metrics=_metrics({prefix: known}))
         self.client.set_model_version_tag(name, str(version), prefix, json.dumps(figures, sort_keys=True))
 
+    def device_latencies(self, key: str) -> dict[str, float]:
+        """Return what devices measured of a variant: device to the median of front end and model together, ms."""
+        run = self._variant_run(key)
+        found = {} if run is None else run.data.metrics
+        prefix, suffix = "device.", ".together_ms.p50"
+        return {
+            name[len(prefix) : -len(suffix)]: value
+            for name, value in found.items()
+            if name.startswith(prefix) and name.endswith(suffix)
+        }
+
     def _create(self, name: str, tags: Mapping[str, str]) -> str:
         run = self.client.create_run(self.experiment_id, run_name=name, tags={**tags, _HERE: _here()})
         return run.info.run_id

@@ -9,6 +9,7 @@ from stages.select.select import latency_of, read_table, select
 def main() -> None:
     """Read the section, choose, register in MLflow under the alias `champion`."""
     section = params.section("select", SelectParams)
+    tracker, variants = tracking.connect(layout.MLRUNS), read_variants(layout.SWEEP / "variants.json")
     variant, selection = select(
         section,
         evaluation=layout.EVALUATION,
@@ -16,10 +17,10 @@ def main() -> None:
         features=layout.FEATURES,
         report=layout.PULL_REPORT,
         target=layout.SELECTED,
+        latencies={each.name: tracker.device_latencies(each.key) for each in variants},
     )
-    tracker = tracking.connect(layout.MLRUNS)
     latencies = {row["name"]: latency_of(row) for row in read_table(layout.EVALUATION / "variants.csv")}
-    for each in read_variants(layout.SWEEP / "variants.json"):
+    for each in variants:
         tracker.add_metrics(each.key, latencies[each.name])
     labels, metric = selection["labels"], section.metric
     shown = ("name", "scheme", "bit_width", "schedule", "sparsity", "measured_sparsity")

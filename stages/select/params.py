@@ -1,5 +1,6 @@
 """The `select` section of `params.yaml`."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -9,6 +10,7 @@ from stages.core.params import known
 
 SIZES = {"raw_bytes": "raw_bytes", "deflated_bytes": "deflated_bytes", "latency_ms": "latency_p50_ms"}
 """What a budget may limit: its name there, and the column of ``variants.csv``."""
+_ON_DEVICE = re.compile(r"device\.(.+)\.latency_ms")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ class SelectParams:
         Validation recordings that travel with the model; at least 1.
     budget : dict[str, float]
         Largest `raw_bytes`, `deflated_bytes` or median single-thread `latency_ms`; or the smallest value of a metric.
+        `device.<name>.latency_ms` is the largest median of front end and model together that `edac devices bench` may
+        have measured on that device. What it has not measured yet may win: push it, measure it, and select again by
+        `dvc repro --force --single-item select`.
     """
 
     registered_name: str = "edac"
@@ -52,9 +57,15 @@ class SelectParams:
         plain = named != "" and not set(named) & set("/:'\"")
         require(plain, "select.registered_name", "be a name without / : or quotes", named, "Try edac-demo.")
         for name, limit in self.budget.items():
-            if name not in SIZES and name not in METRICS:
+            if name not in SIZES and name not in METRICS and not device_of(name):
                 raise ParameterError(f"select.budget has no limit {name!r}. {known(name, (*SIZES, *METRICS))}")
-            if name in SIZES:
+            if name in SIZES or device_of(name):
                 require(limit > 0, f"select.budget.{name}", "be positive", limit)
             else:
                 require(0 <= limit <= 1, f"select.budget.{name}", "be in [0, 1]", limit, "Write 0.8 for 80 %.")
+
+
+def device_of(limit: str) -> str:
+    """Return the device that a limit of the budget is measured on, empty if on none."""
+    match = _ON_DEVICE.fullmatch(limit)
+    return match[1] if match else ""

@@ -7,13 +7,14 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from stages.core import dataset, files
 from stages.core.errors import DataError, EdacError
 from stages.core.variant import Variant, read_variants
 from stages.select import golden
-from stages.select.params import SIZES, SelectParams
+from stages.select.params import SIZES, SelectParams, device_of
 
 Row = dict[str, Any]
 
@@ -97,7 +98,14 @@ def pareto_front(table: Sequence[Row], params: SelectParams) -> list[Row]:
 
 
 def select(
-    params: SelectParams, *, evaluation: Path, sweep: Path, features: Path, report: Path, target: Path
+    params: SelectParams,
+    *,
+    evaluation: Path,
+    sweep: Path,
+    features: Path,
+    report: Path,
+    target: Path,
+    latencies: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
 ) -> tuple[Variant, dict[str, Any]]:
     """Choose a variant and put together all that a release needs of it.
 
@@ -111,6 +119,8 @@ def select(
     target : Path
         Becomes a folder of `model.tflite`, `frontend.tflite`, `frontend.json`, `golden/*.wav`, `selection.json` and
         `front.csv`: a release can be built of it alone.
+    latencies : Mapping
+        Variant to device to what was measured there, ms.
 
     Returns
     -------
@@ -128,6 +138,9 @@ def select(
         If the folders do not belong together, or a golden recording cannot be decoded.
     """
     table = read_table(evaluation / "variants.csv")
+    for limit in filter(device_of, params.budget):
+        for row in table:
+            row[limit] = latencies.get(row["name"], {}).get(device_of(limit))
     row = choose(table, params)
     variant = {v.name: v for v in read_variants(sweep / "variants.json")}.get(row["name"])
     model = sweep / f"{row['name']}.tflite"
@@ -170,6 +183,8 @@ def _excess(row: Row, budget: Mapping[str, float]) -> dict[str, float]:
     found = {}
     for name, limit in budget.items():
         value = _figure(row, name)
+        if value is None and device_of(name):
+            continue  # not measured there yet, which the reason tells
         over = float("inf") if value is None else (value - limit if _is_cost(name) else limit - value)
         if over > 0:
             found[name] = over / limit if limit else over
@@ -177,11 +192,11 @@ def _excess(row: Row, budget: Mapping[str, float]) -> dict[str, float]:
 
 
 def _figure(row: Row, name: str) -> float | None:
-    return row[SIZES[name]] if name in SIZES else row[f"validation_{name}"]
+    return row[SIZES.get(name, name if device_of(name) else f"validation_{name}")]
 
 
 def _is_cost(name: str) -> bool:
-    return name in SIZES or name == "calibration_error"
+    return name in SIZES or name == "calibration_error" or device_of(name) != ""
 
 
 def _nothing_fits(table: Sequence[Row], budget: Mapping[str, float]) -> EdacError:
@@ -201,10 +216,11 @@ def _reason(row: Row, table: Sequence[Row], params: SelectParams) -> str:
     metric = f"validation_{params.metric}"
     affordable = [r for r in table if r[metric] is not None and not _excess(r, params.budget)]
     best = max(r[metric] for r in affordable)
+    unmeasured = ", ".join(device_of(limit) for limit in params.budget if device_of(limit) and row[limit] is None)
     return (
         f"smallest {params.prefer} ({row[SIZES[params.prefer]]}) of the {len(affordable)} of {len(table)} variants in "
         f"the budget whose validation {params.metric} is within {params.margin:g} of their best ({best:.6f}): "
-        f"{row[metric]:.6f}"
+        f"{row[metric]:.6f}{f'; not measured yet on {unmeasured}' if unmeasured else ''}"
     )
 
 

@@ -258,6 +258,8 @@ def test_figures_of_a_device_join_the_registered_version(tracker: Tracker, regis
         "device.pi _attic_.together_ms.p50": 12.5,
         "device.pi _attic_.throttled": 1.0,
     }
+    assert tracker.device_latencies(name) == {"pi _attic_": 12.5}
+    assert tracker.device_latencies("never logged") == {}
 
 
 def mlflow_uri(tracker: Tracker) -> str:

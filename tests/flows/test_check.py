@@ -35,6 +35,11 @@ def test_the_committed_params_are_valid() -> None:
         ("features", {"options": {"mfcc": {"n_mfc": 15}}}, "features.options.mfcc has no parameter 'n_mfc'."),
         ("prune", {"options": {"polynomial": {"powr": 3}}}, "prune.options.polynomial has no parameter 'powr'."),
         ("prune", {"options": {"magntude": {}}}, "prune.options has no plug-in 'magntude'. Did you mean 'magnitude'?"),
+        (
+            "select",
+            {"budget": {"device.locl.latency_ms": 5}},
+            "select.budget speaks of a device that there is not: push.devices has no device 'locl'.",
+        ),
         ("push", {"devices": [{"name": "x", "transport": "pigeon"}]}, "push.devices[0].transport"),
     ],
 )

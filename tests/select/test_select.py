@@ -56,6 +56,17 @@ def test_the_smallest_in_the_budget_and_within_the_margin_wins(changes: dict[str
     assert choose(TABLE, SelectParams(**changes))["name"] == winner
 
 
+def test_a_budget_measured_on_a_device_spares_what_was_not_measured_there() -> None:
+    limit = "device.pi.latency_ms"
+    params = SelectParams(margin=0.1, budget={limit: 30})
+    known = {"big": 40.0, "small": 31.0, "middle": None, "useless": None}
+    table = [{**variant, limit: known[variant["name"]]} for variant in TABLE]
+    assert choose(table, params)["name"] == "middle"
+    sentence = "small, has device.pi.latency_ms 31.0, 3.3% over."
+    with pytest.raises(EdacError, match=re.escape(sentence)):
+        choose([{**variant, limit: known[variant["name"]] or 50.0} for variant in TABLE], params)
+
+
 def test_ties_go_to_the_better_metric_and_then_to_the_name() -> None:
     table = [row("b", 0.8, 10), row("c", 0.9, 10), row("a", 0.8, 10, 0.1)]
     assert choose(table, SelectParams(margin=0.2))["name"] == "c"
@@ -113,6 +124,8 @@ def test_the_front_is_what_nobody_beats(table: list[Row]) -> None:
         ({"margin": 2}, "select.margin must be in [0, 1); got 2.0. Write 0.02 for two points."),
         ({"budget": {"ram": 1}}, "select.budget has no limit 'ram'."),
         ({"budget": {"raw_bytes": -1}}, "select.budget.raw_bytes must be positive; got -1.0."),
+        ({"budget": {"device.pi.latency_ms": 0}}, "select.budget.device.pi.latency_ms must be positive; got 0.0."),
+        ({"budget": {"device.pi.latency": 9}}, "select.budget has no limit 'device.pi.latency'."),
         ({"budget": {"accuracy": 80}}, "select.budget.accuracy must be in [0, 1]; got 80.0. Write 0.8 for 80 %."),
         ({"golden_recordings": 0}, "select.golden_recordings must be at least 1; got 0."),
         ({"prefer": "size"}, "select.prefer must be one of raw_bytes, deflated_bytes, latency_ms; got 'size'."),
@@ -139,7 +152,7 @@ def write_clips(features: Path) -> None:
     files.write_csv(features / "clips.csv", ["clip_id", "path", "split", "label"], clips)
 
 
-def test_golden_recordings_are_of_the_validation_split_and_of_every_label(stages_before: dict[str, Path]) -> None:
+def test_golden_recordings_are_of_the_validation_split_and_of_every_label(stages_before: dict[str, Any]) -> None:
     features = stages_before["features"]
     chosen = [int(clip["clip_id"][1:]) for clip in golden.choose(features, 4)]
     assert len(set(chosen)) == 4
@@ -154,7 +167,7 @@ def test_golden_recordings_are_of_the_validation_split_and_of_every_label(stages
 
 
 def test_golden_recordings_are_16_bit_wav_at_the_front_ends_rate_and_length(
-    stages_before: dict[str, Path], tmp_path: Path
+    stages_before: dict[str, Any], tmp_path: Path
 ) -> None:
     features = stages_before["features"]
     clips = golden.choose(features, 3)
@@ -175,7 +188,7 @@ def test_golden_recordings_are_16_bit_wav_at_the_front_ends_rate_and_length(
 
 
 @pytest.fixture
-def stages_before(tmp_path: Path) -> dict[str, Path]:
+def stages_before(tmp_path: Path) -> dict[str, Any]:
     sweep, features, evaluation = (tmp_path / name for name in ("sweep", "features", "evaluation"))
     figures = {"threshold": 0.25, "pooled": {"roc_auc": {"value": 0.9, "low": 0.8, "high": 0.95}}}
     variants, rows = [], []
@@ -197,7 +210,7 @@ def stages_before(tmp_path: Path) -> dict[str, Path]:
     return {"sweep": sweep, "features": features, "evaluation": evaluation, "report": report}
 
 
-def test_the_selected_folder_holds_what_a_release_needs(stages_before: dict[str, Path], tmp_path: Path) -> None:
+def test_the_selected_folder_holds_what_a_release_needs(stages_before: dict[str, Any], tmp_path: Path) -> None:
     target = tmp_path / "selected"
     for _ in range(2):
         variant, selection = select(SelectParams(), **stages_before, target=target)
@@ -217,6 +230,16 @@ def test_the_selected_folder_holds_what_a_release_needs(stages_before: dict[str,
     assert [r["name"] for r in read_table(target / "front.csv")] == ["b"]
 
 
+def test_the_reason_tells_what_no_device_has_measured_yet(stages_before: dict[str, Any], tmp_path: Path) -> None:
+    params = SelectParams(budget={"device.pi.latency_ms": 30, "device.attic.latency_ms": 30})
+    latencies = {"b": {"pi": 40.0}, "a": {"pi": 20.0}}
+    variant, selection = select(params, **stages_before, target=tmp_path / "selected", latencies=latencies)
+    assert variant.name == "a"
+    assert selection["reason"].endswith("0.900000; not measured yet on attic")
+    (front, *_) = read_table(tmp_path / "selected/front.csv")
+    assert (front["name"], front["device.pi.latency_ms"], front["device.attic.latency_ms"]) == ("b", 40.0, None)
+
+
 def break_model(folders: dict[str, Path]) -> None:
     (folders["sweep"] / "b.tflite").write_bytes(b"other")
 
@@ -230,7 +253,7 @@ def forget_table(folders: dict[str, Path]) -> None:
     [(break_model, "b.tflite is not the file that"), (forget_table, "does not exist. Run `dvc repro evaluate` first.")],
 )
 def test_folders_that_do_not_belong_together_are_refused(
-    stages_before: dict[str, Path], tmp_path: Path, damage: Callable[[dict[str, Path]], None], sentence: str
+    stages_before: dict[str, Any], tmp_path: Path, damage: Callable[[dict[str, Path]], None], sentence: str
 ) -> None:
     damage(stages_before)
     with pytest.raises(DataError, match=re.escape(sentence)):
