@@ -129,8 +129,9 @@ class Bench:
         Child(lambda: self.introduce(public)).wait().must(0)
         self.push(self.old).must(0)
         start = time.monotonic()
-        self.heal()
+        self.push(self.new).must(0)
         self.push_s = time.monotonic() - start
+        self.old, self.new = self.new, self.next_release()
 
     def introduce(self, public: bytes) -> None:
         """Tell the device what it is and whom it trusts."""
@@ -162,7 +163,7 @@ class Bench:
     def revive(self) -> None:
         """After a failure, give the next case a fair start."""
         self.new = self.next_release()
-        with contextlib.suppress(BrokenError):
+        with contextlib.suppress(BrokenError, OSError):
             self.heal()
 
     def close(self) -> None:
@@ -222,6 +223,8 @@ class Bench:
         """Check that the device runs one release, whole, and return whether it is the old or the new one."""
         current = self.device / "current"
         release = current.readlink().name.partition("-")[2]
+        if release not in (release_id(self.old), release_id(self.new)):
+            raise BrokenError(f"the device runs {release}, neither the old nor the new release")
         for folder in (current, *(self.device / "releases").iterdir()):
             if contents(folder) != self.whole.get(folder.resolve().name.partition("-")[2]):
                 raise BrokenError(f"{folder} -> {folder.resolve().name} is no whole release")
@@ -273,7 +276,7 @@ def cut(bench: Bench, rng: random.Random, *, silently: bool = False) -> None:
         bench.old, bench.new = bench.new, bench.next_release()
     limit = rng.randrange(1, int(tally.read_text()))
     with through(bench, limit, bench.scratch / "cut", silently=silently) as port:
-        bench.push(bench.new, port=port, connect_timeout_s=2.0, command_timeout_s=4.0).must(1, say="bench")
+        bench.push(bench.new, port=port, connect_timeout_s=2.0, command_timeout_s=4.0).must(0, 1, say="bench")
 
 
 @contextlib.contextmanager
@@ -621,7 +624,7 @@ def run(bench: Bench, kinds: Sequence[str], *, quick: bool, seed: int) -> dict[s
                 fault(bench, rng, *((rng.randrange(count) if quick else n,) if fault in NEEDS_STEP else ()))
                 ran[bench.check()] += 1
                 bench.heal()
-            except BrokenError as error:
+            except (BrokenError, OSError) as error:  # OSError: there is no such thing on the device any more
                 broken.append({"case": case, "what": str(error)})
                 print(f"{case}: BROKEN. {error}", file=sys.stderr)
                 bench.revive()

@@ -12,10 +12,8 @@ from stages.core.provenance import ROOT
 QUICK = [
     "connection cut",
     "disk full",
-    "host key changed",
     "tampered file",
     "wrong or no signature",
-    "truncated manifest",
     "path traversal",
     "failing self-test",
     "pusher killed at a step",
