@@ -253,11 +253,10 @@ class Tracker:
         device : str
             Metrics are called ``device.<device>.<figure>``, the tag ``device.<device>``.
         figures : Mapping
-            May be nested; None is what the device cannot tell, True counts as 1.
+            May be nested; what is no number is in the tag alone.
         """
-        known = {key: int(value) if isinstance(value, bool) else value for key, value in figures.items()}
         prefix = _plain(f"device.{device}")
-        self.client.log_batch(self._run_of(name, version), metrics=_metrics({prefix: known}))
+        self.client.log_batch(self._run_of(name, version), metrics=_metrics({prefix: figures}))
         self.client.set_model_version_tag(name, str(version), prefix, json.dumps(figures, sort_keys=True))
 
     def device_latencies(self, key: str) -> dict[str, float]:

@@ -20,7 +20,7 @@ _COLUMNS = {
     "MiB": "peak_rss_mib",
     "start s": "cold_start_s.total",
     "°C": "cpu_temperature_c.after",
-    "throttled": "throttled",
+    "throttled": "throttling.now",
     "W": "power_w.busy",
     "mJ": "energy_mj",
 }
@@ -69,6 +69,6 @@ def _figure(figures: Mapping[str, Any], path: str) -> str:
     value: Any = figures
     for key in path.split("."):
         value = value.get(key) if isinstance(value, Mapping) else None
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+    if isinstance(value, list):
+        return "+".join(value) or "no"
     return _UNKNOWN if value is None else f"{value:.3g}"

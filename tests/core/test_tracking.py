@@ -249,14 +249,13 @@ def test_a_release_that_lies_incomplete_is_refused(
 
 def test_figures_of_a_device_join_the_registered_version(tracker: Tracker, registered: tuple[str, int, Path]) -> None:
     name, version, _ = registered
-    figures = {"together_ms": {"p50": 12.5}, "throttled": True, "power_w": None}
+    figures = {"together_ms": {"p50": 12.5}, "throttling": {"now": ["hot"]}, "power_w": None}
     tracker.add_device_metrics(name, version, "pi (attic)", figures)
     found = tracker.client.get_model_version(name, str(version))
     assert json.loads(found.tags["device.pi _attic_"]) == figures
     measured = tracker.client.get_run(str(found.run_id)).data.metrics
     assert {key: value for key, value in measured.items() if key.startswith("device.")} == {
         "device.pi _attic_.together_ms.p50": 12.5,
-        "device.pi _attic_.throttled": 1.0,
     }
     assert tracker.device_latencies(name) == {"pi _attic_": 12.5}
     assert tracker.device_latencies("never logged") == {}
