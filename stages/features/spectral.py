@@ -15,6 +15,8 @@ from stages.core.errors import require
 if TYPE_CHECKING:
     import tensorflow as tf
 
+FILTER_GROUPS = 6  # the quickest
+
 
 def require_stft(
     owner: str, *, sample_rate: int, clip_samples: int, n_fft: int, win_length: int, hop_length: int, center: bool
@@ -172,7 +174,7 @@ def fourier_factors(n_fft: int) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     bits = n_fft.bit_length() - 2
     factors: list[np.ndarray] = []
     theta = np.zeros(0)  # of the complex sequences, all but the first
-    for part in np.array_split(np.arange(bits), -(-bits // 4)):
+    for part in reversed(np.array_split(np.arange(bits), -(-bits // 4))):  # the last radix is 16 where it can be
         radix = 2 ** len(part)
         a = np.arange(radix)
         phi = np.vstack([a / 2, a + theta[:, np.newaxis]]) / radix
@@ -195,7 +197,7 @@ def mel_spectrogram(
     """Return the power of a short-time Fourier transform, summed within each filter.
 
     Time is the last axis, so that each factor of the transform is one matrix product and nothing is transposed between
-    them. Each quarter of the filters sees only the bins that it needs.
+    them. The filters are taken in a few groups, each of which sees only the bins that it needs.
 
     Parameters
     ----------
@@ -227,7 +229,7 @@ def mel_spectrogram(
     power = tf.reduce_sum(tf.square(tf.reshape(values, [-1, *bins.shape, 2, frames])), axis=3)
 
     bands = []
-    for filters in np.array_split(filterbank, min(4, len(filterbank))):
+    for filters in np.array_split(filterbank, min(FILTER_GROUPS, len(filterbank))):
         columns = np.flatnonzero(filters[:, bins].any(axis=(0, 1)))
         used = slice(columns[0], columns[-1] + 1)
         weights = filters[:, bins[:, used].ravel()].astype(np.float32)

@@ -87,7 +87,7 @@ def benchmark(
         "model_ms": _percentiles(seconds[:, 1]),
         "together_ms": _percentiles(together),
         "real_time_factor": round(float(np.median(together)) * manifest.sample_rate / manifest.clip_samples, 6),
-        "peak_rss_mib": round(_peak_rss_bytes() / 2**20, 1),
+        "peak_rss_mib": _peak_rss_mib(),
         "cold_start_s": _cold_start(folder, recording),
         "cpu_temperature_c": {"before": before, "after": after},
         "throttling": sensors.throttling(),
@@ -111,9 +111,14 @@ def _percentiles(seconds: np.ndarray) -> dict[str, float]:
     return {f"p{p}": round(float(np.percentile(seconds, p)) * 1e3, 3) for p in _PERCENTILES}
 
 
-def _peak_rss_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+def _peak_rss_mib() -> float:
+    """Return the most that this process held; Linux' `ru_maxrss` would count what its parent held when it forked."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        kib = int(status.read_text().partition("VmHWM:")[2].split()[0])
+    else:
+        kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return round(kib / 1024, 1)
 
 
 def _power(
