@@ -5,7 +5,7 @@
 *usual* is what a newcomer writes: MFCCs by librosa, then the LiteRT interpreter; once as it comes, once with every
 thread pool held to one thread. *ours* is `stages.runtime.classify`, one thread. Each lives in a process of its own.
 They take turns in every round, so that whatever else the machine does falls on all alike; a ratio is the median over
-the rounds of the two medians in one round, that of `best` times is of the two quickest runs of all. A cold start is from
+the rounds of the two medians in one round, that of `best` times is of the two quickest runs. A cold start is from
 starting Python to the first answer about a WAV file, in a process that ends after it; its peak memory is what that
 process held at most. The weights are random, as time does not depend on them, but for the last layer, which is scaled
 so that the sounds' scores differ.
