@@ -641,6 +641,7 @@ def main() -> int:
     parser.add_argument("--kind", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # nothing stays mounted
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         Child(lambda: tiny.write_bundles(Path(scratch))).wait().must(0)  # TensorFlow's threads and forks do not mix
