@@ -1,6 +1,8 @@
 """The commands in `docs/` are commands that there are, and its files are files that their readers take."""
 
 import configparser
+import errno
+import os
 import re
 import shlex
 import shutil
@@ -70,6 +72,17 @@ def test_the_device_s_entry_is_one(tmp_path: Path) -> None:
     section = params.read_yaml(tmp_path / "params.yaml")["push"]
     (device,) = devices(params.load(PushParams, section, "push"))
     assert (device.name, device.device_class, device.config.python) == ("kitchen", "raspberry-pi", "python3.11")
+
+
+def test_what_it_says_is_said() -> None:
+    source = "".join(path.read_text() for path in sorted((ROOT / "stages").rglob("*.py")))
+    source += os.strerror(errno.ENOSPC) + os.strerror(errno.EROFS)
+    table = PAGE[PAGE.index("| It says |") :]
+    said = [
+        words for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for words in re.findall("`(.+?)`", cell)
+    ]
+    assert len(said) > 10
+    assert [words for words in said if words not in source] == []
 
 
 def test_the_service_is_one(tmp_path: Path) -> None:
