@@ -128,10 +128,7 @@ class Bench:
         python.chmod(0o755)
         Child(lambda: self.introduce(public)).wait().must(0)
         self.push(self.old).must(0)
-        start = time.monotonic()
-        self.push(self.new).must(0)
-        self.push_s = time.monotonic() - start
-        self.old, self.new = self.new, self.next_release()
+        self.heal()
 
     def introduce(self, public: bytes) -> None:
         """Tell the device what it is and whom it trusts."""
@@ -239,9 +236,12 @@ class Bench:
             raise BrokenError(f"the release {release} fails its self-test: {tested.stdout} {tested.stderr}")
         return "new" if release == release_id(self.new) else "old"
 
-    def heal(self) -> None:
-        """Push well; the new release becomes the next case's old one."""
+    def heal(self, runs: str = "old") -> None:
+        """Push well, to what `runs` the old or the new release; the new one becomes the next case's old one."""
+        start = time.monotonic()
         self.push(self.new).must(0)
+        if runs == "old":
+            self.push_s = time.monotonic() - start  # of a whole push, as busy as this machine is now
         if self.check() != "new" or any((self.device / "aside").iterdir()):
             raise BrokenError("the good push left something else than its release")
         self.old, self.new = self.new, self.next_release()
@@ -622,8 +622,9 @@ def run(bench: Bench, kinds: Sequence[str], *, quick: bool, seed: int) -> dict[s
             case = f"{kind} {n}"
             try:
                 fault(bench, rng, *((rng.randrange(count) if quick else n,) if fault in NEEDS_STEP else ()))
-                ran[bench.check()] += 1
-                bench.heal()
+                runs = bench.check()
+                ran[runs] += 1
+                bench.heal(runs)
             except (BrokenError, OSError) as error:  # OSError: there is no such thing on the device any more
                 broken.append({"case": case, "what": str(error)})
                 print(f"{case}: BROKEN. {error}", file=sys.stderr)
