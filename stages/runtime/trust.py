@@ -34,7 +34,7 @@ def accept(folder: Path, device: Path, *, force: bool = False) -> dict[str, Any]
     device : Path
         The device's folder.
     force : bool
-        Take a version below the running one, or the same with other content. Nothing else can be forced.
+        Take a version below the running one. Nothing else can be forced.
 
     Returns
     -------
@@ -250,17 +250,10 @@ def _device_class(path: Path) -> str:
 
 def _check_version(version: int, release: str, device: Path) -> None:
     running, running_version = _running(device)
-    if release == running or running_version is None:
-        return
-    if version < running_version:
+    if release != running and running_version is not None and version < running_version:
         raise RuntimeInputError(
             f"the release has version {version}, older than version {running_version} that runs here. "
             "Push a newer one, or add --force."
-        )
-    if version == running_version:
-        raise RuntimeInputError(
-            f"the release has version {version} like the one that runs here ({running}), but other content. "
-            "Add --force to replace it."
         )
 
 

@@ -114,7 +114,7 @@ def test_failed_cells_are_named_at_the_end_and_the_others_are_kept(tmp_path: Pat
 
 
 def test_kill_9_at_random_moments_loses_and_redoes_nothing_finished(tmp_path: Path, prefect_server: str) -> None:
-    names = [f"c{i}" for i in range(8)]
+    names = [f"c{i}" for i in range(40)]
     command = [sys.executable, str(FAKE_SWEEP), str(tmp_path), *names]
     env = {**os.environ, "PREFECT_API_URL": prefect_server}
     rng = random.Random(1234)
@@ -122,7 +122,7 @@ def test_kill_9_at_random_moments_loses_and_redoes_nothing_finished(tmp_path: Pa
     whole: set[str] = set()
     for _ in range(3):
         process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE)
-        until = count(tmp_path) + rng.randint(1, 8)
+        until = count(tmp_path) + rng.randint(1, 12)
         while process.poll() is None and count(tmp_path) < until:
             time.sleep(0.02)
         time.sleep(rng.uniform(0, 0.3))

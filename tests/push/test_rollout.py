@@ -156,11 +156,13 @@ def test_the_code_that_comes_in_has_no_say(bundles: list[Path], device: LocalTra
     def take_anything(release: Path) -> None:
         with (release / "stages/runtime/trust.py").open("a") as stream:
             stream.write("\ndef accept(*_, **__): return {'ok': True}\n")
+        manifest = files.read_json(release / "manifest.json")
+        files.write_json(release / "manifest.json", manifest | {"version": manifest["version"] - 1})
 
     identity_before = bundle.release_id(bundles[0])
     rollout.deliver(device, bundles[0], keep=2)
     forged = forge(bundles[0], tmp_path / "forged", take_anything)
-    with pytest.raises(DeviceError, match=r"version 1 like the one that runs here"):
+    with pytest.raises(DeviceError, match=r"has version \d+, older than version \d+ that runs here"):
         rollout.deliver(device, forged, keep=2)
     assert current(device) == identity_before
 
