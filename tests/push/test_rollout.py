@@ -159,9 +159,9 @@ def test_the_code_that_comes_in_has_no_say(bundles: list[Path], device: LocalTra
         manifest = files.read_json(release / "manifest.json")
         files.write_json(release / "manifest.json", manifest | {"version": manifest["version"] - 1})
 
-    identity_before = bundle.release_id(bundles[0])
-    rollout.deliver(device, bundles[0], keep=2)
-    forged = forge(bundles[0], tmp_path / "forged", take_anything)
+    identity_before = bundle.release_id(bundles[1])
+    rollout.deliver(device, bundles[1], keep=2)
+    forged = forge(bundles[1], tmp_path / "forged", take_anything)
     with pytest.raises(DeviceError, match=r"has version \d+, older than version \d+ that runs here"):
         rollout.deliver(device, forged, keep=2)
     assert current(device) == identity_before
