@@ -177,19 +177,22 @@ def test_sweep_survives_kills(project: Project) -> None:
     expected = (project.root / "models/sweep/variants.json").read_bytes()
     rng = random.Random(7)
     before: dict[Path, tuple[str, int]] = {}
+    kills = 0
     for attempt in range(3):
         running = project.start("python", "-m", "flows.sweep")
         deadline = time.monotonic() + 120
         while len(project.cells()) <= len(before) and running.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         time.sleep(rng.uniform(0, 1.5))
-        os.killpg(running.pid, signal.SIGKILL)
-        running.wait()
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGKILL)
+            kills += running.wait() == -signal.SIGKILL
         time.sleep(1)  # the cells' own processes see that their parent is gone
         now = project.cells()
         assert before.items() <= now.items()
         assert len(now) > len(before) or running.returncode == 0, f"attempt {attempt} finished nothing"
         before = now
+    assert kills, "every sweep ended before it could be killed"
     done = project.run("python", "-m", "flows.sweep")
     assert done.returncode == 0, done.stderr[-3000:]
     assert before.items() <= project.cells().items()
