@@ -15,7 +15,7 @@ from stages.features.params import FeatureParams
 from stages.prune.params import CRITERIA, SCHEDULES, PruneParams
 from stages.pull.params import PullParams
 from stages.push.params import PushParams, choose, devices
-from stages.quantize.params import SCHEMES, QuantizeParams
+from stages.quantize.params import SCHEMES, QuantizeParams, is_lossy
 from stages.select.params import SelectParams, device_of
 from stages.split.params import SplitParams
 from stages.train.params import TrainParams
@@ -51,8 +51,9 @@ def check(path: Path = params.PARAMS_FILE) -> None:
         quantize.scheme(scheme)
     for i, scheme in enumerate(sweep.aware):
         module = plugins.load(SCHEMES, scheme, f"sweep.aware[{i}]")
-        lossy = module.BIT_WIDTH <= 8 or getattr(module, "LOSSY", False)
-        require(lossy, f"sweep.aware[{i}]", "be a scheme of at most 8 bits", scheme, "Wider ones lose nothing.")
+        require(
+            is_lossy(module), f"sweep.aware[{i}]", "be a scheme of at most 8 bits", scheme, "Wider ones lose nothing."
+        )
         quantize.scheme(scheme)
     if any(learning.between_class for learning in (train, prune, quantize.aware)):
         features.require_bands()

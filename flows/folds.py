@@ -9,18 +9,17 @@ All runs are logged to this project's MLflow.
 import functools
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from ruamel.yaml import YAML
 
+from flows.dvc import dvc
+from flows.processes import ProcessError
 from stages.core import dataset, files, layout, metrics, params, stats, tracking
-from stages.core.errors import EdacError, ParameterError, require
+from stages.core.errors import ParameterError, require
 from stages.core.progress import track
 from stages.core.variant import Variant, read_variants
 from stages.evaluate.params import EvaluateParams
@@ -31,10 +30,16 @@ FOLDER = Path("data/folds")
 _REFERENCE = "baseline-float32"
 _CODE = ("stages", "flows")
 _COPIED = ("dvc.yaml", ".dvcignore", "pyproject.toml", "constraints.txt")
-
+_DVC_CONFIG = """[core]
+    no_scm = True
+    analytics = false
+[cache]
+    dir = {cache}
+    type = "reflink,hardlink,copy"
+"""
 
 COLUMNS = (
-    *("variant", "mean", "sd_over_folds", "low", "high", "drop", "drop_low", "drop_high"),
+    *("name", "mean", "sd", "low", "high", "drop", "drop_low", "drop_high"),
     *("raw_bytes", "deflated_bytes", "flops", "latency_ms"),
 )
 
@@ -90,6 +95,16 @@ class Row:
     flops: float
     latency_ms: float | None
 
+    @property
+    def mean(self) -> float:
+        """Over folds and seeds."""
+        return float(np.mean(self.values))
+
+    @property
+    def sd(self) -> float:
+        """Over folds: the sample standard deviation."""
+        return float(np.std(self.values, ddof=1))
+
 
 def plan(seeds: Sequence[int], folder: Path = FOLDER) -> list[Run]:
     """Return the runs that `params.yaml` and the pulled recordings ask for.
@@ -103,13 +118,10 @@ def plan(seeds: Sequence[int], folder: Path = FOLDER) -> list[Run]:
     Raises
     ------
     ParameterError
-        If the split is not by the publisher's folds.
+        If the recordings have no published folds.
     DataError
         If nothing was pulled.
     """
-    _official(params.section("split", SplitParams))
-    require(min(seeds, default=0) >= 0, "--seeds", "be 0 or more", list(seeds))
-    require(len(set(seeds)) == len(seeds) > 0, "--seeds", "name each seed once", list(seeds))
     folds = sorted({row["fold"] for row in files.read_csv(layout.INDEX)} - {""}, key=lambda f: (len(f), f))
     if len(folds) < 2 or set(folds) <= set(dataset.SPLITS):
         raise ParameterError("pull.source must have published folds for cross-validation; this one has none.")
@@ -138,12 +150,7 @@ def prepare(run: Run) -> None:
         document["pull"]["mirror"] = str(Path(document["pull"]["mirror"]).absolute())
     with files.atomic(run.folder / params.PARAMS_FILE) as temporary:
         yaml.dump(document, temporary)
-    if not (run.folder / ".dvc").is_dir():
-        _dvc(run.folder, "init", "--no-scm", "--quiet")
-    cache = Path(".dvc/cache").absolute()
-    _dvc(run.folder, "config", "cache.dir", str(cache))
-    _dvc(run.folder, "config", "cache.type", "reflink,hardlink,copy")
-    _dvc(run.folder, "config", "core.analytics", "false")
+    files.write_text(run.folder / ".dvc/config", _DVC_CONFIG.format(cache=Path(".dvc/cache").absolute()))
 
 
 def reproduce(run: Run, stage: str) -> None:
@@ -156,13 +163,13 @@ def reproduce(run: Run, stage: str) -> None:
 
     Raises
     ------
-    EdacError
+    ProcessError
         If it fails; names the log.
     """
     experiment = params.section("select", SelectParams).registered_name
     tracking.connect(layout.MLRUNS, experiment)  # which places the experiment's artefacts in this project
     uri = os.environ.get("MLFLOW_TRACKING_URI") or tracking.local_uri(layout.MLRUNS)
-    _dvc(run.folder, "repro", stage, MLFLOW_TRACKING_URI=uri)
+    _dvc(run.folder, "repro", stage, environment={"MLFLOW_TRACKING_URI": uri})
 
 
 def collect(runs: Sequence[Run], *, metric: str, evaluate: EvaluateParams) -> list[Row]:
@@ -184,15 +191,15 @@ def collect(runs: Sequence[Run], *, metric: str, evaluate: EvaluateParams) -> li
         The float32 baseline first, then by name.
     """
     folds = list(dict.fromkeys(run.fold for run in runs))
-    tests = {run: dataset.read_split(run.folder / layout.FEATURES, "test") for run in runs}
+    truth = {run: dataset.read_truth(run.folder / layout.FEATURES, "test") for run in runs}
     found = {run: _variants(run) for run in runs}
     latencies = {run: _latencies(run) for run in runs}
     names = [name for name in found[runs[0]] if all(name in found[run] for run in runs)]
     names.sort(key=lambda name: (name != _REFERENCE, name))
-    groups = np.concatenate([tests[run].groups for run in runs])
-    ends = np.cumsum([0, *(len(tests[run].groups) for run in runs)])
+    drawn = np.concatenate([groups for _, groups in truth.values()])
+    ends = np.cumsum([0, *(len(groups) for _, groups in truth.values())])
     draws = list(
-        stats.group_bootstrap(groups, resamples=evaluate.bootstrap_resamples, rng=np.random.default_rng(evaluate.seed))
+        stats.group_bootstrap(drawn, resamples=evaluate.bootstrap_resamples, rng=np.random.default_rng(evaluate.seed))
     )
 
     def measured(name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -204,9 +211,9 @@ def collect(runs: Sequence[Run], *, metric: str, evaluate: EvaluateParams) -> li
             measure = functools.partial(
                 metrics.measure,
                 metric,
-                tests[run].y,
+                truth[run][0],
                 scores,
-                threshold=variant.metrics["validation"]["threshold"] or metrics.DEFAULT_THRESHOLD,
+                threshold=variant.metrics["validation"]["threshold"],
                 specificity=evaluate.specificity,
                 calibration_bins=evaluate.calibration_bins,
             )
@@ -253,7 +260,7 @@ def table(rows: Sequence[Row], runs: Sequence[Run], *, metric: str, confidence: 
         Of the intervals.
     """
     folds, seeds = len({run.fold for run in runs}), len({run.seed for run in runs})
-    clips = sum(len(dataset.read_split(run.folder / layout.FEATURES, "test").y) for run in runs) // seeds
+    clips = sum(len(dataset.read_truth(run.folder / layout.FEATURES, "test")[0]) for run in runs) // seeds
     sure = f"{100 * confidence:g} %"
     head = ["variant", f"{metric} on the test folds [{sure} interval]", "sd over folds", f"below the baseline [{sure}]"]
     lines = [[*head, "raw bytes", "deflated bytes", "MFLOPs", "latency in ms"], ["---"] * 8]
@@ -262,8 +269,8 @@ def table(rows: Sequence[Row], runs: Sequence[Run], *, metric: str, confidence: 
         lines.append(
             [
                 row.name,
-                f"{np.mean(row.values):.3f} [{row.low:.3f}, {row.high:.3f}]",
-                f"{np.std(row.values, ddof=1):.3f}",
+                f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]",
+                f"{row.sd:.3f}",
                 "" if is_reference else f"{row.drop:+.3f} [{row.drop_low:+.3f}, {row.drop_high:+.3f}]",
                 f"{row.raw_bytes:,.0f}",
                 f"{row.deflated_bytes:,.0f}",
@@ -288,9 +295,20 @@ def run(seeds: Sequence[int], *, stage: str = "evaluate", folder: Path = FOLDER)
 
     Raises
     ------
-    EdacError
+    ParameterError
+        If the split is not by the publisher's folds, or a seed is no seed.
+    ProcessError
+        If a run fails.
     """
-    _official(params.section("split", SplitParams))
+    require(
+        (method := params.section("split", SplitParams).method) == "official",
+        "split.method",
+        "be official for cross-validation",
+        method,
+        "The source must have published folds; `edac preset esc10` is an example.",
+    )
+    require(min(seeds, default=0) >= 0, "--seeds", "be 0 or more", list(seeds))
+    require(len(set(seeds)) == len(seeds) > 0, "--seeds", "name each seed once", list(seeds))
     _dvc(Path(), "repro", "pull")  # which tells the folds
     runs = plan(seeds, folder)
     for each in track(runs, "folds"):
@@ -298,26 +316,15 @@ def run(seeds: Sequence[int], *, stage: str = "evaluate", folder: Path = FOLDER)
         reproduce(each, stage)
     metric, evaluate = params.section("select", SelectParams).metric, params.section("evaluate", EvaluateParams)
     rows = collect(runs, metric=metric, evaluate=evaluate)
-    files.write_csv(folder / "results.csv", COLUMNS, [dict(zip(COLUMNS, _cells(row), strict=True)) for row in rows])
+    files.write_csv(folder / "results.csv", COLUMNS, ({name: _cell(row, name) for name in COLUMNS} for row in rows))
     text = table(rows, runs, metric=metric, confidence=evaluate.confidence)
     files.write_text(folder / "results.md", text + "\n")
     return text
 
 
-def _official(split: SplitParams) -> None:
-    require(
-        split.method == "official",
-        "split.method",
-        "be official for cross-validation",
-        split.method,
-        "The source must have published folds; `edac preset esc10` is an example.",
-    )
-
-
-def _cells(row: Row) -> list[Any]:
-    known = [row.name, np.mean(row.values), np.std(row.values, ddof=1), row.low, row.high]
-    known += [row.drop, row.drop_low, row.drop_high, row.raw_bytes, row.deflated_bytes, row.flops, row.latency_ms]
-    return [round(float(value), 6) if isinstance(value, float | np.floating) else value for value in known]
+def _cell(row: Row, column: str) -> str | float | None:
+    value: str | float | None = getattr(row, column)
+    return round(value, 6) if isinstance(value, float) else value
 
 
 def _variants(run: Run) -> dict[str, Variant]:
@@ -345,22 +352,13 @@ def _mirror(source: Path, target: Path) -> None:
             shutil.copyfile(source / name, target / name)
 
 
-def _dvc(folder: Path, *command: str, **environment: str) -> None:
+def _dvc(folder: Path, *command: str, environment: Mapping[str, str] | None = None) -> None:
     log = folder / "data/dvc.log"
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    known = {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "true", "PYTHONPATH": ".", **environment}
-    log.parent.mkdir(exist_ok=True)
-    with log.open("wb") as told:
-        dvc = [sys.executable, "-m", "dvc", *command]
-        done = subprocess.run(dvc, cwd=folder, env=known, stdout=told, stderr=told)
-    if done.returncode:
-        raise EdacError(
-            f"`dvc {' '.join(command)}` in {folder.absolute()} failed ({_complaint(log)}). Read {log}, mend the cause "
-            "and run the same command again; what is finished is kept."
-        )
-
-
-def _complaint(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    ours = [line for line in lines if line.startswith("error:")]
-    return (ours or lines or ["no word"])[-1][:300]
+    environment = {"PYTHONPATH": ".", "DVC_NO_ANALYTICS": "true", **(environment or {})}
+    try:
+        dvc(*command, log=log, folder=folder, environment=environment)
+    except ProcessError as error:
+        raise ProcessError(
+            f"{folder.absolute()}: {error} Read {log}, mend the cause and run the same command again; what is finished "
+            "is kept."
+        ) from None

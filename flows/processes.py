@@ -50,7 +50,12 @@ class Processes:
     """
 
     def __init__(
-        self, *, preload: Sequence[str] = (), environment: Mapping[str, str] | None = None, keep: Sequence[int] = ()
+        self,
+        *,
+        preload: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        keep: Sequence[int] = (),
+        folder: Path | None = None,
     ) -> None:
         """Start with none.
 
@@ -62,8 +67,10 @@ class Processes:
             Added to the children's environment.
         keep : Sequence[int]
             File descriptors that every child inherits.
+        folder : Path or None
+            That the children work in; this process's by default.
         """
-        self._preload, self._keep = tuple(preload), tuple(keep)
+        self._preload, self._keep, self._folder = tuple(preload), tuple(keep), folder
         self._environment = dict(environment or {})
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -142,6 +149,7 @@ class Processes:
                 self._server = subprocess.Popen(
                     [sys.executable, "-m", "flows.forkserver", str(theirs.fileno()), *self._preload],
                     stdin=subprocess.DEVNULL,
+                    cwd=self._folder,
                     env={**os.environ, "PYTHONUNBUFFERED": "1", **self._environment},
                     pass_fds=(theirs.fileno(), *self._keep),
                     start_new_session=True,
@@ -171,10 +179,14 @@ class Processes:
 
 @contextlib.contextmanager
 def children(
-    *, preload: Sequence[str] = (), environment: Mapping[str, str] | None = None, keep: Sequence[int] = ()
+    *,
+    preload: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    keep: Sequence[int] = (),
+    folder: Path | None = None,
 ) -> Iterator[Processes]:
     """Yield a `Processes` and stop it when the block ends, however it ends."""
-    processes = Processes(preload=preload, environment=environment, keep=keep)
+    processes = Processes(preload=preload, environment=environment, keep=keep, folder=folder)
     try:
         yield processes
     finally:

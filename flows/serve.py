@@ -9,10 +9,7 @@ for it. Needs PREFECT_API_URL; `flows.ui` starts all that is needed. While nobod
 """
 
 import asyncio
-import re
 import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,15 +23,13 @@ from prefect.states import Crashed
 from pydantic import Field
 
 from flows import sweep
+from flows.dvc import dvc as run_dvc
 from flows.params import SweepParams
-from flows.processes import ProcessError, children
 from flows.push import push
 from stages.core import errors, params, plugins
 from stages.prune.params import CRITERIA, SCHEDULES
 from stages.quantize.params import SCHEMES
 
-_BUSY = re.compile(r"Unable to acquire lock|is busy, it is being blocked by")
-_AGAIN_S = 15.0  # between looks whether DVC is free
 _AXES = ("criteria", "schedules", "sparsities", "schemes", "aware", "seeds", "workers")
 
 
@@ -95,40 +90,9 @@ def _sweep(section: SweepParams) -> None:
 
 
 def dvc(*arguments: str) -> None:
-    """Run a DVC command in a process that ends with this one; wait while another one works in this folder.
-
-    Raises
-    ------
-    ProcessError
-        If it fails.
-    """
+    """Run a DVC command here and print what it prints."""
     with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "dvc.log"
-        while True:
-            try:
-                return _tell(("-m", "dvc", "--wait-for-lock", *arguments), log)
-            except ProcessError:
-                said = log.read_text(errors="replace")
-                if not _BUSY.search(said):
-                    first = re.search(r"^ERROR: (.*)", said, re.MULTILINE)
-                    raise ProcessError(f"dvc {' '.join(arguments)}: {first[1] if first else said[-200:]}") from None
-            print("another DVC command works in this folder; waiting for it to end")
-            time.sleep(_AGAIN_S)
-
-
-def _tell(arguments: tuple[str, ...], log: Path) -> None:
-    """Run Python and print what it prints, line by line, progress bars left out."""
-    log.touch()
-    with ThreadPoolExecutor(1) as pool, children() as processes, log.open(newline="\n") as output:
-        ended, rest = pool.submit(processes.run, arguments, log=log, timeout_s=None), ""
-        while True:
-            last = ended.done()
-            *lines, rest = (rest + output.read()).split("\n")
-            for line in filter(str.strip, lines):
-                print(line.rstrip("\r").rpartition("\r")[2])
-            if last:
-                return ended.result()
-            time.sleep(0.5)
+        run_dvc(*arguments, log=Path(folder) / "dvc.log", tell=print)
 
 
 async def deployments() -> list[RunnerDeployment]:

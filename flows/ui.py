@@ -19,6 +19,7 @@ from stages.core.errors import EdacError, require
 
 HOST = "127.0.0.1"
 DEPLOYMENTS = ("-m", "flows.serve")
+MLFLOW_ENVIRONMENT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # eight processes that nothing here needs
 _READY_S = 300.0
 
 
@@ -111,7 +112,7 @@ def main() -> None:
         port = free_port("MLFLOW_PORT", 5000)
         uri = f"http://{HOST}:{port}"
         services.append(mlflow_server(port, layout.MLRUNS))
-        environment |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        environment |= MLFLOW_ENVIRONMENT
         layout.MLRUNS.mkdir(exist_ok=True)
     services.append(Service("deployments", DEPLOYMENTS))
     logs = Path(os.environ["PREFECT_HOME"]) / "logs"

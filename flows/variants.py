@@ -16,7 +16,7 @@ from stages.evaluate import scoring
 from stages.evaluate.params import EvaluateParams
 from stages.quantize import check
 from stages.quantize.calibration import calibration_set
-from stages.quantize.params import QuantizeParams
+from stages.quantize.params import QuantizeParams, is_lossy
 
 KERAS_TOLERANCE = {32: 1e-3, 16: 5e-2}  # by bit-width; what a lossy scheme costs is a result and no mistake
 
@@ -76,8 +76,7 @@ def write(
     with np.load(finetuned / "scores.npz") as keras:
         expected = keras["validation"].reshape(scores["validation"].shape)  # a sigmoid's are (n, 1)
     difference = float(np.abs(scores["validation"] - expected).max())
-    lossy = module.BIT_WIDTH <= 8 or getattr(module, "LOSSY", False)
-    tolerance = AWARE_TOLERANCE if planned.aware else 1.0 if lossy else KERAS_TOLERANCE[module.BIT_WIDTH]
+    tolerance = AWARE_TOLERANCE if planned.aware else 1.0 if is_lossy(module) else KERAS_TOLERANCE[module.BIT_WIDTH]
     if difference > tolerance:
         raise ModelError(
             f"{planned.name}: the file's scores must be within {tolerance:g} of the network's; "

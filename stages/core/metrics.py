@@ -64,7 +64,7 @@ def evaluate(
     scores: np.ndarray,
     weights: np.ndarray | None = None,
     *,
-    threshold: Threshold = DEFAULT_THRESHOLD,
+    threshold: Threshold | None = None,
     specificity: float = 0.90,
     calibration_bins: int = 10,
 ) -> Metrics:
@@ -76,8 +76,9 @@ def evaluate(
     scores : np.ndarray, shape (n,) or (n, n_classes)
     weights : np.ndarray, shape (..., n), optional
         1 each by default.
-    threshold : float or Sequence of float
+    threshold : float, Sequence of float, or None
         A binary prediction is positive from this score on; of a multi-label task one for all classes, or one for each.
+        None is 0.5.
         A multi-class prediction is the class of the highest score.
     specificity : float
         For ``sensitivity_at_specificity``: the highest sensitivity of any threshold that is at least this specific.
@@ -110,7 +111,7 @@ def measure(
     scores: np.ndarray,
     weights: np.ndarray | None = None,
     *,
-    threshold: Threshold = DEFAULT_THRESHOLD,
+    threshold: Threshold | None = None,
     specificity: float = 0.90,
     calibration_bins: int = 10,
 ) -> np.ndarray:
@@ -385,7 +386,8 @@ def _with_intervals(
     return result
 
 
-def _decisions(y: np.ndarray, scores: np.ndarray, threshold: Threshold) -> np.ndarray:
+def _decisions(y: np.ndarray, scores: np.ndarray, threshold: Threshold | None) -> np.ndarray:
+    threshold = DEFAULT_THRESHOLD if threshold is None else threshold
     return predict(scores, np.broadcast_to(threshold, scores.shape[1]) if y.ndim == 2 else threshold)  # type: ignore[arg-type]
 
 

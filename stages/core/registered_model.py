@@ -12,7 +12,6 @@ import numpy as np
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
-from stages.runtime.crops import crops
 from stages.runtime.litert import Model
 
 
@@ -40,7 +39,7 @@ class Classifier(PythonModel):
         np.ndarray, shape (n, 1) for a binary task, else (n, n_classes), float32
         """
         features = self.frontend.run(np.asarray(model_input, np.float32))
-        return np.stack([self.model.mean(clip) for clip in crops(features, self.n_crops, self.model.input_shape[0])])
+        return self.model.mean_over_crops(features, self.n_crops)
 
 
 set_model(Classifier())

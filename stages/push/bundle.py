@@ -18,7 +18,6 @@ from stages.core import dataset, files, provenance
 from stages.core.errors import ModelError
 from stages.push import card, signing
 from stages.runtime import audio, manifest, trust
-from stages.runtime.crops import crops
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.litert import Model
 
@@ -111,5 +110,5 @@ def _runtime_modules() -> list[str]:
 def _scores(folder: Path, golden: Path, n_crops: int) -> list[float]:
     samples, _ = audio.read_wav(golden)
     features, model = Model(folder / manifest.FRONTEND).run(samples[np.newaxis]), Model(folder / manifest.MODEL)
-    scores: list[float] = model.mean(crops(features, n_crops, model.input_shape[0])[0]).tolist()
+    scores: list[float] = model.mean_over_crops(features, n_crops)[0].tolist()
     return scores

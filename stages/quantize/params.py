@@ -12,6 +12,11 @@ SCHEMES = "stages.quantize.schemes"
 CALIBRATIONS = ("min_max", "percentile", "mse")
 
 
+def is_lossy(scheme: ModuleType) -> bool:
+    """Tell whether a scheme's module changes scores by more than rounding: it has few bits, or says so itself."""
+    return scheme.BIT_WIDTH <= 8 or getattr(scheme, "LOSSY", False)
+
+
 @dataclass(frozen=True)
 class AwareParams(FitParams):
     """How a network is fine-tuned with its integers in place; see `FitParams`."""

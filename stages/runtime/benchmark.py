@@ -103,7 +103,7 @@ def _run(classifier: Classifier, clip: np.ndarray) -> tuple[float, float]:
     start = time.perf_counter()
     features = classifier.frontend.run(clip)
     between = time.perf_counter()
-    classifier.model.mean(classifier.crops(features))
+    classifier.model.mean_over_crops(features, classifier.manifest.crops)
     return between - start, time.perf_counter() - between
 
 

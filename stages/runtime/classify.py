@@ -7,7 +7,6 @@ import numpy as np
 
 from stages.runtime import manifest
 from stages.runtime.audio import fit_length, resample
-from stages.runtime.crops import crops
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.litert import Model
 
@@ -63,11 +62,8 @@ class Classifier:
         -------
         np.ndarray, shape (1,) for a binary task, else (n_classes,), float32
         """
-        return self.model.mean(self.crops(self.frontend.run(self.clip(samples, sample_rate)[np.newaxis])))
-
-    def crops(self, features: np.ndarray) -> np.ndarray:
-        """Return what the model takes, (n_crops, *input_shape), of what the front end gave for one clip."""
-        return crops(features, self.manifest.crops, self.model.input_shape[0])[0]
+        features = self.frontend.run(self.clip(samples, sample_rate)[np.newaxis])
+        return self.model.mean_over_crops(features, self.manifest.crops)[0]
 
     def classify(self, samples: np.ndarray, sample_rate: int) -> dict[str, Any]:
         """Classify a waveform.

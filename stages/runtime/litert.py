@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from stages.runtime.crops import crops
 from stages.runtime.errors import RuntimeInputError
 
 
@@ -91,6 +92,21 @@ class Model:
         """
         outputs = self.run(crops)
         return outputs[0] if len(outputs) == 1 else np.asarray(outputs.mean(axis=0))
+
+    def mean_over_crops(self, features: np.ndarray, n_crops: int) -> np.ndarray:
+        """Run the model on equally spaced crops of every clip and return the means of its outputs.
+
+        Parameters
+        ----------
+        features : np.ndarray, shape (n, n_steps, ...), float32
+            What the front end gave.
+        n_crops : int
+
+        Returns
+        -------
+        np.ndarray, shape (n, *output_shape), float32
+        """
+        return np.stack([self.mean(clip) for clip in crops(features, n_crops, self.input_shape[0])])
 
     def _run_one(self, clip: np.ndarray) -> np.ndarray:
         self._interpreter.set_tensor(self._input["index"], quantise(clip, self._input))

@@ -83,9 +83,8 @@ def drops(
     draws = [np.ones((1, len(truth.y))), *stats.group_bootstrap(truth.groups, resamples=resamples, rng=rng)]
 
     def measured(name: str) -> np.ndarray:
-        threshold = thresholds.get(name)
-        chosen = metrics.DEFAULT_THRESHOLD if threshold is None else threshold
-        values = [metrics.measure(metric, truth.y, scores[name], weights, threshold=chosen) for weights in draws]
+        of_predictions = thresholds.get(name)
+        values = [metrics.measure(metric, truth.y, scores[name], block, threshold=of_predictions) for block in draws]
         return np.concatenate(values)
 
     names = list(scores)

@@ -11,7 +11,6 @@ from stages.core import dataset, files
 from stages.core.errors import EdacError, ModelError
 from stages.core.variant import Variant
 from stages.runtime.audio import read_wav
-from stages.runtime.crops import crops
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.litert import Model
 from stages.select import describe
@@ -132,7 +131,7 @@ def check_release(release: Path, title: str, sha256: str) -> dict[str, Any]:
         n_crops = dataset.describe(release)["crops"]
         for i, scores in enumerate(selection.get("golden_scores", ())):
             samples, _ = read_wav(release / "golden" / f"{i}.wav")
-            found = model.mean(crops(frontend.run(samples[np.newaxis]), n_crops, model.input_shape[0])[0])
+            found = model.mean_over_crops(frontend.run(samples[np.newaxis]), n_crops)[0]
             difference = float(np.abs(found - scores).max())
             if difference > TOLERANCE:
                 raise ModelError(

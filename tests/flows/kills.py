@@ -68,7 +68,12 @@ class Disturbed:
     def _start(self, name: str, command: list[str]) -> None:
         if name not in self._started or self._started[name].poll() is not None:
             self._started[name] = subprocess.Popen(
-                command, cwd=ROOT, stdout=self._logs, stderr=self._logs, start_new_session=name == "mlflow"
+                command,
+                cwd=ROOT,
+                env=os.environ | ui.MLFLOW_ENVIRONMENT,
+                stdout=self._logs,
+                stderr=self._logs,
+                start_new_session=name == "mlflow",
             )
 
     def kill(self, victim: str) -> bool:

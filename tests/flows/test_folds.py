@@ -89,7 +89,7 @@ def test_a_failure_names_the_run_and_its_log(inside: Path) -> None:
     run = folds.plan([9])[0]
     folds.prepare(run)
     (run.folder / "params.yaml").write_text((run.folder / "params.yaml").read_text().replace("hop_length", "hop"))
-    with pytest.raises(EdacError, match=r"fold1-seed9 failed \(error: features.*no parameter 'hop'.*dvc.log"):
+    with pytest.raises(EdacError, match=r"seed9: `dvc repro check` failed: features.*no parameter 'hop'.*dvc.log"):
         folds.reproduce(run, "check")
 
 
@@ -100,7 +100,7 @@ def test_a_split_by_group_has_no_folds(tmp_path: Path, monkeypatch: pytest.Monke
         folds.run([1])
     Path("params.yaml").write_text("split: {method: official, folds: {test: [1]}}\n")
     with pytest.raises(ParameterError, match=r"--seeds must name each seed once; got \[1, 1\]"):
-        folds.plan([1, 1])
+        folds.run([1, 1])
 
 
 def made_up(folder: Path, fold: str, seed: int, right: dict[str, list[bool]]) -> Run:

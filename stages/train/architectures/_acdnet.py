@@ -5,7 +5,8 @@ convolutions that follow, that layer's filters cannot be removed exactly; all ot
 bias and followed by batch normalisation and ReLU.
 """
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 from stages.core.errors import require
 
@@ -16,47 +17,48 @@ SHORTEST = 17  # samples, of which the two strided convolutions leave 1
 POOLED = (3, 5, 7, 9, 11)  # convolutions that a pooling follows
 
 
-def check(owner: str, channels: tuple[int, ...], pool: int, dropout: float, weight_decay: float) -> None:
-    """Check the ranges of a configuration.
+@dataclass(frozen=True)
+class Config:
+    """Parameters of either network.
 
-    Raises
-    ------
-    ParameterError
-        Named ``owner.parameter``.
+    Attributes
+    ----------
+    channels : tuple[int, ...]
+        Filters of the convolutions in turn; of the twelfth, if it is left out, one per class.
+    pool : int
+        Outputs of the second convolution to a column of the picture; 50 are 10 ms at 20 kHz.
+    dropout : float
+        Rate before the twelfth convolution.
+    weight_decay : float
+        L2 penalty on the kernels; half of what PyTorch calls weight decay.
     """
-    valid = len(channels) in (11, 12) and min(channels) >= 1
-    require(valid, f"{owner}.channels", "be 11 or 12 positive numbers of filters", list(channels))
-    require(pool >= 1, f"{owner}.pool", "be at least 1", pool, "Write 50 for 10 ms at 20 kHz.")
-    require(0 <= dropout < 1, f"{owner}.dropout", "be a fraction in [0, 1)", dropout)
-    require(weight_decay >= 0, f"{owner}.weight_decay", "be 0 or more", weight_decay)
+
+    NAME: ClassVar[str]
+
+    channels: tuple[int, ...] = ()
+    pool: int = 50
+    dropout: float = 0.2
+    weight_decay: float = 2.5e-4
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        owner = f"train.options.{self.NAME}"
+        valid = len(self.channels) in (11, 12) and min(self.channels) >= 1
+        require(valid, f"{owner}.channels", "be 11 or 12 positive numbers of filters", list(self.channels))
+        require(self.pool >= 1, f"{owner}.pool", "be at least 1", self.pool, "Write 50 for 10 ms at 20 kHz.")
+        require(0 <= self.dropout < 1, f"{owner}.dropout", "be a fraction in [0, 1)", self.dropout)
+        require(self.weight_decay >= 0, f"{owner}.weight_decay", "be 0 or more", self.weight_decay)
 
 
-def network(
-    input_shape: tuple[int, ...],
-    n_classes: int,
-    *,
-    channels: tuple[int, ...],
-    pool: int,
-    dropout: float,
-    weight_decay: float,
-    name: str,
-) -> "keras.Model":
+def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "keras.Model":
     """Build the network, uncompiled.
 
     Parameters
     ----------
+    config : Config
     input_shape : tuple[int, ...]
         (n_samples,) or (n_samples, 1).
     n_classes : int
-    channels : tuple[int, ...]
-        Filters of the convolutions in turn; of the twelfth, if it is left out, one per class.
-    pool : int
-        Outputs of the second convolution to a column of the picture.
-    dropout : float
-        Rate before the twelfth.
-    weight_decay : float
-        L2 penalty on the kernels.
-    name : str
 
     Returns
     -------
@@ -69,17 +71,17 @@ def network(
     """
     n_columns = ((input_shape[0] - 9) // 2 + 1 - 5) // 2 + 1
     require(
-        n_columns >= pool,
+        n_columns >= config.pool,
         "features",
-        f"have at least {4 * pool + 13} samples for {name} with a pool of {pool}",
+        f"have at least {4 * config.pool + 13} samples for {config.NAME} with a pool of {config.pool}",
         input_shape,
         "Take longer crops, or lower pool.",
     )
     from stages.core.keras import keras
 
     layers = keras.layers
-    channels = (*channels, n_classes)[:12]
-    decay = keras.regularizers.L2(weight_decay) if weight_decay else None
+    channels = (*config.channels, n_classes)[:12]
+    decay = keras.regularizers.L2(config.weight_decay) if config.weight_decay else None
 
     def convolved(x: "keras.KerasTensor", i: int, size: tuple[int, int], stride: int = 1) -> "keras.KerasTensor":
         x = layers.Conv2D(
@@ -98,14 +100,14 @@ def network(
     x = layers.Reshape((1, input_shape[0], 1), name="waveform")(inputs)
     x = convolved(x, 1, (1, 9), stride=2)
     x = convolved(x, 2, (1, 5), stride=2)
-    x = layers.MaxPooling2D((1, pool), name="pool2")(x)
+    x = layers.MaxPooling2D((1, config.pool), name="pool2")(x)
     x = layers.Permute((3, 2, 1), name="picture")(x)
     for i in range(3, 12):
         x = convolved(x, i, (3, 3))
         size = tuple(min(2, n) for n in x.shape[1:3])
         if i in POOLED and max(size) > 1:
             x = layers.MaxPooling2D(size, name=f"pool{i}")(x)
-    x = layers.Dropout(dropout, name="dropout")(x)
+    x = layers.Dropout(config.dropout, name="dropout")(x)
     x = convolved(x, 12, (1, 1))
     x = layers.AveragePooling2D(tuple(x.shape[1:3]), name="pool12")(x)
     x = layers.Flatten(name="flatten")(x)
@@ -117,4 +119,4 @@ def network(
         kernel_regularizer=decay,
         name="scores",
     )
-    return keras.Model(inputs, scores(x), name=name)
+    return keras.Model(inputs, scores(x), name=config.NAME)
