@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -62,6 +63,31 @@ def test_the_fine_tuning_is_work_of_its_own_and_its_variant_says_what_it_is(
     assert variants[0].weights == variants[1].weights
     assert variants[0].sha256 != variants[1].sha256
     assert variants[1].keras_difference <= 2 / 256, "between the file and its simulation"
+
+
+def test_kill_9_amid_the_fine_tuning_changes_no_byte(tmp_path: Path, inputs: dict[str, Path]) -> None:
+    quantize = replace(QUANTIZE, aware=replace(QUANTIZE.aware, epochs=40))
+    (cell,) = plan(SWEEP, PruneParams(), quantize, EVALUATE, **inputs)
+    often = "from stages.core import fitting; fitting.CHECKPOINT_EVERY_S = 0; from flows.cell import main; main()"
+    made = []
+    for name, kill in (("calm", False), ("killed", True)):
+        store = Store(tmp_path / name)
+        files.write_json(
+            tmp_path / f"{name}.json", asdict(Spec(cell, store.root, 1, PruneParams(), quantize, EVALUATE, **inputs))
+        )
+        command = [sys.executable, "-c", often, str(tmp_path / f"{name}.json")]
+        if kill:
+            process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+            while not store.checkpoint(cell.variants[-1].aware).is_file():
+                assert process.poll() is None, "it ended before it could be killed"
+                time.sleep(0.005)
+            process.kill()
+            process.wait()
+            assert not store.folder("finetuned", cell.variants[-1].aware).exists()
+        subprocess.run(command, cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
+        made.append(store.folder("finetuned", cell.variants[-1].aware))
+    for name in ("float32.tflite", "ranges.json", "history.csv"):
+        assert (made[0] / name).read_bytes() == (made[1] / name).read_bytes(), name
 
 
 def test_keys_change_with_the_parameters_of_the_fine_tuning(inputs: dict[str, Path]) -> None:
