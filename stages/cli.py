@@ -111,6 +111,13 @@ def parser() -> argparse.ArgumentParser:
 
     folds = commands.add_parser("folds", help="cross-validate: the pipeline once per published fold and seed")
     folds.add_argument("--seeds", type=int, nargs="+", default=[1234], metavar="S", help="of training; 1234")
+    folds.add_argument(
+        "--against",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="parameters of a second run of every fold and seed, to compare with: distill.teacher=null, say",
+    )
     folds.set_defaults(run=_folds)
 
     check = commands.add_parser("check", help="check every parameter in params.yaml")
@@ -352,7 +359,7 @@ def _figures(given: argparse.Namespace) -> None:
 def _folds(given: argparse.Namespace) -> None:
     from flows import folds
 
-    print(folds.run(given.seeds))
+    print(folds.run(given.seeds, against=given.against))
 
 
 def _check(_: argparse.Namespace) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ruamel.yaml import YAML
+from scipy.stats import ttest_rel
 
-from flows import folds
+from flows import folds, folds_table
 from flows.folds import Run
 from stages.core import dataset, files, layout, provenance
-from stages.core.errors import EdacError, ParameterError
+from stages.core.errors import DataError, EdacError, ParameterError
 from stages.core.variant import Variant, write_variants
 from stages.evaluate.params import EvaluateParams
 
@@ -139,7 +140,8 @@ def test_means_by_hand(tmp_path: Path) -> None:
         made_up(tmp_path, "1", 3, {"baseline-float32": everything, "pruned": everything, "failed elsewhere": none}),
         made_up(tmp_path, "2", 3, {"baseline-float32": everything, "pruned": none}),
     ]
-    baseline, pruned = folds.collect(runs, metric="accuracy", evaluate=EvaluateParams())
+    figures = folds_table.Figures(runs, metric="accuracy", evaluate=EvaluateParams())
+    baseline, pruned = folds_table.collect(figures)
     assert (baseline.name, baseline.values, baseline.low, baseline.high) == ("baseline-float32", (1.0, 1.0), 1.0, 1.0)
     assert pruned.name == "pruned"
     assert pruned.values == (0.75, 0.25)
@@ -148,7 +150,57 @@ def test_means_by_hand(tmp_path: Path) -> None:
     assert (1 - pruned.drop_high, 1 - pruned.drop_low) == pytest.approx((pruned.low, pruned.high))
     assert (pruned.raw_bytes, pruned.deflated_bytes, pruned.latency_ms) == (200, 20, None)
 
-    text = folds.table([baseline, pruned], runs, metric="accuracy", confidence=0.95)
+    text = folds_table.table([baseline, pruned], figures)
     assert "| pruned | 0.500 [" in text
     assert "| 0.354 | +0.500 [" in text  # the sample standard deviation of 0.75 and 0.25
     assert text.endswith("12 clips, each tested once by 2 seeds, in 2 folds.")
+
+
+def test_gains_by_hand(tmp_path: Path) -> None:
+    right = {n: [True] * n + [False] * (6 - n) for n in range(7)}
+    these, others = [5, 6, 4, 3], [4, 6, 2, 4]
+    places = [("1", 1), ("2", 1), ("1", 2), ("2", 2)]
+    figures = []
+    for way, hits in (("this", these), ("other", others)):
+        runs = [
+            made_up(tmp_path / way, fold, seed, {"baseline-float32": right[n]})
+            for (fold, seed), n in zip(places, hits, strict=True)
+        ]
+        figures.append(folds_table.Figures(runs, metric="accuracy", evaluate=EvaluateParams()))
+    (gain,) = folds_table.compare(*figures)
+    assert (gain.name, gain.n_pairs) == ("baseline-float32", 4)
+    assert (gain.mean, gain.other) == pytest.approx((18 / 24, 16 / 24))
+    expected = ttest_rel(these, others)
+    assert gain.gain == pytest.approx(2 / 24)
+    assert (6 * gain.low, 6 * gain.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+    assert gain.clips_low <= gain.gain <= gain.clips_high
+    text = folds_table.gains_table([gain], figures[0], "train.mixup=0")
+    assert "| baseline-float32 | 0.750 | 0.667 | +0.083 [" in text
+
+    elsewhere = made_up(tmp_path / "third", "7", 1, {"baseline-float32": right[1]})
+    third = folds_table.Figures([elsewhere], metric="accuracy", evaluate=EvaluateParams())
+    with pytest.raises(DataError, match="must be tested on the same clips"):
+        folds_table.compare(figures[0], third)
+
+
+@pytest.mark.parametrize(
+    ("against", "said"),
+    [
+        ("train.mixup", r"--against must be KEY=VALUE; got 'train.mixup'"),
+        ("mixup=0", r"--against must name a parameter of params.yaml; got 'mixup'"),
+        ("train.learning_rate.mixup=0", r"--against must name a parameter of params.yaml"),
+        ("tarin.mixup=0", r"--against must name a parameter of params.yaml; got 'tarin.mixup'"),
+    ],
+)
+def test_a_wrong_twin_is_refused_before_any_work(inside: Path, against: str, said: str) -> None:
+    with pytest.raises(ParameterError, match=said):
+        folds.run([1], against=[against])
+    assert not list(inside.glob("data/folds/against-*"))
+
+
+def test_a_twin_differs_in_what_it_was_told(inside: Path) -> None:
+    folds._dvc(Path(), "repro", "pull")
+    run = folds.plan([5], changes={"train.mixup": 0.7, "train.options.ds_cnn": {"stem": 8}})[0]
+    folds.prepare(run)
+    own, theirs = (YAML(typ="safe", pure=True).load(path) for path in (Path("params.yaml"), run.folder / "params.yaml"))
+    assert theirs["train"] == own["train"] | {"mixup": 0.7, "options": {"ds_cnn": {"stem": 8}}, "seed": 5}
