@@ -38,13 +38,16 @@ class FitParams:
     optimizer : str
         With the defaults of Keras; ``"sgd"`` has Nesterov momentum 0.9.
     learning_rate : float
-        At the first step.
-    decay : {"none", "cosine", "steps"}
+        At the first step; of ``"linear"``, the greatest.
+    decay : {"none", "cosine", "linear", "steps"}
         Of the learning rate: down to 0 at the last step of the last epoch, or to a tenth at each of `milestones`.
     milestones : tuple[float, ...]
         Of the steps of all epochs, rising fractions in (0, 1); of ``"steps"`` only.
     warmup_epochs : int
-        First epochs at a tenth of the learning rate; of ``"steps"`` only.
+        First epochs: of ``"steps"`` at a tenth of the learning rate, of ``"linear"`` rising from 0 in proportion.
+    weight_decay : float or None
+        Decoupled: every step takes the learning rate times this fraction off each weight (Loshchilov, Hutter,
+        "Decoupled Weight Decay Regularization", ICLR 2019). None is Keras' default: 0.004 of ``"adamw"``, else 0.
     batch_size : int
         Clips per step; an epoch's last batch may be smaller.
     epochs : int
@@ -64,9 +67,10 @@ class FitParams:
 
     optimizer: Literal["adam", "adamax", "adamw", "rmsprop", "sgd"] = "adam"
     learning_rate: float = 1e-3
-    decay: Literal["none", "cosine", "steps"] = "none"
+    decay: Literal["none", "cosine", "linear", "steps"] = "none"
     milestones: tuple[float, ...] = (0.3, 0.6, 0.9)
     warmup_epochs: int = 0
+    weight_decay: float | None = None
     batch_size: int = 32
     epochs: int = 20
     class_weights: bool = True
@@ -84,12 +88,15 @@ class FitParams:
         milestones, owner = (0.0, *self.milestones, 1.0), f"{self.SECTION}.milestones"
         rising = all(low < high for low, high in itertools.pairwise(milestones))
         require(rising, owner, "be rising fractions in (0, 1)", list(self.milestones))
-        warmup = self.warmup_epochs
+        warmup, owner = self.warmup_epochs, f"{self.SECTION}.warmup_epochs"
+        if self.decay == "linear":
+            require(0 <= warmup < self.epochs, owner, f"be 0 or more and fewer than the {self.epochs} epochs", warmup)
+        else:
+            rule = "be 0 or more and end before the first milestone"
+            require(0 <= warmup <= milestones[1] * self.epochs, owner, rule, warmup)
+        loss = self.weight_decay
         require(
-            0 <= warmup <= milestones[1] * self.epochs,
-            f"{self.SECTION}.warmup_epochs",
-            "be 0 or more and end before the first milestone",
-            warmup,
+            loss is None or 0 <= loss < 1, f"{self.SECTION}.weight_decay", "be a fraction in [0, 1)", loss, "Try 0.01."
         )
         alone = self.between_class is None or (self.mixup == 0 and self.time_shift == 0)
         require(alone, f"{self.SECTION}.between_class", "stand without mixup and time_shift", "both", "Leave one out.")
@@ -352,10 +359,26 @@ def _optimizer(params: FitParams, n_steps: int) -> "keras.optimizers.Optimizer":
         rate = module.schedules.PiecewiseConstantDecay(
             [steps - 1 for steps, _ in tenths[:-1]], [rate * factor for _, factor in tenths]
         )
+    elif params.decay == "linear":
+        rate = _linear(rate, params.warmup_epochs * n_steps // params.epochs, n_steps)
+    given = {} if params.weight_decay is None else {"weight_decay": params.weight_decay}
     if params.optimizer == "sgd":
-        return module.SGD(rate, momentum=0.9, nesterov=True)
+        return module.SGD(rate, momentum=0.9, nesterov=True, **given)
     classes = {"adam": "Adam", "adamax": "Adamax", "adamw": "AdamW", "rmsprop": "RMSprop"}
-    return getattr(module, classes[params.optimizer])(rate)
+    return getattr(module, classes[params.optimizer])(rate, **given)
+
+
+def _linear(peak: float, n_warmup: int, n_steps: int) -> "keras.optimizers.schedules.LearningRateSchedule":
+    """Return the rate that rises from 0 in proportion to the step, and falls so to 0, as transformers has it."""
+    from stages.core.keras import keras, tf
+
+    class Linear(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step: "tf.Tensor") -> "tf.Tensor":
+            step = tf.cast(step, tf.float32)
+            rising = step / n_warmup if n_warmup else 1.0
+            return peak * tf.minimum(rising, (n_steps - step) / (n_steps - n_warmup))
+
+    return Linear()
 
 
 def _random_generators(model: "keras.Model") -> list["tf.random.Generator"]:

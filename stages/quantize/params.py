@@ -24,7 +24,7 @@ class AwareParams(FitParams):
     SECTION: ClassVar[str] = "quantize.aware"
 
     learning_rate: float = 1e-4
-    decay: Literal["none", "cosine", "steps"] = "cosine"
+    decay: Literal["none", "cosine", "linear", "steps"] = "cosine"
     epochs: int = 5
 
 

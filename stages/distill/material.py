@@ -1,0 +1,184 @@
+"""What a teacher learns from, and what it answers.
+
+There is no test split here: a `Material` is read without one, and no path of it leads there.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from stages.core import audio, dataset, files
+from stages.core.dataset import Split
+from stages.core.errors import DataError
+from stages.runtime.audio import fit_length
+
+SideName = Literal["train", "validation"]
+SIDES: tuple[SideName, ...] = ("train", "validation")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of the split.
+
+    Attributes
+    ----------
+    split : Split
+        The features that the student sees, of augmented and masked copies too.
+    paths : tuple[Path, ...]
+        Audio file of each clip; a masked copy's is the one that it masks.
+    clip_s : float
+        What the front end takes of a recording (seconds).
+    align : {"start", "middle"}
+        Where in it, as of `stages.runtime.audio.fit_length`.
+    """
+
+    split: Split
+    paths: tuple[Path, ...]
+    clip_s: float
+    align: str
+
+    def __len__(self) -> int:
+        """Return the number of clips."""
+        return len(self.split)
+
+    def clip_samples(self, sample_rate: int) -> int:
+        """Return the length of every clip at a rate (Hz)."""
+        return round(self.clip_s * sample_rate)
+
+    def waveforms(self, sample_rate: int) -> Iterator[np.ndarray]:
+        """Yield every clip in the order of `split`, cut or padded as the front end does it.
+
+        Parameters
+        ----------
+        sample_rate : int
+            To resample to (Hz).
+
+        Yields
+        ------
+        np.ndarray, shape (clip_samples(sample_rate),), float32
+            In [-1, 1].
+
+        Raises
+        ------
+        DataError
+            If a file is missing or cannot be decoded.
+        """
+        last, waveform = None, np.empty(0, np.float32)
+        for path in self.paths:
+            if path != last:  # masked copies follow what they mask
+                samples = audio.load(path, sample_rate)
+                last, waveform = path, fit_length(samples, self.clip_samples(sample_rate), self.align)
+            yield waveform
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a teacher is given.
+
+    Attributes
+    ----------
+    train, validation : Side
+        No group is on both.
+    labels : tuple[str, ...]
+        In output order; the positive class of a binary task is last.
+    multi_label : bool
+        Whether a clip may have several of them.
+    """
+
+    train: Side
+    validation: Side
+    labels: tuple[str, ...]
+    multi_label: bool
+
+    def __post_init__(self) -> None:
+        """Check that the teacher will not have seen what it is judged on."""
+        common = set(self.train.split.groups) & set(self.validation.split.groups)
+        if common:
+            raise DataError(
+                f"A teacher must not learn from a group that it answers for; got {min(common)!r} in both the training "
+                "and the validation split. Run `dvc repro split` again."
+            )
+
+    @property
+    def n_outputs(self) -> int:
+        """How many logits there are of a clip: one of a binary task, else one per label."""
+        return 1 if len(self.labels) == 2 and not self.multi_label else len(self.labels)
+
+    def sides(self) -> Iterator[tuple[SideName, Side]]:
+        """Yield the name of each side and the side."""
+        yield "train", self.train
+        yield "validation", self.validation
+
+    def require_labels(self, labels: Sequence[str], teacher: str) -> None:
+        """Check that a teacher's labels are the task's, in the task's order.
+
+        Parameters
+        ----------
+        labels : Sequence[str]
+        teacher : str
+            What to call it, e.g. its folder.
+
+        Raises
+        ------
+        DataError
+            If they are not.
+        """
+        if tuple(labels) != self.labels:
+            raise DataError(
+                f"{teacher} must answer for the labels {', '.join(self.labels)}, in this order; it answers for "
+                f"{', '.join(labels)}. Choose a teacher of the same task, or have it learn this one."
+            )
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a teacher answers.
+
+    Attributes
+    ----------
+    logits : Mapping
+        ``"train"`` and ``"validation"`` to (n, `Material.n_outputs`) float32, in the order of the clips: before the
+        softmax, or before the sigmoid of each class; of a binary task one column, the positive class's logit less the
+        negative's.
+    labels : tuple[str, ...]
+        What the columns stand for; of a binary task both, the positive last.
+    sha256 : str
+        Of the teacher: of all that its answers depend on beside the clips.
+    about : Mapping
+        For `teacher.json`: at least `kind`, and, where it is known, `parameters`, `bytes`, `licence` and
+        `cpu_seconds_per_second`, of audio.
+    embeddings : Mapping
+        Either side to (n, d) float32, for `distill.hidden_cosine`; empty if there are none.
+    """
+
+    logits: Mapping[str, np.ndarray]
+    labels: tuple[str, ...]
+    sha256: str
+    about: Mapping[str, Any]
+    embeddings: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+def read_material(features: Path) -> Material:
+    """Read what a teacher is given from a features folder and the audio files that its table names.
+
+    Raises
+    ------
+    DataError
+        If the folder is incomplete, or if a group is on two sides.
+    """
+    train, validation = (_read_side(features, name) for name in SIDES)
+    return Material(train, validation, train.split.labels, train.split.multi_label)
+
+
+def _read_side(features: Path, name: SideName) -> Side:
+    split, described = dataset.read_split(features, name), dataset.describe(features)
+    table = files.read_csv(features / "clips.csv")
+    return Side(
+        split,
+        tuple(Path(clip["path"]) for clip in table if clip["split"] == name),
+        clip_s=described["clip_samples"] / described["sample_rate"],
+        align=described.get("align", "start"),
+    )

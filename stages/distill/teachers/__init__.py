@@ -1,0 +1,15 @@
+"""One file per teacher: a model, too large for a device, whose answers a student learns from.
+
+A teacher holds
+    Config : frozen dataclass
+    learn(config, material, folder, seed, threads) -> Lesson
+        Learn from `material.train` alone and answer for both sides; `Lesson` and `Material` are of
+        `stages.distill.material`. What is heavy is imported inside. `seed` and `threads` are given by name.
+
+`folder` outlives a kill: the same call with the same folder goes on where it stopped, by whatever was written there
+(each file by `files.atomic`). What lies in `folder/output` at the end becomes part of `data/teacher`: a fine-tuned
+checkpoint, say; the rest is removed. All of it must depend on the arguments alone: no times, no absolute paths.
+
+Options that do not fit together, a file that is missing and labels that are not the task's (`Material.require_labels`)
+are one clear sentence each, before any work.
+"""

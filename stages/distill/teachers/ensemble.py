@@ -1,0 +1,154 @@
+"""Several networks of one architecture, whose logits are averaged.
+
+Of a softmax the average of logits is, but for a constant that no softmax sees, that of log-probabilities: the
+geometric mean. Of a sigmoid it is the geometric mean of the odds, and symmetric in the two answers, which an average of
+log-probabilities is not.
+
+Members differ in their seed (`over: seeds`), or learn from different clips (`over: folds`): the groups of the training
+split are dealt into as many parts as there are members, each member learns from the others' parts, and a training clip
+is answered by the one member that has not heard its group. Such answers are as honest as those for new clips, where a
+network that has learned a clip by heart says little more than its label. Validation is answered by all.
+
+References
+----------
+Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531 (2015), section 3.
+Breiman, "Stacked Regressions", Machine Learning 24 (1996), of answers by those who have not seen the example.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from stages.core import dataset, distillation, files, fitting, network
+from stages.core.dataset import Split
+from stages.core.errors import DataError, require
+from stages.core.fitting import FitParams
+from stages.distill.material import SIDES, Lesson, Material
+
+
+@dataclass(frozen=True)
+class MemberParams(FitParams):
+    """How a member learns; see `FitParams`. All epochs are done: the validation split chooses nothing."""
+
+    SECTION: ClassVar[str] = "distill.options.ensemble.fit"
+
+    decay: Literal["none", "cosine", "linear", "steps"] = "cosine"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Who teaches.
+
+    Attributes
+    ----------
+    architecture : str
+        A file of `stages/train/architectures/`; it sees the features that the student sees.
+    options : dict
+        Architecture name to its parameters.
+    members : int
+    over : {"seeds", "folds"}
+    fit : MemberParams
+    """
+
+    architecture: str = "edac_cnn"
+    options: dict[str, Any] = field(default_factory=dict)
+    members: int = 5
+    over: Literal["seeds", "folds"] = "seeds"
+    fit: MemberParams = field(default_factory=MemberParams)
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        least = 2 if self.over == "folds" else 1
+        require(
+            least <= self.members <= 100,
+            "distill.options.ensemble.members",
+            f"be from {least} to 100 over {self.over}",
+            self.members,
+        )
+
+
+def learn(config: Config, material: Material, folder: Path, *, seed: int, threads: int) -> Lesson:
+    """Train the members, a killed one from where it was, and average their logits."""
+    from stages.core.keras import make_deterministic
+
+    make_deterministic(seed, threads)
+    everyone = np.arange(len(material.train))
+    unheard = _parts(material.train.split, config.members, seed) if config.over == "folds" else [None] * config.members
+    answers, digests, parameters = [], [], 0
+    for i, part in enumerate(unheard):
+        rows = everyone if part is None else np.setdiff1d(everyone, part)
+        member = folder / f"member{i}"
+        if not (member / "answers.npz").exists():
+            _train(config, material, rows, member, seed=seed + i, description=f"teacher {i + 1}")
+        parameters = files.read_json(member / "architecture.json")["n_parameters"]
+        digests.append(files.sha256(member / "weights.npz"))
+        with np.load(member / "answers.npz") as stored:
+            answers.append({name: stored[name] for name in SIDES})
+    logits: dict[str, np.ndarray] = {
+        name: np.stack([answer[name] for answer in answers]).mean(axis=0) for name in SIDES
+    }
+    for part, answer in zip(unheard, answers, strict=True):
+        if part is not None:
+            logits["train"][part] = answer["train"][part]
+    about = {
+        "kind": f"{config.members} {config.architecture} over {config.over}",
+        "parameters": parameters * config.members,
+        "bytes": 4 * parameters * config.members,
+        "out_of_fold": config.over == "folds",
+    }
+    return Lesson(logits, material.labels, files.digest(digests), about)
+
+
+def _train(config: Config, material: Material, rows: np.ndarray, member: Path, *, seed: int, description: str) -> None:
+    """Train one member on some rows of the training split and write it and its answers for both sides."""
+    from stages.core.keras import keras
+
+    keras.utils.set_random_seed(seed)
+    split = _some(material.train.split, rows)
+    model, described = network.build(
+        config.architecture, config.options, split.input_shape, len(split.labels), multi_label=split.multi_label
+    )
+    member.mkdir(exist_ok=True)
+    checkpoint = member / "checkpoint.npz"
+    fitting.fit(model, split, config.fit, seed=seed, checkpoint=checkpoint, description=description)
+    network.save(model, described, member)
+    teacher = distillation.before_activation(model)
+    answers = {name: fitting.predict(teacher, side.split) for name, side in material.sides()}
+    with files.atomic(member / "answers.npz") as temporary:
+        np.savez(temporary, **answers)  # type: ignore[arg-type]
+    checkpoint.unlink(missing_ok=True)
+
+
+def _some(split: Split, rows: np.ndarray) -> Split:
+    return replace(
+        split,
+        x=split.x[rows],
+        y=split.y[rows],
+        clip_ids=split.clip_ids[rows],
+        groups=split.groups[rows],
+        sites=split.sites[rows],
+    )
+
+
+def _parts(split: Split, n: int, seed: int) -> list[np.ndarray]:
+    """Deal the rows into n parts by group, of a single-label task with each class spread over them.
+
+    Raises
+    ------
+    DataError
+        If a class has fewer groups than there are to be parts.
+    """
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+    held = dataset.indicators(split.y, len(split.labels))
+    for label, has in zip(split.labels, held.T, strict=True):
+        n_groups = len(np.unique(split.groups[has == 1]))
+        if n_groups < n:
+            raise DataError(
+                f"distill.options.ensemble.members must be at most the groups of each class over folds; got {n}, and "
+                f"{label!r} has {n_groups} in the training split. Lower it, or set over to seeds."
+            )
+    folds = (GroupKFold if split.multi_label else StratifiedGroupKFold)(n, shuffle=True, random_state=seed)
+    return [part for _, part in folds.split(split.x, split.y, split.groups)]
