@@ -125,6 +125,133 @@ class Attention(keras.layers.Layer):
         return tf.reduce_sum(inputs * tf.nn.softmax(scores)[:, :, None], axis=1)
 
 
+class Standardise(keras.layers.Layer):
+    """Zero mean and unit variance along one axis, then a scale and an offset for every channel.
+
+    Along the channels it is layer normalisation (Ba, Kiros, Hinton, "Layer Normalization", arXiv 1607.06450), along
+    time instance normalisation, which is group normalisation with a group for each channel. Keras' own is exported
+    through the operator of batch normalisation, which needs a fixed batch.
+
+    Parameters
+    ----------
+    axis : int
+        Of (n, n_steps, n_channels): 1 or 2.
+    epsilon : float
+        Added to the variance.
+    learned : bool
+        Whether there are a scale and an offset.
+    """
+
+    def __init__(self, axis: int = 2, epsilon: float = 1e-5, learned: bool = True, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.axis, self.epsilon, self.learned = axis, epsilon, learned
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        """Make the scale (n_channels,), 1, and the offset (n_channels,), 0."""
+        if self.learned:
+            self.gamma = self.add_weight("gamma", (input_shape[-1],), initializer="ones")
+            self.beta = self.add_weight("beta", (input_shape[-1],), initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Return the standardised values: same shape, float32."""
+        centred = inputs - tf.reduce_mean(inputs, self.axis, keepdims=True)
+        variance = tf.reduce_mean(centred * centred, self.axis, keepdims=True)  # a squared difference has no 16 bits
+        values = centred * tf.math.rsqrt(variance + self.epsilon)
+        return values * self.gamma + self.beta if self.learned else values
+
+
+class GroupedConv1D(keras.layers.Layer):
+    """A convolution along time in which each group of channels sees itself alone; as many steps out as in.
+
+    It is written as one convolution per group, as TensorFlow has no gradient of a grouped one on a CPU. The width of an
+    even kernel has one step more before than after.
+
+    Parameters
+    ----------
+    kernel_size : int
+        Steps.
+    groups : int
+        Divides the number of channels.
+    """
+
+    def __init__(self, kernel_size: int, groups: int, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.kernel_size, self.groups = kernel_size, groups
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        """Make the kernel (kernel_size, n_channels / groups, n_channels) and the bias (n_channels,)."""
+        n = input_shape[-1]
+        self.kernel = self.add_weight("kernel", (self.kernel_size, n // self.groups, n))
+        self.bias = self.add_weight("bias", (n,), initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Return the sums: shape (n, n_steps, n_channels), float32."""
+        before = self.kernel_size // 2
+        padded = tf.pad(inputs, [[0, 0], [before, self.kernel_size - 1 - before], [0, 0]])
+        x, kernel, bias = (tf.split(values, self.groups, axis=-1) for values in (padded, self.kernel, self.bias))
+        return tf.concat([tf.nn.conv1d(x[i], kernel[i], 1, "VALID") + bias[i] for i in range(self.groups)], axis=-1)
+
+    def get_prunable_weights(self) -> list[tf.Variable]:
+        """Return the kernel."""
+        return [self.kernel]
+
+
+class DotProductAttention(keras.layers.Layer):
+    """Attention of several heads, without the projections around it.
+
+    Parameters
+    ----------
+    heads : int
+        Divides the number of channels.
+    dropout : float
+        Rate, of the weights.
+
+    References
+    ----------
+    Vaswani et al., "Attention Is All You Need", NeurIPS 2017, section 3.2.
+    """
+
+    def __init__(self, heads: int, dropout: float = 0.0, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.heads, self.rate = heads, dropout
+        self.dropout = keras.layers.Dropout(dropout)
+
+    def get_config(self) -> dict[str, object]:
+        """Return what makes such a layer."""
+        return super().get_config() | {"heads": self.heads, "dropout": self.rate}
+
+    def call(self, inputs: list[tf.Tensor], training: bool | None = None) -> tf.Tensor:
+        """Return for every query the mean of the values, weighted by the softmax of its products with the keys.
+
+        Parameters
+        ----------
+        inputs : list of tf.Tensor
+            Queries, keys and values, each of shape (n, n_steps, n_channels), float32.
+        training : bool or None
+
+        Returns
+        -------
+        tf.Tensor, shape (n, n_steps, n_channels), float32
+        """
+        _, n_steps, n_channels = inputs[0].shape
+        width = n_channels // self.heads
+        split = [tf.transpose(tf.reshape(x, (-1, n_steps, self.heads, width)), (0, 2, 1, 3)) for x in inputs]
+        queries, keys, values = split
+        weights = tf.nn.softmax(tf.matmul(queries * width**-0.5, keys, transpose_b=True))
+        means = tf.matmul(self.dropout(weights, training=training), values)
+        return tf.reshape(tf.transpose(means, (0, 2, 1, 3)), (-1, n_steps, n_channels))
+
+
+class GlobalSumPooling1D(keras.layers.Layer):
+    """The sum over time."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Return (n, n_channels) of (n, n_steps, n_channels)."""
+        return tf.reduce_sum(inputs, axis=1)
+
+
 def _mean_of_neighbours(x: tf.Tensor) -> tf.Tensor:
     return tf.nn.avg_pool2d(x, 2, strides=1, padding="VALID")
 

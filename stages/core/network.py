@@ -55,7 +55,7 @@ def build(
         model = _with_sigmoids(model, n_classes)
     return model, {
         "name": name,
-        "config": asdict(config),
+        "config": asdict(module.standalone(config) if hasattr(module, "standalone") else config),
         "input_shape": list(input_shape),
         "n_classes": n_classes,
         "n_parameters": model.count_params(),

@@ -25,6 +25,9 @@ WALLS = {
     "paramiko": {"stages.push.transports.ssh"},
     "fabric": {"stages.push.transports.ssh"},
     "cryptography": {"stages.push.signing", "stages.runtime.trust"},
+    "safetensors": {"stages.core.checkpoint"},
+    "torch": {"stages.distill.teachers.wav2vec2"},
+    "transformers": {"stages.distill.teachers.wav2vec2"},
 }
 RUNTIME_MAY_IMPORT = {"numpy", "ai_edge_litert", "stages", *sys.stdlib_module_names}
 RUNTIME_MAY_TRY = {"stages.runtime.trust": {"cryptography"}, "stages.runtime.stream": {"sounddevice"}}

@@ -11,6 +11,7 @@ from stages.quantize.check import check
 from stages.quantize.convert import to_float32
 from stages.quantize.params import SCHEMES, QuantizeParams
 from stages.runtime.litert import Model
+from tests import checkpoints
 
 CASES = {
     "edac_cnn": ((302, 15), 2),
@@ -21,7 +22,9 @@ CASES = {
     "micro_acdnet": ((3_000, 1), 10),
     "mel_cnn": ((101, 40), 10),
     "bilstm": ((101, 40), 10),
+    "wav2vec2_student": ((3_000, 1), 10),
 }
+OPTIONS = {"wav2vec2_student": {"shape": checkpoints.SMALL}}
 GAIN = {"acdnet": 1, "micro_acdnet": 1, "bilstm": 24}  # of the last layer, for scores that spread as if it were trained
 SPARSITY = 0.5
 TOLERANCE = {  # mean over the clips, of a score; where only the weights are coarse
@@ -40,7 +43,7 @@ def settled(architecture: str) -> Any:
     from stages.core.keras import keras
 
     keras.utils.set_random_seed(5)
-    model, _ = network.build(architecture, {}, shape, n_classes)
+    model, _ = network.build(architecture, {architecture: OPTIONS.get(architecture, {})}, shape, n_classes)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0

@@ -15,6 +15,7 @@ from stages.core.keras import keras, tf
 from stages.prune.shrink import shrink
 from stages.quantize.convert import to_float32
 from stages.train.params import TrainParams
+from tests import checkpoints
 
 
 def built(name: str, input_shape: tuple[int, ...], n_classes: int = 2, **options: Any) -> Any:
@@ -292,8 +293,11 @@ def test_bilstm_is_that_of_keras_in_both_directions(rng: np.random.Generator) ->
     assert {group.name for group in structure.unit_groups(model)} == {"forwards", "backwards"}
 
 
+SMALL: dict[str, Any] = {"wav2vec2_student": {"shape": checkpoints.SMALL}}  # options where the defaults take long
+
+
 def shape_of(name: str) -> tuple[int, ...]:
-    return (400, 1) if name.endswith("acdnet") else (40, 16, 1)
+    return (400, 1) if name.endswith("acdnet") or name == "wav2vec2_student" else (40, 16, 1)
 
 
 @pytest.mark.parametrize("n_classes", [2, 5])
@@ -303,7 +307,7 @@ def test_contract(name: str, n_classes: int) -> None:
     assert description["config"] == dataclasses.asdict(plugins.load(network.ARCHITECTURES, name, "").Config())
     assert description["n_parameters"] == model.count_params()
     for shape in ((3, *shape_of(name)), (3, *shape_of(name)[:-1])):
-        scores = built(name, shape[1:], n_classes)(tf.ones(shape)).numpy()
+        scores = built(name, shape[1:], n_classes, **SMALL.get(name, {}))(tf.ones(shape)).numpy()
         assert scores.shape == (3, 1 if n_classes == 2 else n_classes)
         assert ((scores >= 0) & (scores <= 1)).all()
         if n_classes > 2:
@@ -312,7 +316,7 @@ def test_contract(name: str, n_classes: int) -> None:
 
 @pytest.mark.parametrize("name", plugins.names(network.ARCHITECTURES))
 def test_learns_one_step_and_the_same_one_again(name: str, rng: np.random.Generator) -> None:
-    model = built(name, shape_of(name))
+    model = built(name, shape_of(name), **SMALL.get(name, {}))
     names, y = np.array(list("abcd")), np.array([0, 1, 0, 1])
     x = rng.normal(size=(4, *shape_of(name))).astype(np.float32)
     split = Split(x, y, names, names, names, ("negative", "positive"))
