@@ -10,6 +10,7 @@ from stages.augment.params import AugmentParams
 from stages.core import errors, files, layout, params, plugins
 from stages.core.errors import ParameterError, require
 from stages.core.network import ARCHITECTURES
+from stages.distill.params import DistillParams
 from stages.evaluate.params import EvaluateParams
 from stages.features.params import FeatureParams
 from stages.prune.params import CRITERIA, SCHEDULES, PruneParams
@@ -36,6 +37,8 @@ def check(path: Path = params.PARAMS_FILE) -> None:
     features.configure()
     if augment.masks.wanted:
         features.require_levels()
+    distill = params.section("distill", DistillParams, path)
+    distill.configure()
     train = params.section("train", TrainParams, path)
     plugins.configure(ARCHITECTURES, train.architecture, train.options, "train")
     sweep, prune = params.section("sweep", SweepParams, path), params.section("prune", PruneParams, path)

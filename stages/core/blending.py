@@ -60,8 +60,8 @@ def batch(
     Parameters
     ----------
     split : Split
-    targets : np.ndarray, shape (len(split), n_outputs), float32
-        Of every clip.
+    targets : np.ndarray, shape (len(split), k), float32
+        Of every clip: a column per label, and whatever else is to be blended as they are.
     rows : np.ndarray, shape (n,), int
         The step's clips.
     params : FitParams
@@ -70,7 +70,7 @@ def batch(
     Returns
     -------
     x : np.ndarray, shape (n, *split.input_shape), float32
-    targets : np.ndarray, shape (n, n_outputs), float32
+    targets : np.ndarray, shape (n, k), float32
 
     Raises
     ------
@@ -110,8 +110,9 @@ def _between_classes(
     length = split.input_shape[0]
     x = np.empty((len(rows), *split.input_shape), np.float32)
     t = np.empty((len(rows), targets.shape[1]), np.float32)
+    hard = targets[:, : len(split.labels)]
     for i, row in enumerate(rows):
-        other = rng.choice(np.flatnonzero((targets != targets[row]).any(axis=1)))
+        other = rng.choice(np.flatnonzero((hard != hard[row]).any(axis=1)))
         pair = [
             stretched(split.x[j], rule.stretch ** rng.uniform(-1, 1), length, rng, silence=_silence(split.x[j], bands))
             for j in (row, other)

@@ -111,43 +111,56 @@ def softened(logits: np.ndarray, temperature: float, multi_label: bool) -> np.nd
     return (scipy.special.softmax(z, axis=1) if exclusive else scipy.special.expit(z)).astype(np.float32)
 
 
-def read(folder: Path, split: Split, rule: Distillation) -> Taught | None:
-    """Read what the teacher says of the training split.
+@dataclass(frozen=True)
+class Teaching:
+    """A teacher's folder, as the stage `distill` writes it, and how students learn from it."""
 
-    Parameters
-    ----------
-    folder : Path
-        Of the stage `distill`.
-    split : Split
-        Training split.
-    rule : Distillation
+    folder: Path
+    rule: Distillation
 
-    Returns
-    -------
-    Taught or None
-        None if there is no teacher, or if everything of it is weighted with 0.
+    def identity(self) -> list[Any]:
+        """Return all of it that can change what a student becomes, for the student's key.
 
-    Raises
-    ------
-    DataError
-        If the folder is incomplete or is not of these clips, or if embeddings are wanted and there are none.
-    """
-    if rule.teacher is None or not rule.wanted:
-        return None
-    if not (folder / "logits_train.npy").is_file():
-        raise DataError(f"{folder} holds no logits_train.npy. Run `dvc repro distill` first.")
-    logits, embeddings = np.load(folder / "logits_train.npy"), np.zeros((len(split), 0), np.float32)
-    if rule.hidden_cosine:
-        path = folder / "embeddings_train.npy"
-        if not path.is_file():
+        Raises
+        ------
+        DataError
+            If the teacher has not answered yet.
+        """
+        rule = self.rule
+        said = [self._file("logits_train"), *([self._file("embeddings_train")] if rule.hidden_cosine else [])]
+        numbers = (rule.temperature, rule.alpha, rule.feature_penalty, rule.hidden_cosine)
+        return [*numbers, *map(files.sha256, said)]
+
+    def of(self, split: Split) -> Taught:
+        """Return what the teacher says of the training split.
+
+        Raises
+        ------
+        DataError
+            If the folder is incomplete or is not of these clips, or if embeddings are wanted and there are none.
+        """
+        logits, embeddings = np.load(self._file("logits_train")), np.zeros((len(split), 0), np.float32)
+        if self.rule.hidden_cosine:
+            embeddings = np.load(self._file("embeddings_train"))
+        labels = files.read_json(self.folder / "teacher.json")["labels"]
+        if len(logits) != len(split) or labels != list(split.labels):
             raise DataError(
-                f"distill.hidden_cosine needs a teacher's embeddings; {rule.teacher!r} left none in {folder}. Set it "
-                "to 0, or choose another teacher."
+                f"{self.folder} must answer for the {len(split)} training clips of {', '.join(split.labels)}; it "
+                f"answers for {len(logits)} of {', '.join(labels)}. Run `dvc repro distill` again."
             )
-        embeddings = np.load(path)
-    if len(logits) != len(split) or files.read_json(folder / "teacher.json")["labels"] != list(split.labels):
-        raise DataError(f"{folder} answers for other clips or labels than the features have. Run `dvc repro distill`.")
-    return Taught(rule, logits, embeddings)
+        return Taught(self.rule, logits, embeddings)
+
+    def _file(self, name: str) -> Path:
+        path = self.folder / f"{name}.npy"
+        if not path.is_file():
+            cosine = " Of a teacher without embeddings, set distill.hidden_cosine to 0." if "embeddings" in name else ""
+            raise DataError(f"{self.folder} holds no {path.name}. Run `dvc repro distill` first.{cosine}")
+        return path
+
+
+def teaching(folder: Path, rule: Distillation) -> Teaching | None:
+    """Return how students are taught, or None: without a teacher, or where all of it is weighted with 0."""
+    return Teaching(folder, rule) if rule.teacher is not None and rule.wanted else None
 
 
 class Student:

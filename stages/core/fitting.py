@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from stages.core import blending, files
+from stages.core import blending, distillation, files
 from stages.core.blending import BetweenClass
 from stages.core.dataset import Split, indicators
 from stages.core.errors import DataError, ModelError, require
@@ -112,6 +112,7 @@ def fit(
     params: FitParams,
     *,
     seed: int,
+    taught: distillation.Taught | None = None,
     validation: Split | None = None,
     patience: int | None = None,
     around_update: Around | None = None,
@@ -123,8 +124,9 @@ def fit(
     """Train a model in place.
 
     The loss is the mean over the batch of each clip's cross-entropy times its class weight, plus the model's own weight
-    and activity penalties; of a multi-label task, the mean over its classes' binary ones as well. Only Keras' random
-    layers (`Dropout`, `GaussianNoise`, ...) may draw random numbers.
+    and activity penalties; of a multi-label task, the mean over its classes' binary ones as well. A teacher adds its
+    part (`stages.core.distillation`), whatever a clip's class weight. Only Keras' random layers (`Dropout`,
+    `GaussianNoise`, ...) may draw random numbers.
 
     Parameters
     ----------
@@ -136,6 +138,8 @@ def fit(
     params : FitParams
     seed : int
         Of the order of clips, dropout, mixup and time shift.
+    taught : Taught or None
+        What a teacher says of the split's clips.
     validation : Split or None
         If given, the weights of the epoch with the lowest cross-entropy on it are put back at the end.
     patience : int or None
@@ -168,30 +172,44 @@ def fit(
     binary = model.output_shape[-1] == 1
     n_classes = len(split.labels)
     targets = _targets(split.y, n_classes)
+    student = distillation.Student(model, taught, multi_label=split.multi_label, seed=seed) if taught else None
+    network = student.network if student else model
+    if taught:
+        targets = np.concatenate([targets, taught.columns(multi_label=split.multi_label)], axis=1)
     even = np.ones((2, n_classes) if split.multi_label else n_classes, np.float32)
     weights = class_weights(split.y, n_classes) if params.class_weights else even
     steps_per_epoch = math.ceil(len(split) / params.batch_size)
     n_steps = params.epochs * steps_per_epoch
-    update = Update(_optimizer(params, n_steps), model, around_update)
-    generators = _random_generators(model)
+    update = Update(_optimizer(params, n_steps), network, around_update)
+    generators = _random_generators(network)
 
     def batches(*shape: int) -> "tf.TensorSpec":
         return tf.TensorSpec((None, *shape), tf.float32)
 
     # One graph for every batch size: graphs of fixed size differ in rounding, and a resumed run would trace others.
     @tf.function(
-        input_signature=[batches(*split.input_shape), batches(model.output_shape[-1]), batches(*even.shape[1:])]
+        input_signature=[
+            batches(*split.input_shape),
+            batches(model.output_shape[-1]),
+            batches(targets.shape[1] - n_classes),
+            batches(*even.shape[1:]),
+        ]
     )
-    def learn(x: "tf.Tensor", t: "tf.Tensor", w: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor", "tf.Tensor"]:
+    def learn(
+        x: "tf.Tensor", t: "tf.Tensor", soft: "tf.Tensor", w: "tf.Tensor"
+    ) -> tuple["tf.Tensor", "tf.Tensor", "tf.Tensor"]:
         with tf.GradientTape() as tape:
-            scores = model(x, training=True)
+            outputs = network(x, training=True)
+            scores = outputs["scores"] if student else outputs
             loss = tf.reduce_mean(w * _cross_entropy(t, scores, split.multi_label))
             penalty = update.batch_penalty()
+            if student:
+                loss, penalty = student.loss(loss, penalty, outputs, soft)
             total = loss + penalty
         update.step(tape, total)
         return loss, penalty, tf.reduce_mean(_correct(t, scores, split.multi_label))
 
-    variables = [*model.weights, *update.variables, *state]
+    variables = [*network.weights, *update.variables, *state]
     run = _Run(model, variables, checkpoint)
     bar = track(range(run.step, n_steps), description, total=n_steps, initial=run.step)
     for step in bar:
@@ -204,7 +222,8 @@ def fit(
         for generator in generators:
             generator.reset_from_seed(int(rng.integers(2**63)))
         x, t = blending.batch(split, targets, rows, params, rng)
-        values = learn(x, t[:, -1:] if binary else t, _weights(t, weights))
+        t, soft = t[:, :n_classes], t[:, n_classes:]
+        values = learn(x, t[:, -1:] if binary else t, soft, _weights(t, weights))
         run.sums += np.array([float(value) for value in values]) * len(rows)
         if not np.isfinite(run.sums).all():
             raise ModelError(f"{description}: the loss is not finite at step {step + 1}. Lower the learning rate.")

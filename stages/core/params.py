@@ -24,6 +24,7 @@ SECTIONS = (
     "split",
     "augment",
     "features",
+    "distill",
     "train",
     "prune",
     "quantize",

@@ -57,6 +57,11 @@ class SimulatedGraph(keras.layers.Layer):
 
     A weight that is zero stays zero: it was pruned. Ranges of activations follow those of the batches seen in training.
 
+    Attributes
+    ----------
+    logits : tf.Tensor, shape (n, n_scores), float32
+        Of the last call.
+
     Parameters
     ----------
     float32, quantised : bytes
@@ -137,6 +142,8 @@ class SimulatedGraph(keras.layers.Layer):
                 arguments[0] = round_dynamically(arguments[0], rows=self._is_product_of_rows(operator))
             elif code in flatbuffer.WEIGHTED and len(arguments) == 3 and operator.inputs[0] in self._groups:
                 arguments[2] = self._bias(operator, ranges)
+            if code in ("LOGISTIC", "SOFTMAX"):
+                self.logits = arguments[0]  # of those that stand within the network, the last one's stay
             results = _FUNCTIONS[code](operator.builtinOptions, *arguments)
             for i, result in zip(operator.outputs, results if isinstance(results, list) else [results], strict=True):
                 result = tf.reshape(result, [-1, *self._tensors[i].shape[1:]])

@@ -1,17 +1,19 @@
 """Train the baseline: `python -m stages.train`."""
 
 from stages.core import errors, layout, params
+from stages.core.distillation import Distillation, teaching
 from stages.train.params import TrainParams
 from stages.train.train import train
 
 
 def main() -> None:
     """Read the section, train, say how well it went."""
-    section = params.section("train", TrainParams)
+    section, rule = params.section("train", TrainParams), params.section("distill", Distillation)
     from stages.core.keras import make_deterministic
 
     make_deterministic(section.seed, section.threads)
-    metrics = train(layout.FEATURES, layout.BASELINE, section)
+    taught = teaching(layout.TEACHER, rule) if rule.train else None
+    metrics = train(layout.FEATURES, layout.BASELINE, section, teaching=taught)
     for split, values in metrics.items():
         print(f"{split}: loss {values['loss']:.3f}, accuracy {values['accuracy']:.3f} on {values['n_clips']} clips")
 

@@ -5,10 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from stages.core import dataset, files, fitting, network, provenance
+from stages.core.distillation import Teaching
 from stages.train.params import TrainParams
 
 
-def train(features: Path, baseline: Path, params: TrainParams) -> dict[str, Any]:
+def train(
+    features: Path,
+    baseline: Path,
+    params: TrainParams,
+    *,
+    teaching: Teaching | None = None,
+) -> dict[str, Any]:
     """Train a network on a features folder; a killed run goes on where it stopped.
 
     Call `stages.core.keras.make_deterministic` first, once per process.
@@ -19,6 +26,8 @@ def train(features: Path, baseline: Path, params: TrainParams) -> dict[str, Any]
     baseline : Path
         Folder to write: the network (`stages.core.network`), `history.csv` and `metrics.json`.
     params : TrainParams
+    teaching : Teaching or None
+        By whom, and how, if not by the labels alone.
 
     Returns
     -------
@@ -29,8 +38,11 @@ def train(features: Path, baseline: Path, params: TrainParams) -> dict[str, Any]
     ------
     ParameterError
         For an unknown architecture or a parameter it refuses.
+    DataError
+        If a folder is incomplete, or the teacher's answers are not for these clips.
     """
     train_split, validation = dataset.read_split(features, "train"), dataset.read_split(features, "validation")
+    taught = teaching.of(train_split) if teaching else None
     from stages.core.keras import keras
 
     keras.utils.set_random_seed(params.seed)
@@ -43,13 +55,15 @@ def train(features: Path, baseline: Path, params: TrainParams) -> dict[str, Any]
     code = provenance.code_hash(
         [__name__, f"{network.ARCHITECTURES}.{params.architecture}"], ["tensorflow", "tf_keras"]
     )
-    with files.growing_folder(baseline, files.digest(asdict(params), inputs, code)) as folder:
+    lesson = [teaching.identity()] if teaching else []
+    with files.growing_folder(baseline, files.digest(asdict(params), inputs, code, *lesson)) as folder:
         checkpoint = folder / "checkpoint.npz"
         history = fitting.fit(
             model,
             train_split,
             params,
             seed=params.seed,
+            taught=taught,
             validation=validation,
             patience=params.patience,
             checkpoint=checkpoint,
