@@ -18,6 +18,7 @@ from stages.core import files
 from stages.core.errors import DataError, ModelError, require
 
 WEIGHTS = "model.safetensors"
+FILES = ("config.json", "preprocessor_config.json", WEIGHTS)
 _PREFIX = "wav2vec2."  # of every tensor but the head's, in a checkpoint that may have a head
 
 
@@ -170,7 +171,7 @@ def read(folder: Path, owner: str) -> Checkpoint:
             f"{owner} must hold {WEIGHTS}; {folder} has the pickle pytorch_model.bin, which could run any code. "
             "Have its publisher's safetensors, or save it anew with `save_pretrained`."
         )
-    for name in ("config.json", "preprocessor_config.json", WEIGHTS):
+    for name in FILES:
         if not (folder / name).is_file():
             raise DataError(f"{owner} must be the folder of a Hugging Face checkpoint; {folder} has no {name}.")
     config = files.read_json(folder / "config.json")

@@ -49,8 +49,9 @@ def distill(params: DistillParams, features: Path, target: Path) -> dict[str, An
     inputs = [files.sha256(features / name) for name in ("features.npy", "clips.csv", "frontend.json")]
     architecture = getattr(config, "architecture", None)
     code = [__name__, module.__name__, *([f"{ARCHITECTURES}.{architecture}"] if architecture else [])]
+    known = module.identity(config) if hasattr(module, "identity") else None
     key = files.digest(
-        params.teacher, asdict(config), params.seed, params.threads, inputs, provenance.code_hash(code, PACKAGES)
+        params.teacher, asdict(config), params.seed, params.threads, inputs, known, provenance.code_hash(code, PACKAGES)
     )
     if (target / "teacher.json").is_file():
         taught = files.read_json(target / "teacher.json")
