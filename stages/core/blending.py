@@ -1,4 +1,4 @@
-"""What a training step sees of the clips: crops, shifts, and blends of two clips with their targets.
+"""What a training step sees of the clips: crops, shifts, variations, and blends of two clips with their targets.
 
 Every draw comes from the generator that is given, so that a step can be repeated.
 """
@@ -52,6 +52,42 @@ class BetweenClass:
         require(0 < self.window_s <= 10, f"{owner}.window_s", "be above 0 and at most 10 s", self.window_s)
 
 
+@dataclass(frozen=True)
+class Vary:
+    """How a clip could have sounded too: its levels in dB changed anew at every step, each way with chance `p`.
+
+    Attributes
+    ----------
+    p : float
+    stretch : float
+        Of time, by a factor from 1 / stretch to stretch, uniform in its logarithm; 1 is off.
+    bands : float
+        Shift along frequency by at most this many bands either way, which on a mel scale is nearly a change of pitch;
+        0 is off.
+    gain_db : float
+        By a gain from -gain_db to gain_db (dB).
+    noise_db : tuple[float, float] or None
+        White noise this far below the clip's peak (dB): the least and the most; None is off.
+    """
+
+    p: float = 0.7
+    stretch: float = 1.25
+    bands: float = 4.0
+    gain_db: float = 6.0
+    noise_db: tuple[float, float] | None = (20.0, 60.0)
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        owner = "vary"
+        require(0 <= self.p <= 1, f"{owner}.p", "be in [0, 1]", self.p)
+        require(1 <= self.stretch <= 4, f"{owner}.stretch", "be in [1, 4]", self.stretch, "1 leaves the time as it is.")
+        require(0 <= self.bands <= 64, f"{owner}.bands", "be in [0, 64]", self.bands, "0 leaves the pitch as it is.")
+        require(0 <= self.gain_db <= 40, f"{owner}.gain_db", "be in [0, 40] dB", self.gain_db)
+        noise = self.noise_db
+        rises = noise is None or (len(noise) == 2 and 0 <= noise[0] <= noise[1])
+        require(rises, f"{owner}.noise_db", "be the least and the most dB below the peak", noise, "Write [20, 60].")
+
+
 def batch(
     split: Split, targets: np.ndarray, rows: np.ndarray, params: "FitParams", rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -75,7 +111,8 @@ def batch(
     Raises
     ------
     ParameterError
-        If between-class learning is asked for and the features are neither waveforms nor levels in dB.
+        If between-class learning is asked for and the features are neither waveforms nor levels in dB; or variations,
+        and they are not the latter.
     """
     if params.between_class is not None:
         return _between_classes(split, targets, rows, params.between_class, rng)
@@ -84,6 +121,13 @@ def batch(
     if length < x.shape[1]:
         starts = rng.integers(x.shape[1] - length + 1, size=len(x))
         x = np.stack([clip[start : start + length] for clip, start in zip(x, starts, strict=True)])
+    if params.vary is not None:
+        if not split.bands:
+            raise ParameterError(
+                "train.vary needs features that are levels in dB; got others. Choose another features.frontend, such "
+                "as log_mel, or leave vary out."
+            )
+        x = np.stack([varied(clip, params.vary, rng) for clip in x])
     if params.time_shift:
         most = round(params.time_shift * x.shape[1])
         x = np.stack(
@@ -126,6 +170,43 @@ def _between_classes(
 
 def _silence(clip: np.ndarray, bands: tuple[float, ...]) -> float:
     return float(clip.min()) if bands else 0.0
+
+
+def varied(clip: np.ndarray, rule: Vary, rng: np.random.Generator) -> np.ndarray:
+    """Return a clip as it could have sounded too.
+
+    Parameters
+    ----------
+    clip : np.ndarray, shape (n_steps, n_bands, ...), float32
+        Levels in dB of the density of power.
+    rule : Vary
+    rng : np.random.Generator
+
+    Returns
+    -------
+    np.ndarray, float32
+        Of the same shape.
+    """
+    if rng.uniform() < rule.p:
+        clip = stretched(clip, rule.stretch ** rng.uniform(-1, 1), len(clip), rng, silence=float(clip.min()))
+    if rng.uniform() < rule.p:
+        clip = shifted(clip, rng.uniform(-rule.bands, rule.bands))
+    if rule.noise_db is not None and rng.uniform() < rule.p:
+        level = clip.max() - rng.uniform(*rule.noise_db)
+        noise = rng.exponential(size=clip.shape)  # as the power of a Gaussian's Fourier coefficients is
+        clip = 10 * np.log10(10.0 ** (clip / 10) + 10.0 ** (level / 10) * noise)
+    if rng.uniform() < rule.p:
+        clip = clip + rng.uniform(-rule.gain_db, rule.gain_db)
+    return np.asarray(clip, np.float32)
+
+
+def shifted(clip: np.ndarray, bands: float) -> np.ndarray:
+    """Shift a spectrogram, (n_steps, n_bands, ...), up by a number of bands, linearly interpolated; edges repeat."""
+    at = np.clip(np.arange(clip.shape[1]) - bands, 0, clip.shape[1] - 1)
+    below = at.astype(int)
+    above = np.minimum(below + 1, clip.shape[1] - 1)
+    part = (at - below).reshape(-1, *[1] * (clip.ndim - 2)).astype(np.float32)
+    return np.asarray(clip[:, below] * (1 - part) + clip[:, above] * part, np.float32)
 
 
 def stretched(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from stages.core import blending, distillation, files
-from stages.core.blending import BetweenClass
+from stages.core.blending import BetweenClass, Vary
 from stages.core.dataset import Split, indicators
 from stages.core.errors import DataError, ModelError, require
 from stages.core.optimizer import Around, Update
@@ -59,8 +59,10 @@ class FitParams:
         (Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, section 2).
     time_shift : float
         Rotate each clip's features along time, by at most this fraction of its length either way; 0 is off.
+    vary : Vary or None
+        Vary each clip's levels in dB before the two.
     between_class : BetweenClass or None
-        Learn from blends of two classes instead; `mixup` and `time_shift` are off then.
+        Learn from blends of two classes instead of these three.
     """
 
     SECTION: ClassVar[str]
@@ -76,6 +78,7 @@ class FitParams:
     class_weights: bool = True
     mixup: float = 0.0
     time_shift: float = 0.0
+    vary: Vary | None = None
     between_class: BetweenClass | None = None
 
     def __post_init__(self) -> None:
@@ -98,8 +101,9 @@ class FitParams:
         require(
             loss is None or 0 <= loss < 1, f"{self.SECTION}.weight_decay", "be a fraction in [0, 1)", loss, "Try 0.01."
         )
-        alone = self.between_class is None or (self.mixup == 0 and self.time_shift == 0)
-        require(alone, f"{self.SECTION}.between_class", "stand without mixup and time_shift", "both", "Leave one out.")
+        alone = self.between_class is None or not (self.mixup or self.time_shift or self.vary)
+        rule = "stand without mixup, time_shift and vary"
+        require(alone, f"{self.SECTION}.between_class", rule, "both", "Leave one out.")
         shift = self.time_shift
         require(
             0 <= shift <= 0.5, f"{self.SECTION}.time_shift", "be a fraction in [0, 0.5]", shift, "Write 0.1 for 10 %."

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.core import blending
-from stages.core.blending import BetweenClass
+from stages.core.blending import BetweenClass, Vary
 from stages.core.dataset import Split
 from stages.core.errors import ParameterError
 from stages.core.fitting import FitParams
@@ -143,7 +143,7 @@ def test_other_features_cannot_be_blended() -> None:
 
 
 def test_it_stands_alone() -> None:
-    with pytest.raises(ParameterError, match=r"train.between_class must stand without mixup and time_shift"):
+    with pytest.raises(ParameterError, match=r"train.between_class must stand without mixup, time_shift and vary"):
         Params(between_class=BetweenClass(), mixup=0.2)
     with pytest.raises(ParameterError, match=r"between_class.stretch must be in \[1, 4\]; got 0.8"):
         BetweenClass(stretch=0.8)
@@ -169,3 +169,45 @@ def test_random_crops_are_of_the_clip_and_differ() -> None:
     assert ((starts >= 0) & (starts <= 70)).all()
     assert len(set(starts)) > 1
     np.testing.assert_array_equal(np.diff(ours[..., 0], axis=1), 1)
+
+
+def test_a_pitch_a_band_higher_is_the_tone_one_band_up() -> None:
+    clip = np.full((3, 8, 1), -60, np.float32)
+    clip[:, 4] = 0
+    up = blending.shifted(clip, 1.0)
+    np.testing.assert_array_equal(up[:, 5], clip[:, 4])
+    np.testing.assert_array_equal(up[:, 1:], clip[:, :-1])
+    np.testing.assert_allclose(blending.shifted(clip, -0.25)[0, :, 0], [-60, -60, -60, -15 * 3, -15, -60, -60, -60])
+    np.testing.assert_array_equal(blending.shifted(clip, 0.0), clip)
+
+
+@given(seed=st.integers(0, 2**32 - 1), shape=st.sampled_from([(30, 8), (30, 8, 1)]))
+@settings(max_examples=30, deadline=None)
+def test_a_variation_keeps_the_shape_and_stays_within_what_it_may_add(seed: int, shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(seed)
+    clip = rng.uniform(-80, 0, shape).astype(np.float32)
+    before = clip.copy()
+    varied = blending.varied(clip, Vary(p=1.0, noise_db=(20.0, 60.0)), rng)
+    np.testing.assert_array_equal(clip, before)
+    assert varied.shape == clip.shape
+    assert varied.dtype == np.float32
+    assert varied.max() <= clip.max() + 6 + 10 * np.log10(1 + 0.01 * 40)  # an exponential above 40 is not to be met
+    np.testing.assert_array_equal(blending.varied(clip, Vary(p=0.0), rng), clip)
+
+
+def test_noise_is_as_far_below_the_peak_as_it_is_told() -> None:
+    clip = np.full((2000, 8), -200, np.float32)
+    clip[0, 0] = 0
+    rule = Vary(p=1.0, stretch=1, bands=0, gain_db=0, noise_db=(30.0, 30.0))
+    noise = blending.varied(clip, rule, np.random.default_rng(1))[1:]
+    assert 10 * np.log10(np.mean(10.0 ** (noise / 10))) == pytest.approx(-30, abs=0.2)
+
+
+def test_variations_need_levels_and_stand_without_between_class_learning() -> None:
+    split = clips(np.zeros((4, 30, 1), np.float32), bands=())
+    with pytest.raises(ParameterError, match=r"train.vary needs features that are levels in dB"):
+        blending.batch(split, np.eye(4, dtype=np.float32), np.arange(4), Params(vary=Vary()), np.random.default_rng(1))
+    with pytest.raises(ParameterError, match="between_class must stand without mixup, time_shift and vary"):
+        Params(vary=Vary(), between_class=BetweenClass())
+    with pytest.raises(ParameterError, match=r"vary.noise_db must be the least and the most dB below the peak"):
+        Vary(noise_db=(60.0, 20.0))
