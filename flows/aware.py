@@ -10,6 +10,7 @@ import numpy as np
 
 from flows.grid import Cell, Planned
 from stages.core import dataset, files
+from stages.core.distillation import Teaching
 from stages.core.fitting import HISTORY_COLUMNS, predict
 from stages.quantize import aware
 from stages.quantize.calibration import calibration_set
@@ -25,6 +26,7 @@ def write(
     threads: int,
     finetuned: Path,
     features: Path,
+    teaching: Teaching | None = None,
     checkpoint: Path,
 ) -> None:
     """Fine-tune a network for the scheme of a variant and write what the variant needs.
@@ -42,6 +44,8 @@ def write(
     finetuned : Path
         What `flows.finetuning.write` wrote.
     features : Path
+    teaching : Teaching or None
+        If it learns from the teacher too.
     checkpoint : Path
         File that a killed fine-tuning goes on from.
     """
@@ -59,6 +63,7 @@ def write(
         config=config,
         calibration=clips if scheme.NEEDS_CALIBRATION else None,
         seed=cell.seed,
+        taught=teaching.of(train) if teaching else None,
         checkpoint=checkpoint,
     )
     (folder / "float32.tflite").write_bytes(tuned.float32)

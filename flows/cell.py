@@ -13,6 +13,7 @@ from flows import processes
 from flows.grid import Cell
 from flows.store import Store
 from stages.core import errors, files, params
+from stages.core.distillation import Teaching
 from stages.evaluate.params import EvaluateParams
 from stages.prune.params import PruneParams
 from stages.quantize.params import QuantizeParams
@@ -30,6 +31,7 @@ class Spec:
     evaluate: EvaluateParams
     baseline: Path
     features: Path
+    teaching: Teaching | None = None
 
 
 def arguments_for(spec: Spec, path: Path) -> tuple[str, ...]:
@@ -61,6 +63,7 @@ def compute(spec: Spec) -> None:
                 threads=spec.threads,
                 baseline=spec.baseline,
                 features=spec.features,
+                teaching=spec.teaching if cell.distilled else None,
                 checkpoint=checkpoint,
             )
         checkpoint.unlink(missing_ok=True)
@@ -78,6 +81,7 @@ def compute(spec: Spec) -> None:
                     threads=spec.threads,
                     finetuned=store.folder("finetuned", cell.key),
                     features=spec.features,
+                    teaching=spec.teaching if planned.distilled else None,
                     checkpoint=checkpoint,
                 )
             checkpoint.unlink(missing_ok=True)

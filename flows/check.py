@@ -42,6 +42,15 @@ def check(path: Path = params.PARAMS_FILE) -> None:
     train = params.section("train", TrainParams, path)
     plugins.configure(ARCHITECTURES, train.architecture, train.options, "train")
     sweep, prune = params.section("sweep", SweepParams, path), params.section("prune", PruneParams, path)
+    taught = distill.teacher is not None and distill.wanted
+    advice = "Name a distill.teacher, and weigh it, or write [false]."
+    require(
+        taught or not any(sweep.distilled),
+        "sweep.distilled",
+        "be [false] without a teacher",
+        list(sweep.distilled),
+        advice,
+    )
     for i, criterion in enumerate(sweep.criteria):
         plugins.load(CRITERIA, criterion, f"sweep.criteria[{i}]")
         prune.plug_in(CRITERIA, criterion)

@@ -9,6 +9,7 @@ import numpy as np
 
 from flows.grid import Cell
 from stages.core import dataset, files, network
+from stages.core.distillation import Teaching
 from stages.core.fitting import HISTORY_COLUMNS, predict
 from stages.core.flops import flops
 from stages.prune import engine
@@ -25,6 +26,7 @@ def write(
     threads: int,
     baseline: Path,
     features: Path,
+    teaching: Teaching | None = None,
     checkpoint: Path,
 ) -> None:
     """Fine-tune a copy of the baseline and write what its variants need.
@@ -42,6 +44,8 @@ def write(
     threads : int
     baseline, features : Path
         Folders of the stages before.
+    teaching : Teaching or None
+        If it learns from the teacher too.
     checkpoint : Path
         File that a killed fine-tuning goes on from.
     """
@@ -52,14 +56,16 @@ def write(
     n_prunable = sum(row["n_weights"] for row in engine.layer_report(model))
     sparsity = 0.0
     if cell.schedule:
+        train = dataset.read_split(features, "train")
         history = engine.finetune(
             model,
-            dataset.read_split(features, "train"),
+            train,
             prune,
             criterion=cell.criterion,
             schedule=cell.schedule,
             sparsity=cell.sparsity,
             seed=cell.seed,
+            taught=teaching.of(train) if teaching else None,
             checkpoint=checkpoint,
         )
         files.write_csv(folder / "history.csv", HISTORY_COLUMNS, history)

@@ -14,12 +14,15 @@ class Planned:
         In the store.
     aware : str
         Key of the quantisation-aware fine-tuning it is made of; empty for one that is quantised as it is.
+    distilled : bool
+        Whether the last fine-tuning, this one or the cell's, learns from the teacher too.
     """
 
     name: str
     scheme: str
     key: str
     aware: str = ""
+    distilled: bool = False
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Cell:
     Attributes
     ----------
     name : str
-        For file names, e.g. ``"polynomial-s0.90-seed1234"``; a criterion other than magnitude stands before it.
+        For file names, e.g. ``"polynomial-s0.90-seed1234"``; a criterion other than magnitude stands before it, and
+        ``distilled`` after the schedule.
     title : str
         For people, e.g. ``"polynomial s=0.90 seed=1234"``.
     criterion, schedule : str
@@ -40,6 +44,8 @@ class Cell:
     key : str
         Of the fine-tuned network in the store.
     variants : tuple[Planned, ...]
+    distilled : bool
+        Whether the fine-tuning learns from the teacher too.
     """
 
     name: str
@@ -50,3 +56,4 @@ class Cell:
     seed: int
     key: str
     variants: tuple[Planned, ...]
+    distilled: bool = False

@@ -46,6 +46,9 @@ class SweepParams:
         Fractions in [0, 1). The unpruned baseline is part of every sweep; 0 adds a fine-tuning without pruning.
     seeds : tuple[int, ...]
         Of the fine-tuning.
+    distilled : tuple[bool, ...]
+        Whether fine-tuning, pruning and quantisation-aware, learns from the teacher (`distill`) too. Whether the
+        baseline does is `distill.train`.
     runner : {"local", "dask"}
         What cells are handed to: threads of this process, or Dask's workers. Either way each cell is made in a process
         of its own, and the models are the same to the byte.
@@ -73,6 +76,7 @@ class SweepParams:
     schedules: tuple[str, ...] = ()
     sparsities: tuple[float, ...] = ()
     seeds: tuple[int, ...] = (1234,)
+    distilled: tuple[bool, ...] = (False,)
     runner: Literal["local", "dask"] = "local"
     dask: DaskParams = field(default_factory=DaskParams)
     workers: int | None = None
@@ -91,7 +95,7 @@ class SweepParams:
             require(0 <= sparsity < 1, f"sweep.sparsities[{i}]", "be a fraction in [0, 1)", got, advice)
         for i, seed in enumerate(self.seeds):
             require(0 <= seed < 2**32, f"sweep.seeds[{i}]", "be in [0, 2**32)", seed)
-        for name in ("schemes", "aware", "criteria", "schedules", "sparsities", "seeds"):
+        for name in ("schemes", "aware", "criteria", "schedules", "sparsities", "seeds", "distilled"):
             values = getattr(self, name)
             once = len(set(values)) == len(values)
             require(once, f"sweep.{name}", "name each value once", list(values), "Remove the repetition.")
@@ -100,6 +104,7 @@ class SweepParams:
             reference, "sweep.schemes", "hold float32, which sizes are compared with", list(self.schemes), "Add it."
         )
         require(len(self.seeds) > 0, "sweep.seeds", "hold at least one seed", [], "Try [1234].")
+        require(len(self.distilled) > 0, "sweep.distilled", "hold false, true or both", [], "Write [false].")
         some = self.workers is None or self.workers >= 1
         require(some, "sweep.workers", "be at least 1, or null", self.workers)
         require(self.threads >= 1, "sweep.threads", "be at least 1", self.threads)

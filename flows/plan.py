@@ -1,6 +1,6 @@
 """Which cells the sweep of `params.yaml` consists of, and the key of everything that each is made of."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
@@ -9,7 +9,8 @@ from typing import Any
 from flows.grid import Cell, Planned
 from flows.params import SweepParams
 from stages.core import files
-from stages.core.errors import DataError
+from stages.core.distillation import Teaching
+from stages.core.errors import DataError, require
 from stages.core.network import ARCHITECTURES
 from stages.core.provenance import code_hash
 from stages.evaluate.params import EvaluateParams
@@ -27,11 +28,13 @@ def plan(
     *,
     baseline: Path,
     features: Path,
+    teaching: Teaching | None = None,
 ) -> list[Cell]:
     """Return the cells of the grid, the baseline first.
 
     A key digests all that can change a result: parameters, the chosen plug-ins' own parameters, the bytes of the
-    baseline and of the features, our source that computes it, and the versions of the libraries behind. A variant's key
+    baseline, of the features and, of what is distilled, of the teacher's answers, our source that computes it, and the
+    versions of the libraries behind. A variant's key
     holds its fine-tuning's, and not the other way round, so that another scheme or a changed metric costs no training.
 
     Parameters
@@ -40,11 +43,13 @@ def plan(
         Sections of `params.yaml`.
     baseline, features : Path
         Folders of the stages before.
+    teaching : Teaching or None
+        Needed by what is distilled.
 
     Raises
     ------
     ParameterError
-        For a plug-in that does not exist, or options it refuses.
+        For a plug-in that does not exist, options it refuses, or something to be distilled without a teacher.
     DataError
         If a folder is incomplete.
     """
@@ -53,41 +58,50 @@ def plan(
     data = [_sha256(baseline / name) for name in trained] + [_sha256(features / name) for name in clips]
     architecture = f"{ARCHITECTURES}.{files.read_json(baseline / 'architecture.json')['name']}"
 
+    lesson = teaching.identity() if teaching and any(sweep.distilled) else []
+    require(bool(lesson) or not any(sweep.distilled), "sweep.distilled", "be [false] without a teacher", [True])
+
     cells = []
-    for criterion, schedule, sparsity, seed in _fine_tunings(sweep):
+    for criterion, schedule, sparsity, seed, distilled in _fine_tunings(sweep):
         if schedule:
             chosen = prune.plug_in(CRITERIA, criterion), prune.plug_in(SCHEDULES, schedule)
             plug_ins, options = [m.__name__ for m, _ in chosen], [asdict(config) for _, config in chosen]
             rewind = getattr(chosen[1][1], "rewind", None)
             start = _sha256(rewind) if rewind else ""
             how = asdict(prune) | {"sparsity": sparsity, "seed": seed, "options": options, "rewind": start}
-            method = [*([criterion] if criterion != "magnitude" else []), schedule]
+            told = {criterion: criterion != "magnitude", schedule: True, "distilled": distilled}
+            method = [word for word, said in told.items() if said]
             label = f"{'-'.join(method)}-s{_fraction(sparsity)}"
             name, title = f"{label}-seed{seed}", f"{' '.join(method)} s={_fraction(sparsity)} seed={seed}"
         else:
             plug_ins, how = [], {}
             label = name = title = BASELINE
         code = code_hash(["flows.finetuning", architecture, *plug_ins], ("tensorflow", "tf_keras", "numpy"))
-        key = files.digest(how, sweep.threads, data, code)
+        key = files.digest(how, sweep.threads, data, code, *(lesson if distilled else []))
         ending, judged = (f"-seed{seed}" if schedule else ""), _judged(evaluate)
-        wanted = [(scheme, "") for scheme in sweep.schemes]
-        wanted += [(scheme, _aware(key, scheme, quantize)) for scheme in sweep.aware]
+        wanted = [(scheme, "", distilled) for scheme in sweep.schemes]
+        wanted += [
+            (scheme, _aware(key, scheme, quantize, lesson if taught else []), taught)
+            for taught in ((distilled,) if schedule else sweep.distilled)
+            for scheme in sweep.aware
+        ]
         variants = tuple(
             Planned(
-                name=f"{label}-{'aware_' if aware else ''}{scheme}{ending}",
+                name=f"{label}-{'distilled-' if taught > distilled else ''}{'aware_' if aware else ''}{scheme}{ending}",
                 scheme=scheme,
                 key=files.digest(aware or key, *_scheme(scheme, quantize), judged),
                 aware=aware,
+                distilled=taught,
             )
-            for scheme, aware in wanted
+            for scheme, aware, taught in wanted
         )
-        cells.append(Cell(name, title, criterion, schedule, sparsity, seed, key, variants))
+        cells.append(Cell(name, title, criterion, schedule, sparsity, seed, key, variants, distilled))
     return cells
 
 
-def _fine_tunings(sweep: SweepParams) -> Iterator[tuple[str, str, float, int]]:
-    yield "", "", 0.0, 0
-    yield from product(sweep.criteria, sweep.schedules, sweep.sparsities, sweep.seeds)
+def _fine_tunings(sweep: SweepParams) -> Iterator[tuple[str, str, float, int, bool]]:
+    yield "", "", 0.0, 0, False
+    yield from product(sweep.criteria, sweep.schedules, sweep.sparsities, sweep.seeds, sweep.distilled)
 
 
 def _scheme(name: str, quantize: QuantizeParams) -> tuple[Any, ...]:
@@ -97,12 +111,12 @@ def _scheme(name: str, quantize: QuantizeParams) -> tuple[Any, ...]:
     return name, asdict(config), calibration, code_hash(["flows.variants", module.__name__], packages)
 
 
-def _aware(finetuned: str, scheme: str, quantize: QuantizeParams) -> str:
+def _aware(finetuned: str, scheme: str, quantize: QuantizeParams, lesson: Sequence[Any]) -> str:
     module, config = quantize.scheme(scheme)
     calibration = [quantize.calibration_clips, quantize.seed]
     packages = ("tensorflow", "tf_keras", "numpy", "ai-edge-quantizer", "ai-edge-litert")
     code = code_hash(["flows.aware", module.__name__], packages)
-    return files.digest(finetuned, scheme, asdict(config), calibration, asdict(quantize.aware), code)
+    return files.digest(finetuned, scheme, asdict(config), calibration, asdict(quantize.aware), code, *lesson)
 
 
 def _judged(evaluate: EvaluateParams) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from stages.core import errors, params, plugins
 from stages.prune.params import CRITERIA, SCHEDULES
 from stages.quantize.params import SCHEMES
 
-_AXES = ("criteria", "schedules", "sparsities", "schemes", "aware", "seeds", "workers")
+_AXES = ("criteria", "schedules", "sparsities", "schemes", "aware", "seeds", "distilled", "workers")
 
 
 def _shown(description: str, **schema: Any) -> Any:
@@ -64,6 +64,9 @@ def grid(
     schemes: Annotated[list[str], _some(SCHEMES, "Must hold float32, which sizes are compared with.")],
     aware: Annotated[list[str], _some(SCHEMES, "Every cell is also fine-tuned for each of these.")],
     seeds: Annotated[list[Seed], _shown("Of the fine-tuning.", uniqueItems=True, minItems=1)],
+    distilled: Annotated[
+        list[bool], _shown("Whether fine-tuning learns from distill.teacher too.", uniqueItems=True, minItems=1)
+    ],
     workers: Annotated[int | None, _shown("Cells at a time. None: as many as fit.", minimum=1)],
 ) -> None:
     """Sweep a grid of one's own. Every variant goes to the store and to MLflow.
@@ -79,6 +82,7 @@ def grid(
         "schemes": tuple(schemes),
         "aware": tuple(aware),
         "seeds": tuple(seeds),
+        "distilled": tuple(distilled),
     }
     _sweep(replace(params.section("sweep", SweepParams), **axes, workers=workers))
 

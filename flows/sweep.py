@@ -19,6 +19,7 @@ from flows.params import SweepParams
 from flows.plan import plan
 from flows.store import Store
 from stages.core import dataset, errors, files, layout, params, tracking
+from stages.core.distillation import Distillation, teaching
 from stages.core.errors import ModelError
 from stages.core.spool import spooled
 from stages.core.variant import Variant, read_variant, write_variants
@@ -186,7 +187,9 @@ def run(
         tracker = tracking.connect(mlruns, experiment)
         return tracker.with_data(features) if features else tracker
 
-    grid = {name: getattr(sweep, name) for name in ("schedules", "sparsities", "schemes", "aware", "seeds")}
+    grid = {
+        name: getattr(sweep, name) for name in ("schedules", "sparsities", "schemes", "aware", "seeds", "distilled")
+    }
     key = files.digest([asdict(cell) for cell in cells])
     parameters = {name: str(value) for name, value in {**grid, **shown}.items()}
     with store.lock() as lock, spooled(connect, key, parameters, retry_s=retry_s) as spool:
@@ -223,12 +226,15 @@ def run(
 def _shown() -> dict[str, str]:
     """Return what tells sweeps apart beside their grids, such as those of other folds."""
     described, chosen = dataset.describe(layout.FEATURES), params.read()
+    rule = params.section("distill", Distillation)
+    learns = rule.train and rule.teacher and rule.wanted
     facts = {
         "architecture": files.read_json(layout.BASELINE / "architecture.json")["name"],
         "frontend": described["frontend"],
         "source": chosen.get("pull", {}).get("source", "demo"),
         "classes": len(described["labels"]),
         "fold": ",".join(str(fold) for fold in chosen.get("split", {}).get("folds", {}).get("test", ())) or "none",
+        "teacher": f"{rule.teacher}, T {rule.temperature:g}, alpha {rule.alpha:g}" if learns else "none",
         "train_seed": chosen.get("train", {}).get("seed", 1234),
     }
     return {name: str(fact) for name, fact in facts.items()}
@@ -255,11 +261,12 @@ def project(sweep: SweepParams, target: Path | None = None) -> list[Variant]:
     prune = params.section("prune", PruneParams)
     quantize, evaluate = params.section("quantize", QuantizeParams), params.section("evaluate", EvaluateParams)
     paths = {"baseline": layout.BASELINE.absolute(), "features": layout.FEATURES.absolute()}
-    cells = plan(sweep, prune, quantize, evaluate, **paths)
+    taught = teaching(layout.TEACHER.absolute(), params.section("distill", Distillation))
+    cells = plan(sweep, prune, quantize, evaluate, **paths, teaching=taught)
     store = Store(sweep.store.absolute())
 
     def arguments(cell: Cell) -> tuple[str, ...]:
-        spec = Spec(cell, store.root, sweep.threads, prune, quantize, evaluate, **paths)
+        spec = Spec(cell, store.root, sweep.threads, prune, quantize, evaluate, **paths, teaching=taught)
         return arguments_for(spec, store.log(cell.name).with_suffix(".json"))
 
     return run(

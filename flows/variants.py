@@ -91,6 +91,7 @@ def write(
         measured_sparsity=check.sparsity(contents, n_prunable),
         scheme=planned.scheme,
         aware=bool(planned.aware),
+        distilled=planned.distilled,
         bit_width=module.BIT_WIDTH,
         seed=cell.seed,
         sha256=files.sha256(folder / "model.tflite"),

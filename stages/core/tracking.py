@@ -300,7 +300,7 @@ class Tracker:
         run_id = self._create(variant.name, tags | ({MLFLOW_PARENT_RUN_ID: parent} if parent else {}))
         with tempfile.TemporaryDirectory() as folder:
             self.client.log_artifact(run_id, str(shutil.copyfile(model, Path(folder) / f"{variant.name}.tflite")))
-        shown = ("criterion", "schedule", "sparsity", "scheme", "aware", "bit_width", "seed")
+        shown = ("criterion", "schedule", "sparsity", "scheme", "aware", "distilled", "bit_width", "seed")
         measured = (
             "raw_bytes",
             "deflated_bytes",

@@ -1,6 +1,6 @@
 """A variant: one model file of the grid, with what is known of it.
 
-A *cell* of the grid is (criterion, schedule, sparsity, seed); its fine-tuned network is converted once and
+A *cell* of the grid is (criterion, schedule, sparsity, seed, distilled); its fine-tuned network is converted once and
 gives one *variant* per quantisation scheme. The file's sha256 is the variant's identity everywhere.
 """
 
@@ -57,6 +57,8 @@ class Variant:
         Of one clip, or one of its crops; see `stages.core.flops`.
     aware : bool
         Whether the network was fine-tuned with the scheme's integers in place.
+    distilled : bool
+        Whether the last fine-tuning learned from a teacher too; what the baseline learned from is not meant.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Variant:
     parameters: int = 0
     flops: int = 0
     aware: bool = False
+    distilled: bool = False
 
 
 def write_variants(path: Path, variants: Sequence[Variant]) -> None:

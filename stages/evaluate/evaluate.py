@@ -117,6 +117,7 @@ def _row(variant: Variant, reference: Variant) -> dict[str, Any]:
         "scheme": variant.scheme,
         "bit_width": variant.bit_width,
         "aware": variant.aware,
+        "distilled": variant.distilled,
         "mean_bits": round(variant.mean_bits, 4),
         "parameters": variant.parameters,
         "flops": variant.flops,
@@ -184,7 +185,7 @@ def _against_sparsity(rows: Sequence[Row], metric: str) -> list[Row]:
     return [
         {
             "pruning": ", ".join(way),
-            "scheme": f"{row['scheme']}, aware" if row["aware"] else row["scheme"],
+            "scheme": ", ".join([row["scheme"], *(name for name in ("aware", "distilled") if row[name])]),
             "sparsity": row["sparsity"],
             "seed": row["seed"],
             "validation_metric": row[f"validation_{metric}"],

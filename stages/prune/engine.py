@@ -22,6 +22,7 @@ import numpy as np
 
 from stages.core import fitting, optimizer, structure
 from stages.core.dataset import Split
+from stages.core.distillation import Taught
 from stages.core.errors import ModelError, require
 from stages.prune.params import CRITERIA, SCHEDULES, PruneParams, sparsity_at
 
@@ -40,6 +41,7 @@ def finetune(
     sparsity: float,
     seed: int,
     criterion: str = "magnitude",
+    taught: Taught | None = None,
     checkpoint: Path | None = None,
 ) -> list[dict[str, float]]:
     """Prune a copy of the baseline while it learns on, with a fresh optimizer; there is no early stopping.
@@ -60,8 +62,9 @@ def finetune(
     seed : int
     criterion : str
         A file of `stages/prune/criteria/`.
+    taught : Taught or None
     checkpoint : Path or None
-        As in `stages.core.fitting.fit`.
+        Both as in `stages.core.fitting.fit`.
 
     Returns
     -------
@@ -96,6 +99,7 @@ def finetune(
         split,
         params,
         seed=seed,
+        taught=taught,
         around_update=masks.around_update,
         after_step=masks.after_step,
         state=masks.state,

@@ -13,6 +13,7 @@ import numpy as np
 
 from stages.core import fitting, flatbuffer
 from stages.core.dataset import Split
+from stages.core.distillation import Taught
 from stages.quantize.params import AwareParams
 from stages.quantize.ranges import Ranges
 
@@ -51,6 +52,7 @@ def finetune(
     config: Any,
     calibration: np.ndarray | None,
     seed: int,
+    taught: Taught | None = None,
     checkpoint: Path | None = None,
 ) -> Tuned:
     """Fine-tune a float32 file for a scheme.
@@ -72,6 +74,8 @@ def finetune(
     calibration : np.ndarray, shape (n, ...), float32, or None
         Clips for the ranges to start from, if the scheme needs them.
     seed : int
+    taught : Taught or None
+        Its embeddings, and a penalty on the encoder, find no layer in the file's graph and are left out.
     checkpoint : Path or None
         As in `stages.core.fitting.fit`.
 
@@ -88,6 +92,7 @@ def finetune(
         split,
         params,
         seed=seed,
+        taught=taught,
         checkpoint=checkpoint,
         description=f"aware {scheme.__name__.rpartition('.')[2]}",
     )

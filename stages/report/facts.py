@@ -13,7 +13,19 @@ from stages.core.metrics import MetricParams
 
 Row = dict[str, Any]
 SIDES: tuple[dataset.SplitName, ...] = ("validation", "test")
-_TEXT = {"name", "criterion", "schedule", "scheme", "aware", "sha256", "condition", "figure", "reason", "threshold"}
+_TEXT = {
+    "name",
+    "criterion",
+    "schedule",
+    "scheme",
+    "aware",
+    "distilled",
+    "sha256",
+    "condition",
+    "figure",
+    "reason",
+    "threshold",
+}
 
 
 @dataclass(frozen=True)
@@ -138,8 +150,8 @@ def baseline_of(rows: Iterable[Row]) -> Row:
 
 
 def scheme_of(row: Row) -> str:
-    """Return what people call a variant's quantisation: scheme, and whether the fine-tuning knew of it."""
-    return f"{row['scheme']}, aware" if row.get("aware") == "True" else str(row["scheme"])
+    """Return what people call a variant: its scheme, and whether fine-tuning knew of it or of a teacher."""
+    return ", ".join([str(row["scheme"]), *(name for name in ("aware", "distilled") if row.get(name) == "True")])
 
 
 def schemes(rows: Sequence[Row]) -> list[str]:

@@ -233,7 +233,7 @@ def _together(specs: list[Spec], workers: int) -> float:
     return seconds
 
 
-def _inputs(root: Path) -> dict[str, Path]:
+def _inputs(root: Path) -> dict[str, Any]:
     """Write random features and an untrained EDAC CNN."""
     rng, shape, sides = np.random.default_rng(1), (302, 15), ["train"] * 320 + ["validation"] * 32 + ["test"] * 32
     features, baseline = root / "features", root / "baseline"

@@ -5,6 +5,7 @@ import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ EVALUATE = EvaluateParams(bootstrap_resamples=100)
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Folders of random features and of an untrained baseline."""
     root, rng = tmp_path_factory.mktemp("inputs"), np.random.default_rng(1234)
     shape, sides = (20, 8), ["train"] * 16 + ["validation"] * 12 + ["test"] * 12
@@ -44,7 +45,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def test_the_fine_tuning_is_work_of_its_own_and_its_variant_says_what_it_is(
-    tmp_path: Path, inputs: dict[str, Path]
+    tmp_path: Path, inputs: dict[str, Any]
 ) -> None:
     (cell,) = plan(SWEEP, PruneParams(), QUANTIZE, EVALUATE, **inputs)
     names = ["baseline-float32", "baseline-static_wi4_ai8", "baseline-aware_static_wi4_ai8"]
@@ -65,7 +66,7 @@ def test_the_fine_tuning_is_work_of_its_own_and_its_variant_says_what_it_is(
     assert variants[1].keras_difference <= 2 / 256, "between the file and its simulation"
 
 
-def test_kill_9_amid_the_fine_tuning_changes_no_byte(tmp_path: Path, inputs: dict[str, Path]) -> None:
+def test_kill_9_amid_the_fine_tuning_changes_no_byte(tmp_path: Path, inputs: dict[str, Any]) -> None:
     quantize = replace(QUANTIZE, aware=replace(QUANTIZE.aware, epochs=40))
     (cell,) = plan(SWEEP, PruneParams(), quantize, EVALUATE, **inputs)
     often = "from stages.core import fitting; fitting.CHECKPOINT_EVERY_S = 0; from flows.cell import main; main()"
@@ -90,7 +91,7 @@ def test_kill_9_amid_the_fine_tuning_changes_no_byte(tmp_path: Path, inputs: dic
         assert (made[0] / name).read_bytes() == (made[1] / name).read_bytes(), name
 
 
-def test_keys_change_with_the_parameters_of_the_fine_tuning(inputs: dict[str, Path]) -> None:
+def test_keys_change_with_the_parameters_of_the_fine_tuning(inputs: dict[str, Any]) -> None:
     longer = replace(QUANTIZE, aware=replace(QUANTIZE.aware, epochs=2))
     cells = [plan(SWEEP, PruneParams(), quantize, EVALUATE, **inputs)[0] for quantize in (QUANTIZE, longer)]
     assert cells[0].key == cells[1].key

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Folders of random features and of an untrained baseline."""
     root, rng = tmp_path_factory.mktemp("inputs"), np.random.default_rng(1234)
     shape, sides = (20, 8), ["train"] * 16 + ["validation"] * 12 + ["test"] * 12
@@ -48,12 +49,12 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {"baseline": baseline, "features": features}
 
 
-def spec_of(which: int, store: Path, inputs: dict[str, Path], sweep: SweepParams = SWEEP) -> Spec:
+def spec_of(which: int, store: Path, inputs: dict[str, Any], sweep: SweepParams = SWEEP) -> Spec:
     cell = plan(sweep, PRUNE, QUANTIZE, EVALUATE, **inputs)[which]
     return Spec(cell, store, 1, PRUNE, QUANTIZE, EVALUATE, **inputs)
 
 
-def test_a_cell_is_made_and_another_scheme_needs_no_tensorflow(tmp_path: Path, inputs: dict[str, Path]) -> None:
+def test_a_cell_is_made_and_another_scheme_needs_no_tensorflow(tmp_path: Path, inputs: dict[str, Any]) -> None:
     spec = spec_of(1, tmp_path / "cells", inputs)
     done = subprocess.run(
         [sys.executable, *arguments_for(spec, tmp_path / "spec.json")], cwd=ROOT, capture_output=True, text=True
@@ -104,7 +105,7 @@ print(json.dumps("tensorflow" in sys.modules))
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
 
 
-def test_keys_change_with_what_shapes_a_result_and_with_nothing_else(inputs: dict[str, Path]) -> None:
+def test_keys_change_with_what_shapes_a_result_and_with_nothing_else(inputs: dict[str, Any]) -> None:
     def keys(sweep: SweepParams = SWEEP, prune: PruneParams = PRUNE, evaluate: EvaluateParams = EVALUATE) -> list[str]:
         cell = plan(sweep, prune, QUANTIZE, evaluate, **inputs)[1]
         return [cell.key, cell.variants[0].key]
@@ -122,7 +123,7 @@ def test_keys_change_with_what_shapes_a_result_and_with_nothing_else(inputs: dic
         assert not set(changed) & set(first)
 
 
-def test_a_criterion_other_than_magnitude_is_named_and_has_its_own_key(inputs: dict[str, Path]) -> None:
+def test_a_criterion_other_than_magnitude_is_named_and_has_its_own_key(inputs: dict[str, Any]) -> None:
     sweep = replace(SWEEP, criteria=("magnitude", "taylor", "random"))
     _, magnitude, taylor, random = plan(sweep, PRUNE, QUANTIZE, EVALUATE, **inputs)
     assert (magnitude.name, magnitude.criterion) == ("constant-s0.50-seed1234", "magnitude")
@@ -132,7 +133,7 @@ def test_a_criterion_other_than_magnitude_is_named_and_has_its_own_key(inputs: d
     assert len({magnitude.key, taylor.key, random.key}) == 3
 
 
-def test_the_weights_to_rewind_to_are_part_of_the_key(inputs: dict[str, Path], tmp_path: Path) -> None:
+def test_the_weights_to_rewind_to_are_part_of_the_key(inputs: dict[str, Any], tmp_path: Path) -> None:
     sweep, keys = replace(SWEEP, schedules=("iterative",)), []
     for content in (b"early", b"late"):
         (tmp_path / "weights.npz").write_bytes(content)
@@ -141,7 +142,7 @@ def test_the_weights_to_rewind_to_are_part_of_the_key(inputs: dict[str, Path], t
     assert keys[0] != keys[1]
 
 
-def test_the_baseline_comes_first_and_names_are_unique(inputs: dict[str, Path]) -> None:
+def test_the_baseline_comes_first_and_names_are_unique(inputs: dict[str, Any]) -> None:
     sweep = SweepParams(
         schemes=("float32", "float16"), schedules=("constant", "polynomial"), sparsities=(0.5, 0.9, 0.995), seeds=(1, 2)
     )

@@ -20,7 +20,12 @@ def test_fold_seed_front_end_and_recordings_are_told(tmp_path: Path, monkeypatch
         "source": "esc50",
         "classes": "3",
         "fold": "5",
+        "teacher": "none",
         "train_seed": "7",
     }
     Path("params.yaml").write_text("pull: {source: demo}\n")
     assert sweep._shown()["fold"] == "none"
+    Path("params.yaml").write_text("distill: {teacher: ensemble, alpha: 0.1}\n")
+    assert sweep._shown()["teacher"] == "ensemble, T 2, alpha 0.1"
+    Path("params.yaml").write_text("distill: {teacher: ensemble, train: false}\n")
+    assert sweep._shown()["teacher"] == "none"
