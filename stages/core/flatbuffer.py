@@ -1,5 +1,6 @@
 """What a `.tflite` file holds, read from the flatbuffer itself: operators, dtypes, weights. No TensorFlow."""
 
+import difflib
 import zlib
 from collections import Counter
 from collections.abc import Mapping
@@ -195,6 +196,35 @@ def with_float_constants(model: bytes, values: Mapping[str, np.ndarray]) -> byte
             raise ModelError(f"The model must have a float32 constant {name!r} of shape {new.shape}; it has none.")
         constants[name][...] = new
     return without_negative_zeros(bytes(content))
+
+
+def ending_at(model: bytes, tensor: str) -> bytes:
+    """Return the model with one output, a float32 tensor of its first graph that may lie anywhere within.
+
+    Parameters
+    ----------
+    model : bytes
+    tensor : str
+        Its name.
+
+    Raises
+    ------
+    ModelError
+        If it is not a LiteRT model, or has no such tensor.
+    """
+    content = bytearray(model)
+    graph = _root(content).Subgraphs(0)
+    tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
+    names = {t.Name().decode(): i for i, t in enumerate(tensors) if _DTYPES[t.Type()] == "float32"}
+    if tensor not in names:
+        close = difflib.get_close_matches(tensor, names, n=3, cutoff=0.0)
+        raise ModelError(f"The model must have a float32 tensor {tensor!r}; it has none. Near: {', '.join(close)}.")
+    outputs = graph.OutputsAsNumpy()
+    outputs[0] = names[tensor]
+    if len(outputs) > 1:  # the length stands before the values
+        start = outputs.__array_interface__["data"][0] - np.frombuffer(content, np.uint8).ctypes.data
+        np.frombuffer(content, "<u4", 1, start - 4)[0] = 1
+    return bytes(content)
 
 
 def deflated_bytes(model: bytes) -> int:

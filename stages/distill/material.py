@@ -48,18 +48,20 @@ class Side:
         """Return the length of every clip at a rate (Hz)."""
         return round(self.clip_s * sample_rate)
 
-    def waveforms(self, sample_rate: int) -> Iterator[np.ndarray]:
+    def waveforms(self, sample_rate: int, first: int = 0) -> Iterator[np.ndarray]:
         """Yield every clip in the order of `split`, cut or padded as the front end does it.
 
         Parameters
         ----------
         sample_rate : int
             To resample to (Hz).
+        first : int
+            Clip to begin with.
 
         Yields
         ------
         np.ndarray, shape (clip_samples(sample_rate),), float32
-            In [-1, 1].
+            In [-1, 1]; of a masked copy, the same object as of the clip before.
 
         Raises
         ------
@@ -67,7 +69,7 @@ class Side:
             If a file is missing or cannot be decoded.
         """
         last, waveform = None, np.empty(0, np.float32)
-        for path in self.paths:
+        for path in self.paths[first:]:
             if path != last:  # masked copies follow what they mask
                 samples = audio.load(path, sample_rate)
                 last, waveform = path, fit_length(samples, self.clip_samples(sample_rate), self.align)
@@ -182,3 +184,37 @@ def _read_side(features: Path, name: SideName) -> Side:
         clip_s=described["clip_samples"] / described["sample_rate"],
         align=described.get("align", "start"),
     )
+
+
+def parts(split: Split, n: int, *, seed: int, owner: str) -> list[np.ndarray]:
+    """Deal the clips into n parts, whole groups each; of a single-label task with every class spread over them.
+
+    Parameters
+    ----------
+    split : Split
+    n : int
+    seed : int
+    owner : str
+        The parameter that is n.
+
+    Returns
+    -------
+    list of np.ndarray, int
+        Rows.
+
+    Raises
+    ------
+    DataError
+        If a class has fewer groups than there are to be parts.
+    """
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+    for label, has in zip(split.labels, dataset.indicators(split.y, len(split.labels)).T, strict=True):
+        n_groups = len(np.unique(split.groups[has == 1]))
+        if n_groups < n:
+            raise DataError(
+                f"{owner} must be at most the number of groups of each class; got {n}, and {label!r} has {n_groups} in "
+                "the training split. Lower it."
+            )
+    folds = (GroupKFold if split.multi_label else StratifiedGroupKFold)(n, shuffle=True, random_state=seed)
+    return [part for _, part in folds.split(split.x, split.y, split.groups)]

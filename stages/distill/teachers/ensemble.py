@@ -21,11 +21,13 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from stages.core import dataset, distillation, files, fitting, network
+from stages.core import distillation, files, fitting, network
 from stages.core.dataset import Split
-from stages.core.errors import DataError, require
+from stages.core.errors import require
 from stages.core.fitting import FitParams
-from stages.distill.material import SIDES, Lesson, Material
+from stages.distill.material import SIDES, Lesson, Material, parts
+
+_MEMBERS = "distill.options.ensemble.members"
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Config:
         least = 2 if self.over == "folds" else 1
         require(
             least <= self.members <= 100,
-            "distill.options.ensemble.members",
+            _MEMBERS,
             f"be from {least} to 100 over {self.over}",
             self.members,
         )
@@ -75,7 +77,11 @@ def learn(config: Config, material: Material, folder: Path, *, seed: int, thread
 
     make_deterministic(seed, threads)
     everyone = np.arange(len(material.train))
-    unheard = _parts(material.train.split, config.members, seed) if config.over == "folds" else [None] * config.members
+    unheard = (
+        parts(material.train.split, config.members, seed=seed, owner=_MEMBERS)
+        if config.over == "folds"
+        else [None] * config.members
+    )
     answers, digests, parameters = [], [], 0
     for i, part in enumerate(unheard):
         rows = everyone if part is None else np.setdiff1d(everyone, part)
@@ -130,25 +136,3 @@ def _some(split: Split, rows: np.ndarray) -> Split:
         groups=split.groups[rows],
         sites=split.sites[rows],
     )
-
-
-def _parts(split: Split, n: int, seed: int) -> list[np.ndarray]:
-    """Deal the rows into n parts by group, of a single-label task with each class spread over them.
-
-    Raises
-    ------
-    DataError
-        If a class has fewer groups than there are to be parts.
-    """
-    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
-
-    held = dataset.indicators(split.y, len(split.labels))
-    for label, has in zip(split.labels, held.T, strict=True):
-        n_groups = len(np.unique(split.groups[has == 1]))
-        if n_groups < n:
-            raise DataError(
-                f"distill.options.ensemble.members must be at most the groups of each class over folds; got {n}, and "
-                f"{label!r} has {n_groups} in the training split. Lower it, or set over to seeds."
-            )
-    folds = (GroupKFold if split.multi_label else StratifiedGroupKFold)(n, shuffle=True, random_state=seed)
-    return [part for _, part in folds.split(split.x, split.y, split.groups)]
