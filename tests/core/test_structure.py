@@ -16,6 +16,7 @@ ARCHITECTURES = {
     "ds_cnn": ((20, 12), 3),
     "edac_cnn_lstm": ((11, 10), 2),
     "sparse_cnn": ((20, 12), 3),
+    "strided_cnn": ((20, 12), 3),
 }
 
 

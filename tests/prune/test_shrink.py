@@ -13,7 +13,12 @@ from stages.core.layers import UnrolledLSTM
 from stages.prune.shrink import shrink
 
 layers = keras.layers
-REAL = {"edac_cnn": ((302, 15), 2), "ds_cnn": ((431, 64), 10), "edac_cnn_lstm": ((39, 88, 3), 2)}
+REAL = {
+    "edac_cnn": ((302, 15), 2),
+    "ds_cnn": ((431, 64), 10),
+    "strided_cnn": ((216, 64), 10),
+    "edac_cnn_lstm": ((39, 88, 3), 2),
+}
 SMALL = ("edac_cnn", "ds_cnn", "edac_cnn_lstm", "branches", "steps")
 
 

@@ -21,6 +21,7 @@ CASES = {
     "acdnet": ((3_000, 1), 10),
     "micro_acdnet": ((3_000, 1), 10),
     "mel_cnn": ((101, 40), 10),
+    "strided_cnn": ((101, 40), 10),
     "bilstm": ((101, 40), 10),
     "wav2vec2_student": ((3_000, 1), 10),
 }
