@@ -83,26 +83,32 @@ def finetune(
     module, config = params.plug_in(CRITERIA, criterion)
     prunables = prunables_of(model, module.GRANULARITY)
     n_units = sum(p.size for p in prunables) if module.GRANULARITY == "unit" else 0
+    n_first, of_weights = getattr(module, "weights_first", _no_weights_first)(config, n_steps)
     masks = Masks(
         model,
         prunables,
         (module, config),
-        sparsity_at(params, schedule, target=sparsity, n_steps=n_steps, n_units=n_units),
+        _after(n_first, sparsity_at(params, schedule, target=sparsity, n_steps=n_steps - n_first, n_units=n_units)),
         n_steps,
         scope=params.scope,
         least=params.min_units if n_units else 1,
         seed=seed,
         rewind=getattr(params.plug_in(SCHEDULES, schedule)[1], "rewind", None),
     )
+    acting: Masks | WeightsFirst = masks
+    if n_first:
+        magnitude = params.plug_in(CRITERIA, "magnitude")
+        weights = Masks(model, prunables_of(model, "weight"), magnitude, of_weights, n_first)
+        acting = WeightsFirst(weights, masks, n_first)
     return fitting.fit(
         model,
         split,
         params,
         seed=seed,
         taught=taught,
-        around_update=masks.around_update,
-        after_step=masks.after_step,
-        state=masks.state,
+        around_update=acting.around_update,
+        after_step=acting.after_step,
+        state=acting.state,
         checkpoint=checkpoint,
         description=f"{criterion} {schedule} {sparsity:g}",
     )
@@ -194,6 +200,12 @@ class Masks:
         self._free.assign(self._due(step + 2)[0])
         return due and self._rewind is not None
 
+    def release(self) -> None:
+        """Keep everything again."""
+        for mask in self.masks:
+            mask.assign(np.ones(mask.shape, bool))
+        self._free.assign(False)
+
     def _due(self, step: int) -> tuple[bool, float]:
         """Return what the schedule asks for before a step; what falls into the warm-up is made up for at its end."""
         first = self._warm_up + 1
@@ -235,6 +247,42 @@ class Masks:
 
         for variable in variables:
             variable.assign(tf.where(self._mask_of[variable.ref()], variable, 0.0))
+
+
+class WeightsFirst:
+    """Masks of weights for the first steps, then masks of units; to be used as `Masks` is.
+
+    Parameters
+    ----------
+    weights, units : Masks
+    n_first : int
+        Steps that the weights' masks last.
+    """
+
+    def __init__(self, weights: Masks, units: Masks, n_first: int) -> None:
+        self._weights, self._units, self._n_first = weights, units, n_first
+        self.state = [*weights.state, *units.state]
+
+    def around_update(self, variable: "tf.Variable", gradient: "tf.Tensor", update: Callable[[], None]) -> None:
+        """Update a variable and mask it by both."""
+        self._units.around_update(variable, gradient, lambda: self._weights.around_update(variable, gradient, update))
+
+    def after_step(self, step: int) -> bool:
+        """Choose the masks of weights anew, or let them go and choose those of units; return whether that rewound."""
+        if step < self._n_first:
+            self._weights.after_step(step)
+        elif step == self._n_first:
+            self._weights.release()
+        return self._units.after_step(step)
+
+
+def _no_weights_first(_config: Any, _n_steps: int) -> tuple[int, Callable[[int], tuple[bool, float]]]:
+    return 0, lambda _: (False, 0.0)
+
+
+def _after(n: int, at: Callable[[int], tuple[bool, float]]) -> Callable[[int], tuple[bool, float]]:
+    """Return a schedule that begins n steps later."""
+    return lambda step: at(step - n) if step > n else (False, 0.0)
 
 
 def _view(variable: "tf.Variable") -> np.ndarray:

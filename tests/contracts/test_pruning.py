@@ -23,6 +23,7 @@ PARAMS = PruneParams(
     learning_rate=1e-2,
     options={
         "polynomial": {"frequency": 3},
+        "hybrid": {"weight_sparsity": 0.2},  # so that no unit loses all its weights
         "iterative": {"rounds": 2},
         **{criterion: {"warm_up": 2} for criterion in ("taylor", "movement", "filter_taylor")},
     },

@@ -265,3 +265,29 @@ def test_a_killed_fine_tuning_goes_on_to_the_same_weights(
 def test_a_sparsity_must_be_a_fraction(sparsity: float) -> None:
     with pytest.raises(ParameterError, match=rf"sweep.sparsities must .* fractions in \[0, 1\); got {sparsity}"):
         engine.finetune(network(), clips(), PruneParams(), schedule="constant", sparsity=sparsity, seed=1)
+
+
+def test_hybrid_prunes_weights_first_then_ranks_units_by_what_is_left_of_them() -> None:
+    """24 steps: 12 for the weights, of whose rounds the last is at the eighth; then units go at once."""
+    seen: list[list[np.ndarray]] = []
+    after_step = engine.WeightsFirst.after_step
+
+    def watched(self: engine.WeightsFirst, step: int) -> bool:
+        seen.append(kernels(model))
+        return after_step(self, step)
+
+    model = network()
+    options = {"hybrid": {"first": 0.5, "weight_sparsity": 0.75}}
+    params = PruneParams(epochs=2, batch_size=4, learning_rate=1e-2, class_weights=False, options=options)
+    with mock.patch.object(engine.WeightsFirst, "after_step", watched):
+        engine.finetune(model, clips(), params, criterion="hybrid", schedule="one_shot", sparsity=0.5, seed=1)
+    assert len(seen) == 24
+    for kernel in seen[11]:
+        assert np.count_nonzero(kernel) == max(round(kernel.size * 0.25), 1)
+    for before, after in zip(seen[11][:2], seen[12][:2], strict=True):
+        left = np.abs(before).reshape(-1, before.shape[-1]).sum(axis=0)
+        units = np.abs(after).reshape(-1, after.shape[-1]).sum(axis=0) > 0
+        assert np.count_nonzero(units) == round(len(units) * 0.5)
+        assert left[units].min() >= left[~units].max(), "the units that most was left of"
+    survivors = kernels(model)[0][..., np.abs(kernels(model)[0]).sum(axis=(0, 1, 2)) > 0]
+    assert np.count_nonzero(survivors) == survivors.size, "what is left is dense again"

@@ -11,4 +11,8 @@ A criterion holds
 One that learns from gradients also holds `accumulate(config, statistic, weight, gradient) -> tf.Tensor`. It is traced
 into every step, returns the new statistic (0 at first) of the same shape, and sees the gradient of the loss on the
 batch without the penalties on weights. Its `Config` has `warm_up`, the steps without pruning before its first choice.
+
+One of units that first wants the weights pruned, by magnitude, holds `weights_first(config, n_steps)`, which returns
+how many steps that takes and a schedule of them, as those of `stages/prune/schedules/` return it. Then every weight is
+free again, and the schedule of the units has the steps that are left.
 """

@@ -1,8 +1,7 @@
-"""Units go first that pruning by magnitude leaves the least: their L1 norm over the weights that would survive it.
+"""Units go first that pruning by magnitude leaves the least: their L1 norm over the weights that survive it.
 
-The weights that would not survive are kept; they only have no say in the ranking. In the papers the network is
-fine-tuned between the weights' pruning and the ranking, over the whole network at once; here the weights of each layer
-are ranked as they are.
+The network is fine-tuned while its weights are pruned, layer by layer, so that the few that are left come to carry what
+it does; then whole units are ranked by them. What is left of the network is dense again, and learns on.
 
 References
 ----------
@@ -11,6 +10,7 @@ Devices", Sci 6(2), 2024, section 3; Mohaimenuzzaman et al., "Environmental Soun
 Recognition 133 (2023), section 4.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,14 +29,31 @@ class Config:
     ----------
     weight_sparsity : float
         Fraction of each layer's weights, in [0, 1), that has no say.
+    first : float
+        Fraction of the steps, in [0, 1), in which these are pruned before the first unit goes; 0 ranks as they are.
     """
 
     weight_sparsity: float = 0.95
+    first: float = 0.3
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         owner, advice = "prune.options.hybrid.weight_sparsity", "Write 0.95 for 95 %."
         require(0 <= self.weight_sparsity < 1, owner, "be a fraction in [0, 1)", self.weight_sparsity, advice)
+        require(0 <= self.first < 1, "prune.options.hybrid.first", "be a fraction in [0, 1)", self.first)
+
+
+def weights_first(config: Config, n_steps: int) -> tuple[int, Callable[[int], tuple[bool, float]]]:
+    """Prune the weights in ten rounds over the first two thirds of these steps, a cubic from 0 to `weight_sparsity`."""
+    n = round(config.first * n_steps)
+    ramp = max(2 * n // 3, 1)
+
+    def at(step: int) -> tuple[bool, float]:
+        done = min(step, ramp) / ramp
+        due = step <= ramp and (10 * step) // ramp > (10 * (step - 1)) // ramp
+        return due, config.weight_sparsity * (1 - (1 - done) ** 3)
+
+    return n, at
 
 
 def importance(
