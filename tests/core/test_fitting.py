@@ -237,6 +237,39 @@ def test_decay_in_steps_is_acdnets() -> None:
         Params(epochs=20, warmup_epochs=7)
 
 
+def test_linear_decay_rises_over_the_warm_up_and_falls_to_zero() -> None:
+    """32 epochs of 10 steps of which two warm up: transformers' get_linear_schedule_with_warmup(_, 20, 320) by hand."""
+    params = Params(learning_rate=2.5e-5, decay="linear", epochs=32, warmup_epochs=2)
+    rate = fitting._optimizer(params, 320)._learning_rate
+    expected = [0, 1.25e-6, 2.375e-5, 2.5e-5, 1.25e-5, 2.5e-5 / 300, 0]
+    assert [float(rate(step)) for step in (0, 1, 19, 20, 170, 319, 320)] == pytest.approx(expected)
+    straight = fitting._optimizer(Params(learning_rate=0.1, decay="linear"), 100)._learning_rate
+    assert [float(straight(step)) for step in (0, 50, 100)] == pytest.approx([0.1, 0.05, 0.0])
+    with pytest.raises(
+        ParameterError, match=r"train.warmup_epochs must be 0 or more and fewer than the 3 epochs; got 3"
+    ):
+        Params(decay="linear", epochs=3, warmup_epochs=3)
+
+
+def test_weight_decay_takes_a_fraction_of_the_rate_off_each_weight(rng: np.random.Generator) -> None:
+    split, weights = clips(rng), {}
+    for decay in (None, 0.0, 0.5):
+        model = network()
+        before = model.get_weights()
+        params = Params(optimizer="sgd", learning_rate=0.01, batch_size=22, epochs=1, weight_decay=decay)
+        fitting.fit(model, split, params, seed=1)
+        weights[decay] = model.get_weights()
+    names = [weight.name for weight in model.weights]
+    for name, start, without, none, with_decay in zip(
+        names, before, weights[None], weights[0.0], weights[0.5], strict=True
+    ):
+        np.testing.assert_array_equal(without, none)
+        loss = 0 if "moving" in name else 0.01 * 0.5 * start  # the rate, 0.01, times the fraction
+        np.testing.assert_allclose(with_decay, without - loss, atol=1e-6, err_msg=name)
+    with pytest.raises(ParameterError, match=r"train.weight_decay must be a fraction in \[0, 1\); got 1.0"):
+        Params(weight_decay=1.0)
+
+
 @pytest.mark.parametrize("name", ["adam", "adamax", "adamw", "rmsprop", "sgd"])
 def test_every_optimizer_takes_the_learning_rate(name: str) -> None:
     optimizer = fitting._optimizer(Params(optimizer=name, learning_rate=0.25), 1)  # type: ignore[arg-type]
