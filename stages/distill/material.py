@@ -100,7 +100,7 @@ class Material:
         common = set(self.train.split.groups) & set(self.validation.split.groups)
         if common:
             raise DataError(
-                f"A teacher must not learn from a group that it answers for; got {min(common)!r} in both the training "
+                f"A teacher must not learn from a group that it answers for; got {str(min(common))!r} in both the training "
                 "and the validation split. Run `dvc repro split` again."
             )
 
@@ -109,7 +109,7 @@ class Material:
         """How many logits there are of a clip: one of a binary task, else one per label."""
         return 1 if len(self.labels) == 2 and not self.multi_label else len(self.labels)
 
-    def sides(self) -> Iterator[tuple[SideName, Side]]:
+    def sides(self) -> Iterator[tuple[str, Side]]:
         """Yield the name of each side and the side."""
         yield "train", self.train
         yield "validation", self.validation

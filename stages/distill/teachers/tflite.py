@@ -87,7 +87,7 @@ def learn(config: Config, material: Material, folder: Path, *, seed: int, thread
     for name, side in material.sides():
         work = folder / f"{name}-{identity[:16]}"
         work.mkdir(exist_ok=True)
-        embeddings[str(name)] = _embed(config, side, Model(content, threads=threads), work, description=f"hear {name}")
+        embeddings[name] = _embed(config, side, Model(content, threads=threads), work, description=f"hear {name}")
     with threadpoolctl.threadpool_limits(threads):
         strength, answers = _choose(config, material, embeddings["train"], rows)
         head = _fitted(strength, material, embeddings["train"], np.arange(len(material.train)))
