@@ -99,7 +99,9 @@ def parser() -> argparse.ArgumentParser:
     source.add_argument("--experiment", metavar="E", help="of MLflow; select.registered_name if not given")
     source.add_argument("--tracking-uri", metavar="U", help="of MLflow; MLFLOW_TRACKING_URI or mlruns/ if not given")
     table = commands.add_parser(
-        "table", parents=[source], help="a paper's tables from sweeps in MLflow; MODEL mou: 1-5"
+        "table",
+        parents=[source],
+        help="a paper's tables from sweeps in MLflow; MODEL mou: 1-5; distillation: of the last `dvc repro`",
     )
     table.add_argument("--format", choices=("markdown", "csv"), default="markdown")
     table.add_argument("--margin", type=float, default=0.02, help="of validation AUC for the pick; 0.02 if not given")
@@ -324,8 +326,8 @@ def _results(given: argparse.Namespace) -> "tuple[Results, Paper]":
 
 
 def _table(given: argparse.Namespace) -> None:
-    if given.model == "mou":
-        _table_of_mou(given)
+    if given.model in ("mou", "distillation"):
+        (_table_of_mou if given.model == "mou" else _table_of_distillation)(given)
         return
     from stages.report import table
 
@@ -346,6 +348,18 @@ def _table_of_mou(given: argparse.Namespace) -> None:
     paper = mou.read()
     told = mou.as_csv if given.format == "csv" else mou.markdown
     print(told(paper, mou.collect(trackers, paper)), end="")
+
+
+def _table_of_distillation(given: argparse.Namespace) -> None:
+    from stages.core import layout
+    from stages.report import distillation
+
+    folders = distillation.Folders(layout.TEACHER, layout.FEATURES, layout.SWEEP, layout.EVALUATION)
+    rows, n = distillation.collect(folders)
+    table = (
+        distillation.as_csv(rows) if given.format == "csv" else distillation.markdown(rows, n, distillation.published())
+    )
+    print(table, end="")
 
 
 def _figures(given: argparse.Namespace) -> None:

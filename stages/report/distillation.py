@@ -1,0 +1,207 @@
+"""A teacher against its students on the validation split, and what a report published of its own.
+
+`edac table distillation` prints it from the folders of the last `dvc repro`. No teacher has heard the test split; what
+students reach there stands in `models/evaluation/`.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.core import dataset, distillation, files, metrics, params
+from stages.core.errors import DataError
+from stages.core.variant import read_variants
+
+PUBLISHED = Path(__file__).parent / "published" / "distillation.yaml"
+HALF_A_STEP = 2.0**-9  # of an 8-bit score, as which a student's 0 counts: its KL would be infinite
+DASH = "–"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model, on the validation split.
+
+    Attributes
+    ----------
+    name : str
+    parameters : int or None
+        Before quantisation; None if nobody said.
+    raw_bytes, deflated_bytes : int or None
+    cpu_ms : float or None
+        Per second of audio: of a student its file alone, the median on one thread.
+    accuracy, precision, recall, f1, roc_auc : float or None
+        Of several classes the means over those present; precision and recall of two classes are the positive one's, at
+        the model's threshold. None if undefined.
+    kl : float
+        From the teacher's probabilities (nats, the mean over clips, and over classes of a multi-label task).
+    """
+
+    name: str
+    parameters: int | None
+    raw_bytes: int | None
+    deflated_bytes: int | None
+    cpu_ms: float | None
+    accuracy: float | None
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    roc_auc: float | None
+    kl: float
+
+
+@dataclass(frozen=True)
+class Published:
+    """A table as printed; `how` says how its numbers came about."""
+
+    title: str
+    how: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """`published/distillation.yaml`."""
+
+    title: str
+    tables: tuple[Published, ...]
+
+
+@dataclass(frozen=True)
+class Folders:
+    """What the stages distill, features, sweep and evaluate wrote."""
+
+    teacher: Path
+    features: Path
+    sweep: Path
+    evaluation: Path
+
+
+def published() -> Report:
+    """Read what was published."""
+    return params.load(Report, params.read_yaml(PUBLISHED), PUBLISHED.name)
+
+
+def collect(folders: Folders) -> tuple[list[Row], int]:
+    """Return the teacher's row and each variant's, the best-known accuracy being no criterion; and the number of clips.
+
+    Raises
+    ------
+    DataError
+        If there is no teacher, or no sweep yet.
+    """
+    told, sweep = folders.teacher / "teacher.json", folders.sweep / "variants.json"
+    teacher: dict[str, Any] = files.read_json(told) if told.is_file() else {"teacher": None}
+    if teacher["teacher"] is None:
+        raise DataError(f"{told} names no teacher. Set distill.teacher in params.yaml and run `dvc repro evaluate`.")
+    if not sweep.is_file():
+        raise DataError(f"{sweep} does not exist. Run `dvc repro evaluate` first.")
+    described = dataset.describe(folders.features)
+    clip_s = described["clip_samples"] / described["sample_rate"]
+    y, _ = dataset.read_truth(folders.features, "validation")
+    logits = np.load(folders.teacher / "logits_validation.npy")
+    truth = _Truth(y, distillation.softened(logits, 1.0, y.ndim == 2))
+    about = teacher["about"]
+    cpu = about.get("cpu_seconds_per_second")
+    size = about.get("parameters"), about.get("bytes"), None, None if cpu is None else 1000 * cpu
+    name = f"teacher: {about['kind']}"
+    rows = [truth.row(name, size, truth.taught, None, teacher["validation"]["pooled"])]
+    latencies = _latencies(folders.evaluation / "variants.csv")
+    for variant in read_variants(sweep):
+        scores = np.load(folders.sweep / "scores" / f"{variant.name}.npz")["validation"]
+        ms = latencies.get(variant.name)
+        judged, cpu_ms = variant.metrics["validation"], None if ms is None else ms / clip_s
+        its_size = variant.parameters, variant.raw_bytes, variant.deflated_bytes, cpu_ms
+        rows.append(truth.row(variant.name, its_size, scores, judged["threshold"], judged["pooled"]))
+    return rows, len(y)
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """What the clips are, and what the teacher says they are: probabilities, (n, n_outputs)."""
+
+    y: np.ndarray
+    taught: np.ndarray
+
+    def row(
+        self,
+        name: str,
+        size: tuple[int | None, int | None, int | None, float | None],
+        scores: np.ndarray,
+        threshold: Any,
+        judged: Mapping[str, Mapping[str, float | None]],
+    ) -> Row:
+        flat = scores.reshape(len(self.y), -1)
+        decided = metrics.predict(flat[:, 0] if flat.shape[1] == 1 else scores, self._threshold(threshold))
+        figures = {name: judged[name]["value"] for name in ("accuracy", "f1", "roc_auc")}
+        precision, recall = precision_and_recall(self.y, decided, binary=flat.shape[1] == 1)
+        kl = divergence(self.taught, flat, multi_label=self.y.ndim == 2)
+        return Row(name, *size, figures["accuracy"], precision, recall, figures["f1"], figures["roc_auc"], kl)
+
+    def _threshold(self, threshold: Any) -> Any:
+        return [metrics.DEFAULT_THRESHOLD] * self.y.shape[1] if threshold is None and self.y.ndim == 2 else threshold
+
+
+def precision_and_recall(y: np.ndarray, predicted: np.ndarray, *, binary: bool) -> tuple[float, float]:
+    """Return both, of two classes the positive one's, else the means over the classes present."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    present = [i for i in range(y.shape[1]) if y[:, i].any()] if y.ndim == 2 else np.unique(y)
+    chosen: dict[str, Any] = {"average": "binary"} if binary else {"average": "macro", "labels": present}
+    precision, recall, _, _ = precision_recall_fscore_support(y, predicted, zero_division=0, **chosen)
+    return float(precision), float(recall)
+
+
+def divergence(taught: np.ndarray, scores: np.ndarray, *, multi_label: bool) -> float:
+    """Return KL(teacher || student) in nats, the mean over clips and, of sigmoids, over outputs.
+
+    Parameters
+    ----------
+    taught, scores : np.ndarray, shape (n, n_outputs)
+        Probabilities.
+    multi_label : bool
+    """
+    from scipy.special import rel_entr
+
+    if multi_label or scores.shape[1] == 1:
+        taught, scores = np.stack([taught, 1 - taught], axis=-1), np.stack([scores, 1 - scores], axis=-1)
+    return float(rel_entr(taught.astype(np.float64), np.where(scores == 0, HALF_A_STEP, scores)).sum(axis=-1).mean())
+
+
+def markdown(rows: Sequence[Row], n: int, report: Report) -> str:
+    """Return ours and the published tables."""
+    head = [field.name for field in fields(Row)]
+    lines = [head, ["---"] * len(head), *([_shown(value) for value in asdict(row).values()] for row in rows)]
+    parts = [_table(lines), f"The validation split, n = {n}; `cpu_ms` per second of audio, `kl` in nats."]
+    for each in report.tables:
+        table = _table([each.columns, ["---"] * len(each.columns), *each.rows])
+        parts += [f"Published: {each.title}. {' '.join(each.how.split())}", table]
+    return "\n\n".join(parts) + "\n"
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """Return ours."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, [field.name for field in fields(Row)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return stream.getvalue()
+
+
+def _latencies(path: Path) -> dict[str, float]:
+    return {row["name"]: float(row["latency_p50_ms"]) for row in files.read_csv(path)} if path.is_file() else {}
+
+
+def _shown(value: str | int | float | None) -> str:
+    if value is None:
+        return DASH
+    return value if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+
+
+def _table(lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
