@@ -5,13 +5,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import rel_entr
 
-from stages.core import fitting, flatbuffer
+from stages.core import distillation, fitting, flatbuffer
 from stages.core.dataset import Split
+from stages.core.distillation import Distillation, Taught
 from stages.core.errors import ParameterError
 from stages.core.keras import keras
 from stages.quantize import aware
 from stages.quantize.params import AwareParams, QuantizeParams
+from stages.quantize.simulation import simulate
 from stages.runtime.litert import Model
 
 PARAMS = AwareParams(epochs=3, batch_size=16, learning_rate=1e-2)
@@ -99,3 +102,27 @@ def test_a_killed_fine_tuning_goes_on_to_the_same_bytes(
 def test_parameters_are_checked() -> None:
     with pytest.raises(ParameterError, match=r"quantize\.aware\.epochs must be at least 1; got 0"):
         AwareParams(epochs=0)
+
+
+@pytest.mark.parametrize("name", ["static_wi8_ai8", "dynamic_wi4_afp32", "clustered_float32"])
+def test_it_learns_from_a_teacher_by_the_logits_before_the_last_operator(
+    name: str, float32s: dict[int, bytes], split: Split
+) -> None:
+    scheme, config = QuantizeParams().scheme(name)
+    simulation = simulate(float32s[2], scheme.quantize(config, float32s[2], split.x))
+    scores = simulation(split.x, training=False).numpy()
+    logits = np.asarray(simulation.layers[-1].logits)
+    np.testing.assert_allclose(distillation.softened(logits, 1.0, False), scores, atol=1 / 256)
+
+    teacher = np.where(split.x.std(axis=(1, 2, 3)) > np.median(split.x.std(axis=(1, 2, 3))), 2, -2)[:, np.newaxis]
+    rule = Distillation(teacher="ensemble", temperature=1.0, alpha=0.0, feature_penalty=1.0)
+    taught = Taught(rule, teacher.astype(np.float32), np.zeros((len(split), 0), np.float32))
+    soft = distillation.softened(taught.logits, 1.0, False)[:, 0]
+    _, alone = tune(name, float32s[2], split)
+    _, told = tune(name, float32s[2], split, taught=taught)
+
+    def divergence(model: bytes) -> float:
+        q = np.clip(Model(model).run(split.x)[:, 0].astype(float), 1e-3, 1 - 1e-3)
+        return float((rel_entr(soft, q) + rel_entr(1 - soft, 1 - q)).mean())
+
+    assert divergence(told) < divergence(alone)

@@ -1,0 +1,129 @@
+"""Cells whose fine-tuning learns from a teacher: which they are, their keys, and that they do."""
+
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flows.cell import Spec
+from flows.grid import Cell
+from flows.params import SweepParams
+from flows.plan import plan
+from flows.store import Store
+from stages.core import dataset, files, network
+from stages.core.distillation import Distillation, Teaching
+from stages.core.errors import ParameterError
+from stages.core.variant import Variant, read_variant
+from stages.evaluate.params import EvaluateParams
+from stages.prune.params import PruneParams
+from stages.quantize.params import AwareParams, QuantizeParams
+
+SWEEP = SweepParams(
+    schemes=("float32",),
+    aware=("dynamic_wi8_afp32",),
+    schedules=("constant",),
+    sparsities=(0.5,),
+    distilled=(False, True),
+)
+PRUNE = PruneParams(epochs=20, batch_size=8, learning_rate=1e-2)
+QUANTIZE = QuantizeParams(calibration_clips=8, aware=AwareParams(epochs=20, batch_size=8, learning_rate=1e-2))
+EVALUATE = EvaluateParams(bootstrap_resamples=100)
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Random features, an untrained baseline, and a teacher who is sure that every clip is positive."""
+    root, rng = tmp_path_factory.mktemp("inputs"), np.random.default_rng(1234)
+    shape, sides = (20, 8), ["train"] * 16 + ["validation"] * 12 + ["test"] * 12
+    for name in ("features", "baseline", "teacher"):
+        (root / name).mkdir()
+    np.save(root / "features" / "features.npy", rng.normal(size=(len(sides), *shape)).astype(np.float32))
+    rows = [
+        {"clip_id": str(i), "path": "", "split": side, "label": "ab"[i % 2], "group": str(i), "site": "", "parent": ""}
+        for i, side in enumerate(sides)
+    ]
+    files.write_csv(root / "features" / "clips.csv", dataset.CLIP_COLUMNS, rows)
+    files.write_json(root / "features" / "frontend.json", {"labels": ["a", "b"]})
+    options = {"ds_cnn": {"stem": 4, "widths": [8], "dropout": 0.0}}
+    network.save(*network.build("ds_cnn", options, shape, 2), root / "baseline")
+    np.save(root / "teacher" / "logits_train.npy", np.full((16, 1), 6, np.float32))
+    files.write_json(root / "teacher" / "teacher.json", {"labels": ["a", "b"]})
+    rule = Distillation(teacher="ensemble", alpha=0.0)
+    return {
+        "baseline": root / "baseline",
+        "features": root / "features",
+        "teaching": Teaching(root / "teacher", rule),
+    }
+
+
+def cells_of(inputs: dict[str, Any], **changes: Any) -> list[Cell]:
+    return plan(replace(SWEEP, **changes), PRUNE, QUANTIZE, EVALUATE, **inputs)
+
+
+def test_the_grid_has_every_fine_tuning_with_and_without(inputs: dict[str, Any]) -> None:
+    cells = cells_of(inputs)
+    assert [(cell.name, cell.distilled) for cell in cells] == [
+        ("baseline", False),
+        ("constant-s0.50-seed1234", False),
+        ("constant-distilled-s0.50-seed1234", True),
+    ]
+    assert {planned.name: planned.distilled for cell in cells for planned in cell.variants} == {
+        "baseline-float32": False,
+        "baseline-aware_dynamic_wi8_afp32": False,
+        "baseline-distilled-aware_dynamic_wi8_afp32": True,
+        "constant-s0.50-float32-seed1234": False,
+        "constant-s0.50-aware_dynamic_wi8_afp32-seed1234": False,
+        "constant-distilled-s0.50-float32-seed1234": True,
+        "constant-distilled-s0.50-aware_dynamic_wi8_afp32-seed1234": True,
+    }
+    only = [planned.name for cell in cells_of(inputs, distilled=(True,)) for planned in cell.variants]
+    assert [name for name in only if "distilled" not in name] == ["baseline-float32"], "which sizes are compared with"
+
+
+def keys(cells: list[Cell]) -> dict[str, str]:
+    of_variants = {planned.name: planned.key for cell in cells for planned in cell.variants}
+    return {cell.name: cell.key for cell in cells} | of_variants
+
+
+def test_only_what_is_distilled_depends_on_the_teacher(inputs: dict[str, Any], tmp_path: Path) -> None:
+    before = keys(cells_of(inputs))
+    assert len(set(before.values())) == len(before)
+    assert keys(cells_of({**inputs, "teaching": None}, distilled=(False,))).items() <= before.items()
+    teaching = inputs["teaching"]
+    np.save(tmp_path / "logits_train.npy", np.full((16, 1), 5, np.float32))
+    others = [Teaching(tmp_path, teaching.rule)]
+    others += [Teaching(teaching.folder, replace(teaching.rule, **{name: 0.7})) for name in ("alpha", "temperature")]
+    for other in others:
+        after = keys(cells_of({**inputs, "teaching": other}))
+        changed = {name for name in before if before[name] != after[name]}
+        assert changed == {name for name in before if "distilled" in name}
+    same = Teaching(teaching.folder, replace(teaching.rule, seed=8, train=False, options={"ensemble": {"members": 9}}))
+    assert keys(cells_of({**inputs, "teaching": same})) == before, "its answers are looked at, not how they came about"
+    with pytest.raises(ParameterError, match=r"sweep.distilled must be \[false\] without a teacher"):
+        cells_of({**inputs, "teaching": None})
+
+
+def test_a_distilled_fine_tuning_says_what_the_teacher_says(tmp_path: Path, inputs: dict[str, Any]) -> None:
+    store, variants, positive = Store(tmp_path), dict[str, Variant](), dict[str, float]()
+    for cell in cells_of(inputs):
+        spec = tmp_path / f"{cell.name}.json"
+        files.write_json(spec, asdict(Spec(cell, store.root, 1, PRUNE, QUANTIZE, EVALUATE, **inputs)))
+        subprocess.run([sys.executable, "-m", "flows.cell", str(spec)], cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
+        for planned in cell.variants:
+            variants[planned.name] = read_variant(store.folder("variants", planned.key) / "variant.json")
+            with np.load(store.folder("variants", planned.key) / "scores.npz") as scores:
+                positive[planned.name] = float(scores["test"].mean())
+    pairs = [(name.replace("distilled-", ""), name) for name in positive if "distilled" in name]
+    assert len(pairs) == 3
+    for without, taught in pairs:
+        assert positive[taught] > positive[without] + 0.05
+    assert {name: variant.distilled for name, variant in variants.items()} == {
+        name: "distilled" in name for name in variants
+    }
+    assert variants["constant-distilled-s0.50-float32-seed1234"].measured_sparsity >= 0.5
+    assert all(variant.keras_difference <= 2 / 256 for variant in variants.values())
