@@ -78,7 +78,8 @@ def test_trained_student_is_read_without_its_checkpoint(folder: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("pooling", ["mean", "sum", "max"])
-def test_pools_over_time(folder: Path, pooling: str) -> None:
+def test_pools_over_time(tmp_path: Path, pooling: str) -> None:
+    folder = checkpoints.save(tmp_path / "teacher", labels=LABELS, pooling=pooling)
     model = built(checkpoint=folder, head="checkpoint", pooling=pooling)
     pooled = keras.Model(model.input, [model.get_layer(name).output for name in ("projector", "pool")])
     frames, found = (values.numpy() for values in pooled(waveforms()))
@@ -131,6 +132,7 @@ def test_feed_forward_units_can_be_taken_out(folder: Path) -> None:
             SHAPE,
             r"wav2vec2_student.head must be fresh without a checkpoint",
         ),
+        ({"head": "checkpoint", "pooling": "max"}, SHAPE, r"pooling must be the mean that the checkpoint's head has"),
         ({}, (40, 16), r"features must be waveforms for wav2vec2_student; got \(40, 16\). Choose the front end raw"),
         ({}, (29, 1), r"features must have samples enough for a frame of wav2vec2_student; got \(29, 1\)"),
         (

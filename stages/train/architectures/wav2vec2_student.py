@@ -114,6 +114,9 @@ def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "kera
     if source:
         of = f"be at most the {source.n_layers} that {source.folder} has"
         require(config.layers <= source.n_layers, f"{_OWNER}.layers", of, config.layers)
+        pooling = source.config.get("pooling", "mean")
+        fits = config.head == "fresh" or config.pooling == pooling
+        require(fits, f"{_OWNER}.pooling", f"be the {pooling} that the checkpoint's head has", config.pooling)
     waveform = len(input_shape) == 1 or input_shape[1:] == (1,)
     require(waveform, "features", "be waveforms for wav2vec2_student", input_shape, "Choose the front end raw.")
     enough = shape.n_frames(input_shape[0]) >= 1
