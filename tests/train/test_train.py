@@ -1,5 +1,6 @@
 """The train stage on features that can be learned."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from stages.core import dataset, files, fitting, network
 from stages.core import params as core_params
+from stages.core.distillation import Distillation, Teaching
 from stages.core.errors import DataError, ModelError, ParameterError
 from stages.core.keras import tf
 from stages.train.params import TrainParams
@@ -94,6 +96,20 @@ def test_a_network_comes_back_as_it_was(tmp_path: Path) -> None:
         network.load(tmp_path)
     with pytest.raises(DataError, match=r"nowhere holds no weights.npz. Run `dvc repro train` first"):
         network.load(tmp_path / "nowhere")
+
+
+def test_a_taught_baseline_is_another_one_and_says_what_its_teacher_says(features: Path, tmp_path: Path) -> None:
+    y = dataset.read_split(features, "train").y
+    wrong = np.eye(3, dtype=np.float32)[(y + 1) % 3] * 4  # a teacher who calls every class by the next one's name
+    np.save(tmp_path / "logits_train.npy", wrong)
+    files.write_json(tmp_path / "teacher.json", {"labels": ["bark", "cough", "rain"]})
+    taught = {}
+    for alpha in (0.0, 0.9):
+        rule = Distillation(teacher="ensemble", temperature=1.0, alpha=alpha)
+        longer = dataclasses.replace(PARAMS, patience=PARAMS.epochs)
+        taught[alpha] = train(features, tmp_path / "baseline", longer, teaching=Teaching(tmp_path, rule))
+    assert taught[0.9]["train"]["accuracy"] > 0.9
+    assert taught[0.0]["train"]["accuracy"] < 0.5
 
 
 def test_an_unknown_architecture_lists_the_known(features: Path, tmp_path: Path) -> None:
