@@ -100,8 +100,8 @@ class Material:
         common = set(self.train.split.groups) & set(self.validation.split.groups)
         if common:
             raise DataError(
-                f"A teacher must not learn from a group that it answers for; got {str(min(common))!r} in both the training "
-                "and the validation split. Run `dvc repro split` again."
+                f"A teacher must not learn from a group that it answers for; got {str(min(common))!r} in both the "
+                "training and the validation split. Run `dvc repro split` again."
             )
 
     @property
