@@ -63,7 +63,7 @@ class Config:
     hears: Literal["waveform", "features"] = "waveform"
     sample_rate: int = 48000
     hop_samples: int = 48000
-    strengths: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+    strengths: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
     folds: int = 5
     licence: str = ""
 
