@@ -12,7 +12,7 @@ out of the network.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -200,9 +200,15 @@ class Masks:
         self._free.assign(self._due(step + 2)[0])
         return due and self._rewind is not None
 
-    def release(self) -> None:
-        """Keep everything again."""
-        for mask in self.masks:
+    def values(self) -> dict[Any, np.ndarray]:
+        """Return what is masked, as it is now, by reference."""
+        return {p.variables[0].ref(): p.variables[0].numpy() for p in self._prunables if isinstance(p, Kernel)}
+
+    def release(self, values: Mapping[Any, np.ndarray]) -> None:
+        """Mask nothing any more; what was masked takes these values, of `values` at some time before."""
+        for ref, mask in self._mask_of.items():
+            variable = ref.deref()
+            variable.assign(np.where(mask.numpy(), variable.numpy(), values[ref]))
             mask.assign(np.ones(mask.shape, bool))
         self._free.assign(False)
 
@@ -239,6 +245,10 @@ class Masks:
             from stages.core.keras import load_weights
 
             load_weights(self._model, self._rewind)
+        self.apply()
+
+    def apply(self) -> None:
+        """Write +0.0 where the masks say so."""
         for apply in self._apply:
             apply()
 
@@ -261,6 +271,7 @@ class WeightsFirst:
 
     def __init__(self, weights: Masks, units: Masks, n_first: int) -> None:
         self._weights, self._units, self._n_first = weights, units, n_first
+        self._given = weights.values()
         self.state = [*weights.state, *units.state]
 
     def around_update(self, variable: "tf.Variable", gradient: "tf.Tensor", update: Callable[[], None]) -> None:
@@ -268,12 +279,14 @@ class WeightsFirst:
         self._units.around_update(variable, gradient, lambda: self._weights.around_update(variable, gradient, update))
 
     def after_step(self, step: int) -> bool:
-        """Choose the masks of weights anew, or let them go and choose those of units; return whether that rewound."""
+        """Choose the masks of weights anew, or those of units by what is left and let the former go; return as it does."""
         if step < self._n_first:
             self._weights.after_step(step)
-        elif step == self._n_first:
-            self._weights.release()
-        return self._units.after_step(step)
+        rewound = self._units.after_step(step)
+        if step == self._n_first:
+            self._weights.release(self._given)
+            self._units.apply()
+        return rewound
 
 
 def _no_weights_first(_config: Any, _n_steps: int) -> tuple[int, Callable[[int], tuple[bool, float]]]:

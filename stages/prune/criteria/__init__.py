@@ -13,6 +13,6 @@ into every step, returns the new statistic (0 at first) of the same shape, and s
 batch without the penalties on weights. Its `Config` has `warm_up`, the steps without pruning before its first choice.
 
 One of units that first wants the weights pruned, by magnitude, holds `weights_first(config, n_steps)`, which returns
-how many steps that takes and a schedule of them, as those of `stages/prune/schedules/` return it. Then every weight is
-free again, and the schedule of the units has the steps that are left.
+how many steps that takes and a schedule of them, as those of `stages/prune/schedules/` return it. Then every weight
+is free again, at its value before, and the schedule of the units has the steps that are left.
 """

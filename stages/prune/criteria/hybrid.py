@@ -1,7 +1,8 @@
 """Units go first that pruning by magnitude leaves the least: their L1 norm over the weights that survive it.
 
 The network is fine-tuned while its weights are pruned, layer by layer, so that the few that are left come to carry what
-it does; then whole units are ranked by them. What is left of the network is dense again, and learns on.
+it does; then whole units are ranked by them. The weights that were pruned are those of the given network again, so that
+what is left of it is dense, and it learns on.
 
 References
 ----------
