@@ -279,7 +279,7 @@ class WeightsFirst:
         self._units.around_update(variable, gradient, lambda: self._weights.around_update(variable, gradient, update))
 
     def after_step(self, step: int) -> bool:
-        """Choose the masks of weights anew, or those of units by what is left and let the former go; return as it does."""
+        """Choose the masks of weights anew, or those of units by what is left, and let the former go."""
         if step < self._n_first:
             self._weights.after_step(step)
         rewound = self._units.after_step(step)
