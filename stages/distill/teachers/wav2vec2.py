@@ -199,13 +199,13 @@ def _network(
         id2label=dict(enumerate(material.labels)),
         label2id={label: i for i, label in enumerate(material.labels)},
         problem_type="multi_label_classification" if material.multi_label else "single_label_classification",
-        pooling=config.pooling,
         **dict.fromkeys(("hidden_dropout", "attention_dropout", "activation_dropout"), config.dropout),
         final_dropout=config.dropout,
         layerdrop=config.layer_drop,
         apply_spec_augment=False,
         attn_implementation="eager",
     )
+    described.pooling = config.pooling  # which transformers does not know, and keeps
     if config.head == "checkpoint":
         return transformers.Wav2Vec2ForSequenceClassification.from_pretrained(
             source.folder, config=described, **of_file
