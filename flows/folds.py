@@ -1,5 +1,7 @@
 """Cross-validation over the publisher's folds: `edac folds` runs the pipeline once per fold and seed.
 
+Where the split is not by folds (`split.method`), it runs the one split once per seed.
+
 Each run is a project of its own in `data/folds/`, with this project's code and parameters but for the test fold and the
 seed of training, and with this project's DVC cache: what does not depend on the fold is computed once. `dvc repro` in
 such a folder is what runs it, so that a killed command goes on where it stopped, and only what changed is done again.
@@ -47,6 +49,7 @@ class Run:
     Attributes
     ----------
     fold : str
+        Empty if the split is not by folds.
     seed : int
     folder : Path
         The run's project.
@@ -74,13 +77,15 @@ def plan(seeds: Sequence[int], folder: Path = FOLDER, changes: Mapping[str, Any]
     Raises
     ------
     ParameterError
-        If the recordings have no published folds.
+        If the split is by published folds, and the recordings have none.
     DataError
         If nothing was pulled.
     """
+    if params.section("split", SplitParams).method != "official":
+        return [Run("", seed, folder / f"seed{seed}", changes or {}) for seed in seeds]
     folds = sorted({row["fold"] for row in files.read_csv(layout.INDEX)} - {""}, key=lambda f: (len(f), f))
     if len(folds) < 2 or set(folds) <= set(dataset.SPLITS):
-        raise ParameterError("pull.source must have published folds for cross-validation; this one has none.")
+        raise ParameterError("pull.source must have published folds for split.method: official; this one has none.")
     return [Run(fold, seed, folder / f"fold{fold}-seed{seed}", changes or {}) for seed in seeds for fold in folds]
 
 
@@ -106,7 +111,8 @@ def prepare(run: Run) -> None:
     document = yaml.load(params.PARAMS_FILE)
     for name, value in run.changes.items():
         _change(document, name, value)
-    document["split"]["folds"] = {"test": [run.fold]}
+    if run.fold:
+        document["split"]["folds"] = {"test": [run.fold]}
     document["train"]["seed"] = run.seed
     document["sweep"]["seeds"] = [run.seed]
     if document["pull"].get("mirror"):
@@ -152,17 +158,10 @@ def run(seeds: Sequence[int], *, against: Sequence[str] = (), stage: str = "eval
     Raises
     ------
     ParameterError
-        If the split is not by the publisher's folds, a seed is no seed, or a parameter to change is none.
+        If a seed is no seed, a parameter to change is none, or the recordings have no folds to split by.
     ProcessError
         If a run fails.
     """
-    require(
-        (method := params.section("split", SplitParams).method) == "official",
-        "split.method",
-        "be official for cross-validation",
-        method,
-        "The source must have published folds; `edac preset esc10` is an example.",
-    )
     require(min(seeds, default=0) >= 0, "--seeds", "be 0 or more", list(seeds))
     require(len(set(seeds)) == len(seeds) > 0, "--seeds", "name each seed once", list(seeds))
     changes = dict(_parsed(text) for text in against)

@@ -1,8 +1,10 @@
 """What finished runs of `flows.folds` say: a row for each variant, and what one set of runs gains on another."""
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +23,7 @@ COLUMNS = (
     *("name", "mean", "sd", "low", "high", "drop", "drop_low", "drop_high"),
     *("raw_bytes", "deflated_bytes", "flops", "latency_ms"),
 )
-GAIN_COLUMNS = ("name", "mean", "other", "gain", "low", "high", "clips_low", "clips_high", "n_pairs")
+GAIN_COLUMNS = ("name", "site", "mean", "other", "gain", "low", "high", "clips_low", "clips_high", "n_pairs")
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,9 @@ class Row:
         return float(np.mean(self.values))
 
     @property
-    def sd(self) -> float:
-        """Over folds: the sample standard deviation."""
-        return float(np.std(self.values, ddof=1))
+    def sd(self) -> float | None:
+        """Over folds: the sample standard deviation; None if there are no two."""
+        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -76,18 +78,21 @@ class Gain:
     Attributes
     ----------
     name : str
+    site : str
+        Whose clips alone these figures are of; empty for all.
     mean, other : float
         Of the metric over all runs, this way and the other.
     gain : float
         The mean difference; positive if this way is better.
     low, high : float
-        Its interval by Student's t over the pairs: what other seeds and folds could have given.
+        Its interval by Student's t over the pairs, NaN of one: what other seeds and folds could have given.
     clips_low, clips_high : float
         Its interval by a bootstrap over groups, the networks being as they are: what other clips could have given.
     n_pairs : int
     """
 
     name: str
+    site: str
     mean: float
     other: float
     gain: float
@@ -115,6 +120,8 @@ class Figures:
     ----------
     names : list[str]
         Of the variants without their seeds, the float32 baseline's first.
+    sites : list[str]
+        Of the clips, if there are several.
     """
 
     def __init__(self, runs: "Sequence[Run]", *, metric: str, evaluate: EvaluateParams) -> None:
@@ -123,6 +130,9 @@ class Figures:
         self._found = {run: _variants(run) for run in runs}
         shared = [name for name in self._found[runs[0]] if all(name in found for found in self._found.values())]
         self.names = sorted(shared, key=lambda name: (name != REFERENCE, name))
+        self._sites = {run: _sites(run) for run in runs}
+        sites = sorted({site for each in self._sites.values() for site in each.tolist()} - {""})
+        self.sites = sites if len(sites) > 1 else []
         self.groups = np.concatenate([groups for _, groups in self._truth.values()])
         rng = np.random.default_rng(evaluate.seed)
         self._draws = list(stats.group_bootstrap(self.groups, resamples=evaluate.bootstrap_resamples, rng=rng))
@@ -140,12 +150,16 @@ class Figures:
         """Return the interval of a figure that was computed from every resample, (n_resamples,)."""
         return stats.percentile_interval(resampled, confidence=self.confidence)
 
-    def measure(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return the metric of each run, (n_runs,), and of each resample, the mean over the runs, (n_resamples,)."""
+    def measure(self, name: str, site: str = "") -> tuple[np.ndarray, np.ndarray]:
+        """Return the metric of each run, (n_runs,), and of each resample, the mean over the runs, (n_resamples,).
+
+        With a site, of its clips alone.
+        """
         values, resampled, start = [], [], 0
         for run, variant in zip(self.runs, self.variants(name), strict=True):
             y, groups = self._truth[run]
             part, start = slice(start, start + len(groups)), start + len(groups)
+            counts = (self._sites[run] == site) if site else np.ones(len(y), bool)
             measure = functools.partial(
                 metrics.measure,
                 self.metric,
@@ -155,9 +169,11 @@ class Figures:
                 specificity=self._evaluate.specificity,
                 calibration_bins=self._evaluate.calibration_bins,
             )
-            values.append(float(measure()))
-            resampled.append(np.concatenate([measure(weights=block[:, part]) for block in self._draws]))
-        return np.array(values), np.nanmean(resampled, axis=0)
+            values.append(float(measure(weights=counts)))
+            resampled.append(np.concatenate([measure(weights=block[:, part] * counts) for block in self._draws]))
+        defined = ~np.isnan(resampled)
+        means = np.nansum(resampled, axis=0) / np.maximum(defined.sum(axis=0), 1)
+        return np.array(values), np.where(defined.any(axis=0), means, np.nan)
 
 
 def collect(figures: Figures) -> list[Row]:
@@ -207,14 +223,17 @@ def compare(this: Figures, other: Figures) -> list[Gain]:
     if not np.array_equal(this.groups, other.groups):
         raise DataError("Both ways must be tested on the same clips; leave pull and split as they are in --against.")
     gains = []
-    for name in (name for name in this.names if name in other.names):
-        (mine, my_resamples), (theirs, their_resamples) = this.measure(name), other.measure(name)
-        pairs = mine - theirs
-        reach = float(student.ppf((1 + this.confidence) / 2, len(pairs) - 1) * pairs.std(ddof=1) / np.sqrt(len(pairs)))
+    shared = [name for name in this.names if name in other.names]
+    for site, name in product(("", *this.sites), shared):
+        (mine, my_resamples), (theirs, their_resamples) = this.measure(name, site), other.measure(name, site)
+        pairs, reach = mine - theirs, float("nan")
+        if len(pairs) > 1:
+            t = float(student.ppf((1 + this.confidence) / 2, len(pairs) - 1))
+            reach = t * float(pairs.std(ddof=1)) / math.sqrt(len(pairs))
         of_clips = this.interval(my_resamples - their_resamples)
         gain = float(pairs.mean())
         figures = (float(mine.mean()), float(theirs.mean()), gain, gain - reach, gain + reach, *of_clips)
-        gains.append(Gain(name, *figures, len(pairs)))
+        gains.append(Gain(name, site, *figures, len(pairs)))
     return gains
 
 
@@ -233,7 +252,7 @@ def table(rows: Sequence[Row], figures: Figures) -> str:
         [
             row.name,
             f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]",
-            f"{row.sd:.3f}",
+            "" if row.sd is None else f"{row.sd:.3f}",
             "" if row.name == REFERENCE else f"{row.drop:+.3f} [{row.drop_low:+.3f}, {row.drop_high:+.3f}]",
             f"{row.raw_bytes:,.0f}",
             f"{row.deflated_bytes:,.0f}",
@@ -243,17 +262,19 @@ def table(rows: Sequence[Row], figures: Figures) -> str:
         for row in rows
     ]
     clips = len(figures.groups) // seeds
-    caption = f"{clips} clips, each tested once by {seeds} seed{'s' if seeds > 1 else ''}, in {folds} folds."
+    caption = f"{clips} clips, each tested once by {seeds} seed{'s' if seeds > 1 else ''}"
+    caption += f", in {folds} folds." if folds > 1 else "."
     return f"{_markdown(lines)}\n\n{caption}"
 
 
 def gains_table(gains: Sequence[Gain], figures: Figures, against: str) -> str:
     """Return the gains as Markdown."""
     sure = f"{100 * figures.confidence:g} %"
-    head = ["variant", figures.metric, against, f"gain [{sure} over folds and seeds]", f"[{sure} over clips]"]
+    head = ["variant", "site", figures.metric, against, f"gain [{sure} over folds and seeds]", f"[{sure} over clips]"]
     lines = [
         [
             gain.name,
+            gain.site or "all",
             f"{gain.mean:.3f}",
             f"{gain.other:.3f}",
             f"{gain.gain:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]",
@@ -282,6 +303,11 @@ def _variants(run: "Run") -> dict[str, Variant]:
     """Return a run's variants by their names without the seed."""
     variants = read_variants(run.folder / layout.SWEEP / "variants.json")
     return {variant.name.removesuffix(f"-seed{run.seed}"): variant for variant in variants}
+
+
+def _sites(run: "Run") -> np.ndarray:
+    clips = files.read_csv(run.folder / layout.FEATURES / "clips.csv")
+    return np.array([clip["site"] for clip in clips if clip["split"] == "test"], dtype=str)
 
 
 def _latencies(run: "Run") -> Mapping[str, float]:

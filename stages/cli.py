@@ -111,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
     figures.add_argument("--format", choices=("png", "svg"), default="png")
     figures.set_defaults(run=_figures)
 
-    folds = commands.add_parser("folds", help="cross-validate: the pipeline once per published fold and seed")
+    folds = commands.add_parser("folds", help="cross-validate: the pipeline per published fold, if any, and seed")
     folds.add_argument("--seeds", type=int, nargs="+", default=[1234], metavar="S", help="of training; 1234")
     folds.add_argument(
         "--against",

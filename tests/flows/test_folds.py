@@ -94,14 +94,26 @@ def test_a_failure_names_the_run_and_its_log(inside: Path) -> None:
         folds.reproduce(run, "check")
 
 
-def test_a_split_by_group_has_no_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seeds_are_checked_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text("split: {method: groups}\n")
-    with pytest.raises(ParameterError, match=r"split.method must be official for cross-validation; got 'groups'"):
-        folds.run([1])
     Path("params.yaml").write_text("split: {method: official, folds: {test: [1]}}\n")
     with pytest.raises(ParameterError, match=r"--seeds must name each seed once; got \[1, 1\]"):
         folds.run([1, 1])
+    with pytest.raises(ParameterError, match=r"--seeds must be 0 or more; got \[-1\]"):
+        folds.run([-1])
+
+
+def test_a_split_by_group_is_run_once_per_seed(inside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Path("params.yaml").read_text()
+    try:
+        Path("params.yaml").write_text(original.replace("method: official", "method: groups"))
+        runs = folds.plan([7, 8])
+        assert [(run.fold, run.seed, run.folder.name) for run in runs] == [("", 7, "seed7"), ("", 8, "seed8")]
+        folds.prepare(runs[1])
+    finally:
+        Path("params.yaml").write_text(original)
+    chosen = YAML(typ="safe", pure=True).load(runs[1].folder / "params.yaml")
+    assert (chosen["split"]["folds"], chosen["train"]["seed"]) == ({"test": [5]}, 8)
 
 
 def made_up(folder: Path, fold: str, seed: int, right: dict[str, list[bool]]) -> Run:
@@ -168,14 +180,14 @@ def test_gains_by_hand(tmp_path: Path) -> None:
         ]
         figures.append(folds_table.Figures(runs, metric="accuracy", evaluate=EvaluateParams()))
     (gain,) = folds_table.compare(*figures)
-    assert (gain.name, gain.n_pairs) == ("baseline-float32", 4)
+    assert (gain.name, gain.site, gain.n_pairs) == ("baseline-float32", "", 4)
     assert (gain.mean, gain.other) == pytest.approx((18 / 24, 16 / 24))
     expected = ttest_rel(these, others)
     assert gain.gain == pytest.approx(2 / 24)
     assert (6 * gain.low, 6 * gain.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
     assert gain.clips_low <= gain.gain <= gain.clips_high
     text = folds_table.gains_table([gain], figures[0], "train.mixup=0")
-    assert "| baseline-float32 | 0.750 | 0.667 | +0.083 [" in text
+    assert "| baseline-float32 | all | 0.750 | 0.667 | +0.083 [" in text
 
     elsewhere = made_up(tmp_path / "third", "7", 1, {"baseline-float32": right[1]})
     third = folds_table.Figures([elsewhere], metric="accuracy", evaluate=EvaluateParams())
@@ -204,3 +216,24 @@ def test_a_twin_differs_in_what_it_was_told(inside: Path) -> None:
     folds.prepare(run)
     own, theirs = (YAML(typ="safe", pure=True).load(path) for path in (Path("params.yaml"), run.folder / "params.yaml"))
     assert theirs["train"] == own["train"] | {"mixup": 0.7, "options": {"ds_cnn": {"stem": 8}}, "seed": 5}
+
+
+def test_gains_of_each_site_are_those_of_its_clips_alone(tmp_path: Path) -> None:
+    """Clips 0 to 2 are of site a, 3 to 5 of site b; this way is right of all, the other of those of a."""
+    figures = []
+    for way, right in (("this", [True] * 6), ("other", [True] * 3 + [False] * 3)):
+        run = made_up(tmp_path / way, "1", 1, {"baseline-float32": right})
+        path = run.folder / layout.FEATURES / "clips.csv"
+        clips = [row | {"site": "ab"[int(row["clip_id"]) // 3]} for row in files.read_csv(path)]
+        files.write_csv(path, dataset.CLIP_COLUMNS, clips)
+        figures.append(folds_table.Figures([run], metric="accuracy", evaluate=EvaluateParams()))
+    gains = folds_table.compare(*figures)
+    assert [(gain.site, gain.mean, gain.other, gain.gain) for gain in gains] == [
+        ("", 1.0, 0.5, 0.5),
+        ("a", 1.0, 1.0, 0.0),
+        ("b", 1.0, 0.0, 1.0),
+    ]
+    assert np.isnan(gains[0].low), "one pair has no spread"
+    row = folds_table.collect(figures[0])[0]
+    assert row.sd is None
+    assert folds_table.table([row], figures[0]).endswith("6 clips, each tested once by 1 seed.")
