@@ -3,7 +3,6 @@
 Part of its key is the source of this module and of all it imports.
 """
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +68,7 @@ def write(
     (folder / "float32.tflite").write_bytes(tuned.float32)
     files.write_json(folder / "ranges.json", tuned.ranges)
     files.write_csv(folder / "history.csv", HISTORY_COLUMNS, tuned.history)
-    shutil.copyfile(finetuned / "architecture.json", folder / "architecture.json")
+    description = files.read_json(finetuned / "architecture.json") | (teaching.told() if teaching else {})
+    files.write_json(folder / "architecture.json", description)
     scores = predict(tuned.simulation, dataset.read_split(features, "validation"))
     np.savez(folder / "scores.npz", validation=scores)

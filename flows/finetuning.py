@@ -75,6 +75,6 @@ def write(
     content = convert.to_float32(model)
     (folder / "float32.tflite").write_bytes(content)
     figures = {"n_prunable": n_prunable, "sparsity": sparsity, "flops": flops(content)}
-    network.save(model, description | figures, folder)
+    network.save(model, description | figures | (teaching.told() if teaching else {}), folder)
     scores = predict(model, dataset.read_split(features, "validation"))
     np.savez(folder / "scores.npz", validation=scores)

@@ -92,6 +92,7 @@ def write(
         scheme=planned.scheme,
         aware=bool(planned.aware),
         distilled=planned.distilled,
+        teacher=network.get("teacher", {}),
         bit_width=module.BIT_WIDTH,
         seed=cell.seed,
         sha256=files.sha256(folder / "model.tflite"),

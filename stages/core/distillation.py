@@ -129,7 +129,7 @@ class Teaching:
         rule = self.rule
         said = [self._file("logits_train"), *([self._file("embeddings_train")] if rule.hidden_cosine else [])]
         numbers = (rule.temperature, rule.alpha, rule.feature_penalty, rule.hidden_cosine)
-        return [*numbers, *map(files.sha256, said)]
+        return [*numbers, *map(files.sha256, said), self.told()]
 
     def of(self, split: Split) -> Taught:
         """Return what the teacher says of the training split.
@@ -149,6 +149,11 @@ class Teaching:
                 f"answers for {len(logits)} of {', '.join(labels)}. Run `dvc repro distill` again."
             )
         return Taught(self.rule, logits, embeddings)
+
+    def told(self) -> dict[str, dict[str, str]]:
+        """Return what a network's `architecture.json` says of its teacher: `kind` and `licence`."""
+        about = files.read_json(self.folder / "teacher.json").get("about", {})
+        return {"teacher": {name: str(about.get(name, "")) for name in ("kind", "licence")}}
 
     def _file(self, name: str) -> Path:
         path = self.folder / f"{name}.npy"

@@ -59,6 +59,8 @@ class Variant:
         Whether the network was fine-tuned with the scheme's integers in place.
     distilled : bool
         Whether the last fine-tuning learned from a teacher too; what the baseline learned from is not meant.
+    teacher : dict[str, str]
+        `kind` and `licence` of the one that it learned from at any step; empty if there was none.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Variant:
     flops: int = 0
     aware: bool = False
     distilled: bool = False
+    teacher: dict[str, str] = field(default_factory=dict)
 
 
 def write_variants(path: Path, variants: Sequence[Variant]) -> None:

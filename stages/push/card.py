@@ -66,7 +66,7 @@ def write(selection: Mapping[str, Any], frontend: Mapping[str, Any], *, version:
     sections = {
         "": _table(("", ""), facts.items()),
         "Intended use": _USE.format(classes=" and ".join(labels), seconds=seconds, rate=rate),
-        "Data": _data(data),
+        "Data": _data(data, variant.get("teacher")),
         "How good it is": _figures(selection),
         "What compression costs": _drop(selection),
         "By recording site": _sites(selection),
@@ -76,7 +76,7 @@ def write(selection: Mapping[str, Any], frontend: Mapping[str, Any], *, version:
     return f"# Model card: {_plain(variant['name'])}\n\n" + "\n\n".join(parts) + "\n"
 
 
-def _data(data: Mapping[str, Any]) -> str:
+def _data(data: Mapping[str, Any], teacher: Mapping[str, str] | None) -> str:
     facts = {
         "Source": data["source"],
         "Citation": data["citation"],
@@ -85,6 +85,7 @@ def _data(data: Mapping[str, Any]) -> str:
         "Recordings": f"{data['usable']} usable of {data['found']} found",
         "Groups (speakers, or whatever must not be split)": data["groups"],
         **{f"Recordings of class {label}": counts["usable"] for label, counts in sorted(data["labels"].items())},
+        **({"Teacher": teacher["kind"], "Its licence": teacher["licence"] or "not stated"} if teacher else {}),
     }
     return _table(("", ""), facts.items())
 

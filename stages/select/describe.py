@@ -23,6 +23,7 @@ def description(selection: Mapping[str, Any], frontend: Mapping[str, Any]) -> st
         `sample_rate` (Hz) and `clip_samples`.
     """
     variant, data, measured = selection["variant"], selection["data"], selection["measured"]
+    teacher = variant.get("teacher")
     seconds = frontend["clip_samples"] / frontend["sample_rate"]
     sizes = f"{measured['raw_bytes']:,} bytes, {measured['deflated_bytes']:,} deflated"
     lines = [
@@ -30,6 +31,7 @@ def description(selection: Mapping[str, Any], frontend: Mapping[str, Any]) -> st
         f"{frontend['sample_rate']} Hz; {variant['sparsity']:.0%} pruned, {variant['scheme']} ({variant['bit_width']} "
         "bits).",
         f"- Data: {data['source']}, {data['usable']} recordings of {data['groups']} groups; {data['licence']}.",
+        *([f"- Teacher: {teacher['kind']}; licence: {teacher['licence'] or 'not stated'}."] if teacher else []),
         *(f"- {side.capitalize()}: {_figure(selection, side)}." for side in ("validation", "test")),
         f"- Size: {sizes}. Latency: {measured['latency_p50_ms']:.3g} ms, median on one thread at home.",
         f"- Chosen on validation among {selection['n_variants']} variants, so that its figure there is flattered; the "

@@ -69,7 +69,7 @@ def train(
             checkpoint=checkpoint,
             description=f"train {params.architecture}",
         )
-        network.save(model, description, folder)
+        network.save(model, description | (teaching.told() if teaching else {}), folder)
         files.write_csv(folder / "history.csv", fitting.HISTORY_COLUMNS, history)
         metrics = {}
         for name, split in (("train", train_split), ("validation", validation)):

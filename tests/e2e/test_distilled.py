@@ -73,6 +73,8 @@ def test_distil_prune_quantise_register_push(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
 
+    assert "| Teacher | 2 ds_cnn over folds |" in (release / "MODEL_CARD.md").read_text()
+
     answers = (project.root / "data/teacher/logits_train.npy").stat().st_mtime_ns
     weights = files.sha256(project.root / "models/baseline/weights.npz")
     project.set({"distill": {"temperature": 4.0}})

@@ -52,7 +52,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     options = {"ds_cnn": {"stem": 4, "widths": [8], "dropout": 0.0}}
     network.save(*network.build("ds_cnn", options, shape, 2), root / "baseline")
     np.save(root / "teacher" / "logits_train.npy", np.full((16, 1), 6, np.float32))
-    files.write_json(root / "teacher" / "teacher.json", {"labels": ["a", "b"]})
+    about = {"kind": "a yes-man", "licence": "CC0"}
+    files.write_json(root / "teacher" / "teacher.json", {"labels": ["a", "b"], "about": about})
     rule = Distillation(teacher="ensemble", alpha=0.0)
     return {
         "baseline": root / "baseline",
@@ -96,6 +97,7 @@ def test_only_what_is_distilled_depends_on_the_teacher(inputs: dict[str, Any], t
     assert keys(cells_of({**inputs, "teaching": None}, distilled=(False,))).items() <= before.items()
     teaching = inputs["teaching"]
     np.save(tmp_path / "logits_train.npy", np.full((16, 1), 5, np.float32))
+    files.write_json(tmp_path / "teacher.json", {"labels": ["a", "b"]})
     others = [Teaching(tmp_path, teaching.rule)]
     others += [Teaching(teaching.folder, replace(teaching.rule, **{name: 0.7})) for name in ("alpha", "temperature")]
     for other in others:
@@ -125,5 +127,7 @@ def test_a_distilled_fine_tuning_says_what_the_teacher_says(tmp_path: Path, inpu
     assert {name: variant.distilled for name, variant in variants.items()} == {
         name: "distilled" in name for name in variants
     }
+    for name, variant in variants.items():
+        assert variant.teacher == ({"kind": "a yes-man", "licence": "CC0"} if "distilled" in name else {})
     assert variants["constant-distilled-s0.50-float32-seed1234"].measured_sparsity >= 0.5
     assert all(variant.keras_difference <= 2 / 256 for variant in variants.values())

@@ -146,3 +146,11 @@ def test_latency_is_that_of_a_crop_where_there_are_several() -> None:
     card_of = card.write(SELECTION, {**FRONTEND, "crops": 10}, version=7, device_class="jetson")
     assert " ms for one of the 10 crops over which a clip's scores are averaged, median" in card_of
     assert " ms for one clip, median" in card.write(SELECTION, FRONTEND, version=7, device_class="jetson")
+
+
+def test_it_names_the_teacher_and_its_licence() -> None:
+    assert not [line for line in lines() if "Teacher" in line]
+    taught = SELECTION["variant"] | {"teacher": {"kind": "head on birds.tflite", "licence": "CC BY-NC-SA 4.0"}}
+    told = lines(variant=taught)
+    i = told.index("| Teacher | head on birds.tflite |")
+    assert told[i + 1] == "| Its licence | CC BY-NC-SA 4.0 |"

