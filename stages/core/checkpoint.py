@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stages.core import files
-from stages.core.errors import DataError, ModelError, require
+from stages.core.errors import DataError, ModelError, ParameterError, require
 
 WEIGHTS = "model.safetensors"
 FILES = ("config.json", "preprocessor_config.json", WEIGHTS)
@@ -184,10 +184,15 @@ def read(folder: Path, owner: str) -> Checkpoint:
             raise ModelError(f"{owner} must be a wav2vec2 network without {name}; {folder} has it. Take another.")
     known = Shape.__dataclass_fields__
     given = {name: _plain(value) for name, value in config.items() if name in known}
+    try:
+        shape = Shape(**{**given, "do_normalize": preprocessor.get("do_normalize", True)})
+    except ParameterError as error:
+        reason = str(error).removeprefix(f"{Shape.OWNER}.")
+        raise ModelError(f"{owner} must be a network of a known shape; of that in {folder}, {reason}") from None
     return Checkpoint(
         folder,
         config,
-        Shape(**{**given, "do_normalize": preprocessor.get("do_normalize", True)}),
+        shape,
         config.get("num_hidden_layers", 12),
         preprocessor.get("sampling_rate", 16000),
     )

@@ -174,6 +174,10 @@ def test_a_missing_or_broken_checkpoint_is_refused(folder: Path, tmp_path: Path)
     "changed, sentence",
     [
         ({"model_type": "hubert"}, r"must be a checkpoint of a wav2vec2 network; .* is one of 'hubert'"),
+        (
+            {"hidden_act": "silu"},
+            r"network of a known shape; of that in .*, hidden_act must be gelu or relu; got 'silu'",
+        ),
         ({"add_adapter": True}, r"must be a wav2vec2 network without add_adapter; .* has it"),
         ({"hidden_size": 32}, r"must hold .* of shape \(32, 8\), as config.json has it; got \(16, 8\)"),
         ({"conv_bias": True}, r"must hold feature_extractor.conv_layers.0.conv.bias of shape \(8,\).*; got none"),

@@ -142,6 +142,9 @@ def _network(config: Config, shape: Shape, input_shape: tuple[int, ...], n_class
     def dropped(x: "keras.KerasTensor", name: str) -> "keras.KerasTensor":
         return layers.Dropout(config.dropout, name=name)(x)
 
+    def dense(x: "keras.KerasTensor", width: int, name: str, activation: str = "linear") -> "keras.KerasTensor":
+        return layers.Dense(width, activation, name=name)(x)
+
     inputs = layers.Input(input_shape, name="features")
     x = layers.Reshape((input_shape[0], 1), name="waveform")(inputs)
     if shape.do_normalize:
@@ -156,34 +159,28 @@ def _network(config: Config, shape: Shape, input_shape: tuple[int, ...], n_class
             axis = 2 if shape.feat_extract_norm == "layer" else 1
             x = Standardise(axis=axis, name=f"conv{i + 1}_norm", trainable=trained)(x)
         x = layers.Activation(activation, name="encoder" if i == n_convs - 1 else f"conv{i + 1}_{activation}")(x)
-    x = layers.Dense(shape.hidden_size, name="projection")(norm(x, "projection_norm"))
-    x = dropped(x, "projection_dropout")
+    x = dropped(dense(norm(x, "projection_norm"), shape.hidden_size, "projection"), "projection_dropout")
     place = GroupedConv1D(shape.num_conv_pos_embeddings, shape.num_conv_pos_embedding_groups, name="positions")(x)
     x = layers.Add(name="placed")([x, layers.Activation(shape.feat_extract_activation, name="positions_act")(place)])
     before = shape.do_stable_layer_norm
     x = dropped(x if before else norm(x, "encoder_norm"), "encoder_dropout")
-    for i in range(1, config.layers + 1):
-
-        def dense(x: "keras.KerasTensor", width: int, name: str, i: int = i, **more: str) -> "keras.KerasTensor":
-            return layers.Dense(width, name=f"layer{i}_{name}", **more)(x)
-
-        read = norm(x, f"layer{i}_norm") if before else x
-        heads = [dense(read, shape.hidden_size, name) for name in ("query", "key", "value")]
-        found = DotProductAttention(shape.num_attention_heads, config.dropout, name=f"layer{i}_attention")(heads)
-        found = dropped(dense(found, shape.hidden_size, "out"), f"layer{i}_out_dropout")
-        x = layers.Add(name=f"layer{i}_attended")([x, found])
-        x = x if before else norm(x, f"layer{i}_norm")
-        read = norm(x, f"layer{i}_final_norm") if before else x
-        wide = dense(read, shape.intermediate_size, "wide", activation=shape.hidden_act)
-        narrow = dense(dropped(wide, f"layer{i}_wide_dropout"), shape.hidden_size, "narrow")
-        x = layers.Add(name=f"layer{i}_fed")([x, dropped(narrow, f"layer{i}_narrow_dropout")])
-        x = x if before else norm(x, f"layer{i}_final_norm")
+    for own in (f"layer{i}" for i in range(1, config.layers + 1)):
+        read = norm(x, f"{own}_norm") if before else x
+        heads = [dense(read, shape.hidden_size, f"{own}_{name}") for name in ("query", "key", "value")]
+        found = DotProductAttention(shape.num_attention_heads, config.dropout, name=f"{own}_attention")(heads)
+        found = dropped(dense(found, shape.hidden_size, f"{own}_out"), f"{own}_out_dropout")
+        x = layers.Add(name=f"{own}_attended")([x, found])
+        x = x if before else norm(x, f"{own}_norm")
+        read = norm(x, f"{own}_final_norm") if before else x
+        wide = dropped(dense(read, shape.intermediate_size, f"{own}_wide", shape.hidden_act), f"{own}_wide_dropout")
+        narrow = dropped(dense(wide, shape.hidden_size, f"{own}_narrow"), f"{own}_narrow_dropout")
+        x = layers.Add(name=f"{own}_fed")([x, narrow])
+        x = x if before else norm(x, f"{own}_final_norm")
     x = layers.Activation("linear", name="hidden")(norm(x, "encoder_norm") if before else x)
-    x = layers.Dense(shape.classifier_proj_size, name="projector")(x)
+    x = dense(x, shape.classifier_proj_size, "projector")
     x = dropped(pools[config.pooling](name="pool")(x), "dropout")
-    binary = n_classes == 2
-    scores = layers.Dense(1 if binary else n_classes, activation="sigmoid" if binary else "softmax", name="scores")
-    return keras.Model(inputs, scores(x), name="wav2vec2_student")
+    scores = dense(x, 1, "scores", "sigmoid") if n_classes == 2 else dense(x, n_classes, "scores", "softmax")
+    return keras.Model(inputs, scores, name="wav2vec2_student")
 
 
 def _fill(model: "keras.Model", source: Checkpoint, config: Config, n_classes: int) -> None:
