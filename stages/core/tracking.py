@@ -102,6 +102,8 @@ class Logged:
     figures : dict[str, float]
         Everything measured, e.g. ``deflated_bytes``, ``latency_p50_ms``, ``test.n``, ``test.roc_auc``,
         ``test.roc_auc.low``, ``device.<device>.together_ms.p50``.
+    plain : bool
+        Fine-tuned neither for its scheme nor by a teacher, as in published tables.
     """
 
     run_id: str
@@ -114,6 +116,7 @@ class Logged:
     bit_width: int
     seed: int
     figures: dict[str, float]
+    plain: bool = True
 
 
 @dataclass(frozen=True)
@@ -753,6 +756,7 @@ def _logged(run: Run) -> Logged:
         bit_width=int(given["bit_width"]),
         seed=int(given["seed"]),
         figures=dict(run.data.metrics),
+        plain="True" not in (given.get("aware"), given.get("distilled")),
     )
 
 

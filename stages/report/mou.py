@@ -154,8 +154,10 @@ def collect(trackers: Iterable[Tracker], paper: Paper) -> list[Measured]:
             data, features = _data(sweep, paper), _features(sweep, paper)
             if not data or not features or sweep.parameters.get("fold", "none") == "none":
                 continue
+            if sweep.parameters.get("teacher", "none") != "none":
+                continue
             frontend, architecture = sweep.parameters["frontend"], sweep.parameters.get("architecture", "")
-            for variant in tracker.variants(sweep.run_id):
+            for variant in filter(lambda each: each.plain, tracker.variants(sweep.run_id)):
                 kind = (variant.criterion if variant.schedule else "", variant.scheme, variant.sparsity)
                 if (told, kind, variant.seed) not in seen:
                     seen.add((told, kind, variant.seed))

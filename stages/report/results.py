@@ -44,7 +44,7 @@ class Results:
         return sorted({v.sparsity for v in self.variants})
 
     def cell(self, schedule: str, sparsity: float, scheme: str) -> list[Logged]:
-        """Return the variants of a cell of the grid, one per seed; at sparsity 0 the baseline, whatever the schedule.
+        """Return the plain variants of a cell of the grid, one per seed; at sparsity 0 the baseline's.
 
         Parameters
         ----------
@@ -53,7 +53,7 @@ class Results:
         scheme : str
         """
         wanted = (schedule if sparsity else "", sparsity, scheme)
-        return [v for v in self.variants if (v.schedule, v.sparsity, v.scheme) == wanted]
+        return [v for v in self.variants if v.plain and (v.schedule, v.sparsity, v.scheme) == wanted]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,12 @@ def mlruns(tmp_path_factory: pytest.TempPathFactory) -> Path:
         made = [variant(key, value), variant(key, value - 0.02, scheme="static_wi8_ai8", kb=130)]
         made += [variant(key, value - 0.05, criterion=name) for name in ("filter_taylor", "hybrid")]
         made += [variant(key, value - 0.06, criterion="hybrid", scheme="static_wi8_ai8", kb=60)]
+        more = [variant(f"{key} {more}", 0.2, scheme="static_wi8_ai8") for more in ("aware", "distilled")]
+        made = [replace(more[0], aware=True), replace(more[1], distilled=True), *made]  # are none of the paper's
         sweep("esc10", key, made, fold=fold, train_seed=seed)
     sweep("esc10", "old", [variant("old", 0.5, criterion="magnitude")], fold=1)
     sweep("raw-esc10", "raw", [variant("raw", 0.8)], fold=1, frontend="raw", architecture="acdnet")
+    sweep("raw-esc10", "taught", [variant("taught", 0.1)], fold=1, frontend="raw", teacher="ensemble")
     sweep("raw-esc10", "by group", [variant("by group", 0.1)], fold="none", frontend="raw")
     sweep("raw-esc10", "other", [variant("other", 0.1)], fold=1, source="demo")
     return folder
