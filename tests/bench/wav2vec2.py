@@ -1,6 +1,6 @@
 """Students of wav2vec2-base's real shape, random weights: bytes, processor time and peak memory; prints JSON.
 
-    python -m tests.bench.wav2vec2 [--layers 1 2 4] [--seconds 1] [--rounds 3] [--runs 3]
+    python -m tests.bench.wav2vec2 [--layers 1 2 4] [--seconds 1] [--rounds 3] [--runs 3] [--recordings FOLDER]
 
 A checkpoint of 94.4 M parameters is written, students take layers of it and are converted, each in a process of its
 own. Then, round by round, every file and PyTorch's network of as many layers take turns: each in a process of its own,
@@ -8,7 +8,8 @@ on one thread, timed by the processor (the least of `--runs` after one to warm u
 memory it held at most. Figures are medians over the rounds; a ratio is PyTorch's median over LiteRT's.
 
 `differences` are the mean distances of a score from the float32 file's, over sixteen clips of either kind, with a head
-that spreads the scores: of pink noise, and of pure tones, of which most filters of the first convolution hear nothing.
+that spreads the scores: of pink noise; of pure tones, of which most filters of the first convolution hear nothing; and
+of the loudest part of sixteen recordings below a folder.
 """
 
 import argparse
@@ -26,12 +27,33 @@ import numpy as np
 RATE = 16_000
 N_LAYERS = 12  # of base
 SCHEMES = ("float32", "weight_only_wi8_afp32", "dynamic_wi8_afp32", "static_wi8_ai8")
-COMPARED = (*SCHEMES[1:], "static_wi8_ai16")
+STATIC = ("static_wi8_ai16", "static_wi8_ai8")
+COMPARED = [
+    *((name, "") for name in SCHEMES[1:3]),
+    *((name, way) for name in STATIC for way in ("min_max", "percentile")),
+]
 
 
 def clips(seconds: float, n: int = 1) -> np.ndarray:
     """Return noise, (n, n_samples, 1) float32."""
     return np.random.default_rng(0).normal(0, 0.1, (n, int(seconds * RATE), 1)).astype(np.float32)
+
+
+def loudest(folder: Path, seconds: float, n: int = 16) -> np.ndarray:
+    """Return the loudest part of recordings chosen at random that are long enough, (n, n_samples, 1) float32."""
+    from stages.core import audio
+
+    n_samples, found = int(seconds * RATE), list[np.ndarray]()
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in (".wav", ".ogg", ".flac"))
+    for path in np.random.default_rng(0).permutation(np.array(paths, object)):
+        heard = audio.load(path, RATE)
+        if len(found) == n:
+            break
+        if len(heard) >= n_samples:
+            starts = range(0, len(heard) - n_samples + 1, RATE // 4)
+            windows = [heard[start : start + n_samples] for start in starts]
+            found.append(max(windows, key=lambda window: float(np.square(window).sum())))
+    return np.array(found, np.float32)[..., None]
 
 
 def sounds(seconds: float, n: int = 16) -> dict[str, np.ndarray]:
@@ -84,7 +106,7 @@ def write(folder: Path) -> dict[str, Any]:
     return {"parameters": sum(p.numel() for p in network.parameters())}
 
 
-def make(folder: Path, n_layers: int, seconds: float) -> dict[str, Any]:
+def make(folder: Path, n_layers: int, seconds: float, *recordings: str) -> dict[str, Any]:
     """Build a student, convert it and write a file per scheme."""
     from stages.core import flatbuffer, network
     from stages.quantize.check import check
@@ -107,14 +129,16 @@ def make(folder: Path, n_layers: int, seconds: float) -> dict[str, Any]:
         deflated = flatbuffer.deflated_bytes(content)
         told[name] = {"raw_bytes": len(content), "deflated_bytes": deflated, "quantise_s": round(took, 1)}
     told["differences"] = {}
-    for kind, heard in sounds(seconds).items():
+    real = {Path(name).name: loudest(Path(name), seconds) for name in recordings}
+    for kind, heard in {**sounds(seconds), **real}.items():
         spread(model, heard)
         float32 = to_float32(model)
         expected, found = Model(float32).run(heard), {}
-        for name in COMPARED:
-            scheme, config = QuantizeParams().scheme(name)
+        for name, calibration in COMPARED:
+            chosen = QuantizeParams(options={name: {"calibration": calibration}} if calibration else {})
+            scheme, config = chosen.scheme(name)
             scores = Model(scheme.quantize(config, float32, heard)).run(heard)
-            found[name] = round(float(np.abs(scores - expected).mean()), 4)
+            found[f"{name} {calibration}".rstrip()] = round(float(np.abs(scores - expected).mean()), 4)
         told["differences"][kind] = found
     return told
 
@@ -162,15 +186,16 @@ def task(name: str, folder: str, *rest: str) -> dict[str, Any]:
     if name == "write":
         return write(place)
     if name == "make":
-        return make(place, int(rest[0]), float(rest[1]))
+        return make(place, int(rest[0]), float(rest[1]), *rest[2:])
     if name == "pytorch":
         return pytorch(place, int(rest[0]), float(rest[1]), int(rest[2]))
     return litert(place, int(rest[0]), rest[1], float(rest[2]), int(rest[3]))
 
 
-def measured(folder: Path, n_layers: int, seconds: float, rounds: int, runs: int) -> dict[str, Any]:
+def measured(folder: Path, n_layers: int, options: argparse.Namespace) -> dict[str, Any]:
     """Return the figures of a student."""
-    told = child("make", folder, n_layers, seconds)
+    seconds, rounds, runs = options.seconds, options.rounds, options.runs
+    told = child("make", folder, n_layers, seconds, *options.recordings)
     heard: dict[str, list[dict[str, float]]] = {name: [] for name in ("pytorch", *SCHEMES)}
     for _ in range(rounds):
         heard["pytorch"].append(child("pytorch", folder, n_layers, seconds, runs))
@@ -192,6 +217,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="of audio at once")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--recordings", nargs="*", default=[], help="folders")
     parser.add_argument("--task", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.task:
@@ -201,7 +227,7 @@ def main() -> None:
         folder = Path(name)
         told: dict[str, Any] = {"checkpoint": child("write", folder), "seconds": options.seconds}
         for n in options.layers:
-            told[f"{n} layers"] = measured(folder, n, options.seconds, options.rounds, options.runs)
+            told[f"{n} layers"] = measured(folder, n, options)
             print(json.dumps({n: told[f"{n} layers"]}), file=sys.stderr)
         teacher = [child("pytorch", folder, N_LAYERS, options.seconds, options.runs) for _ in range(options.rounds)]
         told["teacher in PyTorch"] = {
