@@ -33,6 +33,11 @@ from stages.split.params import SplitParams
 FOLDER = Path("data/folds")
 _CODE = ("stages", "flows")
 _COPIED = ("dvc.yaml", ".dvcignore", "pyproject.toml", "constraints.txt")
+_PLACES = (  # of files that lie in this project or elsewhere
+    (("pull",), "mirror"),
+    (("distill", "options", "tflite"), "model"),
+    (("distill", "options", "wav2vec2"), "checkpoint"),
+)
 _DVC_CONFIG = """[core]
     no_scm = True
     analytics = false
@@ -115,8 +120,12 @@ def prepare(run: Run) -> None:
         document["split"]["folds"] = {"test": [run.fold]}
     document["train"]["seed"] = run.seed
     document["sweep"]["seeds"] = [run.seed]
-    if document["pull"].get("mirror"):
-        document["pull"]["mirror"] = str(Path(document["pull"]["mirror"]).absolute())
+    for section, name in _PLACES:
+        given = document
+        for key in section:
+            given = given.get(key) or {}
+        if given.get(name):
+            given[name] = str(Path(given[name]).absolute())
     with files.atomic(run.folder / params.PARAMS_FILE) as temporary:
         yaml.dump(document, temporary)
     files.write_text(run.folder / ".dvc/config", _DVC_CONFIG.format(cache=Path(".dvc/cache").absolute()))

@@ -51,7 +51,13 @@ def distill(params: DistillParams, features: Path, target: Path) -> dict[str, An
     code = [__name__, module.__name__, *([f"{ARCHITECTURES}.{architecture}"] if architecture else [])]
     known = module.identity(config) if hasattr(module, "identity") else None
     key = files.digest(
-        params.teacher, asdict(config), params.seed, params.threads, inputs, known, provenance.code_hash(code, PACKAGES)
+        params.teacher,
+        _by_content(asdict(config)),
+        params.seed,
+        params.threads,
+        inputs,
+        known,
+        provenance.code_hash(code, PACKAGES),
     )
     if (target / "teacher.json").is_file():
         taught = files.read_json(target / "teacher.json")
@@ -80,6 +86,18 @@ def distill(params: DistillParams, features: Path, target: Path) -> dict[str, An
             shutil.copytree(work / "output", folder, dirs_exist_ok=True)
         shutil.rmtree(work)
     return taught
+
+
+def _by_content(options: dict[str, Any]) -> dict[str, Any]:
+    """Return options with every path replaced by what lies there: it may move, and what it holds may change."""
+
+    def told(value: Any) -> Any:
+        if not isinstance(value, Path) or not value.exists():
+            return value
+        paths = sorted(path for path in value.rglob("*") if path.is_file()) if value.is_dir() else [value]
+        return [(path.relative_to(value).as_posix(), files.sha256(path)) for path in paths]
+
+    return {name: told(value) for name, value in options.items()}
 
 
 def _require(lesson: Lesson, material: Material, teacher: str) -> None:

@@ -12,6 +12,7 @@ import soundfile
 
 from stages.core import dataset, files
 from stages.core.errors import DataError, ModelError, ParameterError
+from stages.distill import distill as stage
 from stages.distill.distill import distill
 from stages.distill.material import Lesson, Material, parts, read_material
 from stages.distill.params import DistillParams
@@ -160,6 +161,24 @@ def test_what_a_teacher_leaves_becomes_part_of_its_folder_and_is_not_made_twice(
     assert len(calls) == 2, "how students learn does not matter"
     distill(replace(PARAMS, seed=3), features, tmp_path / "teacher")
     assert len(calls) == 3
+
+
+def test_a_file_is_known_by_what_it_holds_and_not_by_where_it_lies(tmp_path: Path) -> None:
+    for name in ("here", "there"):
+        files.write_text(tmp_path / name / "config.json", "{}")
+        files.write_text(tmp_path / name / "deep" / "weights", "1")
+
+    def key() -> list[str]:
+        kinds = ({"checkpoint": tmp_path / name, "threshold": 3} for name in ("here", "there"))
+        return [files.digest(stage._by_content(options)) for options in kinds]
+
+    first = key()
+    assert first[0] == first[1]
+    files.write_text(tmp_path / "there" / "deep" / "weights", "2")
+    assert key()[0] == first[0] != key()[1]
+    one = tmp_path / "here" / "config.json"
+    assert stage._by_content({"model": one}) == {"model": [(".", files.sha256(one))]}
+    assert stage._by_content({"model": None, "other": Path("absent")}) == {"model": None, "other": Path("absent")}
 
 
 def test_the_teacher_is_judged_on_validation_with_an_interval(features: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Cross-validation over published folds: real DVC projects for the arrangement, runs made up by hand for the sums."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -114,6 +115,19 @@ def test_a_split_by_group_is_run_once_per_seed(inside: Path, monkeypatch: pytest
         Path("params.yaml").write_text(original)
     chosen = YAML(typ="safe", pure=True).load(runs[1].folder / "params.yaml")
     assert (chosen["split"]["folds"], chosen["train"]["seed"]) == ({"test": [5]}, 8)
+
+
+def test_a_teachers_file_is_found_from_a_runs_folder(inside: Path) -> None:
+    original = Path("params.yaml").read_text()
+    taught = "  teacher: tflite\n  options: {tflite: {model: ears.tflite}}\n"
+    try:
+        Path("params.yaml").write_text(re.sub(r"  teacher:.*\n", taught, original))
+        run = folds.plan([7])[0]
+        folds.prepare(run)
+    finally:
+        Path("params.yaml").write_text(original)
+    chosen = YAML(typ="safe", pure=True).load(run.folder / "params.yaml")
+    assert chosen["distill"]["options"]["tflite"]["model"] == str(inside / "ears.tflite")
 
 
 def made_up(folder: Path, fold: str, seed: int, right: dict[str, list[bool]]) -> Run:

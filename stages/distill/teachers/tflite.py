@@ -41,7 +41,7 @@ class Config:
     Attributes
     ----------
     model : Path or None
-        The file, of one input of batch size 1. It is read, but not watched by DVC: give another file another name.
+        The file, of one input of batch size 1. DVC does not watch it: after changing it, `dvc repro --force distill`.
     tensor : str or None
         Name of the tensor that is the embedding; None for the file's only output.
     hears : {"waveform", "features"}
