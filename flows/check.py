@@ -34,13 +34,15 @@ def check(path: Path = params.PARAMS_FILE) -> None:
     params.section("split", SplitParams, path)
     augment, features = params.section("augment", AugmentParams, path), params.section("features", FeatureParams, path)
     augment.configure()
-    features.configure()
+    _, frontend = features.configure()
     if augment.masks.wanted:
         features.require_levels()
     distill = params.section("distill", DistillParams, path)
     distill.configure()
     train = params.section("train", TrainParams, path)
-    plugins.configure(ARCHITECTURES, train.architecture, train.options, "train")
+    architecture, _ = plugins.configure(ARCHITECTURES, train.architecture, train.options, "train")
+    rate, owner = getattr(architecture, "SAMPLE_RATE", None), f"features.options.{features.frontend}.sample_rate"
+    require(rate in (None, frontend.sample_rate), owner, f"be {rate} for {train.architecture}", frontend.sample_rate)
     sweep, prune = params.section("sweep", SweepParams, path), params.section("prune", PruneParams, path)
     taught = distill.teacher is not None and distill.wanted
     advice = "Name a distill.teacher, and weigh it, or write [false]."

@@ -26,6 +26,11 @@ def test_the_committed_params_are_valid() -> None:
         ("sweep", {"sparsities": [0.5, 0.5]}, "sweep.sparsities must name each value once; got [0.5, 0.5]."),
         ("sweep", {"sparsities": [-0.1]}, "sweep.sparsities[0] must be a fraction in [0, 1); got -0.1."),
         ("sweep", {"schemes": ["float16"]}, "sweep.schemes must hold float32"),
+        (
+            "train",
+            {"architecture": "wav2vec2_student"},
+            "features.options.mfcc.sample_rate must be 16000 for wav2vec2_student; got 22050.",
+        ),
         ("sweep", {"schemes": ["float32", "int7"]}, "sweep.schemes[1] must name a file of stages/quantize/schemes/"),
         ("sweep", {"schedules": ["cubic"]}, "sweep.schedules[0] must name a file of stages/prune/schedules/"),
         ("sweep", {"criteria": ["magnitud"]}, "sweep.criteria[0] must name a file of stages/prune/criteria/"),

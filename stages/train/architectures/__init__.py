@@ -9,6 +9,6 @@ An architecture holds
 The last layer is dense: before its activation are the logits, and what enters it is the hidden vector, that a student
 is taught by. A layer called `encoder`, if there is one, is what `distill.feature_penalty` looks at.
 
-One that may start from a checkpoint has
+One that hears waveforms of one rate alone has `SAMPLE_RATE` (Hz). One that may start from a checkpoint has
   standalone(config): the Config that builds the same network without it, for whoever reads the trained weights
 """

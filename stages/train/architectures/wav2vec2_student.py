@@ -24,6 +24,7 @@ from stages.core.errors import ModelError, require
 if TYPE_CHECKING:
     from stages.core.keras import keras
 
+SAMPLE_RATE = 16000
 _OWNER = "train.options.wav2vec2_student"
 
 
