@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from stages.core.errors import require
+from stages.train.architectures import _parts
 
 if TYPE_CHECKING:
     from stages.core.keras import keras
@@ -46,8 +47,7 @@ class Config:
         valid = len(self.channels) in (11, 12) and min(self.channels) >= 1
         require(valid, f"{owner}.channels", "be 11 or 12 positive numbers of filters", list(self.channels))
         require(self.pool >= 1, f"{owner}.pool", "be at least 1", self.pool, "Write 50 for 10 ms at 20 kHz.")
-        require(0 <= self.dropout < 1, f"{owner}.dropout", "be a fraction in [0, 1)", self.dropout)
-        require(self.weight_decay >= 0, f"{owner}.weight_decay", "be 0 or more", self.weight_decay)
+        _parts.check(owner, dropout=self.dropout, weight_decay=self.weight_decay)
 
 
 def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "keras.Model":
@@ -111,12 +111,5 @@ def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "kera
     x = convolved(x, 12, (1, 1))
     x = layers.AveragePooling2D(tuple(x.shape[1:3]), name="pool12")(x)
     x = layers.Flatten(name="flatten")(x)
-    binary = n_classes == 2
-    scores = layers.Dense(
-        1 if binary else n_classes,
-        activation="sigmoid" if binary else "softmax",
-        kernel_initializer="lecun_normal",
-        kernel_regularizer=decay,
-        name="scores",
-    )
-    return keras.Model(inputs, scores(x), name=config.NAME)
+    outputs = _parts.scores(x, n_classes, kernel_initializer="lecun_normal", kernel_regularizer=decay)
+    return keras.Model(inputs, outputs, name=config.NAME)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stages.core.errors import require
+from stages.train.architectures import _parts
 
 if TYPE_CHECKING:
     from stages.core.keras import keras
@@ -42,7 +43,7 @@ class Config:
         owner = "train.options.bilstm"
         for name in ("units", "pool"):
             require(getattr(self, name) >= 1, f"{owner}.{name}", "be at least 1", getattr(self, name))
-        require(0 <= self.dropout < 1, f"{owner}.dropout", "be a fraction in [0, 1)", self.dropout)
+        _parts.check(owner, dropout=self.dropout)
 
 
 def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "keras.Model":
@@ -75,15 +76,11 @@ def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "kera
     from stages.core.layers import UnrolledLSTM
 
     layers = keras.layers
-    inputs = layers.Input(input_shape, name="features")
-    x = layers.Reshape(input_shape[:2], name="bands")(inputs)
-    x = layers.BatchNormalization(momentum=0.9, name="standardise")(x)
+    inputs, x = _parts.bands(input_shape)
     x = layers.AveragePooling1D(config.pool, name="steps")(x)
     forwards = UnrolledLSTM(config.units, name="forwards")(x)
     backwards = UnrolledLSTM(config.units, backwards=True, name="backwards")(x)
     x = layers.Concatenate(name="both")([forwards, backwards])
     x = layers.GlobalAveragePooling1D(name="pool")(x)
     x = layers.Dropout(config.dropout, name="dropout")(x)
-    binary = n_classes == 2
-    scores = layers.Dense(1 if binary else n_classes, activation="sigmoid" if binary else "softmax", name="scores")
-    return keras.Model(inputs, scores(x), name="bilstm")
+    return keras.Model(inputs, _parts.scores(x, n_classes), name="bilstm")

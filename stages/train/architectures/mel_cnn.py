@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stages.core.errors import require
+from stages.train.architectures import _parts
 
 if TYPE_CHECKING:
     from stages.core.keras import keras
@@ -40,10 +41,7 @@ class Config:
     def __post_init__(self) -> None:
         """Check the ranges."""
         owner = "train.options.mel_cnn"
-        valid = len(self.widths) > 0 and min(self.widths) >= 1
-        require(valid, f"{owner}.widths", "be a list of positive numbers of filters", list(self.widths))
-        require(0 <= self.dropout < 1, f"{owner}.dropout", "be a fraction in [0, 1)", self.dropout)
-        require(self.weight_decay >= 0, f"{owner}.weight_decay", "be 0 or more", self.weight_decay)
+        _parts.check(owner, widths=self.widths, dropout=self.dropout, weight_decay=self.weight_decay)
 
 
 def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "keras.Model":
@@ -78,18 +76,12 @@ def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "kera
 
     layers = keras.layers
     decay = keras.regularizers.L2(config.weight_decay)
-    inputs = layers.Input(input_shape, name="features")
-    x = layers.Reshape(input_shape[:2], name="bands")(inputs)
-    x = layers.BatchNormalization(momentum=0.9, name="standardise")(x)
-    x = layers.Reshape((*input_shape[:2], 1), name="channel")(x)
+    inputs, x = _parts.picture(input_shape)
     for i, width in enumerate(config.widths, start=1):
         for name in (f"block{i}a", f"block{i}b"):
             x = layers.Conv2D(width, 3, padding="same", use_bias=False, kernel_regularizer=decay, name=name)(x)
-            x = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
-            x = layers.ReLU(name=f"{name}_relu")(x)
+            x = _parts.normed(x, name)
         x = MaxPooling2D(2, name=f"block{i}_pool")(x)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dropout(config.dropout, name="dropout")(x)
-    binary = n_classes == 2
-    scores = layers.Dense(1 if binary else n_classes, activation="sigmoid" if binary else "softmax", name="scores")
-    return keras.Model(inputs, scores(x), name="mel_cnn")
+    return keras.Model(inputs, _parts.scores(x, n_classes), name="mel_cnn")

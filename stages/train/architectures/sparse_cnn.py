@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stages.core.errors import require
+from stages.train.architectures import _parts
 
 if TYPE_CHECKING:
     from stages.core.keras import keras
@@ -48,10 +49,7 @@ class Config:
         """Check the ranges."""
         owner = "train.options.sparse_cnn"
         require(self.stem >= 1, f"{owner}.stem", "be at least 1 filter", self.stem)
-        valid = len(self.widths) > 0 and min(self.widths) >= 1
-        require(valid, f"{owner}.widths", "be a list of positive numbers of filters", list(self.widths))
-        require(0 <= self.dropout < 1, f"{owner}.dropout", "be a fraction in [0, 1)", self.dropout)
-        require(self.weight_decay >= 0, f"{owner}.weight_decay", "be 0 or more", self.weight_decay)
+        _parts.check(owner, widths=self.widths, dropout=self.dropout, weight_decay=self.weight_decay)
 
 
 def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "keras.Model":
@@ -72,28 +70,18 @@ def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "kera
 
     layers = keras.layers
     decay = keras.regularizers.L2(config.weight_decay)
-
-    def normed(x: "keras.KerasTensor", name: str) -> "keras.KerasTensor":
-        x = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
-        return layers.ReLU(name=f"{name}_relu")(x)
-
-    inputs = layers.Input(input_shape, name="features")
-    x = layers.Reshape(input_shape[:2], name="bands")(inputs)
-    x = layers.BatchNormalization(momentum=0.9, name="standardise")(x)
-    x = layers.Reshape((*input_shape[:2], 1), name="channel")(x)
+    inputs, x = _parts.picture(input_shape)
     x = layers.Conv2D(CHANNELS, (5, 1), padding="same", name="deltas")(x)
     x = layers.ZeroPadding2D(1, name="stem_pad")(x)
-    x = normed(layers.Conv2D(config.stem, 3, 2, use_bias=False, name="stem")(x), "stem")
+    x = _parts.normed(layers.Conv2D(config.stem, 3, 2, use_bias=False, name="stem")(x), "stem")
     width = config.stem
     for i, wider in enumerate(config.widths, start=1):
         stride, width = (2 if wider > width else 1), wider
         x = layers.ZeroPadding2D(1, name=f"block{i}_pad")(x)  # as XNNPACK pads: Keras' "same" is lopsided at stride 2
         depthwise = layers.DepthwiseConv2D(3, stride, use_bias=False, name=f"block{i}_depthwise")
-        x = normed(depthwise(x), f"block{i}_depthwise")
+        x = _parts.normed(depthwise(x), f"block{i}_depthwise")
         pointwise = layers.Conv2D(width, 1, use_bias=False, kernel_regularizer=decay, name=f"block{i}_pointwise")
-        x = normed(pointwise(x), f"block{i}_pointwise")
+        x = _parts.normed(pointwise(x), f"block{i}_pointwise")
     x = layers.GlobalAveragePooling2D(keepdims=True, name="pool")(x)
     x = layers.Dropout(config.dropout, name="dropout")(layers.Flatten(name="flatten")(x))
-    binary = n_classes == 2
-    scores = layers.Dense(1 if binary else n_classes, activation="sigmoid" if binary else "softmax", name="scores")
-    return keras.Model(inputs, scores(x), name="sparse_cnn")
+    return keras.Model(inputs, _parts.scores(x, n_classes), name="sparse_cnn")

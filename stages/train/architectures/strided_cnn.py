@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stages.core.errors import require
+from stages.train.architectures import _parts
 
 if TYPE_CHECKING:
     from stages.core.keras import keras
@@ -46,11 +47,8 @@ class Config:
     def __post_init__(self) -> None:
         """Check the ranges."""
         owner = "train.options.strided_cnn"
-        valid = len(self.widths) > 0 and min(self.widths) >= 1
-        require(valid, f"{owner}.widths", "be a list of positive numbers of filters", list(self.widths))
         require(self.head >= 1, f"{owner}.head", "be at least 1 filter", self.head)
-        require(0 <= self.dropout < 1, f"{owner}.dropout", "be a fraction in [0, 1)", self.dropout)
-        require(self.weight_decay >= 0, f"{owner}.weight_decay", "be 0 or more", self.weight_decay)
+        _parts.check(owner, widths=self.widths, dropout=self.dropout, weight_decay=self.weight_decay)
 
 
 def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "keras.Model":
@@ -77,13 +75,9 @@ def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "kera
     ) -> "keras.KerasTensor":
         padding = "valid" if size[0] == 1 else "same"
         conv = layers.Conv2D(width, size, stride, padding, use_bias=False, kernel_regularizer=decay, name=name)
-        x = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(conv(x))
-        return layers.ReLU(name=f"{name}_relu")(x)
+        return _parts.normed(conv(x), name)
 
-    inputs = layers.Input(input_shape, name="features")
-    x = layers.Reshape(input_shape[:2], name="bands")(inputs)
-    x = layers.BatchNormalization(momentum=0.9, name="standardise")(x)
-    x = layers.Reshape((*input_shape[:2], 1), name="channel")(x)
+    inputs, x = _parts.picture(input_shape)
     x = convolved(x, config.widths[0], "stem", stride=2)
     for i, width in enumerate(config.widths[1:], start=1):
         x = convolved(x, width, f"block{i}a", stride=2)
@@ -93,6 +87,4 @@ def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "kera
     once = layers.MaxPooling2D(x.shape[1:3], name="maximum")(x)  # which has more integer kernels than the global one
     x = layers.Concatenate(name="pool")([lasting, layers.Flatten(name="once")(once)])
     x = layers.Dropout(config.dropout, name="dropout")(x)
-    binary = n_classes == 2
-    scores = layers.Dense(1 if binary else n_classes, activation="sigmoid" if binary else "softmax", name="scores")
-    return keras.Model(inputs, scores(x), name="strided_cnn")
+    return keras.Model(inputs, _parts.scores(x, n_classes), name="strided_cnn")

@@ -20,6 +20,7 @@ import numpy as np
 from stages.core import checkpoint
 from stages.core.checkpoint import Checkpoint, Shape
 from stages.core.errors import ModelError, require
+from stages.train.architectures import _parts
 
 if TYPE_CHECKING:
     from stages.core.keras import keras
@@ -180,8 +181,7 @@ def _network(config: Config, shape: Shape, input_shape: tuple[int, ...], n_class
     x = layers.Activation("linear", name="hidden")(norm(x, "encoder_norm") if before else x)
     x = dense(x, shape.classifier_proj_size, "projector")
     x = dropped(pools[config.pooling](name="pool")(x), "dropout")
-    scores = dense(x, 1, "scores", "sigmoid") if n_classes == 2 else dense(x, n_classes, "scores", "softmax")
-    return keras.Model(inputs, scores, name="wav2vec2_student")
+    return keras.Model(inputs, _parts.scores(x, n_classes), name="wav2vec2_student")
 
 
 def _fill(model: "keras.Model", source: Checkpoint, config: Config, n_classes: int) -> None:

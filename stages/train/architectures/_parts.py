@@ -1,0 +1,67 @@
+"""What several architectures are made of."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from stages.core.errors import require
+
+if TYPE_CHECKING:
+    from stages.core.keras import keras
+
+
+def check(owner: str, *, dropout: float, widths: Sequence[int] = (1,), weight_decay: float = 0.0) -> None:
+    """Check the ranges of what most configurations have.
+
+    Raises
+    ------
+    ParameterError
+        Named ``owner.parameter``.
+    """
+    valid = len(widths) > 0 and min(widths) >= 1
+    require(valid, f"{owner}.widths", "be a list of positive numbers of filters", list(widths))
+    require(0 <= dropout < 1, f"{owner}.dropout", "be a fraction in [0, 1)", dropout)
+    require(weight_decay >= 0, f"{owner}.weight_decay", "be 0 or more", weight_decay)
+
+
+def bands(input_shape: tuple[int, ...]) -> "tuple[keras.KerasTensor, keras.KerasTensor]":
+    """Return the input, and its bands, each standardised: levels in decibels need no scaling of their own.
+
+    Parameters
+    ----------
+    input_shape : tuple[int, ...]
+        (n_frames, n_bands) or (n_frames, n_bands, 1).
+
+    Returns
+    -------
+    inputs, standardised : keras.KerasTensor
+        The latter of shape (n, n_frames, n_bands).
+    """
+    from stages.core.keras import keras
+
+    inputs = keras.layers.Input(input_shape, name="features")
+    x = keras.layers.Reshape(input_shape[:2], name="bands")(inputs)
+    return inputs, keras.layers.BatchNormalization(momentum=0.9, name="standardise")(x)
+
+
+def picture(input_shape: tuple[int, ...]) -> "tuple[keras.KerasTensor, keras.KerasTensor]":
+    """Return the same, the latter of shape (n, n_frames, n_bands, 1)."""
+    from stages.core.keras import keras
+
+    inputs, x = bands(input_shape)
+    return inputs, keras.layers.Reshape((*input_shape[:2], 1), name="channel")(x)
+
+
+def normed(x: "keras.KerasTensor", name: str) -> "keras.KerasTensor":
+    """Return ReLUs of the normalised channels, settled within the few steps of a small data set."""
+    from stages.core.keras import keras
+
+    x = keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(x)
+
+
+def scores(x: "keras.KerasTensor", n_classes: int, **more: Any) -> "keras.KerasTensor":
+    """Return the probabilities: of a sigmoid, (n, 1), of two classes; of a softmax, (n, n_classes), of more."""
+    from stages.core.keras import keras
+
+    units, activation = (1, "sigmoid") if n_classes == 2 else (n_classes, "softmax")
+    return keras.layers.Dense(units, activation, name="scores", **more)(x)
