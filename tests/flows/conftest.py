@@ -1,4 +1,4 @@
-"""A Prefect server for the flows."""
+"""A Prefect server for the flows, and what a cell is made of."""
 
 import os
 import subprocess
@@ -6,8 +6,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+
+from stages.core import dataset, files, network
 
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp()  # before Prefect is imported
 
@@ -30,3 +34,23 @@ def prefect_server() -> Iterator[str]:
             patch.setenv("PREFECT_API_URL", address)  # for processes that tests start
             yield address
         process.stdin.write("\n")
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Folders of random features and of an untrained baseline."""
+    root, rng = tmp_path_factory.mktemp("inputs"), np.random.default_rng(1234)
+    shape, sides = (20, 8), ["train"] * 16 + ["validation"] * 12 + ["test"] * 12
+    features = root / "features"
+    features.mkdir()
+    np.save(features / "features.npy", rng.normal(size=(len(sides), *shape)).astype(np.float32))
+    rows = [
+        {"clip_id": str(i), "path": "", "split": side, "label": "ab"[i % 2], "group": str(i), "site": "", "parent": ""}
+        for i, side in enumerate(sides)
+    ]
+    files.write_csv(features / "clips.csv", dataset.CLIP_COLUMNS, rows)
+    files.write_json(features / "frontend.json", {"labels": ["a", "b"]})
+    baseline = root / "baseline"
+    baseline.mkdir()
+    network.save(*network.build("ds_cnn", {"ds_cnn": {"stem": 4, "widths": [8]}}, shape, 2), baseline)
+    return {"baseline": baseline, "features": features}

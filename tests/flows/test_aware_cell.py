@@ -7,14 +7,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pytest
-
 from flows.cell import Spec
 from flows.params import SweepParams
 from flows.plan import plan
 from flows.store import Store
-from stages.core import dataset, files, network
+from stages.core import files
 from stages.core.variant import read_variant
 from stages.evaluate.params import EvaluateParams
 from stages.prune.params import PruneParams
@@ -24,24 +21,6 @@ SWEEP = SweepParams(schemes=("float32", "static_wi4_ai8"), aware=("static_wi4_ai
 QUANTIZE = QuantizeParams(calibration_clips=8, aware=AwareParams(epochs=1, batch_size=8))
 ROOT = Path(__file__).parents[2]
 EVALUATE = EvaluateParams(bootstrap_resamples=100)
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Folders of random features and of an untrained baseline."""
-    root, rng = tmp_path_factory.mktemp("inputs"), np.random.default_rng(1234)
-    shape, sides = (20, 8), ["train"] * 16 + ["validation"] * 12 + ["test"] * 12
-    for name in ("features", "baseline"):
-        (root / name).mkdir()
-    np.save(root / "features" / "features.npy", rng.normal(size=(len(sides), *shape)).astype(np.float32))
-    rows = [
-        {"clip_id": str(i), "path": "", "split": side, "label": "ab"[i % 2], "group": str(i), "site": "", "parent": ""}
-        for i, side in enumerate(sides)
-    ]
-    files.write_csv(root / "features" / "clips.csv", dataset.CLIP_COLUMNS, rows)
-    files.write_json(root / "features" / "frontend.json", {"labels": ["a", "b"]})
-    network.save(*network.build("ds_cnn", {"ds_cnn": {"stem": 4, "widths": [8]}}, shape, 2), root / "baseline")
-    return {"baseline": root / "baseline", "features": root / "features"}
 
 
 def test_the_fine_tuning_is_work_of_its_own_and_its_variant_says_what_it_is(

@@ -14,7 +14,7 @@ from flows.cell import Spec, arguments_for
 from flows.params import SweepParams
 from flows.plan import plan
 from flows.store import Store
-from stages.core import dataset, files, network
+from stages.core import files, network
 from stages.core.flops import flops
 from stages.core.variant import read_variant
 from stages.evaluate.params import EvaluateParams, Robustness
@@ -27,26 +27,6 @@ QUANTIZE = QuantizeParams(calibration_clips=8)
 EVALUATE = EvaluateParams(bootstrap_resamples=100)
 KERNELS = ("stem", "block1_depthwise", "block1_pointwise", "scores")
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="session")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Folders of random features and of an untrained baseline."""
-    root, rng = tmp_path_factory.mktemp("inputs"), np.random.default_rng(1234)
-    shape, sides = (20, 8), ["train"] * 16 + ["validation"] * 12 + ["test"] * 12
-    features = root / "features"
-    features.mkdir()
-    np.save(features / "features.npy", rng.normal(size=(len(sides), *shape)).astype(np.float32))
-    rows = [
-        {"clip_id": str(i), "path": "", "split": side, "label": "ab"[i % 2], "group": str(i), "site": "", "parent": ""}
-        for i, side in enumerate(sides)
-    ]
-    files.write_csv(features / "clips.csv", dataset.CLIP_COLUMNS, rows)
-    files.write_json(features / "frontend.json", {"labels": ["a", "b"]})
-    baseline = root / "baseline"
-    baseline.mkdir()
-    network.save(*network.build("ds_cnn", {"ds_cnn": {"stem": 4, "widths": [8]}}, shape, 2), baseline)
-    return {"baseline": baseline, "features": features}
 
 
 def spec_of(which: int, store: Path, inputs: dict[str, Any], sweep: SweepParams = SWEEP) -> Spec:

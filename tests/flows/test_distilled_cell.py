@@ -14,7 +14,7 @@ from flows.grid import Cell
 from flows.params import SweepParams
 from flows.plan import plan
 from flows.store import Store
-from stages.core import dataset, files, network
+from stages.core import files, network
 from stages.core.distillation import Distillation, Teaching
 from stages.core.errors import ParameterError
 from stages.core.variant import Variant, read_variant
@@ -36,19 +36,11 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Random features, an untrained baseline, and a teacher who is sure that every clip is positive."""
-    root, rng = tmp_path_factory.mktemp("inputs"), np.random.default_rng(1234)
-    shape, sides = (20, 8), ["train"] * 16 + ["validation"] * 12 + ["test"] * 12
-    for name in ("features", "baseline", "teacher"):
+def taught(tmp_path_factory: pytest.TempPathFactory, inputs: dict[str, Path]) -> dict[str, Any]:
+    """The same features, a baseline without dropout, and a teacher who is sure that every clip is positive."""
+    root, shape = tmp_path_factory.mktemp("taught"), (20, 8)
+    for name in ("baseline", "teacher"):
         (root / name).mkdir()
-    np.save(root / "features" / "features.npy", rng.normal(size=(len(sides), *shape)).astype(np.float32))
-    rows = [
-        {"clip_id": str(i), "path": "", "split": side, "label": "ab"[i % 2], "group": str(i), "site": "", "parent": ""}
-        for i, side in enumerate(sides)
-    ]
-    files.write_csv(root / "features" / "clips.csv", dataset.CLIP_COLUMNS, rows)
-    files.write_json(root / "features" / "frontend.json", {"labels": ["a", "b"]})
     options = {"ds_cnn": {"stem": 4, "widths": [8], "dropout": 0.0}}
     network.save(*network.build("ds_cnn", options, shape, 2), root / "baseline")
     np.save(root / "teacher" / "logits_train.npy", np.full((16, 1), 6, np.float32))
@@ -57,17 +49,17 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     rule = Distillation(teacher="ensemble", alpha=0.0)
     return {
         "baseline": root / "baseline",
-        "features": root / "features",
+        "features": inputs["features"],
         "teaching": Teaching(root / "teacher", rule),
     }
 
 
-def cells_of(inputs: dict[str, Any], **changes: Any) -> list[Cell]:
-    return plan(replace(SWEEP, **changes), PRUNE, QUANTIZE, EVALUATE, **inputs)
+def cells_of(taught: dict[str, Any], **changes: Any) -> list[Cell]:
+    return plan(replace(SWEEP, **changes), PRUNE, QUANTIZE, EVALUATE, **taught)
 
 
-def test_the_grid_has_every_fine_tuning_with_and_without(inputs: dict[str, Any]) -> None:
-    cells = cells_of(inputs)
+def test_the_grid_has_every_fine_tuning_with_and_without(taught: dict[str, Any]) -> None:
+    cells = cells_of(taught)
     assert [(cell.name, cell.distilled) for cell in cells] == [
         ("baseline", False),
         ("constant-s0.50-seed1234", False),
@@ -82,7 +74,7 @@ def test_the_grid_has_every_fine_tuning_with_and_without(inputs: dict[str, Any])
         "constant-distilled-s0.50-float32-seed1234": True,
         "constant-distilled-s0.50-aware_dynamic_wi8_afp32-seed1234": True,
     }
-    only = [planned.name for cell in cells_of(inputs, distilled=(True,)) for planned in cell.variants]
+    only = [planned.name for cell in cells_of(taught, distilled=(True,)) for planned in cell.variants]
     assert [name for name in only if "distilled" not in name] == ["baseline-float32"], "which sizes are compared with"
 
 
@@ -91,30 +83,30 @@ def keys(cells: list[Cell]) -> dict[str, str]:
     return {cell.name: cell.key for cell in cells} | of_variants
 
 
-def test_only_what_is_distilled_depends_on_the_teacher(inputs: dict[str, Any], tmp_path: Path) -> None:
-    before = keys(cells_of(inputs))
+def test_only_what_is_distilled_depends_on_the_teacher(taught: dict[str, Any], tmp_path: Path) -> None:
+    before = keys(cells_of(taught))
     assert len(set(before.values())) == len(before)
-    assert keys(cells_of({**inputs, "teaching": None}, distilled=(False,))).items() <= before.items()
-    teaching = inputs["teaching"]
+    assert keys(cells_of({**taught, "teaching": None}, distilled=(False,))).items() <= before.items()
+    teaching = taught["teaching"]
     np.save(tmp_path / "logits_train.npy", np.full((16, 1), 5, np.float32))
     files.write_json(tmp_path / "teacher.json", {"labels": ["a", "b"]})
     others = [Teaching(tmp_path, teaching.rule)]
     others += [Teaching(teaching.folder, replace(teaching.rule, **{name: 0.7})) for name in ("alpha", "temperature")]
     for other in others:
-        after = keys(cells_of({**inputs, "teaching": other}))
+        after = keys(cells_of({**taught, "teaching": other}))
         changed = {name for name in before if before[name] != after[name]}
         assert changed == {name for name in before if "distilled" in name}
     same = Teaching(teaching.folder, replace(teaching.rule, seed=8, train=False, options={"ensemble": {"members": 9}}))
-    assert keys(cells_of({**inputs, "teaching": same})) == before, "its answers are looked at, not how they came about"
+    assert keys(cells_of({**taught, "teaching": same})) == before, "its answers are looked at, not how they came about"
     with pytest.raises(ParameterError, match=r"sweep.distilled must be \[false\] without a teacher"):
-        cells_of({**inputs, "teaching": None})
+        cells_of({**taught, "teaching": None})
 
 
-def test_a_distilled_fine_tuning_says_what_the_teacher_says(tmp_path: Path, inputs: dict[str, Any]) -> None:
+def test_a_distilled_fine_tuning_says_what_the_teacher_says(tmp_path: Path, taught: dict[str, Any]) -> None:
     store, variants, positive = Store(tmp_path), dict[str, Variant](), dict[str, float]()
-    for cell in cells_of(inputs):
+    for cell in cells_of(taught):
         spec = tmp_path / f"{cell.name}.json"
-        files.write_json(spec, asdict(Spec(cell, store.root, 1, PRUNE, QUANTIZE, EVALUATE, **inputs)))
+        files.write_json(spec, asdict(Spec(cell, store.root, 1, PRUNE, QUANTIZE, EVALUATE, **taught)))
         subprocess.run([sys.executable, "-m", "flows.cell", str(spec)], cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
         for planned in cell.variants:
             variants[planned.name] = read_variant(store.folder("variants", planned.key) / "variant.json")
@@ -122,8 +114,8 @@ def test_a_distilled_fine_tuning_says_what_the_teacher_says(tmp_path: Path, inpu
                 positive[planned.name] = float(scores["test"].mean())
     pairs = [(name.replace("distilled-", ""), name) for name in positive if "distilled" in name]
     assert len(pairs) == 3
-    for without, taught in pairs:
-        assert positive[taught] > positive[without] + 0.05
+    for without, distilled in pairs:
+        assert positive[distilled] > positive[without] + 0.05
     assert {name: variant.distilled for name, variant in variants.items()} == {
         name: "distilled" in name for name in variants
     }
