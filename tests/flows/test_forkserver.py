@@ -16,10 +16,10 @@ from flows.store import Store
 from stages.core import files
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_cell import ROOT, inputs, spec_of  # type: ignore[import-not-found]  # noqa: F401
+from test_cell import ROOT, spec_of  # type: ignore[import-not-found]
 
 
-def test_a_forked_cell_gives_the_bytes_of_a_fresh_one(tmp_path: Path, inputs: dict[str, Path]) -> None:  # noqa: F811
+def test_a_forked_cell_gives_the_bytes_of_a_fresh_one(tmp_path: Path, inputs: dict[str, Path]) -> None:
     fresh, forked = (spec_of(1, tmp_path / name / "cells", inputs) for name in ("fresh", "forked"))
     command = [sys.executable, *arguments_for(fresh, tmp_path / "fresh.json")]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
