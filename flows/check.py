@@ -44,10 +44,9 @@ def check(path: Path = params.PARAMS_FILE) -> None:
     rate, owner = getattr(architecture, "SAMPLE_RATE", None), f"features.options.{features.frontend}.sample_rate"
     require(rate in (None, frontend.sample_rate), owner, f"be {rate} for {train.architecture}", frontend.sample_rate)
     sweep, prune = params.section("sweep", SweepParams, path), params.section("prune", PruneParams, path)
-    taught = distill.teacher is not None and distill.wanted
     advice = "Name a distill.teacher, and weigh it, or write [false]."
     require(
-        taught or not any(sweep.distilled),
+        distill.wanted or not any(sweep.distilled),
         "sweep.distilled",
         "be [false] without a teacher",
         list(sweep.distilled),

@@ -126,6 +126,7 @@ class Figures:
 
     def __init__(self, runs: "Sequence[Run]", *, metric: str, evaluate: EvaluateParams) -> None:
         self.runs, self.metric, self._evaluate = runs, metric, evaluate
+        self._measured: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
         self._truth = {run: dataset.read_truth(run.folder / layout.FEATURES, "test") for run in runs}
         self._found = {run: _variants(run) for run in runs}
         shared = [name for name in self._found[runs[0]] if all(name in found for found in self._found.values())]
@@ -155,6 +156,8 @@ class Figures:
 
         With a site, of its clips alone.
         """
+        if (name, site) in self._measured:
+            return self._measured[name, site]
         values, resampled, start = [], [], 0
         for run, variant in zip(self.runs, self.variants(name), strict=True):
             y, groups = self._truth[run]
@@ -173,7 +176,8 @@ class Figures:
             resampled.append(np.concatenate([measure(weights=block[:, part] * counts) for block in self._draws]))
         defined = ~np.isnan(resampled)
         means = np.nansum(resampled, axis=0) / np.maximum(defined.sum(axis=0), 1)
-        return np.array(values), np.where(defined.any(axis=0), means, np.nan)
+        self._measured[name, site] = np.array(values), np.where(defined.any(axis=0), means, np.nan)
+        return self._measured[name, site]
 
 
 def collect(figures: Figures) -> list[Row]:

@@ -227,7 +227,7 @@ def _shown() -> dict[str, str]:
     """Return what tells sweeps apart beside their grids, such as those of other folds."""
     described, chosen = dataset.describe(layout.FEATURES), params.read()
     rule = params.section("distill", Distillation)
-    learns = rule.train and rule.teacher and rule.wanted
+    learns = rule.train and rule.wanted
     facts = {
         "architecture": files.read_json(layout.BASELINE / "architecture.json")["name"],
         "frontend": described["frontend"],

@@ -78,8 +78,8 @@ class Distillation:
 
     @property
     def wanted(self) -> bool:
-        """Whether anything but the targets is weighted."""
-        return self.alpha < 1 or self.feature_penalty > 0 or self.hidden_cosine > 0
+        """Whether there is a teacher, and anything but the targets is weighted."""
+        return self.teacher is not None and (self.alpha < 1 or self.feature_penalty > 0 or self.hidden_cosine > 0)
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class Teaching:
 
 def teaching(folder: Path, rule: Distillation) -> Teaching | None:
     """Return how students are taught, or None: without a teacher, or where all of it is weighted with 0."""
-    return Teaching(folder, rule) if rule.teacher is not None and rule.wanted else None
+    return Teaching(folder, rule) if rule.wanted else None
 
 
 class Student:

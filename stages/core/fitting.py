@@ -180,8 +180,7 @@ def fit(
     network = student.network if student else model
     if taught:
         targets = np.concatenate([targets, taught.columns(multi_label=split.multi_label)], axis=1)
-    even = np.ones((2, n_classes) if split.multi_label else n_classes, np.float32)
-    weights = class_weights(split.y, n_classes) if params.class_weights else even
+    weights = class_weights(split.y, n_classes, balanced=params.class_weights)
     steps_per_epoch = math.ceil(len(split) / params.batch_size)
     n_steps = params.epochs * steps_per_epoch
     update = Update(_optimizer(params, n_steps), network, around_update)
@@ -196,7 +195,7 @@ def fit(
             batches(*split.input_shape),
             batches(model.output_shape[-1]),
             batches(targets.shape[1] - n_classes),
-            batches(*even.shape[1:]),
+            batches(*weights.shape[1:]),
         ]
     )
     def learn(
@@ -227,7 +226,7 @@ def fit(
             generator.reset_from_seed(int(rng.integers(2**63)))
         x, t = blending.batch(split, targets, rows, params, rng)
         t, soft = t[:, :n_classes], t[:, n_classes:]
-        values = learn(x, t[:, -1:] if binary else t, soft, _weights(t, weights))
+        values = learn(x, t[:, -1:] if binary else t, soft, clip_weights(t, weights))
         run.sums += np.array([float(value) for value in values]) * len(rows)
         if not np.isfinite(run.sums).all():
             raise ModelError(f"{description}: the loss is not finite at step {step + 1}. Lower the learning rate.")
@@ -310,13 +309,15 @@ def predict(model: "keras.Model", split: Split) -> np.ndarray:
     return np.concatenate(scores).reshape(len(split), split.n_crops, -1).mean(axis=1)
 
 
-def class_weights(y: np.ndarray, n_classes: int) -> np.ndarray:
+def class_weights(y: np.ndarray, n_classes: int, *, balanced: bool = True) -> np.ndarray:
     """Return weights inversely proportional to the classes' frequencies, 1 on average over the clips.
 
     Parameters
     ----------
     y : np.ndarray, shape (n,) or (n, n_classes), int
     n_classes : int
+    balanced : bool
+        If not, all weights are 1, whatever is there.
 
     Returns
     -------
@@ -328,6 +329,8 @@ def class_weights(y: np.ndarray, n_classes: int) -> np.ndarray:
     DataError
         If a class has no clip, or if all clips of a multi-label task have it.
     """
+    if not balanced:
+        return np.ones((2, n_classes) if y.ndim == 2 else n_classes, np.float32)
     held = indicators(y, n_classes).sum(axis=0)
     counts = np.stack([len(y) - held, held]) if y.ndim == 2 else held
     if not counts.all():
@@ -339,7 +342,7 @@ def class_weights(y: np.ndarray, n_classes: int) -> np.ndarray:
     return (len(y) / ((2 if y.ndim == 2 else n_classes) * counts)).astype(np.float32)
 
 
-def _weights(targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def clip_weights(targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the weight of each clip, (n,); of a multi-label task that of each of its answers, (n, n_classes)."""
     return targets @ weights if weights.ndim == 1 else (1 - targets) * weights[0] + targets * weights[1]
 

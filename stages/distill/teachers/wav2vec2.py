@@ -258,9 +258,8 @@ def _fine_tune(
 
     y, n_classes = material.train.split.y, len(material.labels)
     targets = dataset.indicators(y, n_classes).astype(np.float32)
-    even = np.ones((2, n_classes) if material.multi_label else n_classes, np.float32)
-    of_class = fitting.class_weights(y, n_classes) if config.class_weights else even
-    weights = (1 - targets) * of_class[0] + targets * of_class[1] if material.multi_label else targets @ of_class
+    of_class = fitting.class_weights(y, n_classes, balanced=config.class_weights)
+    weights = fitting.clip_weights(targets, of_class)
 
     if config.freeze_feature_encoder:
         network.freeze_feature_encoder()
