@@ -15,6 +15,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,7 @@ def run(seeds: Sequence[int], *, against: Sequence[str] = (), stage: str = "eval
     _dvc(Path(), "repro", "pull")  # which tells the folds
     runs, other = plan(seeds, folder), folder / f"against-{files.digest(changes)[:8]}"
     twins = plan(seeds, other, changes) if changes else []
-    for each in track([*sum(zip(runs, twins, strict=True), ())] if twins else runs, "folds"):
+    for each in track([*chain(*zip(runs, twins, strict=True))] if twins else runs, "folds"):
         prepare(each)
         reproduce(each, stage)
     text, figures = _summarise(runs, folder)

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from scipy.stats import t as student
 
 from stages.core import dataset, files, layout, metrics, stats
 from stages.core.errors import DataError
-from stages.core.variant import Variant, read_variants
+from stages.core.variant import Variant, read_latencies, read_variants
 from stages.evaluate.params import EvaluateParams
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def collect(figures: Figures) -> list[Row]:
     """Summarise finished runs, the float32 baseline first."""
     runs = figures.runs
     folds = list(dict.fromkeys(run.fold for run in runs))
-    latencies = {run: _latencies(run) for run in runs}
+    latencies = {run: read_latencies(run.folder / layout.EVALUATION / "variants.csv") for run in runs}
     rows = []
     reference: tuple[np.ndarray, np.ndarray] | None = None
     for name in figures.names:
@@ -312,10 +312,3 @@ def _variants(run: "Run") -> dict[str, Variant]:
 def _sites(run: "Run") -> np.ndarray:
     clips = files.read_csv(run.folder / layout.FEATURES / "clips.csv")
     return np.array([clip["site"] for clip in clips if clip["split"] == "test"], dtype=str)
-
-
-def _latencies(run: "Run") -> Mapping[str, float]:
-    path = run.folder / layout.EVALUATION / "variants.csv"
-    if not path.is_file():
-        return {}
-    return {row["name"]: float(row["latency_p50_ms"]) for row in files.read_csv(path)}

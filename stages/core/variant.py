@@ -106,3 +106,8 @@ def read_variant(path: Path) -> Variant:
 def read_variants(path: Path) -> list[Variant]:
     """Read what `write_variants` wrote."""
     return [load(Variant, v, f"{path}[{i}]") for i, v in enumerate(files.read_json(path))]
+
+
+def read_latencies(path: Path) -> dict[str, float]:
+    """Return each variant's median latency (ms) from the `variants.csv` of evaluate; none if there is no such file."""
+    return {row["name"]: float(row["latency_p50_ms"]) for row in files.read_csv(path)} if path.is_file() else {}

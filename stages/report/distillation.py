@@ -15,7 +15,7 @@ import numpy as np
 
 from stages.core import dataset, distillation, files, metrics, params
 from stages.core.errors import DataError
-from stages.core.variant import read_variants
+from stages.core.variant import read_latencies, read_variants
 
 PUBLISHED = Path(__file__).parent / "published" / "distillation.yaml"
 HALF_A_STEP = 2.0**-9  # of an 8-bit score, as which a student's 0 counts: its KL would be infinite
@@ -111,7 +111,7 @@ def collect(folders: Folders) -> tuple[list[Row], int]:
     size = about.get("parameters"), about.get("bytes"), None, None if cpu is None else 1000 * cpu
     name = f"teacher: {about['kind']}"
     rows = [truth.row(name, size, truth.taught, None, teacher["validation"]["pooled"])]
-    latencies = _latencies(folders.evaluation / "variants.csv")
+    latencies = read_latencies(folders.evaluation / "variants.csv")
     for variant in read_variants(sweep):
         scores = np.load(folders.sweep / "scores" / f"{variant.name}.npz")["validation"]
         ms = latencies.get(variant.name)
@@ -191,10 +191,6 @@ def as_csv(rows: Sequence[Row]) -> str:
     writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
     return stream.getvalue()
-
-
-def _latencies(path: Path) -> dict[str, float]:
-    return {row["name"]: float(row["latency_p50_ms"]) for row in files.read_csv(path)} if path.is_file() else {}
 
 
 def _shown(value: str | int | float | None) -> str:
