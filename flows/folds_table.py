@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import t as student
 
-from stages.core import dataset, files, layout, metrics, stats
+from stages.core import dataset, layout, metrics, stats
 from stages.core.errors import DataError
 from stages.core.variant import Variant, read_latencies, read_variants
 from stages.evaluate.params import EvaluateParams
@@ -131,10 +131,9 @@ class Figures:
         self._found = {run: _variants(run) for run in runs}
         shared = [name for name in self._found[runs[0]] if all(name in found for found in self._found.values())]
         self.names = sorted(shared, key=lambda name: (name != REFERENCE, name))
-        self._sites = {run: _sites(run) for run in runs}
-        sites = sorted({site for each in self._sites.values() for site in each.tolist()} - {""})
+        sites = sorted({site for truth in self._truth.values() for site in truth.sites.tolist()} - {""})
         self.sites = sites if len(sites) > 1 else []
-        self.groups = np.concatenate([groups for _, groups in self._truth.values()])
+        self.groups = np.concatenate([truth.groups for truth in self._truth.values()])
         rng = np.random.default_rng(evaluate.seed)
         self._draws = list(stats.group_bootstrap(self.groups, resamples=evaluate.bootstrap_resamples, rng=rng))
 
@@ -160,13 +159,13 @@ class Figures:
             return self._measured[name, site]
         values, resampled, start = [], [], 0
         for run, variant in zip(self.runs, self.variants(name), strict=True):
-            y, groups = self._truth[run]
-            part, start = slice(start, start + len(groups)), start + len(groups)
-            counts = (self._sites[run] == site) if site else np.ones(len(y), bool)
+            truth = self._truth[run]
+            part, start = slice(start, start + len(truth.y)), start + len(truth.y)
+            counts = (truth.sites == site) if site else np.ones(len(truth.y), bool)
             measure = functools.partial(
                 metrics.measure,
                 self.metric,
-                y,
+                truth.y,
                 np.load(run.folder / layout.SWEEP / "scores" / f"{variant.name}.npz")["test"],
                 threshold=variant.metrics["validation"]["threshold"],
                 specificity=self._evaluate.specificity,
@@ -307,8 +306,3 @@ def _variants(run: "Run") -> dict[str, Variant]:
     """Return a run's variants by their names without the seed."""
     variants = read_variants(run.folder / layout.SWEEP / "variants.json")
     return {variant.name.removesuffix(f"-seed{run.seed}"): variant for variant in variants}
-
-
-def _sites(run: "Run") -> np.ndarray:
-    clips = files.read_csv(run.folder / layout.FEATURES / "clips.csv")
-    return np.array([clip["site"] for clip in clips if clip["split"] == "test"], dtype=str)

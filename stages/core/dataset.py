@@ -29,6 +29,15 @@ CLIP_COLUMNS = ("clip_id", "path", "split", "label", "group", "site", "parent")
 
 
 @dataclass(frozen=True)
+class Truth:
+    """What is known of one side's clips, all but how they sound: `y`, `groups` and `sites` as `Split` has them."""
+
+    y: np.ndarray
+    groups: np.ndarray
+    sites: np.ndarray
+
+
+@dataclass(frozen=True)
 class Split:
     """One side of the split, ready to learn from or to be judged on.
 
@@ -90,11 +99,12 @@ def describe(folder: Path) -> dict[str, Any]:
     return {"crops": 1, "crop_length": None, "bands": None} | described
 
 
-def read_truth(folder: Path, name: SplitName) -> tuple[np.ndarray, np.ndarray]:
-    """Read `y` and `groups` of one side of the split, as `Split` has them, without the features."""
+def read_truth(folder: Path, name: SplitName) -> Truth:
+    """Read what is known of one side of the split, without its features."""
     table = files.read_csv(folder / "clips.csv")
-    y = _truth(table, name, describe(folder)["labels"])
-    return y, np.array([clip["group"] for clip in table if clip["split"] == name], dtype=str)
+    on_side = [clip for clip in table if clip["split"] == name]
+    groups, sites = (np.array([clip[key] for clip in on_side], dtype=str) for key in ("group", "site"))
+    return Truth(_truth(table, name, describe(folder)["labels"]), groups, sites)
 
 
 def read_split(folder: Path, name: SplitName) -> Split:

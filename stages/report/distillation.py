@@ -103,26 +103,26 @@ def collect(folders: Folders) -> tuple[list[Row], int]:
         raise DataError(f"{sweep} does not exist. Run `dvc repro evaluate` first.")
     described = dataset.describe(folders.features)
     clip_s = described["clip_samples"] / described["sample_rate"]
-    y, _ = dataset.read_truth(folders.features, "validation")
+    y = dataset.read_truth(folders.features, "validation").y
     logits = np.load(folders.teacher / "logits_validation.npy")
-    truth = _Truth(y, distillation.softened(logits, 1.0, y.ndim == 2))
+    taught = _Taught(y, distillation.softened(logits, 1.0, y.ndim == 2))
     about = teacher["about"]
     cpu = about.get("cpu_seconds_per_second")
     size = about.get("parameters"), about.get("bytes"), None, None if cpu is None else 1000 * cpu
     name = f"teacher: {about['kind']}"
-    rows = [truth.row(name, size, truth.taught, None, teacher["validation"]["pooled"])]
+    rows = [taught.row(name, size, taught.taught, None, teacher["validation"]["pooled"])]
     latencies = read_latencies(folders.evaluation / "variants.csv")
     for variant in read_variants(sweep):
         scores = np.load(folders.sweep / "scores" / f"{variant.name}.npz")["validation"]
         ms = latencies.get(variant.name)
         judged, cpu_ms = variant.metrics["validation"], None if ms is None else ms / clip_s
         its_size = variant.parameters, variant.raw_bytes, variant.deflated_bytes, cpu_ms
-        rows.append(truth.row(variant.name, its_size, scores, judged["threshold"], judged["pooled"]))
+        rows.append(taught.row(variant.name, its_size, scores, judged["threshold"], judged["pooled"]))
     return rows, len(y)
 
 
 @dataclass(frozen=True)
-class _Truth:
+class _Taught:
     """What the clips are, and what the teacher says they are: probabilities, (n, n_outputs)."""
 
     y: np.ndarray

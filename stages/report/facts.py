@@ -125,7 +125,7 @@ def read(
     winner = selection["variant"]["name"]
     if winner not in {row["name"] for row in rows}:
         raise DataError(f"{selected} chose {winner}, which {evaluation} does not know. Run `dvc repro select` again.")
-    truth = {side: dataset.read_truth(features, side)[0] for side in SIDES}
+    truth = {side: dataset.read_truth(features, side).y for side in SIDES}
 
     def scored(name: str) -> dict[str, Scored]:
         with np.load(sweep / "scores" / f"{name}.npz") as stored:

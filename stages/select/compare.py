@@ -1,30 +1,16 @@
 """Every variant against the float32 baseline, on the same clips, with the number of looks allowed for."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from stages.core import metrics, stats
+from stages.core.dataset import Truth
 from stages.core.errors import DataError
 from stages.core.variant import Variant
 
 COLUMNS = ("drop", "drop_low", "drop_high", "drop_bound", "delong_p")
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What the clips of one side of the split are.
-
-    Attributes
-    ----------
-    y : np.ndarray, shape (n,) or (n, n_classes), int
-    groups : np.ndarray, shape (n,), str
-    """
-
-    y: np.ndarray
-    groups: np.ndarray
 
 
 def baseline_of(variants: Sequence[Variant]) -> Variant:

@@ -300,12 +300,11 @@ def _compared(
     for variant in variants:
         with np.load(sweep / "scores" / f"{variant.name}.npz") as stored:
             scores[variant.name] = stored[side].astype(np.float64)
-    y, groups = dataset.read_truth(features, side)
     return compare.drops(
         params.metric,
         scores,
         compare.baseline_of(variants).name,
-        compare.Truth(y, groups),
+        dataset.read_truth(features, side),
         thresholds={variant.name: variant.metrics["validation"]["threshold"] for variant in variants},
         confidence=params.confidence or _DEFAULT_CONFIDENCE,
     )

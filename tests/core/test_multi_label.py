@@ -43,7 +43,7 @@ def test_the_truth_is_of_several_labels_on_every_side_if_any_clip_has_several(tm
     train, test = (dataset.read_split(tmp_path, side) for side in ("train", "test"))
     assert train.multi_label
     assert train.y.tolist() == [[1, 1, 0], [0, 0, 1]]
-    assert test.y.tolist() == dataset.read_truth(tmp_path, "test")[0].tolist() == [[1, 0, 0], [0, 1, 0]]
+    assert test.y.tolist() == dataset.read_truth(tmp_path, "test").y.tolist() == [[1, 0, 0], [0, 1, 0]]
     assert indicators(np.array([2, 0]), 3).tolist() == [[0, 0, 1], [1, 0, 0]]
 
 

@@ -103,7 +103,7 @@ def test_mean_average_precision_ranks_and_every_class_has_its_threshold(
 def test_a_variant_is_compared_with_the_baseline_by_its_own_thresholds(
     features: Path, sweep: Path, params: EvaluateParams, metric: str
 ) -> None:
-    y, groups = dataset.read_truth(features, "test")
+    truth = dataset.read_truth(features, "test")
     names = ("baseline-float32", "constant-float32")
     scores = {name: np.load(sweep / "scores" / f"{name}.npz")["test"].astype(np.float64) for name in names}
     variants = {entry["name"]: entry["metrics"] for entry in files.read_json(sweep / "variants.json")}
@@ -111,7 +111,7 @@ def test_a_variant_is_compared_with_the_baseline_by_its_own_thresholds(
         metric,
         scores,
         names[0],
-        compare.Truth(y, groups),
+        truth,
         thresholds={name: variants[name]["validation"]["threshold"] for name in names},
         confidence=0.9,
         resamples=100,

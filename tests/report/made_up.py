@@ -73,6 +73,7 @@ def write(
             "split": s,
             "label": "|".join(labels) if several and i % 5 == 0 else labels[i % len(labels)],
             "group": i,
+            "site": "",
         }
         for s in N
         for i in range(N[s])

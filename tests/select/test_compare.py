@@ -2,21 +2,26 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, roc_auc_score
 
+from stages.core.dataset import Truth
 from stages.core.errors import DataError
 from stages.select import compare
 
 
-def drops(scores: dict[str, np.ndarray], truth: compare.Truth, metric: str = "roc_auc") -> dict[str, dict[str, float]]:
+def drops(scores: dict[str, np.ndarray], truth: Truth, metric: str = "roc_auc") -> dict[str, dict[str, float]]:
     return compare.drops(metric, scores, "baseline", truth, thresholds={}, confidence=0.9, resamples=300)
 
 
+def truth_of(y: np.ndarray, groups: np.ndarray) -> Truth:
+    return Truth(y, groups, np.full(len(y), ""))
+
+
 @pytest.fixture
-def truth(rng: np.random.Generator) -> compare.Truth:
-    return compare.Truth(rng.permutation(np.arange(80) % 2), np.arange(80) // 2)
+def truth(rng: np.random.Generator) -> Truth:
+    return truth_of(rng.permutation(np.arange(80) % 2), np.arange(80) // 2)
 
 
 def test_the_drop_is_the_difference_and_pairing_makes_its_interval_narrow(
-    truth: compare.Truth, rng: np.random.Generator
+    truth: Truth, rng: np.random.Generator
 ) -> None:
     baseline = truth.y + rng.normal(size=80)
     nearly, unlike = baseline + 0.05 * rng.normal(size=80), truth.y + rng.normal(size=80)
@@ -33,10 +38,10 @@ def test_the_drop_is_the_difference_and_pairing_makes_its_interval_narrow(
     assert found["baseline"]["delong_p"] == 1
 
 
-def test_groups_are_drawn_whole(truth: compare.Truth, rng: np.random.Generator) -> None:
+def test_groups_are_drawn_whole(truth: Truth, rng: np.random.Generator) -> None:
     scores = {"baseline": truth.y + rng.normal(size=80), "other": truth.y + rng.normal(size=80)}
     twice = {name: np.repeat(values, 2) for name, values in scores.items()}
-    doubled = compare.Truth(np.repeat(truth.y, 2), np.repeat(truth.groups, 2))
+    doubled = truth_of(np.repeat(truth.y, 2), np.repeat(truth.groups, 2))
     keys = ("drop_low", "drop_high", "drop_bound")
     assert [drops(twice, doubled)["other"][k] for k in keys] == [drops(scores, truth)["other"][k] for k in keys]
 
@@ -44,7 +49,7 @@ def test_groups_are_drawn_whole(truth: compare.Truth, rng: np.random.Generator) 
 def test_metrics_of_more_classes_have_no_delong(rng: np.random.Generator) -> None:
     y = rng.integers(0, 3, 60)
     baseline, other = rng.dirichlet(np.ones(3), 60), rng.dirichlet(np.ones(3), 60)
-    found = drops({"baseline": baseline, "other": other}, compare.Truth(y, np.arange(60)), "accuracy")
+    found = drops({"baseline": baseline, "other": other}, truth_of(y, np.arange(60)), "accuracy")
     exact = accuracy_score(y, baseline.argmax(axis=1)) - accuracy_score(y, other.argmax(axis=1))
     assert found["other"]["drop"] == pytest.approx(exact, abs=1e-6)
     assert found["other"]["delong_p"] is None

@@ -151,7 +151,8 @@ def write_clips(features: Path) -> None:
         soundfile.write(path, rng.uniform(-1, 1, 11025 + 1000 * i), 22050)
         split = "validation" if i < 8 else "test"
         label = ["no", "yes"][i % 2]
-        clips.append({"clip_id": f"c{i:02d}", "path": path, "split": split, "label": label, "group": f"g{i // 2}"})
+        clip = {"clip_id": f"c{i:02d}", "path": path, "split": split, "label": label, "group": f"g{i // 2}"}
+        clips.append(clip | {"site": "", "parent": ""})
     files.write_csv(features / "clips.csv", list(clips[0]), clips)
 
 
