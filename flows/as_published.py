@@ -24,7 +24,7 @@ import numpy as np
 
 from stages.augment.augment import augment
 from stages.augment.params import AugmentParams
-from stages.core import dataset, errors, files
+from stages.core import dataset, errors, files, tables
 from stages.core.errors import require
 from stages.core.metrics import MetricParams, evaluate, summarise
 from stages.core.progress import track
@@ -227,8 +227,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """
     seeds = sorted({row["seed"] for row in rows})
     head = ["arm", "figure", "mean", "against honest", "on recordings alone", "a copy above a recording"]
-    lines = [[*head, *(f"seed {seed} [95 % interval], test clips" for seed in seeds)]]
-    lines.append(["---"] * len(lines[0]))
+    head += [f"seed {seed} [95 % interval], test clips" for seed in seeds]
+    lines = []
     honest = _mean([row for row in rows if row["arm"] == ARMS[0].title], "value")
     for arm in ARMS:
         mine = [row for row in rows if row["arm"] == arm.title]
@@ -244,7 +244,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
                 *(_cell(row) for seed in seeds for row in mine if row["seed"] == seed),
             ]
         )
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return tables.markdown(head, lines)
 
 
 def _mean(rows: Sequence[Mapping[str, Any]], column: str) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import t as student
 
-from stages.core import dataset, layout, metrics, stats
+from stages.core import dataset, layout, metrics, stats, tables
 from stages.core.errors import DataError
 from stages.core.variant import Variant, read_latencies, read_variants
 from stages.evaluate.params import EvaluateParams
@@ -250,8 +250,8 @@ def table(rows: Sequence[Row], figures: Figures) -> str:
         "sd over folds",
         f"below the baseline [{sure}]",
     ]
-    lines = [[*head, "raw bytes", "deflated bytes", "MFLOPs", "latency in ms"]]
-    lines += [
+    head += ["raw bytes", "deflated bytes", "MFLOPs", "latency in ms"]
+    lines = [
         [
             row.name,
             f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]",
@@ -267,7 +267,7 @@ def table(rows: Sequence[Row], figures: Figures) -> str:
     clips = len(figures.groups) // seeds
     caption = f"{clips} clips, each tested once by {seeds} seed{'s' if seeds > 1 else ''}"
     caption += f", in {folds} folds." if folds > 1 else "."
-    return f"{_markdown(lines)}\n\n{caption}"
+    return f"{tables.markdown(head, lines)}\n\n{caption}"
 
 
 def gains_table(gains: Sequence[Gain], figures: Figures, against: str) -> str:
@@ -285,7 +285,7 @@ def gains_table(gains: Sequence[Gain], figures: Figures, against: str) -> str:
         ]
         for gain in gains
     ]
-    return f"{_markdown([head, *lines])}\n\n{gains[0].n_pairs} pairs." if gains else "No variant is in both."
+    return f"{tables.markdown(head, lines)}\n\n{gains[0].n_pairs} pairs." if gains else "No variant is in both."
 
 
 def records(rows: Sequence[Row | Gain], columns: Sequence[str]) -> list[dict[str, str | float | None]]:
@@ -295,11 +295,6 @@ def records(rows: Sequence[Row | Gain], columns: Sequence[str]) -> list[dict[str
 
 def _rounded(value: str | float | None) -> str | float | None:
     return round(value, 6) if isinstance(value, float) else value
-
-
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
-    head, *rest = lines
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *rest])
 
 
 def _variants(run: "Run") -> dict[str, Variant]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from stages.core import tracking
+from stages.core import tables, tracking
 from stages.core.variant import Variant
 
 METRIC = "roc_auc"
@@ -48,9 +48,8 @@ def _table(variants: Sequence[Variant]) -> str:
         )
         for v in variants[:MOST]
     ]
-    lines = [heads, ("---", *["---:"] * (len(heads) - 1)), *rows]
     more = f"\n\n… and {len(variants) - MOST} more." if len(variants) > MOST else ""
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines) + more
+    return tables.markdown(heads, rows, text_columns=1) + more
 
 
 def _told(variant: Variant, split: str) -> str:

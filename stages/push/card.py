@@ -3,8 +3,10 @@
 After Mitchell et al., "Model Cards for Model Reporting" (2019): intended use, data, figures pooled and apart, limits.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
+
+from stages.core import tables
 
 NAME = "MODEL_CARD.md"
 
@@ -64,7 +66,7 @@ def write(selection: Mapping[str, Any], frontend: Mapping[str, Any], *, version:
         "Devices": device_class,
     }
     sections = {
-        "": _table(("", ""), facts.items()),
+        "": tables.markdown(("", ""), facts.items()),
         "Intended use": _USE.format(classes=" and ".join(labels), seconds=seconds, rate=rate),
         "Data": _data(data, variant.get("teacher")),
         "How good it is": _figures(selection),
@@ -73,7 +75,7 @@ def write(selection: Mapping[str, Any], frontend: Mapping[str, Any], *, version:
         "Limits": _LIMITS,
     }
     parts = [f"## {title}\n\n{text}" if title else text for title, text in sections.items()]
-    return f"# Model card: {_plain(variant['name'])}\n\n" + "\n\n".join(parts) + "\n"
+    return f"# Model card: {tables.plain(variant['name'])}\n\n" + "\n\n".join(parts) + "\n"
 
 
 def _data(data: Mapping[str, Any], teacher: Mapping[str, str] | None) -> str:
@@ -87,7 +89,7 @@ def _data(data: Mapping[str, Any], teacher: Mapping[str, str] | None) -> str:
         **{f"Recordings of class {label}": counts["usable"] for label, counts in sorted(data["labels"].items())},
         **({"Teacher": teacher["kind"], "Its licence": teacher["licence"] or "not stated"} if teacher else {}),
     }
-    return _table(("", ""), facts.items())
+    return tables.markdown(("", ""), facts.items())
 
 
 def _figures(selection: Mapping[str, Any]) -> str:
@@ -100,7 +102,7 @@ def _figures(selection: Mapping[str, Any]) -> str:
         (f"n {what}", *(selection[side][key] for side in sides))
         for what, key in (("recordings", "n"), ("groups", "groups"))
     ]
-    return "Estimate and, in brackets, its interval: bootstrap of the groups.\n\n" + _table(
+    return "Estimate and, in brackets, its interval: bootstrap of the groups.\n\n" + tables.markdown(
         ("", *sides.values()), [*counts, *rows]
     )
 
@@ -113,8 +115,8 @@ def _drop(selection: Mapping[str, Any]) -> str:
         f"The {metric} of the float32 baseline minus this variant's, on the same clips: above zero is worse. "
         f"This is one of {n} variants that were looked at on validation; the bound there holds for all {n} at once, "
         f"with {sure} confidence. The test split chose nothing, and its row is of this variant alone.\n\n"
-        + _table(("", "drop", f"{sure} from", "to", "bound"), rows)
-        + f"\n\nWhy this one: {_plain(selection['reason'])}."
+        + tables.markdown(("", "drop", f"{sure} from", "to", "bound"), rows)
+        + f"\n\nWhy this one: {tables.plain(selection['reason'])}."
     )
 
 
@@ -127,7 +129,9 @@ def _sites(selection: Mapping[str, Any]) -> str:
         (site, found["n"], found["groups"], *(_interval(found["metrics"][metric]) for metric in metrics))
         for site, found in sorted(sites.items())
     ]
-    return "On the test split.\n\n" + _table(("site", "n", "groups", *(m.replace("_", " ") for m in metrics)), rows)
+    return "On the test split.\n\n" + tables.markdown(
+        ("site", "n", "groups", *(m.replace("_", " ") for m in metrics)), rows
+    )
 
 
 def _number(value: float | None) -> str:
@@ -140,13 +144,3 @@ def _interval(figure: Mapping[str, float | None]) -> str:
     if figure["low"] is None or figure["high"] is None:
         return f"{figure['value']:.3f}"
     return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
-
-
-def _table(head: Sequence[str], rows: Any) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(_plain(cell) for cell in line) + " |" for line in lines)
-
-
-def _plain(value: Any) -> str:
-    """Return text that stays in its cell and its line."""
-    return " ".join(str(value).split()).replace("|", r"\|")

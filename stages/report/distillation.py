@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.core import dataset, distillation, files, metrics, params
+from stages.core import dataset, distillation, files, metrics, params, tables
 from stages.core.errors import DataError
 from stages.core.variant import read_latencies, read_variants
 
@@ -176,11 +176,10 @@ def divergence(taught: np.ndarray, scores: np.ndarray, *, multi_label: bool) -> 
 def markdown(rows: Sequence[Row], n: int, report: Report) -> str:
     """Return ours and the published tables."""
     head = [field.name for field in fields(Row)]
-    lines = [head, ["---"] * len(head), *([_shown(value) for value in asdict(row).values()] for row in rows)]
-    parts = [_table(lines), f"The validation split, n = {n}; `cpu_ms` per second of audio, `kl` in nats."]
+    ours = tables.markdown(head, ([_shown(value) for value in asdict(row).values()] for row in rows))
+    parts = [ours, f"The validation split, n = {n}; `cpu_ms` per second of audio, `kl` in nats."]
     for each in report.tables:
-        table = _table([each.columns, ["---"] * len(each.columns), *each.rows])
-        parts += [f"Published: {each.title}. {' '.join(each.how.split())}", table]
+        parts += [f"Published: {each.title}. {' '.join(each.how.split())}", tables.markdown(each.columns, each.rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -197,7 +196,3 @@ def _shown(value: str | int | float | None) -> str:
     if value is None:
         return DASH
     return value if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
-
-
-def _table(lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

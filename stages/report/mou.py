@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from stages.core import params
+from stages.core import params, tables
 from stages.core.tracking import Logged, Sweep, Tracker
 
 FILE = Path(__file__).parent / "published" / "mou.yaml"
@@ -174,12 +174,12 @@ def markdown(paper: Paper, measured: Sequence[Measured]) -> str:
         f"{DASH} is not measured. Published: {paper.title}, {paper.link}.",
     ]
     for table in paper.tables:
-        lines = [["", "", *(column.name for column in table.columns)], ["---"] * (len(table.columns) + 2)]
+        lines: list[list[str]] = []
         for row in table.rows:
             printed = any(cell != DASH for cell in row.published)
             lines += [[row.name, "published", *row.published]] if printed else []
             lines += [[row.name, each.name, *cells] for each, cells in _under(row, table, measured)]
-        body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        body = tables.markdown(["", "", *(column.name for column in table.columns)], lines)
         parts += [f"## Table {table.table}. {table.title}", body, f"How the published were obtained: {table.how}"]
     return "\n\n".join(parts) + "\n"
 

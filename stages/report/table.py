@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from stages.core import tables
 from stages.core.tracking import Logged
 from stages.report import results
 from stages.report.paper import BIT_WIDTHS, Paper, Table
@@ -127,11 +128,9 @@ def markdown(found: Results, paper: Paper, model: str, *, margin: float = MARGIN
     for schedule, made in _tables(found, paper, model).items():
         number = next((f", beside Table {t.table}" for t in paper.of(model) if t.schedule == schedule), "")
         heads = [f"{cell.column.title} {title(cell.scheme)}" for cell in made[0].cells]
-        lines = [["sparsity %", "seeds", *heads], ["---:"] * (len(heads) + 2)]
-        lines += [
-            [f"{100 * row.sparsity:.1f}", str(row.seeds) if row.seeds else DASH, *map(_text, row.cells)] for row in made
-        ]
-        parts += [f"## {schedule}{number}", "\n".join(f"| {' | '.join(line)} |" for line in lines)]
+        rows = [[f"{100 * row.sparsity:.1f}", row.seeds or DASH, *map(_text, row.cells)] for row in made]
+        lines = tables.markdown(["sparsity %", "seeds", *heads], rows, text_columns=0)
+        parts += [f"## {schedule}{number}", lines]
     return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes(found, paper, model, margin=margin))]) + "\n"
 
 
