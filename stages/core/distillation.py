@@ -52,7 +52,8 @@ class Distillation:
         al., arXiv:2006.11477, 2020, in the code published with it).
     hidden_cosine : float
         Weight of 1 less the cosine between what enters the student's last layer, projected by a matrix that learns
-        along and is dropped afterwards if the widths differ, and the teacher's embedding.
+        along and is dropped afterwards if the widths differ, and the teacher's embedding less its mean over the
+        training split: what all clips have in common would be most of a cosine and teach nothing.
     """
 
     teacher: str | None = None
@@ -92,7 +93,7 @@ class Taught:
     logits : np.ndarray, shape (n, n_outputs), float32
         As of `stages.distill.material.Lesson`.
     embeddings : np.ndarray, shape (n, d), float32
-        d is 0 if none are wanted.
+        Their mean is 0; d is 0 if none are wanted.
     """
 
     rule: Distillation
@@ -142,6 +143,7 @@ class Teaching:
         logits, embeddings = np.load(self._file("logits_train")), np.zeros((len(split), 0), np.float32)
         if self.rule.hidden_cosine:
             embeddings = np.load(self._file("embeddings_train"))
+            embeddings = embeddings - embeddings.mean(axis=0)
         labels = files.read_json(self.folder / "teacher.json")["labels"]
         if len(logits) != len(split) or labels != list(split.labels):
             raise DataError(

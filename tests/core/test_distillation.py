@@ -253,7 +253,9 @@ def test_answers_must_be_of_these_clips(rng: np.random.Generator, tmp_path: Path
     files.write_json(tmp_path / "teacher.json", {"labels": ["a", "b", "c"]})
     assert teaching.of(split).columns(multi_label=False).shape == (24, 5)
     first = teaching.identity()
-    np.save(tmp_path / "embeddings_train.npy", np.ones((24, 2), np.float32))
+    embeddings = rng.normal(3, size=(24, 2)).astype(np.float32)
+    np.save(tmp_path / "embeddings_train.npy", embeddings)
+    np.testing.assert_allclose(teaching.of(split).embeddings, embeddings - embeddings.mean(axis=0))
     assert teaching.identity() != first
     assert Teaching(tmp_path, replace(teaching.rule, temperature=4.0)).identity() != teaching.identity()
     files.write_json(tmp_path / "teacher.json", {"labels": ["a", "c", "b"]})
