@@ -130,6 +130,7 @@ def prepare(run: Run) -> None:
     with files.atomic(run.folder / params.PARAMS_FILE) as temporary:
         yaml.dump(document, temporary)
     files.write_text(run.folder / ".dvc/config", _DVC_CONFIG.format(cache=Path(".dvc/cache").absolute()))
+    _share_teacher(run)
 
 
 def reproduce(run: Run, stage: str) -> None:
@@ -225,6 +226,17 @@ def _change(document: dict[str, Any], name: str, value: Any) -> None:
         "Write train.mixup=0, say.",
     )
     document[last] = value
+
+
+def _share_teacher(run: Run) -> None:
+    """Begin with another seed's teacher of this fold, if there is one: it is the same, and the stage `distill` checks."""
+    mine = run.folder / layout.TEACHER
+    found = [] if mine.exists() else run.folder.parent.glob(f"fold{run.fold}-seed*" if run.fold else "seed*")
+    for theirs in sorted(other / layout.TEACHER for other in found):
+        if (theirs / "teacher.json").is_file():
+            with files.growing_folder(mine, str(theirs.absolute())) as work:
+                shutil.copytree(theirs, work, dirs_exist_ok=True)
+            return
 
 
 def _mirror(source: Path, target: Path) -> None:

@@ -130,6 +130,22 @@ def test_a_teachers_file_is_found_from_a_runs_folder(inside: Path) -> None:
     assert chosen["distill"]["options"]["tflite"]["model"] == str(inside / "ears.tflite")
 
 
+def test_seeds_share_the_teacher_of_a_fold(tmp_path: Path) -> None:
+    runs = {(fold, seed): Run(fold, seed, tmp_path / f"fold{fold}-seed{seed}") for fold in "12" for seed in (7, 8)}
+    for fold in "12":
+        files.write_json(runs[fold, 7].folder / layout.TEACHER / "teacher.json", {"fold": fold})
+    (tmp_path / "fold1-seed6" / layout.TEACHER).mkdir(parents=True)  # which is not finished
+    for fold in "12":
+        folds._share_teacher(runs[fold, 8])
+        assert files.read_json(runs[fold, 8].folder / layout.TEACHER / "teacher.json") == {"fold": fold}
+    files.write_json(runs["1", 8].folder / layout.TEACHER / "teacher.json", {"mine": True})
+    folds._share_teacher(runs["1", 8])
+    assert files.read_json(runs["1", 8].folder / layout.TEACHER / "teacher.json") == {"mine": True}
+    assert [path.name for path in (runs["2", 8].folder / "data").iterdir()] == ["teacher"]
+    folds._share_teacher(alone := Run("", 8, tmp_path / "seed8"))
+    assert not alone.folder.exists()
+
+
 def made_up(folder: Path, fold: str, seed: int, right: dict[str, list[bool]]) -> Run:
     """Write a run of three classes in which each variant has the given clips right; two clips a group."""
     run = Run(fold, seed, folder / f"fold{fold}-seed{seed}")
