@@ -229,12 +229,12 @@ def _change(document: dict[str, Any], name: str, value: Any) -> None:
 
 
 def _share_teacher(run: Run) -> None:
-    """Begin with another seed's teacher of this fold, if there is one: it is the same, and the stage `distill` checks."""
+    """Begin with another seed's teacher of this fold, if there is one; the stage `distill` checks it."""
     mine = run.folder / layout.TEACHER
     found = [] if mine.exists() else run.folder.parent.glob(f"fold{run.fold}-seed*" if run.fold else "seed*")
     for theirs in sorted(other / layout.TEACHER for other in found):
         if (theirs / "teacher.json").is_file():
-            with files.growing_folder(mine, str(theirs.absolute())) as work:
+            with files.growing_folder(mine, files.digest(str(theirs))) as work:
                 shutil.copytree(theirs, work, dirs_exist_ok=True)
             return
 
