@@ -258,6 +258,6 @@ def _dvc(folder: Path, *command: str, environment: Mapping[str, str] | None = No
         dvc(*command, log=log, folder=folder, environment=environment)
     except ProcessError as error:
         raise ProcessError(
-            f"{folder.absolute()}: {error} Read {log}, mend the cause and run the same command again; what is finished "
-            "is kept."
+            f"{folder.absolute()}: {str(error).rstrip('.')}. Read {log}, mend the cause and run the same command again; "
+            "what is finished is kept."
         ) from None
