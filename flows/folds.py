@@ -257,7 +257,7 @@ def _dvc(folder: Path, *command: str, environment: Mapping[str, str] | None = No
     try:
         dvc(*command, log=log, folder=folder, environment=environment)
     except ProcessError as error:
+        said = f"{folder.absolute()}: {str(error).rstrip('.')}."
         raise ProcessError(
-            f"{folder.absolute()}: {str(error).rstrip('.')}. Read {log}, mend the cause and run the same command again; "
-            "what is finished is kept."
+            f"{said} Read {log}, mend the cause and run the same command again; what is finished is kept."
         ) from None
