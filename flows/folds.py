@@ -84,8 +84,6 @@ def plan(seeds: Sequence[int], folder: Path = FOLDER, changes: Mapping[str, Any]
     ------
     ParameterError
         If the split is by published folds, and the recordings have none.
-    DataError
-        If nothing was pulled.
     """
     if params.section("split", SplitParams).method != "official":
         return [Run("", seed, folder / f"seed{seed}", changes or {}) for seed in seeds]
