@@ -92,7 +92,8 @@ def test_a_failure_names_the_run_and_its_log(inside: Path) -> None:
     run = folds.plan([9])[0]
     folds.prepare(run)
     (run.folder / "params.yaml").write_text((run.folder / "params.yaml").read_text().replace("hop_length", "hop"))
-    with pytest.raises(EdacError, match=r"seed9: `dvc repro check` failed: features.*no parameter 'hop'.*[^.]\. Read .*dvc.log"):
+    said = r"seed9: `dvc repro check` failed: features.*no parameter 'hop'.*[^.]\. Read .*dvc.log"
+    with pytest.raises(EdacError, match=said):
         folds.reproduce(run, "check")
 
 
