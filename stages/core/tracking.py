@@ -6,6 +6,7 @@ alone, so that a killed run needs no repair. MLflow that does not answer is an `
 """
 
 import contextlib
+import fcntl
 import gc
 import importlib.metadata
 import json
@@ -37,6 +38,7 @@ from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import (
     MLFLOW_DATASET_CONTEXT,
@@ -51,6 +53,7 @@ from stages.core import files, params, provenance
 from stages.core.errors import DataError, EdacError
 from stages.core.variant import Variant, read_variants
 
+DATABASE = "mlflow.db"
 EXPERIMENT = "edac"
 CHAMPION = "champion"
 CANDIDATE = "candidate"
@@ -617,7 +620,26 @@ class Tracker:
 
 def local_uri(folder: Path) -> str:
     """Return the URI of the MLflow in a folder."""
-    return f"sqlite:///{(folder / 'mlflow.db').absolute()}"
+    return f"sqlite:///{(folder / DATABASE).absolute()}"
+
+
+def create(folder: Path) -> None:
+    """Make a folder's database, unless it is there: whole or not at all, as MLflow can't go on with half of it."""
+    database = folder / DATABASE
+    folder.mkdir(parents=True, exist_ok=True)
+    if database.exists():
+        return
+    with (folder / f".{DATABASE}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if database.exists():  # by another process, meanwhile
+            return
+        draft = folder / ".draft"
+        shutil.rmtree(draft, ignore_errors=True)  # of one that was killed
+        draft.mkdir()
+        store = SqlAlchemyStore(local_uri(draft), (folder / "artifacts").absolute().as_uri())  # type: ignore[no-untyped-call]
+        store.engine.dispose()
+        (draft / DATABASE).replace(database)
+        shutil.rmtree(draft)
 
 
 def connect(folder: Path, experiment: str = EXPERIMENT) -> Tracker:
@@ -640,6 +662,8 @@ def connect(folder: Path, experiment: str = EXPERIMENT) -> Tracker:
         folder.mkdir(parents=True, exist_ok=True)
         uri, artifacts = local_uri(folder), (folder / "artifacts").absolute().as_uri()
     with reaching(uri):
+        if artifacts:
+            create(folder)
         client = mlflow.MlflowClient(uri)
         found = client.get_experiment_by_name(experiment)
         known = found and found.experiment_id

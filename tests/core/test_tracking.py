@@ -3,6 +3,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -393,3 +394,20 @@ def test_versions_come_with_their_aliases_and_are_found_by_either(
     assert tracker.find_version(name, str(version)).number == tracker.download(name, str(version), tmp_path / "a")
     assert tracker.find_version(name, "candidate").number == other
     assert tracker.versions("no such") == []
+
+
+def test_a_database_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
+    code = f"from stages.core import tracking; from pathlib import Path; tracking.create(Path({str(tmp_path)!r}))"
+    draft = tmp_path / ".draft" / tracking.DATABASE
+    for size in (1, 100_000):  # of the first tables, and of about half of them
+        process = subprocess.Popen([sys.executable, "-c", code], cwd=provenance.ROOT)
+        while process.poll() is None and not (draft.exists() and draft.stat().st_size >= size):
+            time.sleep(0.001)
+        process.kill()
+        process.wait()
+        assert draft.exists()
+        assert not (tmp_path / tracking.DATABASE).exists()
+    two = [subprocess.Popen([sys.executable, "-c", code], cwd=provenance.ROOT) for _ in range(2)]
+    assert [process.wait() for process in two] == [0, 0]
+    assert not draft.parent.exists()
+    assert tracking.connect(tmp_path, "task").client.get_experiment_by_name("task")
