@@ -227,14 +227,13 @@ def _change(document: dict[str, Any], name: str, value: Any) -> None:
 
 
 def _share_teacher(run: Run) -> None:
-    """Begin with another seed's teacher of this fold, if there is one; the stage `distill` checks it."""
-    mine = run.folder / layout.TEACHER
-    found = [] if mine.exists() else run.folder.parent.glob(f"fold{run.fold}-seed*" if run.fold else "seed*")
-    for theirs in sorted(other / layout.TEACHER for other in found):
-        if (theirs / "teacher.json").is_file():
-            with files.growing_folder(mine, files.digest(str(theirs))) as work:
-                shutil.copytree(theirs, work, dirs_exist_ok=True)
-            return
+    """Begin with the newest teacher that another seed has of this fold, if any; the stage `distill` checks it."""
+    mine, of_fold = run.folder / layout.TEACHER, f"fold{run.fold}-seed*" if run.fold else "seed*"
+    theirs = list(run.folder.parent.glob(f"{of_fold}/{layout.TEACHER / 'teacher.json'}"))
+    if theirs and not mine.exists():
+        newest = max(theirs, key=lambda path: path.stat().st_mtime).parent
+        with files.growing_folder(mine, files.digest(str(newest))) as work:
+            shutil.copytree(newest, work, dirs_exist_ok=True)
 
 
 def _mirror(source: Path, target: Path) -> None:

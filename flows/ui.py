@@ -14,7 +14,7 @@ from pathlib import Path
 
 from flows.params import SweepParams
 from flows.processes import Processes, children
-from stages.core import errors, layout, params, tracking
+from stages.core import errors, layout, params
 from stages.core.errors import EdacError, require
 
 HOST = "127.0.0.1"
@@ -50,9 +50,12 @@ def prefect_server(port: int) -> Service:
 
 def mlflow_server(port: int, folder: Path) -> Service:
     """Make the database of a folder if there is none, and return its MLflow server."""
-    tracking.create(folder)
-    artefacts = (folder / "artifacts").absolute().as_uri()
-    stores = ("--backend-store-uri", tracking.local_uri(folder), "--default-artifact-root", artefacts)
+    database, artefacts = (folder / "mlflow.db").absolute(), (folder / "artifacts").absolute().as_uri()
+    if not database.exists():
+        from stages.core import tracking  # which takes seconds, most of them MLflow's
+
+        tracking.create(folder)
+    stores = ("--backend-store-uri", f"sqlite:///{database}", "--default-artifact-root", artefacts)
     where = ("--host", HOST, "--port", str(port), "--workers", "1")
     return Service("mlflow", ("-m", "mlflow", "server", *stores, *where), f"http://{HOST}:{port}/health")
 

@@ -623,6 +623,10 @@ def local_uri(folder: Path) -> str:
     return f"sqlite:///{(folder / DATABASE).absolute()}"
 
 
+def _artifacts_uri(folder: Path) -> str:
+    return (folder / "artifacts").absolute().as_uri()
+
+
 def create(folder: Path) -> None:
     """Make a folder's database, unless it is there: whole or not at all, as MLflow can't go on with half of it."""
     database = folder / DATABASE
@@ -636,7 +640,7 @@ def create(folder: Path) -> None:
         draft = folder / ".draft"
         shutil.rmtree(draft, ignore_errors=True)  # of one that was killed
         draft.mkdir()
-        store = SqlAlchemyStore(local_uri(draft), (folder / "artifacts").absolute().as_uri())  # type: ignore[no-untyped-call]
+        store = SqlAlchemyStore(local_uri(draft), _artifacts_uri(folder))  # type: ignore[no-untyped-call]
         store.engine.dispose()
         (draft / DATABASE).replace(database)
         shutil.rmtree(draft)
@@ -659,8 +663,7 @@ def connect(folder: Path, experiment: str = EXPERIMENT) -> Tracker:
     """
     uri, artifacts = os.environ.get("MLFLOW_TRACKING_URI"), None
     if not uri:
-        folder.mkdir(parents=True, exist_ok=True)
-        uri, artifacts = local_uri(folder), (folder / "artifacts").absolute().as_uri()
+        uri, artifacts = local_uri(folder), _artifacts_uri(folder)
     with reaching(uri):
         if artifacts:
             create(folder)

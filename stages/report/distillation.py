@@ -105,24 +105,24 @@ def collect(folders: Folders) -> tuple[list[Row], int]:
     clip_s = described["clip_samples"] / described["sample_rate"]
     y = dataset.read_truth(folders.features, "validation").y
     logits = np.load(folders.teacher / "logits_validation.npy")
-    taught = _Taught(y, distillation.softened(logits, 1.0, y.ndim == 2))
+    clips = _Clips(y, distillation.softened(logits, 1.0, y.ndim == 2))
     about = teacher["about"]
     cpu = about.get("cpu_seconds_per_second")
     size = about.get("parameters"), about.get("bytes"), None, None if cpu is None else 1000 * cpu
     name = f"teacher: {about['kind']}"
-    rows = [taught.row(name, size, taught.taught, None, teacher["validation"]["pooled"])]
+    rows = [clips.row(name, size, clips.taught, None, teacher["validation"]["pooled"])]
     latencies = read_latencies(folders.evaluation / "variants.csv")
     for variant in read_variants(sweep):
         scores = np.load(folders.sweep / "scores" / f"{variant.name}.npz")["validation"]
         ms = latencies.get(variant.name)
         judged, cpu_ms = variant.metrics["validation"], None if ms is None else ms / clip_s
         its_size = variant.parameters, variant.raw_bytes, variant.deflated_bytes, cpu_ms
-        rows.append(taught.row(variant.name, its_size, scores, judged["threshold"], judged["pooled"]))
+        rows.append(clips.row(variant.name, its_size, scores, judged["threshold"], judged["pooled"]))
     return rows, len(y)
 
 
 @dataclass(frozen=True)
-class _Taught:
+class _Clips:
     """What the clips are, and what the teacher says they are: probabilities, (n, n_outputs)."""
 
     y: np.ndarray

@@ -129,8 +129,7 @@ def markdown(found: Results, paper: Paper, model: str, *, margin: float = MARGIN
         number = next((f", beside Table {t.table}" for t in paper.of(model) if t.schedule == schedule), "")
         heads = [f"{cell.column.title} {title(cell.scheme)}" for cell in made[0].cells]
         rows = [[f"{100 * row.sparsity:.1f}", row.seeds or DASH, *map(_text, row.cells)] for row in made]
-        lines = tables.markdown(["sparsity %", "seeds", *heads], rows, text_columns=0)
-        parts += [f"## {schedule}{number}", lines]
+        parts += [f"## {schedule}{number}", tables.markdown(["sparsity %", "seeds", *heads], rows, text_columns=0)]
     return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes(found, paper, model, margin=margin))]) + "\n"
 
 

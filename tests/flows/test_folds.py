@@ -1,5 +1,6 @@
 """Cross-validation over published folds: real DVC projects for the arrangement, runs made up by hand for the sums."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -137,6 +138,9 @@ def test_seeds_share_the_teacher_of_a_fold(tmp_path: Path) -> None:
     for fold in "12":
         files.write_json(runs[fold, 7].folder / layout.TEACHER / "teacher.json", {"fold": fold})
     (tmp_path / "fold1-seed6" / layout.TEACHER).mkdir(parents=True)  # which is not finished
+    stale = tmp_path / "fold1-seed9" / layout.TEACHER / "teacher.json"
+    files.write_json(stale, {"fold": "of other parameters"})
+    os.utime(stale, (0, 0))
     for fold in "12":
         folds._share_teacher(runs[fold, 8])
         assert files.read_json(runs[fold, 8].folder / layout.TEACHER / "teacher.json") == {"fold": fold}
