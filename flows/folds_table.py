@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 REFERENCE = "baseline-float32"
 COLUMNS = (
     *("name", "mean", "sd", "low", "high", "drop", "drop_low", "drop_high"),
-    *("raw_bytes", "deflated_bytes", "flops", "latency_ms"),
+    *("raw_bytes", "deflated_bytes", "flops", "latency_ms", "front"),
 )
 GAIN_COLUMNS = ("name", "site", "mean", "other", "gain", "low", "high", "clips_low", "clips_high", "n_pairs")
 
@@ -46,6 +46,8 @@ class Row:
         Of one clip, likewise.
     latency_ms : float or None
         Median of one clip on one thread, likewise; None if it was not measured.
+    front : bool
+        Whether no other variant is both as small, in raw bytes, and as good in the mean.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Row:
     deflated_bytes: float
     flops: float
     latency_ms: float | None
+    front: bool = False
 
     @property
     def mean(self) -> float:
@@ -208,7 +211,12 @@ def collect(figures: Figures) -> list[Row]:
                 float(np.mean(times)) if len(times) == len(runs) else None,
             )
         )
-    return rows
+    best, front = -math.inf, set()
+    for row in sorted(rows, key=lambda row: (row.raw_bytes, -row.mean)):
+        if row.mean > best:
+            best = row.mean
+            front.add(row.name)
+    return [replace(row, front=row.name in front) for row in rows]
 
 
 def compare(this: Figures, other: Figures) -> list[Gain]:
@@ -253,7 +261,7 @@ def table(rows: Sequence[Row], figures: Figures) -> str:
     head += ["raw bytes", "deflated bytes", "MFLOPs", "latency in ms"]
     lines = [
         [
-            row.name,
+            f"**{row.name}**" if row.front else row.name,
             f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]",
             "" if row.sd is None else f"{row.sd:.3f}",
             "" if row.name == REFERENCE else f"{row.drop:+.3f} [{row.drop_low:+.3f}, {row.drop_high:+.3f}]",
@@ -267,6 +275,7 @@ def table(rows: Sequence[Row], figures: Figures) -> str:
     clips = len(figures.groups) // seeds
     caption = f"{clips} clips, each tested once by {seeds} seed{'s' if seeds > 1 else ''}"
     caption += f", in {folds} folds." if folds > 1 else "."
+    caption += " In bold the front: no other is both as small, in raw bytes, and as good in the mean."
     return f"{tables.markdown(head, lines)}\n\n{caption}"
 
 

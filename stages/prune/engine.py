@@ -11,9 +11,11 @@ The mask of a unit covers all that leads into it, so that its output is exactly 
 out of the network.
 """
 
+import fnmatch
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -23,7 +25,8 @@ import numpy as np
 from stages.core import fitting, optimizer, structure
 from stages.core.dataset import Split
 from stages.core.distillation import Taught
-from stages.core.errors import ModelError, require
+from stages.core.errors import ModelError, ParameterError, require
+from stages.core.params import known
 from stages.prune.params import CRITERIA, SCHEDULES, PruneParams, sparsity_at
 
 if TYPE_CHECKING:
@@ -81,7 +84,7 @@ def finetune(
     require(0 <= sparsity < 1, "sweep.sparsities", "be fractions in [0, 1)", sparsity, "Write 0.8 for 80 %.")
     n_steps = params.epochs * math.ceil(len(split) / params.batch_size)
     module, config = params.plug_in(CRITERIA, criterion)
-    prunables = prunables_of(model, module.GRANULARITY)
+    prunables = prunables_of(model, module.GRANULARITY, params.layers)
     n_units = sum(p.size for p in prunables) if module.GRANULARITY == "unit" else 0
     n_first, of_weights = getattr(module, "weights_first", _no_weights_first)(config, n_steps)
     masks = Masks(
@@ -92,13 +95,14 @@ def finetune(
         n_steps,
         scope=params.scope,
         least=params.min_units if n_units else 1,
+        multiple=params.unit_multiple if n_units else 1,
         seed=seed,
         rewind=getattr(params.plug_in(SCHEDULES, schedule)[1], "rewind", None),
     )
     acting: Masks | WeightsFirst = masks
     if n_first:
         magnitude = params.plug_in(CRITERIA, "magnitude")
-        weights = Masks(model, prunables_of(model, "weight"), magnitude, of_weights, n_first)
+        weights = Masks(model, prunables_of(model, "weight", params.layers), magnitude, of_weights, n_first)
         acting = WeightsFirst(weights, masks, n_first)
     return fitting.fit(
         model,
@@ -130,6 +134,8 @@ class Masks:
     scope : {"layer", "global"}
     least : int
         Weights of each kernel, or units of each layer, that are kept in any case.
+    multiple : int
+        Of which each keeps so many, rounded up.
     seed : int
     rewind : Path or None
         Weights that every renewal sets the model to.
@@ -152,6 +158,7 @@ class Masks:
         *,
         scope: str = "layer",
         least: int = 1,
+        multiple: int = 1,
         seed: int = 0,
         rewind: Path | None = None,
     ) -> None:
@@ -160,7 +167,7 @@ class Masks:
         self._model, self._prunables, self._rewind = model, list(prunables), rewind
         self._module, self._config = criterion
         self._at, self._n_steps = at, n_steps
-        self._scope, self._least, self._seed = scope, least, seed
+        self._scope, self._least, self._multiple, self._seed = scope, least, multiple, seed
 
         masked = {v.ref(): v for p in self._prunables for v, _ in p.spread(np.ones(p.size, bool))}
         self._mask_of = {r: tf.Variable(tf.ones(v.shape, tf.bool), trainable=False) for r, v in masked.items()}
@@ -232,10 +239,12 @@ class Masks:
             ).ravel()
             for i, prunable in enumerate(self._prunables)
         ]
+        parts = [prunable.part for prunable in self._prunables]
+        masks = most_important(
+            importances, sparsity, self._scope, least=self._least, multiple=self._multiple, parts=parts
+        )
         chosen: dict[Any, np.ndarray] = {}
-        for prunable, kept in zip(
-            self._prunables, most_important(importances, sparsity, self._scope, self._least), strict=True
-        ):
+        for prunable, kept in zip(self._prunables, masks, strict=True):
             for variable, mask in prunable.spread(kept):
                 earlier = chosen.get(variable.ref())
                 chosen[variable.ref()] = mask if earlier is None else earlier & mask
@@ -307,13 +316,17 @@ class Kernel:
 
     Attributes
     ----------
+    name : str
+        Of its layer.
     variables : tuple of one tf.Variable
+    part : float
+        Of the sparsity, that it takes.
     size : int
         How many weights.
     """
 
-    def __init__(self, kernel: "tf.Variable") -> None:
-        self.variables = (kernel,)
+    def __init__(self, name: str, kernel: "tf.Variable", part: float = 1) -> None:
+        self.name, self.variables, self.part = name, (kernel,), part
         self.size = int(kernel.shape.num_elements())
 
     def gather(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
@@ -330,17 +343,21 @@ class Units:
 
     Attributes
     ----------
+    name : str
+        Of the layer.
     variables : tuple of tf.Variable
         The layer's own that lead into its units: kernels first, bias last.
+    part : float
+        Of the sparsity, that it takes.
     size : int
         How many units.
     """
 
-    def __init__(self, group: structure.Group, layer: "keras.layers.Layer") -> None:
+    def __init__(self, group: structure.Group, layer: "keras.layers.Layer", part: float = 1) -> None:
         own = {weight.ref() for weight in layer.trainable_weights}
-        self._group = group
+        self.name, self._group = group.name, group
         self._own = sorted((s for s in group.incoming if s.variable.ref() in own), key=lambda s: -len(s.variable.shape))
-        self.variables = tuple(share.variable for share in self._own)
+        self.variables, self.part = tuple(share.variable for share in self._own), part
         self.size = group.n_units
 
     def gather(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
@@ -361,26 +378,54 @@ class Units:
             )
 
 
-def prunables_of(model: "keras.Model", granularity: str) -> list[Kernel | Units]:
+def prunables_of(
+    model: "keras.Model", granularity: str, layers: Mapping[str, float] | None = None
+) -> list[Kernel | Units]:
     """Return what a criterion of a granularity chooses from.
+
+    Parameters
+    ----------
+    model : tf_keras.Model
+    granularity : {"weight", "unit"}
+    layers : Mapping or None
+        As `PruneParams.layers`; what takes no part of the sparsity is left out.
 
     Raises
     ------
     ModelError
         If there is nothing.
+    ParameterError
+        If a pattern fits no layer's name.
     """
+    layers, kernels = layers or {}, list(prunable_kernels(model))
+    names = list(dict.fromkeys(name for name, _ in kernels))
+    for pattern in layers:
+        if not fnmatch.filter(names, pattern):
+            raise ParameterError(
+                f"prune.layers has {pattern!r}, but no such layer is prunable. {known(pattern, names)}"
+            )
+
+    def part(name: str) -> float:
+        return next((part for pattern, part in layers.items() if fnmatch.fnmatchcase(name, pattern)), 1)
+
     found: list[Kernel | Units]
     if granularity == "unit":
-        found = [Units(group, model.get_layer(group.name)) for group in structure.unit_groups(model)]
+        found = [Units(g, model.get_layer(g.name), part(g.name)) for g in structure.unit_groups(model) if part(g.name)]
     else:
-        found = [Kernel(kernel) for _, kernel in prunable_kernels(model)]
+        found = [Kernel(name, kernel, part(name)) for name, kernel in kernels if part(name)]
     if not found:
         raise ModelError(f"The network has nothing to prune by {granularity}. Take another criterion or architecture.")
     return found
 
 
 def most_important(
-    importances: Sequence[np.ndarray], sparsity: float, scope: str = "layer", least: int = 1
+    importances: Sequence[np.ndarray],
+    sparsity: float,
+    scope: str = "layer",
+    *,
+    least: int = 1,
+    multiple: int = 1,
+    parts: Sequence[float] | None = None,
 ) -> list[np.ndarray]:
     """Return the masks that keep the most important.
 
@@ -393,6 +438,10 @@ def most_important(
     scope : {"layer", "global"}
     least : int
         To be kept of each in any case.
+    multiple : int
+        To which the number kept of each is rounded up.
+    parts : Sequence[float] or None
+        Of the sparsity that each takes, by layer.
 
     Returns
     -------
@@ -400,12 +449,20 @@ def most_important(
         Same shapes; of equals those that come first are kept.
     """
     if scope == "layer":
-        return [_largest(importance, max(_n_kept(importance.size, sparsity), least)) for importance in importances]
+        each = [_n_kept(i.size, sparsity * part) for i, part in zip(importances, parts or repeat(1), strict=False)]
+        return [_largest(i, _up(max(n, least), multiple)) for i, n in zip(importances, each, strict=True)]
     together = np.concatenate(importances).astype(np.float32, copy=False)
     bounds = np.cumsum([importance.size for importance in importances])[:-1]
     for part, importance in zip(np.split(together, bounds), importances, strict=True):
         part[_largest(importance, least)] = np.inf
-    return np.split(_largest(together, max(_n_kept(together.size, sparsity), least * len(importances))), bounds)
+    masks = np.split(_largest(together, max(_n_kept(together.size, sparsity), least * len(importances))), bounds)
+    if multiple == 1:
+        return masks
+    return [_largest(i, _up(int(mask.sum()), multiple)) for i, mask in zip(importances, masks, strict=True)]
+
+
+def _up(n: int, multiple: int) -> int:
+    return -(-n // multiple) * multiple
 
 
 def _n_kept(size: int, sparsity: float) -> int:

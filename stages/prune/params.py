@@ -22,8 +22,14 @@ class PruneParams(FitParams):
     scope : {"layer", "global"}
         Whether every kernel, or every layer's units, comes to the sparsity, or all together; what is most important of
         each is kept in any case. The criteria, schedules and sparsities are the sweep's.
+    layers : dict[str, float]
+        Patterns of layers' names, as a shell has them, to the part of the sparsity that they take, in [0, 1]; 0 keeps a
+        layer whole. The first that fits a name counts; where none does, it is 1. Of scope "global", 0 or 1.
     min_units : int
         That a layer keeps of its units in any case.
+    unit_multiple : int
+        Of which a layer keeps as many units as the sparsity leaves it, rounded up, or all. A device computes several
+        channels at a time, whether they are there or not: with XNNPACK, 11 cost what 16 do.
     options : dict
         Criterion's or schedule's name to its parameters.
     """
@@ -33,13 +39,22 @@ class PruneParams(FitParams):
     learning_rate: float = 1e-4
     epochs: int = 3
     scope: Literal["layer", "global"] = "layer"
+    layers: dict[str, float] = field(default_factory=dict)
     min_units: int = 1
+    unit_multiple: int = 1
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         super().__post_init__()
-        require(self.min_units >= 1, "prune.min_units", "be at least 1", self.min_units)
+        for name in ("min_units", "unit_multiple"):
+            require(getattr(self, name) >= 1, f"prune.{name}", "be at least 1", getattr(self, name))
+        for pattern, part in self.layers.items():
+            owner, whole = f"prune.layers[{pattern!r}]", self.scope == "layer"
+            rule = "be a fraction in [0, 1]" if whole else "be 0 or 1 with prune.scope: global"
+            require(
+                0 <= part <= 1 and (whole or part in (0, 1)), owner, rule, part, "Write 0 to keep these layers whole."
+            )
 
     def plug_in(self, package: str, name: str) -> tuple[ModuleType, Any]:
         """Return the module of a criterion or a schedule and its filled `Config`; both folders share the options.

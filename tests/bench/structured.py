@@ -1,9 +1,11 @@
 """Networks with fewer units against the whole one: operations, bytes, latency; prints JSON.
 
     python -m tests.bench.structured [--architecture ds_cnn edac_cnn] [--removed 0.3 0.5 0.7] [--rounds 60]
+        [--layers 'block3*=0.5' ...] [--multiple 8]
 
-Of every layer that can lose units the given fraction goes, so that the network is one of fewer weights in the same
-operators; weights are random, as speed does not depend on them. The whole network and the smaller one take turns in
+Of every layer that can lose units the given fraction goes, or the part of it that `--layers` gives, and `--multiple`
+rounds what stays (`prune.layers`, `prune.unit_multiple`). The network is one of fewer weights in the same operators;
+weights are random, as speed does not depend on them. The whole network and the smaller one take turns in
 every round, on one thread; a ratio is the median over the rounds of whole over smaller: above 1, smaller is better.
 """
 
@@ -18,11 +20,18 @@ import numpy as np
 from stages.core import network, structure
 from stages.core.flops import flops
 from stages.core.keras import keras
+from stages.prune import engine
 from stages.quantize.convert import to_float32
 from stages.quantize.params import QuantizeParams
 from stages.runtime.litert import Model
 
-CASES = {"ds_cnn": ((431, 64), 10), "edac_cnn": ((302, 15), 2), "edac_cnn_lstm": ((39, 88, 3), 2)}
+CASES = {
+    "ds_cnn": ((431, 64), 10),
+    "edac_cnn": ((302, 15), 2),
+    "edac_cnn_lstm": ((39, 88, 3), 2),
+    "strided_cnn": ((216, 64, 1), 10),
+}
+OPTIONS = {"strided_cnn": {"widths": (16, 24, 32, 44, 52), "head": 72}}  # the preset esc10's
 SCHEMES = ("float32", "static_wi8_ai8")
 
 
@@ -36,11 +45,13 @@ def files_of(model: Any, clips: np.ndarray) -> dict[str, bytes]:
     return made
 
 
-def without(model: Any, removed: float) -> Any:
+def without(model: Any, removed: float, layers: dict[str, float], multiple: int) -> Any:
     """Return the network without the last units of every layer that can lose some."""
-    groups = structure.unit_groups(model)
-    kept = {group.name: range(max(1, round(group.n_units * (1 - removed)))) for group in groups}
-    return structure.keep(model, kept)
+    units = engine.prunables_of(model, "unit", layers)
+    masks = engine.most_important(
+        [np.ones(u.size) for u in units], removed, multiple=multiple, parts=[u.part for u in units]
+    )
+    return structure.keep(model, {u.name: np.flatnonzero(m).tolist() for u, m in zip(units, masks, strict=True)})
 
 
 def speed_ratio(whole: bytes, smaller: bytes, clip: np.ndarray, rounds: int) -> tuple[float, float, float]:
@@ -57,16 +68,18 @@ def speed_ratio(whole: bytes, smaller: bytes, clip: np.ndarray, rounds: int) -> 
     return round(float(ratio), 2), *(round(1e3 * float(np.median(taken)), 3) for taken in seconds)  # type: ignore[return-value]
 
 
-def measure(architecture: str, fractions: list[float], rounds: int) -> dict[str, Any]:
+def measure(
+    architecture: str, fractions: list[float], rounds: int, layers: dict[str, float], multiple: int
+) -> dict[str, Any]:
     """Return figures and ratios by fraction of units removed."""
     shape, n_classes = CASES[architecture]
     keras.utils.set_random_seed(1)
-    model, _ = network.build(architecture, {}, shape, n_classes)
+    model, _ = network.build(architecture, {architecture: OPTIONS.get(architecture, {})}, shape, n_classes)
     clips = np.random.default_rng(1).normal(size=(8, *shape)).astype(np.float32)
     whole = files_of(model, clips)
     found: dict[str, Any] = {"parameters": model.count_params(), "flops": flops(whole["float32"])}
     for removed in fractions:
-        smaller = without(model, removed)
+        smaller = without(model, removed, layers, multiple)
         contents = files_of(smaller, clips)
         row: dict[str, Any] = {
             "parameters_ratio": round(model.count_params() / smaller.count_params(), 2),
@@ -89,6 +102,9 @@ if __name__ == "__main__":
     parser.add_argument("--architecture", nargs="+", choices=sorted(CASES), default=["ds_cnn", "edac_cnn"])
     parser.add_argument("--removed", type=float, nargs="+", default=[0.3, 0.5, 0.7])
     parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--layers", nargs="+", default=[], metavar="PATTERN=PART")
+    parser.add_argument("--multiple", type=int, default=1)
     given = parser.parse_args()
-    result = {name: measure(name, given.removed, given.rounds) for name in given.architecture}
+    parts = {pattern: float(part) for pattern, part in (text.split("=") for text in given.layers)}
+    result = {name: measure(name, given.removed, given.rounds, parts, given.multiple) for name in given.architecture}
     print(json.dumps({"cpus": os.cpu_count(), "load_average": round(os.getloadavg()[0], 2)} | result, indent=2))

@@ -145,6 +145,14 @@ def test_units_of_a_layer_can_be_guarded() -> None:
     assert [n for n, _ in kept(model, "filter_magnitude")] == [max(rounded(g.n_units), 4) for g in unit_groups(model)]
 
 
+def test_units_of_a_layer_are_kept_by_multiples() -> None:
+    groups = unit_groups(network())
+    model = prune("filter_magnitude", "one_shot", PruneParams(epochs=1, unit_multiple=3), build=network)
+    assert [n for n, _ in kept(model, "filter_magnitude")] == [
+        min(-(-rounded(g.n_units) // 3) * 3, g.n_units) for g in groups
+    ]
+
+
 def test_rewinding_starts_every_round_at_the_given_weights(tmp_path: Path) -> None:
     given = small_network()
     for variable in given.trainable_variables:

@@ -152,7 +152,9 @@ def test_seeds_share_the_teacher_of_a_fold(tmp_path: Path) -> None:
     assert not alone.folder.exists()
 
 
-def made_up(folder: Path, fold: str, seed: int, right: dict[str, list[bool]]) -> Run:
+def made_up(
+    folder: Path, fold: str, seed: int, right: dict[str, list[bool]], raw_bytes: dict[str, int] | None = None
+) -> Run:
     """Write a run of three classes in which each variant has the given clips right; two clips a group."""
     run = Run(fold, seed, folder / f"fold{fold}-seed{seed}")
     n = len(next(iter(right.values())))
@@ -172,7 +174,7 @@ def made_up(folder: Path, fold: str, seed: int, right: dict[str, list[bool]]) ->
         scores = np.eye(3)[np.where(hits, y, (y + 1) % 3)]
         (run.folder / layout.SWEEP / "scores").mkdir(parents=True, exist_ok=True)
         np.savez(run.folder / layout.SWEEP / "scores" / f"{name}.npz", test=scores)
-        sizes = {"raw_bytes": 100 * seed, "deflated_bytes": 10 * seed, "flops": 5}
+        sizes = {"raw_bytes": (raw_bytes or {}).get(label, 100 * seed), "deflated_bytes": 10 * seed, "flops": 5}
         known = (name, "k", "", "", 0.0, 0.0, "float32", 32, seed, "0" * 64)
         side = {"threshold": None}
         variants.append(Variant(*known, sizes["raw_bytes"], sizes["deflated_bytes"], {}, 0.0, {"validation": side}))
@@ -200,8 +202,18 @@ def test_means_by_hand(tmp_path: Path) -> None:
 
     text = folds_table.table([baseline, pruned], figures)
     assert "| pruned | 0.500 [" in text
+    assert "| **baseline-float32** | 1.000 [" in text
     assert "| 0.354 | +0.500 [" in text  # the sample standard deviation of 0.75 and 0.25
-    assert text.endswith("12 clips, each tested once by 2 seeds, in 2 folds.")
+    assert "12 clips, each tested once by 2 seeds, in 2 folds." in text
+
+
+def test_the_front_is_what_none_beats_in_size_and_metric(tmp_path: Path) -> None:
+    n_right = {"baseline-float32": 5, "better": 6, "as small, worse": 4, "small": 4, "smaller, as good": 4, "least": 1}
+    sizes = dict(zip(n_right, (100, 60, 60, 50, 40, 10), strict=True))
+    right = {name: [True] * n + [False] * (6 - n) for name, n in n_right.items()}
+    runs = [made_up(tmp_path, "1", 1, right, sizes)]
+    rows = folds_table.collect(folds_table.Figures(runs, metric="accuracy", evaluate=EvaluateParams()))
+    assert {row.name for row in rows if row.front} == {"better", "smaller, as good", "least"}
 
 
 def test_gains_by_hand(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def test_the_masks_of_large_kernels_are_those_of_a_sort(kind: str, sparsity: flo
 def test_globally_the_top_k_of_all_and_the_top_of_each(
     importances: list[np.ndarray], sparsity: float, least: int
 ) -> None:
-    masks = engine.most_important(importances, sparsity, "global", least)
+    masks = engine.most_important(importances, sparsity, "global", least=least)
     together, size = np.concatenate(importances), sum(i.size for i in importances)
     n_kept = max(int(np.round(np.float32(size) * (1 - np.float32(sparsity)))), least * len(importances))
     assert sum(np.count_nonzero(mask) for mask in masks) == n_kept
@@ -178,6 +178,67 @@ def test_globally_the_top_k_of_all_and_the_top_of_each(
     dropped = together[~np.concatenate(masks)]
     for mask, importance in zip(free, importances, strict=True):  # of what no rule protects, the largest
         assert not dropped.size or (importance[mask] >= dropped.max()).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(IMPORTANCES, st.floats(0, 1)), min_size=1, max_size=4),
+    st.floats(0, 0.999),
+    st.integers(1, 8),
+    st.sampled_from(["layer", "global"]),
+)
+def test_what_is_kept_is_rounded_up_to_a_multiple(
+    layers: list[tuple[np.ndarray, float]], sparsity: float, multiple: int, scope: str
+) -> None:
+    importances, parts = [importance for importance, _ in layers], [part for _, part in layers]
+    singly = engine.most_important(importances, sparsity, scope, parts=parts)
+    masks = engine.most_important(importances, sparsity, scope, multiple=multiple, parts=parts)
+    for before, mask, importance in zip(singly, masks, importances, strict=True):
+        n, kept = np.count_nonzero(before), np.count_nonzero(mask)
+        assert kept == min(-(-n // multiple) * multiple, importance.size)
+        assert mask[before].all(), "the most important stay"
+
+
+@settings(max_examples=60, deadline=None)
+@given(IMPORTANCES, st.floats(0, 0.999), st.floats(0, 1))
+def test_a_layer_takes_its_part_of_the_sparsity(importance: np.ndarray, sparsity: float, part: float) -> None:
+    whole, mask = engine.most_important([importance, importance], sparsity, parts=[1, part])
+    np.testing.assert_array_equal(whole, engine.most_important([importance], sparsity)[0])
+    np.testing.assert_array_equal(mask, engine.most_important([importance], sparsity * part)[0])
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+@pytest.mark.parametrize("criterion", ["magnitude", "filter_magnitude", "hybrid"])
+def test_a_layer_of_no_part_stays_whole(criterion: str, scope: Any) -> None:
+    model, options = network(), {"hybrid": {"weight_sparsity": 0.2}}
+    params = PruneParams(epochs=2, scope=scope, layers={"hid*": 0, "h*": 1}, options=options)
+    engine.finetune(model, clips(), params, criterion=criterion, schedule="one_shot", sparsity=0.5, seed=1)
+    found = {row["layer"]: row["sparsity"] for row in engine.layer_report(model)}
+    assert found.pop("hidden") == 0
+    assert max(found.values()) > 0
+
+
+def test_patterns_of_layers_must_fit() -> None:
+    with pytest.raises(
+        ParameterError, match=r"^prune\.layers has 'hiden', but no such layer .* Did you mean 'hidden'\?"
+    ):
+        engine.prunables_of(network(), "unit", {"hiden": 0.5})
+
+
+@pytest.mark.parametrize(
+    "params, sentence",
+    [
+        ({"layers": {"conv": 1.5}}, r"prune\.layers\['conv'\] must be a fraction in \[0, 1\]; got 1\.5"),
+        (
+            {"layers": {"conv": 0.5}, "scope": "global"},
+            r"prune\.layers\['conv'\] must be 0 or 1 with prune\.scope: glob",
+        ),
+        ({"unit_multiple": 0}, r"prune\.unit_multiple must be at least 1; got 0"),
+    ],
+)
+def test_bad_parameters_of_layers(params: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ParameterError, match=sentence):
+        PruneParams(**params)
 
 
 def test_prunable_kernels_are_those_of_tfmots_registry() -> None:
