@@ -38,6 +38,13 @@ def test_polynomial_reaches_the_target_where_edac_missed_it() -> None:
     assert steps[880] == pytest.approx(0.999)
 
 
+def test_polynomial_can_end_early() -> None:
+    whole = renewals("polynomial", {"frequency": 3}, target=0.8, n_steps=30)
+    early = renewals("polynomial", {"frequency": 3, "end": 0.5}, target=0.8, n_steps=60)
+    assert early == whole
+    assert renewals("polynomial", {"end": 0.01}, target=0.8, n_steps=9) == pytest.approx({1: 0.8})
+
+
 def test_one_shot_is_at_the_first_step_alone() -> None:
     assert renewals("one_shot", {}, target=0.75, n_steps=4) == {1: 0.75}
 
@@ -72,6 +79,7 @@ def test_every_schedule_ends_at_its_target_and_never_falls(schedule: str, n_step
         ("constant", {"frequency": 0}, "prune.options.constant.frequency must be at least 1 step; got 0"),
         ("polynomial", {"power": 0}, "prune.options.polynomial.power must be at least 1; got 0"),
         ("polynomial", {"initial_sparsity": 50.0}, r"initial_sparsity must be a fraction in \[0, 1\); got 50.0"),
+        ("polynomial", {"end": 0}, r"prune.options.polynomial.end must be a fraction in \(0, 1\]; got 0"),
         ("polynomial", {"begin": 1}, "prune.options.polynomial has no parameter 'begin'"),
         ("linear", {}, "prune.options has no plug-in 'linear'.* Known: constant, "),
     ],

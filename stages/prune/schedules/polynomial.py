@@ -1,4 +1,4 @@
-"""Sparsity that rises fast at first and ever more slowly towards its target at the last step.
+"""Sparsity that rises fast at first and ever more slowly towards its target, by default at the last step.
 
 References
 ----------
@@ -26,11 +26,15 @@ class Config:
     frequency : int
         Choose the masks anew, sparser, before every so many steps. EDAC's 100 leaves a fine-tuning of a few hundred
         steps no time to recover.
+    end : float
+        Fraction of the steps, in (0, 1], after which the target is reached. What comes then only learns, which whole
+        units that went need more than single weights.
     """
 
     initial_sparsity: float = 0.0
     power: int = 3
     frequency: int = 10
+    end: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -39,6 +43,7 @@ class Config:
         require(0 <= initial < 1, f"{owner}.initial_sparsity", rule, initial, advice)
         require(self.power >= 1, f"{owner}.power", "be at least 1", self.power)
         require(self.frequency >= 1, f"{owner}.frequency", "be at least 1 step", self.frequency)
+        require(0 < self.end <= 1, f"{owner}.end", "be a fraction in (0, 1]", self.end, "Write 0.5 for half-way.")
 
 
 def sparsity_at(config: Config, target: float, n_steps: int, _n_units: int) -> Callable[[int], tuple[bool, float]]:
@@ -48,17 +53,18 @@ def sparsity_at(config: Config, target: float, n_steps: int, _n_units: int) -> C
     # isort: split
     import tensorflow_model_optimization as tfmot
 
+    last = max(round(config.end * n_steps), 1)
     schedule = tfmot.sparsity.keras.PolynomialDecay(
         min(config.initial_sparsity, target),
         target,
         begin_step=0,
-        end_step=n_steps,
+        end_step=last,
         power=config.power,
         frequency=config.frequency,
     )
 
     def at(step: int) -> tuple[bool, float]:
         due, sparsity = schedule(step)
-        return bool(due) or step == n_steps, float(sparsity)
+        return bool(due) or step == last, float(sparsity)
 
     return at
