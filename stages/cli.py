@@ -122,6 +122,10 @@ def parser() -> argparse.ArgumentParser:
     )
     folds.set_defaults(run=_folds)
 
+    layers = commands.add_parser("layers", help="what half of each layer's units cost and are worth, for prune.layers")
+    layers.add_argument("--removed", type=float, default=0.5, metavar="F", help="fraction of the units; 0.5")
+    layers.set_defaults(run=_layers)
+
     check = commands.add_parser("check", help="check every parameter in params.yaml")
     check.set_defaults(run=_check)
 
@@ -374,6 +378,17 @@ def _folds(given: argparse.Namespace) -> None:
     from flows import folds
 
     print(folds.run(given.seeds, against=given.against))
+
+
+def _layers(given: argparse.Namespace) -> None:
+    from flows import sensitivity
+    from stages.core import dataset, layout, network, params
+    from stages.prune.params import PruneParams
+
+    prune = params.section("prune", PruneParams)
+    model, validation = network.load(layout.BASELINE), dataset.read_split(layout.FEATURES, "validation")
+    rows = sensitivity.sensitivity(model, validation, removed=given.removed, multiple=prune.unit_multiple)
+    print(sensitivity.table(rows))
 
 
 def _check(_: argparse.Namespace) -> None:
