@@ -50,7 +50,7 @@ class PruneParams(FitParams):
         for name in ("min_units", "unit_multiple"):
             require(getattr(self, name) >= 1, f"prune.{name}", "be at least 1", getattr(self, name))
         for pattern, part in self.layers.items():
-            owner, whole = f"prune.layers[{pattern!r}]", self.scope == "layer"
+            owner, whole = f"prune.layers.{pattern}", self.scope == "layer"
             rule = "be a fraction in [0, 1]" if whole else "be 0 or 1 with prune.scope: global"
             require(
                 0 <= part <= 1 and (whole or part in (0, 1)), owner, rule, part, "Write 0 to keep these layers whole."

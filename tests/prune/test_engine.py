@@ -228,10 +228,10 @@ def test_patterns_of_layers_must_fit() -> None:
 @pytest.mark.parametrize(
     "params, sentence",
     [
-        ({"layers": {"conv": 1.5}}, r"prune\.layers\['conv'\] must be a fraction in \[0, 1\]; got 1\.5"),
+        ({"layers": {"conv": 1.5}}, r"prune\.layers\.conv must be a fraction in \[0, 1\]; got 1\.5"),
         (
             {"layers": {"conv": 0.5}, "scope": "global"},
-            r"prune\.layers\['conv'\] must be 0 or 1 with prune\.scope: glob",
+            r"prune\.layers\.conv must be 0 or 1 with prune\.scope: glob",
         ),
         ({"unit_multiple": 0}, r"prune\.unit_multiple must be at least 1; got 0"),
     ],
