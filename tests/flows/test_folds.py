@@ -285,4 +285,4 @@ def test_gains_of_each_site_are_those_of_its_clips_alone(tmp_path: Path) -> None
     assert np.isnan(gains[0].low), "one pair has no spread"
     row = folds_table.collect(figures[0])[0]
     assert row.sd is None
-    assert folds_table.table([row], figures[0]).endswith("6 clips, each tested once by 1 seed.")
+    assert "\n\n6 clips, each tested once by 1 seed. In bold" in folds_table.table([row], figures[0])
