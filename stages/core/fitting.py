@@ -145,9 +145,10 @@ def fit(
     taught : Taught or None
         What a teacher says of the split's clips.
     validation : Split or None
-        If given, the weights of the epoch with the lowest cross-entropy on it are put back at the end.
+        Judged on after every epoch, if given.
     patience : int or None
-        Stop after this many epochs without a lower one. Needs `validation`.
+        Stop after this many epochs without a lower cross-entropy on the validation split, and put the weights of the
+        epoch with the lowest back. None: the last epoch's weights stay.
     around_update : callable or None
         Takes part in the update of every variable (`stages.core.optimizer.Update`).
     after_step : callable or None
@@ -238,7 +239,8 @@ def fit(
             bar.set_postfix({k: f"{v:.3f}" for k, v in run.history[-1].items() if k != "epoch"}, refresh=False)
         run.save_now_and_then()
     bar.close()
-    run.restore_best()
+    if patience is not None:
+        run.restore_best()
     return run.history
 
 

@@ -15,8 +15,10 @@ class TrainParams(FitParams):
     ----------
     architecture : str
         A file of `stages/train/architectures/`.
-    patience : int
-        Epochs without a lower validation loss after which training stops.
+    patience : int or None
+        Epochs without a lower validation loss after which training stops; the weights of the epoch with the lowest are
+        kept. None: all epochs, and the last one's weights, the better choice where the learning rate decays and the
+        validation split is so small that its loss tells little.
     seed : int
         Of the initial weights and of every draw during training.
     threads : int
@@ -28,7 +30,7 @@ class TrainParams(FitParams):
     SECTION: ClassVar[str] = "train"
 
     architecture: str = "edac_cnn"
-    patience: int = 10
+    patience: int | None = 10
     seed: int = 1234
     threads: int = 2
     options: dict[str, Any] = field(default_factory=dict)
@@ -36,6 +38,7 @@ class TrainParams(FitParams):
     def __post_init__(self) -> None:
         """Check the ranges."""
         super().__post_init__()
-        require(self.patience >= 1, "train.patience", "be at least 1 epoch", self.patience)
+        patience, advice = self.patience, "Write null to keep the last epoch."
+        require(patience is None or patience >= 1, "train.patience", "be at least 1 epoch", patience, advice)
         require(self.seed >= 0, "train.seed", "be 0 or more", self.seed)
         require(self.threads >= 1, "train.threads", "be at least 1", self.threads)

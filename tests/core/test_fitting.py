@@ -158,19 +158,23 @@ def test_last_batch_is_kept_and_steps_are_counted(rng: np.random.Generator) -> N
     assert [row["epoch"] for row in history] == [1, 2]
 
 
-def test_stops_early_and_puts_the_best_weights_back(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("patience, n_epochs, kept", [(3, 5, 1), (6, 6, 5), (None, 6, 5)])
+def test_stops_early_and_puts_the_best_weights_back(
+    patience: int | None, n_epochs: int, kept: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     split, model = clips(rng), network()
-    losses = iter([0.9, 0.5, 0.7, 0.6, 0.8, 0.1])
+    losses = [0.9, 0.5, 0.7, 0.6, 0.8, 0.1 if patience else 2.0]
+    told = iter(losses)
     seen = []
 
     def evaluate(judged: Any, _: Split) -> tuple[float, float]:
         seen.append(judged.get_weights())
-        return next(losses), 0.5
+        return next(told), 0.5
 
     monkeypatch.setattr(fitting, "evaluate", evaluate)
-    history = fitting.fit(model, split, Params(epochs=6, batch_size=8), seed=1, validation=split, patience=3)
-    assert [row["validation_loss"] for row in history] == [0.9, 0.5, 0.7, 0.6, 0.8]
-    assert all((a == b).all() for a, b in zip(model.get_weights(), seen[1], strict=True))
+    history = fitting.fit(model, split, Params(epochs=6, batch_size=8), seed=1, validation=split, patience=patience)
+    assert [row["validation_loss"] for row in history] == losses[:n_epochs]
+    assert all((a == b).all() for a, b in zip(model.get_weights(), seen[kept], strict=True))
 
 
 def test_evaluate_agrees_with_scikit_learn(rng: np.random.Generator) -> None:
