@@ -211,11 +211,7 @@ def collect(figures: Figures) -> list[Row]:
                 float(np.mean(times)) if len(times) == len(runs) else None,
             )
         )
-    best, front = -math.inf, set()
-    for row in sorted(rows, key=lambda row: (row.raw_bytes, -row.mean)):
-        if row.mean > best:
-            best = row.mean
-            front.add(row.name)
+    front = {row.name for row in stats.front(rows, size=lambda row: row.raw_bytes, metric=lambda row: row.mean)}
     return [replace(row, front=row.name in front) for row in rows]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from stages.core import tables, tracking
+from stages.core import stats, tables, tracking
 from stages.core.variant import Variant
 
 METRIC = "roc_auc"
@@ -27,12 +27,8 @@ def artefacts(variants: Sequence[Variant]) -> dict[str, str]:
 
 def front(variants: Sequence[Variant]) -> list[Variant]:
     """Return the variants that no other beats in deflated bytes and metric (validation), smallest first."""
-    best, kept = float("-inf"), []
-    for variant in sorted(variants, key=lambda v: (v.deflated_bytes, -_figure(v, "validation"), v.name)):
-        if _figure(variant, "validation") > best:
-            best = _figure(variant, "validation")
-            kept.append(variant)
-    return kept
+    named = sorted(variants, key=lambda v: v.name)  # of equals, the first by name
+    return stats.front(named, size=lambda v: v.deflated_bytes, metric=lambda v: _figure(v, "validation"))
 
 
 def _table(variants: Sequence[Variant]) -> str:

@@ -1,10 +1,13 @@
-"""Uncertainty: the bootstrap over groups, as weights, so that a metric sees all resamples at once; comparisons."""
+"""Uncertainty: the bootstrap over groups, as weights, so that a metric sees all draws at once; comparisons, fronts."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+
+Item = TypeVar("Item")
 
 _BLOCK = 4_000_000  # weights held at a time: 32 MB
 
@@ -145,3 +148,13 @@ def _mid_ranks(values: np.ndarray) -> np.ndarray:
     """Return the ranks from 1, those of equal values averaged."""
     ordered = np.sort(values)
     return (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right") + 1) / 2
+
+
+def front(items: Iterable[Item], *, size: Callable[[Item], float], metric: Callable[[Item], float]) -> list[Item]:
+    """Return the items than which no other is both as small and as good, smallest first; of equals, the first."""
+    best, kept = float("-inf"), []
+    for item in sorted(items, key=lambda item: (size(item), -metric(item))):
+        if metric(item) > best:
+            best = metric(item)
+            kept.append(item)
+    return kept
