@@ -5,11 +5,11 @@ A mistake in the last section would otherwise surface after hours.
 
 from pathlib import Path
 
-from flows.params import SweepParams
+from flows.sweep.params import SweepParams
 from stages.augment.params import AugmentParams
-from stages.core import errors, files, layout, params, plugins
-from stages.core.errors import ParameterError, require
-from stages.core.network import ARCHITECTURES
+from stages.core.nn.network import ARCHITECTURES
+from stages.core.project import errors, files, layout, params, plugins
+from stages.core.project.errors import ParameterError, require
 from stages.distill.params import DistillParams
 from stages.evaluate.params import EvaluateParams
 from stages.features.params import FeatureParams

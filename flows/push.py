@@ -6,7 +6,8 @@ stopped; `prefect deployment run push/fleet --param group=attic` runs it then. B
 
 from prefect import flow
 
-from stages.core import errors, layout, params, tracking
+from stages.core.project import errors, layout, params
+from stages.core.tracking import tracker as tracking
 from stages.push import fleet
 from stages.push.params import PushParams, choose, devices
 from stages.select.params import SelectParams

@@ -22,11 +22,11 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.states import Crashed
 from pydantic import Field
 
-from flows import sweep
-from flows.dvc import dvc as run_dvc
-from flows.params import SweepParams
+from flows.execution.dvc_command import dvc as run_dvc
 from flows.push import push
-from stages.core import errors, params, plugins
+from flows.sweep import run as sweep
+from flows.sweep.params import SweepParams
+from stages.core.project import errors, params, plugins
 from stages.prune.params import CRITERIA, SCHEDULES
 from stages.quantize.params import SCHEMES
 

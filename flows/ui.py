@@ -12,10 +12,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.params import SweepParams
-from flows.processes import Processes, children
-from stages.core import errors, layout, params
-from stages.core.errors import EdacError, require
+from flows.execution.processes import Processes, children
+from flows.sweep.params import SweepParams
+from stages.core.project import errors, layout, params
+from stages.core.project.errors import EdacError, require
 
 HOST = "127.0.0.1"
 DEPLOYMENTS = ("-m", "flows.serve")
@@ -52,9 +52,9 @@ def mlflow_server(port: int, folder: Path) -> Service:
     """Make the database of a folder if there is none, and return its MLflow server."""
     database, artefacts = (folder / "mlflow.db").absolute(), (folder / "artifacts").absolute().as_uri()
     if not database.exists():
-        from stages.core import tracking  # which takes seconds, most of them MLflow's
+        from stages.core.tracking import tracker  # which takes seconds, most of them MLflow's
 
-        tracking.create(folder)
+        tracker.create(folder)
     stores = ("--backend-store-uri", f"sqlite:///{database}", "--default-artifact-root", artefacts)
     where = ("--host", HOST, "--port", str(port), "--workers", "1")
     return Service("mlflow", ("-m", "mlflow", "server", *stores, *where), f"http://{HOST}:{port}/health")

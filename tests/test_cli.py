@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from stages import cli
-from stages.core import files
-from stages.core.errors import DeviceError
-from stages.core.provenance import ROOT
+from flows.cli import main
+from stages.core.project import files
+from stages.core.project.errors import DeviceError
+from stages.core.project.provenance import ROOT
 from stages.push.rollout import Status
 from stages.push.transport import Transport
 
@@ -43,7 +43,7 @@ def release(project: Path) -> Path:
 
 def edac(*arguments: str) -> int:
     with pytest.raises(SystemExit) as ended:
-        cli.main(arguments)
+        main.main(arguments)
     assert isinstance(ended.value.code, int)
     return ended.value.code
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from stages import cli
-from stages.core import params
+from flows.cli import main
+from stages.core.project import params
 from stages.push.params import PushParams, devices
 from stages.runtime import __main__ as runtime
 
@@ -46,10 +46,10 @@ def mentioned(page: str) -> list[list[str]]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_of_ours_exists(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in commands(page.read_text(), "edac"):
-        assert callable(cli.parser().parse_args(arguments).run)
+        assert callable(main.parser().parse_args(arguments).run)
     for words in mentioned(page.read_text()):
         with pytest.raises(SystemExit, match=r"^0$"):
-            cli.parser().parse_args([*words, "--help"])
+            main.parser().parse_args([*words, "--help"])
         assert f"usage: edac {' '.join(words)}" in capsys.readouterr().out
 
 

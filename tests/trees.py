@@ -11,7 +11,8 @@ import av
 import numpy as np
 import soundfile
 
-from stages.core import audio, files
+from stages.core.audio import decode
+from stages.core.project import files
 
 CODECS = {".webm": "libopus", ".ogg": "libopus", ".m4a": "aac", ".mp3": "libmp3lame", ".wav": "pcm_s16le"}
 COUGHVID_COLUMNS = (
@@ -65,7 +66,7 @@ def coughvid_tree(folder: Path, statuses: Mapping[Path, str], *, suffix: str = "
     rows = []
     for number, (path, status) in enumerate(statuses.items()):
         name = str(uuid.uuid5(uuid.NAMESPACE_OID, path.name))
-        samples, sample_rate = audio.decode(path)
+        samples, sample_rate = decode.decode(path)
         encode(folder / "coughvid_20211012" / f"{name}{suffix}", samples, sample_rate)
         rows.append({"uuid": name, "cough_detected": f"0.{90 + number % 10}", "status": status})
     coughvid_metadata(folder / "coughvid_20211012", rows)

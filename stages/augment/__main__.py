@@ -2,10 +2,10 @@
 
 import os
 
-from stages.augment.augment import augment
 from stages.augment.params import AugmentParams
-from stages.core import errors, files, layout, params
-from stages.core.recording import read_index
+from stages.augment.stage import augment
+from stages.core.artifacts.recordings import read_index
+from stages.core.project import errors, files, layout, params
 
 
 def main() -> None:

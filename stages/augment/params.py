@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 
-from stages.core import plugins
-from stages.core.errors import require
-from stages.core.masks import Masks
+from stages.core.audio.spec_augment import Masks
+from stages.core.project import plugins
+from stages.core.project.errors import require
 
 PRESETS = "stages.augment.presets"
 

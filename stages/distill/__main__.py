@@ -1,8 +1,8 @@
 """Have the teacher, if there is one, answer for the clips: `python -m stages.distill`."""
 
-from stages.core import errors, layout, params
-from stages.distill.distill import distill
+from stages.core.project import errors, layout, params
 from stages.distill.params import DistillParams
+from stages.distill.stage import distill
 
 
 def main() -> None:

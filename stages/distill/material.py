@@ -10,9 +10,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from stages.core import audio, dataset, files
-from stages.core.dataset import Split
-from stages.core.errors import DataError
+from stages.core.artifacts import dataset
+from stages.core.artifacts.dataset import Split
+from stages.core.audio import decode
+from stages.core.project import files
+from stages.core.project.errors import DataError
 from stages.runtime.audio import fit_length
 
 SideName = Literal["train", "validation"]
@@ -71,7 +73,7 @@ class Side:
         last, waveform = None, np.empty(0, np.float32)
         for path in self.paths[first:]:
             if path != last:  # masked copies follow what they mask
-                samples = audio.load(path, sample_rate)
+                samples = decode.load(path, sample_rate)
                 last, waveform = path, fit_length(samples, self.clip_samples(sample_rate), self.align)
             yield waveform
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from stages.core import plugins
-from stages.core.distillation import Distillation
+from stages.core.project import plugins
+from stages.core.training.distillation import Distillation
 
 TEACHERS = "stages.distill.teachers"
 

@@ -1,8 +1,8 @@
 """Evaluate the sweep's variants: `python -m stages.evaluate`."""
 
-from stages.core import errors, layout, params
-from stages.evaluate.evaluate import evaluate
+from stages.core.project import errors, layout, params
 from stages.evaluate.params import EvaluateParams
+from stages.evaluate.stage import evaluate
 
 
 def main() -> None:

@@ -5,8 +5,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.core import files
-from stages.core.variant import Variant
+from stages.core.artifacts.variant import Variant
+from stages.core.project import files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

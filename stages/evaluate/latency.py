@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.core import files
-from stages.core.progress import track
+from stages.core.project import files
+from stages.core.project.progress import track
 from stages.runtime import litert
 
 ROUNDS = 4

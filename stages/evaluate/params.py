@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from stages.core.errors import require
-from stages.core.metrics import MetricParams
+from stages.core.project.errors import require
+from stages.core.scoring.metrics import MetricParams
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class EvaluateParams:
 
     @property
     def metrics(self) -> MetricParams:
-        """The part that `stages.core.metrics` needs."""
+        """The part that `stages.core.scoring.metrics` needs."""
         return MetricParams(
             resamples=self.bootstrap_resamples,
             confidence=self.confidence,

@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from stages.core import audio, dataset, files, stats
-from stages.core.metrics import METRICS, predict, summarise
-from stages.core.progress import track
-from stages.core.variant import Variant
+from stages.core.artifacts import dataset
+from stages.core.artifacts.variant import Variant
+from stages.core.audio import decode
+from stages.core.project import files
+from stages.core.project.progress import track
+from stages.core.scoring import stats
+from stages.core.scoring.metrics import METRICS, predict, summarise
 from stages.evaluate.params import EvaluateParams, Robustness
 from stages.evaluate.scoring import score
 from stages.runtime.audio import fit_length, resample
@@ -126,7 +129,7 @@ def _disturbed_features(features: Path, name: str, disturb: Disturbance, seed: i
     x = np.empty((len(clips), *frontend.output_shape), np.float32)
     for i, clip in enumerate(track(clips, f"features, {name}")):
         rng = np.random.default_rng([seed, int(files.digest(clip["clip_id"])[:16], 16)])  # the same in every condition
-        samples = disturb(audio.load(Path(clip["path"]), rate), rate, rng)
+        samples = disturb(decode.load(Path(clip["path"]), rate), rate, rng)
         x[i] = frontend.run(fit_length(samples, length, align)[np.newaxis])[0]
     return x
 

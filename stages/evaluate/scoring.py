@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from stages.core.dataset import Split
-from stages.core.metrics import summarise, threshold_for
+from stages.core.artifacts.dataset import Split
+from stages.core.scoring.metrics import summarise, threshold_for
 from stages.evaluate.params import EvaluateParams
 from stages.runtime.litert import Model
 
@@ -49,7 +49,7 @@ def metrics(scores: Mapping[str, np.ndarray], splits: Mapping[str, Split], param
     Returns
     -------
     dict
-        Split name to what `stages.core.metrics.summarise` returns.
+        Split name to what `stages.core.scoring.metrics.summarise` returns.
     """
     truth = splits["validation"]
     decides = truth.multi_label or len(truth.labels) == 2

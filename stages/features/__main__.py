@@ -2,11 +2,11 @@
 
 import os
 
-from stages.core import errors, files, layout, params
-from stages.core.masks import Masks
-from stages.core.recording import read_index
-from stages.features.features import make_features
+from stages.core.artifacts.recordings import read_index
+from stages.core.audio.spec_augment import Masks
+from stages.core.project import errors, files, layout, params
 from stages.features.params import FeatureParams
+from stages.features.stage import make_features
 
 
 def main() -> None:

@@ -3,8 +3,8 @@
 from types import ModuleType
 from typing import Any
 
-from stages.core.convert import convert
-from stages.core.errors import ModelError
+from stages.core.litert.convert import convert
+from stages.core.project.errors import ModelError
 from stages.runtime.litert import Model
 
 

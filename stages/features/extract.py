@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stages.core import audio, files
-from stages.core.masks import Masks, mask
-from stages.core.progress import track
-from stages.core.workers import spawned
+from stages.core.audio import decode
+from stages.core.audio.spec_augment import Masks, mask
+from stages.core.project import files
+from stages.core.project.progress import track
+from stages.core.project.workers import spawned
 from stages.runtime.audio import fit_length
 from stages.runtime.litert import Model
 
@@ -112,7 +113,7 @@ class _Worker:
         self.read = functools.lru_cache(maxsize=1)(self._read)
 
     def _read(self, path: Path) -> np.ndarray:
-        return fit_length(audio.load(path, self.sample_rate), self.clip_samples, self.align)[np.newaxis]
+        return fit_length(decode.load(path, self.sample_rate), self.clip_samples, self.align)[np.newaxis]
 
     def features(self, clip: Clip) -> np.ndarray:
         waveform = self.read(clip.path)

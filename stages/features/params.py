@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from stages.core import plugins
-from stages.core.errors import ParameterError
+from stages.core.project import plugins
+from stages.core.project.errors import ParameterError
 
 FRONTENDS = "stages.features.frontends"
 

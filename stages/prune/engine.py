@@ -22,15 +22,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stages.core import fitting, optimizer, structure
-from stages.core.dataset import Split
-from stages.core.distillation import Taught
-from stages.core.errors import ModelError, ParameterError, require
-from stages.core.params import known
+from stages.core.artifacts.dataset import Split
+from stages.core.nn import units as structure
+from stages.core.project.errors import ModelError, ParameterError, require
+from stages.core.project.params import known
+from stages.core.training import loop, optimizer
+from stages.core.training.distillation import Taught
 from stages.prune.params import CRITERIA, SCHEDULES, PruneParams, sparsity_at
 
 if TYPE_CHECKING:
-    from stages.core.keras import keras, tf
+    from stages.core.nn.keras import keras, tf
 
 SAMPLE = 2**16  # of a kernel's weights, to find near which value its threshold lies
 
@@ -49,12 +50,12 @@ def finetune(
 ) -> list[dict[str, float]]:
     """Prune a copy of the baseline while it learns on, with a fresh optimizer; there is no early stopping.
 
-    Call `stages.core.keras.make_deterministic` first, once per process.
+    Call `stages.core.nn.keras.make_deterministic` first, once per process.
 
     Parameters
     ----------
     model : tf_keras.Model
-        A fresh copy of the baseline (`stages.core.network.load`). Changed.
+        A fresh copy of the baseline (`stages.core.nn.network.load`). Changed.
     split : Split
         Training split.
     params : PruneParams
@@ -67,12 +68,12 @@ def finetune(
         A file of `stages/prune/criteria/`.
     taught : Taught or None
     checkpoint : Path or None
-        Both as in `stages.core.fitting.fit`.
+        Both as in `stages.core.training.loop.fit`.
 
     Returns
     -------
     list of dict
-        One per epoch, keys `stages.core.fitting.HISTORY_COLUMNS`.
+        One per epoch, keys `stages.core.training.loop.HISTORY_COLUMNS`.
 
     Raises
     ------
@@ -104,7 +105,7 @@ def finetune(
         magnitude = params.plug_in(CRITERIA, "magnitude")
         weights = Masks(model, prunables_of(model, "weight", params.layers), magnitude, of_weights, n_first)
         acting = WeightsFirst(weights, masks, n_first)
-    return fitting.fit(
+    return loop.fit(
         model,
         split,
         params,
@@ -162,7 +163,7 @@ class Masks:
         seed: int = 0,
         rewind: Path | None = None,
     ) -> None:
-        from stages.core.keras import tf
+        from stages.core.nn.keras import tf
 
         self._model, self._prunables, self._rewind = model, list(prunables), rewind
         self._module, self._config = criterion
@@ -189,7 +190,7 @@ class Masks:
 
     def around_update(self, variable: "tf.Variable", gradient: "tf.Tensor", update: Callable[[], None]) -> None:
         """Update a variable and mask it, unless the masks are to be chosen anew from what the step makes of it."""
-        from stages.core.keras import tf
+        from stages.core.nn.keras import tf
 
         statistic = self._statistic_of.get(variable.ref())
         if statistic is not None and self._accumulate:
@@ -251,7 +252,7 @@ class Masks:
         for ref, mask in self._mask_of.items():
             mask.assign(np.broadcast_to(chosen[ref], mask.shape))
         if self._rewind is not None:
-            from stages.core.keras import load_weights
+            from stages.core.nn.keras import load_weights
 
             load_weights(self._model, self._rewind)
         self.apply()
@@ -262,7 +263,7 @@ class Masks:
             apply()
 
     def _mask(self, variables: Sequence["tf.Variable"]) -> None:
-        from stages.core.keras import tf
+        from stages.core.nn.keras import tf
 
         for variable in variables:
             variable.assign(tf.where(self._mask_of[variable.ref()], variable, 0.0))
@@ -507,7 +508,7 @@ def prunable_kernels(model: "keras.Model") -> Iterator[tuple[str, "tf.Variable"]
     Those of tfmot's registry: dense layers, convolutions (of separable ones the pointwise kernel, of depthwise ones
     none), embeddings, and both kernels of recurrent cells. Another layer joins by a method `get_prunable_weights`.
     """
-    from stages.core.keras import keras
+    from stages.core.nn.keras import keras
 
     layers = keras.layers
     attributes = {

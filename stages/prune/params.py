@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, ClassVar, Literal
 
-from stages.core import plugins
-from stages.core.errors import ParameterError, require
-from stages.core.fitting import FitParams
-from stages.core.params import known
+from stages.core.project import plugins
+from stages.core.project.errors import ParameterError, require
+from stages.core.project.params import known
+from stages.core.training.loop import FitParams
 
 CRITERIA, SCHEDULES = "stages.prune.criteria", "stages.prune.schedules"
 

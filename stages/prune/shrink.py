@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stages.core import structure
-from stages.core.structure import FIXED, Step, Walk
+from stages.core.nn import units
+from stages.core.nn.units import FIXED, Step, Walk
 
 if TYPE_CHECKING:
-    from stages.core.keras import keras, tf
+    from stages.core.nn.keras import keras, tf
 
 
 def shrink(model: "keras.Model") -> tuple["keras.Model", dict[str, list[int]]]:
@@ -31,7 +31,7 @@ def shrink(model: "keras.Model") -> tuple["keras.Model", dict[str, list[int]]]:
     model : tf_keras.Model
         The same function, but for rounding; `model` itself if it has no such unit.
     kept : dict[str, list of int]
-        Layer to the units it kept; layers that lost none are left out. `structure.keep` builds from it.
+        Layer to the units it kept; layers that lost none are left out. `units.keep` builds from it.
     """
     return _Shrinking(model).result()
 
@@ -60,7 +60,7 @@ class _Shrinking:
         for step in self.walk.steps:
             self._fold(step, needed)
         weights = [self.values[id(v)] for v in self.model.weights]
-        return structure.keep(self.model, kept, weights=weights), kept
+        return units.keep(self.model, kept, weights=weights), kept
 
     def _constants(self, step: Step, given: list[np.ndarray]) -> np.ndarray:
         """Return what is constant of a layer's output."""
@@ -94,7 +94,7 @@ class _Shrinking:
         if kind in ("pooling", "attention"):  # both return a weighted mean, or one, of what they read
             return x
         if kind == "rearrangement":
-            moved = structure.rearranged(layer, x, tuple(layer.input_shape[1:]), tuple(layer.output_shape[1:]))
+            moved = units.rearranged(layer, x, tuple(layer.input_shape[1:]), tuple(layer.output_shape[1:]))
             if moved is not None:
                 return moved
         return np.full(len(step.ids), np.nan)
@@ -102,7 +102,7 @@ class _Shrinking:
     def _never_moves(self, layer: "keras.layers.Layer", x: np.ndarray) -> np.ndarray:
         """Return which LSTM cells stay 0: those whose candidate is 0 at every step."""
         cell, n = layer.cell, layer.cell.units
-        if structure.activation_of(cell) not in ("tanh", "relu", "linear"):
+        if units.activation_of(cell) not in ("tanh", "relu", "linear"):
             return np.zeros(n, bool)
         candidate = slice(2 * n, 3 * n)
         kernel, recurrent = self._value(cell.kernel)[:, candidate], self._value(cell.recurrent_kernel)[:, candidate]
@@ -162,7 +162,7 @@ class _Shrinking:
             return bias, 1
         readers = [s for s in self.walk.steps if step.target in s.sources]
         follows = len(readers) == 1 and readers[0].kind == "normalisation" and step.target not in self.walk.outputs
-        if step.kind != "lstm" and follows and structure.activation_of(layer) == "linear":
+        if step.kind != "lstm" and follows and units.activation_of(layer) == "linear":
             return readers[0].layer.moving_mean, -1
         return None
 
@@ -191,11 +191,11 @@ def _pads(layer: "keras.layers.Layer") -> bool:
 
 def _activate(layer: "keras.layers.Layer", values: np.ndarray) -> np.ndarray:
     """Apply a layer's activation to what is known."""
-    from stages.core.keras import tf
+    from stages.core.nn.keras import tf
 
     if "Dropout" in type(layer).__name__ or "Noise" in type(layer).__name__:
         return values
-    if not structure.is_elementwise(layer):
+    if not units.is_elementwise(layer):
         return np.full(len(values), np.nan)
     known = tf.constant(np.where(np.isnan(values), 0, values)[None], tf.float32)
     return np.where(np.isnan(values), np.nan, getattr(layer, "activation", layer)(known).numpy()[0])

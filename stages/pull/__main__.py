@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from stages.core import errors, layout, params
+from stages.core.project import errors, layout, params
 from stages.pull.params import PullParams
-from stages.pull.pull import pull
+from stages.pull.stage import pull
 
 
 def main() -> None:

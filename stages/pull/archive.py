@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from stages.core import files
-from stages.core.errors import DataError
-from stages.core.progress import track
+from stages.core.project import files
+from stages.core.project.errors import DataError
+from stages.core.project.progress import track
 
 _BLOCK = 1 << 20
 

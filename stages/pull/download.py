@@ -13,9 +13,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from stages.core import files
-from stages.core.errors import DataError
-from stages.core.progress import track
+from stages.core.project import files
+from stages.core.project.errors import DataError
+from stages.core.project.progress import track
 from stages.pull.archive import extract
 
 DOWNLOADS = "downloads"  # beside the tree: archives stay there, so that another subset or a new check costs no download

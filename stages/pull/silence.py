@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from stages.core import audio, files
-from stages.core.errors import DataError, require
-from stages.core.progress import track
+from stages.core.audio import decode
+from stages.core.project import files
+from stages.core.project.errors import DataError, require
+from stages.core.project.progress import track
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def write_cut(cut: Callable[[np.ndarray, int], np.ndarray], paths: Sequence[Path
         if target.is_file():
             return
         try:
-            samples, sample_rate = audio.decode(path)
+            samples, sample_rate = decode.decode(path)
         except DataError:
             return
         left = cut(samples, sample_rate)

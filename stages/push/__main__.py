@@ -1,6 +1,7 @@
 """Bundle the selected variant and bring it to every device in `params.yaml`: `python -m stages.push`."""
 
-from stages.core import errors, files, layout, params, tracking
+from stages.core.project import errors, files, layout, params
+from stages.core.tracking import tracker as tracking
 from stages.push import fleet
 from stages.push.params import PushParams, devices
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.core import dataset, files, provenance
-from stages.core.errors import ModelError
+from stages.core.artifacts import dataset
+from stages.core.project import files, provenance
+from stages.core.project.errors import ModelError
 from stages.push import card, signing
 from stages.runtime import audio, manifest, trust
 from stages.runtime.errors import RuntimeInputError

@@ -6,7 +6,7 @@ After Mitchell et al., "Model Cards for Model Reporting" (2019): intended use, d
 from collections.abc import Mapping
 from typing import Any
 
-from stages.core import tables
+from stages.core.project import tables
 
 NAME = "MODEL_CARD.md"
 

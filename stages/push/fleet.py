@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-from stages.core.errors import DeviceError
-from stages.core.progress import track
+from stages.core.project.errors import DeviceError
+from stages.core.project.progress import track
 from stages.push import bundle, rollout, signing
 from stages.push.params import Device, PushParams
 from stages.push.rollout import Delivery
 from stages.push.transport import Transport
 
 if TYPE_CHECKING:
-    from stages.core.tracking import Tracker
+    from stages.core.tracking.tracker import Tracker
 
 Outcome = Literal["installed", "already there", "failed", "not tried"]
 T = TypeVar("T")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from stages.core.errors import DeviceError
+from stages.core.project.errors import DeviceError
 from stages.push.transport import Transport, last_line
 from stages.runtime import trust
 

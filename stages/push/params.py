@@ -6,8 +6,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from stages.core import params, plugins
-from stages.core.errors import ParameterError, require
+from stages.core.project import params, plugins
+from stages.core.project.errors import ParameterError, require
 from stages.runtime.manifest import ANY_CLASS, CLASS_RULE, is_class
 
 TRANSPORTS = "stages.push.transports"

@@ -17,7 +17,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-from stages.core.errors import DeviceError, ModelError
+from stages.core.project.errors import DeviceError, ModelError
 from stages.push.bundle import release_id
 from stages.push.transport import Transport, last_line
 from stages.runtime import manifest, trust

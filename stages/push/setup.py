@@ -15,8 +15,8 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.core import files
-from stages.core.errors import DeviceError
+from stages.core.project import files
+from stages.core.project.errors import DeviceError
 from stages.push.transport import Transport, last_line
 
 VENV, VENVS, WHEELS = "venv", "venvs", "wheels"

@@ -11,8 +11,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from stages.core import files
-from stages.core.errors import ParameterError
+from stages.core.project import files
+from stages.core.project.errors import ParameterError
 from stages.runtime import trust
 from stages.runtime.errors import RuntimeInputError
 

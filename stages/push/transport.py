@@ -10,7 +10,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any, Protocol
 
-from stages.core import files, progress
+from stages.core.project import files, progress
 from stages.push.device_folder import PART
 
 CHUNK = 2**18  # bytes between two answers of the device

@@ -6,7 +6,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
-from stages.core import files, provenance
+from stages.core.project import files, provenance
 
 NAME = "edac_runtime"
 _TAG = "Tag: py3-none-any"

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stages.core import fitting, flatbuffer
-from stages.core.dataset import Split
-from stages.core.distillation import Taught
+from stages.core.artifacts.dataset import Split
+from stages.core.litert import flatbuffer
+from stages.core.training import loop
+from stages.core.training.distillation import Taught
 from stages.quantize.params import AwareParams
 from stages.quantize.ranges import Ranges
 
 if TYPE_CHECKING:
-    from stages.core.keras import keras
+    from stages.core.nn.keras import keras
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Tuned:
     ranges : Ranges
         To quantise it with, in place of calibration clips; empty if the scheme's activations are no integers.
     history : list of dict
-        As `stages.core.fitting.fit` returns it.
+        As `stages.core.training.loop.fit` returns it.
     simulation : tf_keras.Model
         The function that the quantised file computes, to a rounding.
     """
@@ -57,7 +58,7 @@ def finetune(
 ) -> Tuned:
     """Fine-tune a float32 file for a scheme.
 
-    Call `stages.core.keras.make_deterministic` first, once per process. The file to deploy is
+    Call `stages.core.nn.keras.make_deterministic` first, once per process. The file to deploy is
     ``scheme.quantize(config, tuned.float32, tuned.ranges or None)``.
 
     Parameters
@@ -77,7 +78,7 @@ def finetune(
     taught : Taught or None
         Its embeddings, and a penalty on the encoder, find no layer in the file's graph and are left out.
     checkpoint : Path or None
-        As in `stages.core.fitting.fit`.
+        As in `stages.core.training.loop.fit`.
 
     Raises
     ------
@@ -87,7 +88,7 @@ def finetune(
     from stages.quantize.simulation import simulate
 
     simulation = simulate(float32, scheme.quantize(config, float32, calibration))
-    history = fitting.fit(
+    history = loop.fit(
         simulation,
         split,
         params,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stages.core.errors import DataError, require
+from stages.core.project.errors import DataError, require
 
 
 def calibration_set(x: np.ndarray, *, n: int, seed: int) -> np.ndarray:

@@ -3,9 +3,9 @@
 from types import ModuleType
 from typing import Any
 
-from stages.core import flatbuffer
-from stages.core.errors import ModelError
-from stages.core.flatbuffer import Contents
+from stages.core.litert import flatbuffer
+from stages.core.litert.flatbuffer import Contents
+from stages.core.project.errors import ModelError
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.litert import Model
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from stages.core.convert import convert
+from stages.core.litert.convert import convert
 from stages.quantize.fold import fold_normalisation
 
 if TYPE_CHECKING:
@@ -13,8 +13,9 @@ def to_float32(model: "tf_keras.Model") -> bytes:
     """Convert a network to a LiteRT model of builtin operators, with a batch size of 1.
 
     In this order: batch normalisation that the converter would leave is folded (`stages.quantize.fold`), recurrent
-    layers are written out as they are traced (`stages.core.layers`), the converter folds the normalisation that
-    follows a convolution directly, and zeros lose their sign (`stages.core.convert`). What units do nothing has been
+    layers are written out as they are traced (`stages.core.nn.layers`), the converter folds the normalisation that
+    follows a convolution directly, and zeros lose their sign (`stages.core.litert.convert`).
+    What units do nothing has been
     removed before, right after fine-tuning (`stages.prune.shrink`), as it changes the network that is kept.
 
     Parameters
@@ -25,7 +26,7 @@ def to_float32(model: "tf_keras.Model") -> bytes:
     Returns
     -------
     bytes
-        A `.tflite` with signature ``features -> scores``; see `stages.core.convert.convert`.
+        A `.tflite` with signature ``features -> scores``; see `stages.core.litert.convert.convert`.
 
     Raises
     ------

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stages.core import structure
-from stages.core.structure import Step, Walk
+from stages.core.nn import units
+from stages.core.nn.units import Step, Walk
 
 if TYPE_CHECKING:
-    from stages.core.keras import keras
+    from stages.core.nn.keras import keras
 
 _LINEAR = ("convolution", "dense", "depthwise")
 
@@ -63,7 +63,7 @@ class _Folding:
     def result(self) -> "keras.Model":
         if not self.folded:
             return self.model
-        from stages.core.keras import keras
+        from stages.core.nn.keras import keras
 
         def copy(layer: "keras.layers.Layer") -> "keras.layers.Layer":
             if layer.name in self.folded:
@@ -104,7 +104,7 @@ class _Folding:
             if not _commutes(maker, rising) or not self._alone(maker.target):
                 return None, 0
             step, distance = maker, distance + 1
-        linear = maker.kind in _LINEAR and structure.activation_of(maker.layer) == "linear"
+        linear = maker.kind in _LINEAR and units.activation_of(maker.layer) == "linear"
         return (maker, distance) if linear and self._alone(maker.target) else (None, 0)
 
     def _alone(self, tensor: int) -> bool:
@@ -133,9 +133,7 @@ class _Folding:
             elif kind in ("pooling", "elementwise"):
                 passes = _commutes(step, bool((scale > 0).all()))
             elif kind == "rearrangement":
-                moved = structure.rearranged(
-                    layer, channels, tuple(layer.input_shape[1:]), tuple(layer.output_shape[1:])
-                )
+                moved = units.rearranged(layer, channels, tuple(layer.input_shape[1:]), tuple(layer.output_shape[1:]))
                 passes, places = moved is not None, channels if moved is None else moved
             elif kind == "padding":
                 passes = not shifted
@@ -176,5 +174,5 @@ def _commutes(step: Step, rising: bool) -> bool:
     name = type(step.layer).__name__
     if step.kind == "pooling":
         return "Average" in name or rising
-    linear = name == "Activation" and structure.activation_of(step.layer) == "linear"
+    linear = name == "Activation" and units.activation_of(step.layer) == "linear"
     return linear or "Dropout" in name or "Noise" in name

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, ClassVar, Literal
 
-from stages.core import plugins
-from stages.core.errors import require
-from stages.core.fitting import FitParams
+from stages.core.project import plugins
+from stages.core.project.errors import require
+from stages.core.training.loop import FitParams
 
 SCHEMES = "stages.quantize.schemes"
 CALIBRATIONS = ("min_max", "percentile", "mse")

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from stages.core import flatbuffer
-from stages.core.errors import ModelError
-from stages.core.keras import keras, tf
+from stages.core.litert import flatbuffer
+from stages.core.nn.keras import keras, tf
+from stages.core.project.errors import ModelError
 from stages.quantize.ranges import Ranges
 
 RANGE_MOMENTUM = 0.99  # per step, of an activation's range

@@ -1,8 +1,9 @@
 """Write the report of the sweep: `python -m stages.report`."""
 
-from stages.core import errors, layout, params, tracking
-from stages.core.metrics import MetricParams
-from stages.report import facts, report
+from stages.core.project import errors, layout, params
+from stages.core.scoring.metrics import MetricParams
+from stages.core.tracking import tracker
+from stages.report import facts, stage
 
 
 def main() -> None:
@@ -18,8 +19,8 @@ def main() -> None:
         split_report=layout.SPLIT_REPORT,
         shown=MetricParams(**{name: section[name] for name in names if name in section}),
     )
-    report.write(found, layout.REPORT, picture=layout.EVALUATION / "accuracy_versus_size.png")
-    tracking.connect(layout.MLRUNS, found.selection["registered_name"]).log_report(layout.SWEEP, layout.REPORT)
+    stage.write(found, layout.REPORT, picture=layout.EVALUATION / "accuracy_versus_size.png")
+    tracker.connect(layout.MLRUNS, found.selection["registered_name"]).log_report(layout.SWEEP, layout.REPORT)
     print(f"{layout.REPORT}: {len(found.rows)} variants; open it in a browser")
 
 

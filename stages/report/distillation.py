@@ -13,9 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from stages.core import dataset, distillation, files, metrics, params, tables
-from stages.core.errors import DataError
-from stages.core.variant import read_latencies, read_variants
+from stages.core.artifacts import dataset
+from stages.core.artifacts.variant import read_latencies, read_variants
+from stages.core.project import files, params, tables
+from stages.core.project.errors import DataError
+from stages.core.scoring import metrics
+from stages.core.training import distillation
 
 PUBLISHED = Path(__file__).parent / "published" / "distillation.yaml"
 HALF_A_STEP = 2.0**-9  # of an 8-bit score, as which a student's 0 counts: its KL would be infinite

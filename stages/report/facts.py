@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from stages.core import dataset, files
-from stages.core.errors import DataError
-from stages.core.metrics import MetricParams
+from stages.core.artifacts import dataset
+from stages.core.project import files
+from stages.core.project.errors import DataError
+from stages.core.scoring.metrics import MetricParams
 
 Row = dict[str, Any]
 SIDES: tuple[dataset.SplitName, ...] = ("validation", "test")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.core import files
+from stages.core.project import files
 from stages.report import results, table
 from stages.report.paper import Figure, Paper
 from stages.report.results import Quantity, Results, Spread

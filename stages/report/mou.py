@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from stages.core import params, tables
-from stages.core.tracking import Logged, Sweep, Tracker
+from stages.core.project import params, tables
+from stages.core.tracking.tracker import Logged, Sweep, Tracker
 
 FILE = Path(__file__).parent / "published" / "mou.yaml"
 DASH = "–"

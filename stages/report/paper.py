@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from stages.core import params
-from stages.core.errors import ParameterError
+from stages.core.project import params
+from stages.core.project.errors import ParameterError
 
 FILE = Path(__file__).parent / "published" / "edac.yaml"
 BIT_WIDTHS = (32, 8, 16)  # in the paper's order

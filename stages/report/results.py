@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from stages.core.errors import DataError
-from stages.core.tracking import Logged, Sweep, Tracker
+from stages.core.project.errors import DataError
+from stages.core.tracking.tracker import Logged, Sweep, Tracker
 
 Quantity = Callable[[Logged], float | None]
 

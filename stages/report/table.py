@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from stages.core import tables
-from stages.core.tracking import Logged
+from stages.core.project import tables
+from stages.core.tracking.tracker import Logged
 from stages.report import results
 from stages.report.paper import BIT_WIDTHS, Paper, Table
 from stages.report.results import Quantity, Results, Spread

@@ -3,11 +3,12 @@
 import tempfile
 from pathlib import Path
 
-from stages.core import errors, layout, params, tracking
-from stages.core.variant import read_variants
+from stages.core.artifacts.variant import read_variants
+from stages.core.project import errors, layout, params
+from stages.core.tracking import tracker as tracking
 from stages.select.params import SelectParams
 from stages.select.register import register
-from stages.select.select import judge, latency_of, read_robustness, read_table
+from stages.select.stage import judge, latency_of, read_robustness, read_table
 
 
 def main() -> None:

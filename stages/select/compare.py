@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from stages.core import metrics, stats
-from stages.core.dataset import Truth
-from stages.core.errors import DataError
-from stages.core.variant import Variant
+from stages.core.artifacts.dataset import Truth
+from stages.core.artifacts.variant import Variant
+from stages.core.project.errors import DataError
+from stages.core.scoring import metrics, stats
 
 COLUMNS = ("drop", "drop_low", "drop_high", "drop_bound", "delong_p")
 
@@ -43,7 +43,7 @@ def drops(
     Parameters
     ----------
     metric : str
-        One of `stages.core.metrics.METRICS`.
+        One of `stages.core.scoring.metrics.METRICS`.
     scores : Mapping
         Variant to its scores, (n,) or (n, n_classes).
     baseline : str
@@ -62,7 +62,8 @@ def drops(
     dict
         Variant to ``drop`` (baseline's minus its own: positive is worse) with its interval ``drop_low`` and
         ``drop_high``; ``drop_bound``, the largest drop that all variants' true drops lie below at once
-        (`stages.core.stats.simultaneous_upper_bounds`); and ``delong_p`` (ROC-AUC of a binary task, clips taken as
+        (`stages.core.scoring.stats.simultaneous_upper_bounds`); and ``delong_p`` (ROC-AUC of a binary
+        task, clips taken as
         independent, not corrected for the number of variants). None where undefined. Six decimals.
     """
     rng = np.random.default_rng(seed)

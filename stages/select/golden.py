@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from stages.core import audio, files
-from stages.core.errors import DataError
-from stages.core.recording import labels_of
+from stages.core.artifacts.recordings import labels_of
+from stages.core.audio import decode
+from stages.core.project import files
+from stages.core.project.errors import DataError
 from stages.runtime.audio import fit_length
 
 
@@ -81,7 +82,7 @@ def write(folder: Path, clips: Sequence[dict[str, str]], frontend: dict[str, Any
     clips : Sequence[dict]
         From `choose`; their files may have any format.
     frontend : dict
-        As `stages.core.dataset.describe` returns it.
+        As `stages.core.artifacts.dataset.describe` returns it.
 
     Raises
     ------
@@ -91,7 +92,7 @@ def write(folder: Path, clips: Sequence[dict[str, str]], frontend: dict[str, Any
     folder.mkdir(exist_ok=True)
     rate = frontend["sample_rate"]
     for i, clip in enumerate(clips):
-        samples = fit_length(audio.load(Path(clip["path"]), rate), frontend["clip_samples"], frontend["align"])
+        samples = fit_length(decode.load(Path(clip["path"]), rate), frontend["clip_samples"], frontend["align"])
         pcm = np.clip(np.rint(samples * 2**15), -(2**15), 2**15 - 1).astype(np.int16)
         with files.atomic(folder / f"{i}.wav") as temporary:
             soundfile.write(temporary, pcm, rate, subtype="PCM_16")

@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from stages.core.errors import ParameterError, require
-from stages.core.metrics import METRICS
-from stages.core.params import known
+from stages.core.project.errors import ParameterError, require
+from stages.core.project.params import known
+from stages.core.scoring.metrics import METRICS
 
 SIZES = {"raw_bytes": "raw_bytes", "deflated_bytes": "deflated_bytes", "latency_ms": "latency_p50_ms"}
 """What a budget may limit: its name there, and the column of ``variants.csv``."""
@@ -22,7 +22,7 @@ class SelectParams:
     registered_name : str
         Of the model in the MLflow registry.
     metric : str
-        What counts; one of `stages.core.metrics.METRICS`.
+        What counts; one of `stages.core.scoring.metrics.METRICS`.
     margin : float
         How far below the best variant in the budget the winner may be, to be smaller.
     confidence : float or None

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stages.core import dataset, files
-from stages.core.errors import EdacError, ModelError
-from stages.core.variant import Variant
+from stages.core.artifacts import dataset
+from stages.core.artifacts.variant import Variant
+from stages.core.project import files
+from stages.core.project.errors import EdacError, ModelError
 from stages.runtime.audio import read_wav
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.litert import Model
 from stages.select import describe
 from stages.select.params import SelectParams, device_of
-from stages.select.select import excess
+from stages.select.stage import excess
 
 if TYPE_CHECKING:
-    from stages.core.tracking import Tracker, Version
+    from stages.core.tracking.tracker import Tracker, Version
 
 TOLERANCE = 0.05  # of a golden recording's score: it is of 16 bits, what the sweep scored was not
 
@@ -32,7 +33,7 @@ def register(
     ----------
     tracker : Tracker
     variant, selection
-        As `stages.select.select.select` returns them.
+        As `stages.select.stage.select` returns them.
     release : Path
         The folder that it wrote.
     aliases : Sequence[str]

@@ -1,10 +1,10 @@
 """`python -m stages.split`: divide the index as params.yaml says."""
 
-from stages.core import errors, files, layout, params
-from stages.core.dataset import SPLITS
-from stages.core.recording import read_index
+from stages.core.artifacts.dataset import SPLITS
+from stages.core.artifacts.recordings import read_index
+from stages.core.project import errors, files, layout, params
 from stages.split.params import SplitParams
-from stages.split.split import split, summarise
+from stages.split.stage import split, summarise
 
 
 def main() -> None:

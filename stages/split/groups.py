@@ -7,8 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
-from stages.core import files
-from stages.core.recording import Recording
+from stages.core.artifacts.recordings import Recording
+from stages.core.project import files
 
 Side = TypeVar("Side", bound=str)
 

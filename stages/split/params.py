@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from stages.core.dataset import SPLITS
-from stages.core.errors import require
+from stages.core.artifacts.dataset import SPLITS
+from stages.core.project.errors import require
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from stages.core.errors import require
-from stages.core.fitting import FitParams
+from stages.core.project.errors import require
+from stages.core.training.loop import FitParams
 
 
 @dataclass(frozen=True)

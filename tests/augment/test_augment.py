@@ -7,14 +7,15 @@ import pytest
 import soundfile
 from librosa.effects import pitch_shift
 
-from stages.augment.augment import Copy, augment, make_copy
 from stages.augment.params import AugmentParams
 from stages.augment.presets import edac_coswara, edac_coughvid, environment, none
-from stages.core import audio, files
-from stages.core.errors import DataError, ParameterError
-from stages.core.masks import Masks
-from stages.core.params import load
-from stages.core.recording import Recording, read_index
+from stages.augment.stage import Copy, augment, make_copy
+from stages.core.artifacts.recordings import Recording, read_index
+from stages.core.audio import decode
+from stages.core.audio.spec_augment import Masks
+from stages.core.project import files
+from stages.core.project.errors import DataError, ParameterError
+from stages.core.project.params import load
 
 RATE = 8000
 
@@ -24,7 +25,7 @@ def recording(folder: Path, name: str, label: str, group: str) -> Recording:
     path = folder / "recordings" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, samples, RATE, subtype="PCM_16")
-    sha256 = audio.content_hash(audio.decode(path)[0])
+    sha256 = decode.content_hash(decode.decode(path)[0])
     return Recording(name, path, label, group, "home", "", sha256, 0.5, RATE)
 
 
@@ -62,7 +63,7 @@ def test_only_training_recordings_are_copied_and_each_copy_keeps_its_parent(
     assert redrawn == []
     assert read_index(target / "index.csv") == copies
     assert set(written(target)) == {"index.csv", "masks.json", *(f"audio/{c.recording_id}.wav" for c in copies)}
-    assert all(audio.content_hash(audio.decode(c.path)[0]) == c.sha256 for c in copies)
+    assert all(decode.content_hash(decode.decode(c.path)[0]) == c.sha256 for c in copies)
     assert all(soundfile.info(c.path).subtype == "PCM_16" for c in copies)
     assert len({r.sha256 for r in (*corpus, *copies)}) == len(corpus) + len(copies)  # all differ
     assert written(tmp_path / "recordings") == before
@@ -93,7 +94,7 @@ def test_copies_are_of_the_recording_or_chained_each_of_the_copy_before(
             make_copy(Copy(corpus[0], number, 7, chained), [fold], work=tmp_path / folder, target=tmp_path / folder)[0]
             for number in (1, 2, 3)
         ]
-        return [len(audio.decode(copy.path)[0]) for copy in made]
+        return [len(decode.decode(copy.path)[0]) for copy in made]
 
     assert lengths("apart", chained=False) == [RATE // 4] * 3
     assert lengths("chained", chained=True) == [RATE // 4, RATE // 8, RATE // 16]
@@ -157,8 +158,8 @@ def test_a_silent_copy_is_drawn_again_and_one_always_silent_is_an_error(
 
 def test_a_copy_beyond_full_scale_is_clipped(tmp_path: Path, corpus: list[Recording]) -> None:
     copy, _ = make_copy(Copy(corpus[0], 1, 1), [lambda x, _: x * 100], work=tmp_path, target=tmp_path)
-    loud = audio.decode(copy.path)[0]
-    assert np.array_equal(np.sign(loud), np.sign(audio.decode(corpus[0].path)[0]))  # no wrap-around
+    loud = decode.decode(copy.path)[0]
+    assert np.array_equal(np.sign(loud), np.sign(decode.decode(corpus[0].path)[0]))  # no wrap-around
     assert np.abs(loud).max() == 1.0
 
 

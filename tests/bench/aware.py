@@ -19,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from stages.core import dataset, network
-from stages.core.dataset import Split
-from stages.core.keras import make_deterministic
-from stages.core.stats import group_bootstrap, percentile_interval
+from stages.core.artifacts import dataset
+from stages.core.artifacts.dataset import Split
+from stages.core.nn import network
+from stages.core.nn.keras import make_deterministic
+from stages.core.scoring.stats import group_bootstrap, percentile_interval
 from stages.evaluate import scoring
 from stages.quantize import aware
 from stages.quantize.calibration import calibration_set

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from stages.core import flatbuffer, network
-from stages.core.keras import keras
+from stages.core.litert import flatbuffer
+from stages.core.nn import network
+from stages.core.nn.keras import keras
 from stages.prune import engine
 from stages.quantize.convert import to_float32
 from stages.quantize.params import QuantizeParams

@@ -27,7 +27,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from stages.core import audio
+from stages.core.audio import decode
 from stages.pull.sources import demo
 
 REPEATS, FOLDS, RESAMPLES = 5, 5, 1000
@@ -61,7 +61,7 @@ def usable(config: demo.Config, folder: Path) -> Corpus:
     kept = [r for r in demo.recordings(config, folder) if r.path.stem not in last | contradicted]
     rows = []
     for recording in kept:
-        samples, rate = audio.decode(folder / recording.path)
+        samples, rate = decode.decode(folder / recording.path)
         mfcc = librosa.feature.mfcc(y=samples, sr=rate, n_mfcc=15)
         rows.append(np.concatenate([mfcc.mean(axis=1), mfcc.std(axis=1)]))
     return Corpus(

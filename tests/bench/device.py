@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soundfile
 
-from stages.core import files, network, provenance
+from stages.core.nn import network
+from stages.core.project import files, provenance
 from stages.features.export import export
 from stages.features.frontends import mfcc
 from stages.quantize.convert import to_float32
@@ -36,7 +37,7 @@ from stages.runtime.audio import read_wav
 from stages.runtime.litert import Model
 
 if TYPE_CHECKING:
-    from stages.core.keras import keras
+    from stages.core.nn.keras import keras
 
 BAR = 3.0
 CONFIG = mfcc.Config()
@@ -117,7 +118,7 @@ def make_sounds(folder: Path) -> np.ndarray:
 
 
 def _spread_scores(model: "keras.Model", features: np.ndarray) -> None:
-    from stages.core.keras import keras
+    from stages.core.nn.keras import keras
 
     last = model.layers[-1]
     before = keras.Model(model.inputs, model.layers[-2].output)(features).numpy()
@@ -128,7 +129,7 @@ def _spread_scores(model: "keras.Model", features: np.ndarray) -> None:
 
 def prepare(folder: Path) -> None:
     """Write a release of the EDAC CNN with random weights, and sounds."""
-    from stages.core.keras import keras
+    from stages.core.nn.keras import keras
 
     keras.utils.set_random_seed(1)
     model, _ = network.build("edac_cnn", {}, mfcc.feature_shape(CONFIG), 2)

@@ -3,7 +3,7 @@
     python -m tests.bench.latency [--rounds 12]
 
 *plain* is the network of Keras' own layers, converted as it is, and by the converter's own `Optimize.DEFAULT` to 8 bits
-(the paper's way); *ours* the same weights through `stages.core.layers` and the schemes of `stages.quantize`.
+(the paper's way); *ours* the same weights through `stages.core.nn.layers` and the schemes of `stages.quantize`.
 All files take turns in every round, so that whatever else the machine does falls on all alike. A file's turn is some
 runs to warm up and then some in a row that count: what a device sees, which runs one model and finds as much of it in
 its caches as they hold. A ratio is the median over the rounds of the two files' median times in one round. Weights are
@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from stages.core import flatbuffer, network
-from stages.core.keras import keras, tf
-from stages.core.layers import PoolAndNormalise, UnrolledLSTM
+from stages.core.litert import flatbuffer
+from stages.core.nn import network
+from stages.core.nn.keras import keras, tf
+from stages.core.nn.layers import PoolAndNormalise, UnrolledLSTM
 from stages.quantize.convert import to_float32
 from stages.quantize.params import QuantizeParams
 from stages.runtime.litert import Model

@@ -33,13 +33,16 @@ from typing import Any
 import numpy as np
 
 import flows  # noqa: F401  says to Prefect what it must know before it is imported
-from flows.cell import Spec, arguments_for, preload_for
-from flows.grid import Cell
-from flows.params import SweepParams
-from flows.plan import plan
-from flows.processes import children
-from flows.store import Store
-from stages.core import dataset, files, network, tracking
+from flows.execution.processes import children
+from flows.sweep.cell import Spec, arguments_for, preload_for
+from flows.sweep.grid import Cell
+from flows.sweep.params import SweepParams
+from flows.sweep.plan import plan
+from flows.sweep.store import Store
+from stages.core.artifacts import dataset
+from stages.core.nn import network
+from stages.core.project import files
+from stages.core.tracking import tracker as tracking
 from stages.evaluate.params import EvaluateParams
 from stages.prune.params import PruneParams
 from stages.quantize.params import QuantizeParams
@@ -53,27 +56,27 @@ def sweep_of_nothing(n: int, *, workers: int = 2, ahead: int | None = None, fork
     """Return the seconds until the first result and in all, of a sweep whose cells do nothing."""
     from prefect.task_runners import ThreadPoolTaskRunner
 
-    from flows import runners
-    from flows.server import server
+    from flows.execution import local
+    from flows.execution.prefect_server import server
 
     cells = [Cell(f"c{i}", f"c{i}", "", "", 0.0, 0, str(i), ()) for i in range(n)]
     if ahead is not None:
-        runners.AHEAD = ahead
+        local.AHEAD = ahead
     with tempfile.TemporaryDirectory() as temporary, server(), children() as processes:
         script = Path(temporary, "nothing.py")
         script.touch()
         processes.run([str(script)], log=Path(temporary, "log"), timeout_s=60)  # the server of processes is up
         nowhere = Path(temporary, "never")
 
-        def job(cell: Cell) -> runners.Job:
-            return runners.Job(cell.title, (str(script),), Path(temporary, cell.name), (nowhere,), ("cell", "nothing"))
+        def job(cell: Cell) -> local.Job:
+            return local.Job(cell.title, (str(script),), Path(temporary, cell.name), (nowhere,), ("cell", "nothing"))
 
         run: Callable[..., None] = processes.run if fork else lambda *_, **__: None
         runner: Any = ThreadPoolTaskRunner(max_workers=workers)
-        crew = runners.Crew(runner, run, workers, lambda: None)
+        crew = local.Crew(runner, run, workers, lambda: None)
         moments: list[float] = []
         start = time.perf_counter()
-        runners.fan_out(cells, job, crew, sweep=SWEEP, finished=lambda _: moments.append(time.perf_counter()))
+        local.fan_out(cells, job, crew, sweep=SWEEP, finished=lambda _: moments.append(time.perf_counter()))
         total = time.perf_counter() - start
     return {"first_s": moments[0] - start, "cells_s": moments[-1] - start, "total_s": total}
 
@@ -213,7 +216,7 @@ def threads(rounds: int) -> dict[str, Any]:
 def _together(specs: list[Spec], workers: int) -> float:
     from concurrent.futures import ThreadPoolExecutor
 
-    from flows.runners import Setup
+    from flows.execution.local import Setup
 
     store = Store(specs[0].store)
     setup = Setup(preload_for([spec.cell for spec in specs], store), specs[0].threads)

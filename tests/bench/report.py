@@ -10,8 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from stages.core.metrics import MetricParams
-from stages.report import facts, report
+from stages.core.scoring.metrics import MetricParams
+from stages.report import facts, stage
 from tests.report import made_up
 
 ROUNDS = 3
@@ -25,7 +25,7 @@ def measure(variants: int, folder: Path) -> dict[str, float]:
         start = time.perf_counter()
         found = facts.read(**places, shown=MetricParams())
         read = time.perf_counter()
-        report.write(found, target)
+        stage.write(found, target)
         reading.append(read - start)
         writing.append(time.perf_counter() - read)
     return {

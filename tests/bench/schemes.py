@@ -18,8 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from stages.core import flatbuffer, network, plugins
-from stages.core.keras import keras, tf
+from stages.core.litert import flatbuffer
+from stages.core.nn import network
+from stages.core.nn.keras import keras, tf
+from stages.core.project import plugins
 from stages.quantize.convert import to_float32
 from stages.quantize.params import SCHEMES, QuantizeParams
 from stages.runtime.litert import Model

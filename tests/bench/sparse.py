@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.core import flatbuffer
+from stages.core.litert import flatbuffer
 from stages.quantize.convert import to_float32
 from stages.quantize.params import QuantizeParams
 from stages.quantize.schemes import _sparse

@@ -4,7 +4,8 @@
 
 *plain* is Keras' own training step of the unpruned network of Keras' own layers: the same loss, penalties, Adam and
 batch. *tfmot* is that of the wrapper of TensorFlow Model Optimization, with its `UpdatePruningStep`, and *ours* a turn
-of the loop of `stages.core.fitting` with the masks of `stages.prune.engine`, both at 90 %. Steps that choose the masks
+of the loop of `stages.core.training.loop` with the masks of `stages.prune.engine`, both at
+90 %. Steps that choose the masks
 anew are timed apart from those that keep them: EDAC's constant schedule is of the former alone, and at a frequency of
 100 one step in a hundred is. All take turns in every round, so that whatever else the machine does falls on all alike;
 a ratio is the median over the rounds of the two times in one round.
@@ -19,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from stages.core import fitting, network
-from stages.core.dataset import Split
-from stages.core.keras import keras, make_deterministic
+from stages.core.artifacts.dataset import Split
+from stages.core.nn import network
+from stages.core.nn.keras import keras, make_deterministic
+from stages.core.training import loop
 from stages.prune import engine
 from stages.prune.params import CRITERIA, PruneParams
 
@@ -123,7 +125,7 @@ def measure(rounds: int, threads: int) -> dict[str, Any]:
         start = time.perf_counter()
 
     start = time.perf_counter()
-    fitting.fit(
+    loop.fit(
         model,
         split,
         PruneParams(**vars(PARAMS) | {"epochs": 1}),
@@ -161,7 +163,7 @@ def difference() -> float:
     """Return how far our unpruned steps and Keras' own end from one another, without dropout."""
     split = clips(BATCH)
     ours, oracle = edac_cnn((0.0, 0.0)), of_keras((0.0, 0.0))
-    fitting.fit(ours, split, PruneParams(**vars(PARAMS) | {"epochs": 5}), seed=1)
+    loop.fit(ours, split, PruneParams(**vars(PARAMS) | {"epochs": 5}), seed=1)
     oracle.compile(keras.optimizers.Adam(RATE), "binary_crossentropy")
     for epoch in range(5):  # in the same order, for the same rounding
         order = np.random.default_rng((1, 0, epoch)).permutation(BATCH)

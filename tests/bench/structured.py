@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from stages.core import network, structure
-from stages.core.flops import flops
-from stages.core.keras import keras
+from stages.core.litert.flops import flops
+from stages.core.nn import network
+from stages.core.nn import units as structure
+from stages.core.nn.keras import keras
 from stages.prune import engine
 from stages.quantize.convert import to_float32
 from stages.quantize.params import QuantizeParams

@@ -13,8 +13,9 @@ from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
-from stages.core import files, tracking
-from stages.core.variant import Variant
+from stages.core.artifacts.variant import Variant
+from stages.core.project import files
+from stages.core.tracking import tracker as tracking
 
 FIGURES = {name: {"value": 0.8, "low": 0.7, "high": 0.9} for name in ("roc_auc", "f1", "accuracy", "sensitivity")}
 SIDE = {"n": 99, "pooled": FIGURES, "sites": {site: {"n": 33, "metrics": FIGURES} for site in ("a", "b", "c")}}

@@ -41,12 +41,12 @@ def clips(seconds: float, n: int = 1) -> np.ndarray:
 
 def loudest(folder: Path, seconds: float, n: int = 16) -> np.ndarray:
     """Return the loudest part of recordings chosen at random that are long enough, (n, n_samples, 1) float32."""
-    from stages.core import audio
+    from stages.core.audio import decode
 
     n_samples, found = int(seconds * RATE), list[np.ndarray]()
     paths = sorted(path for path in folder.rglob("*") if path.suffix in (".wav", ".ogg", ".flac"))
     for path in np.random.default_rng(0).permutation(np.array(paths, object)):
-        heard = audio.load(path, RATE)
+        heard = decode.load(path, RATE)
         if len(found) == n:
             break
         if len(heard) >= n_samples:
@@ -70,7 +70,7 @@ def sounds(seconds: float, n: int = 16) -> dict[str, np.ndarray]:
 
 def spread(model: Any, heard: np.ndarray) -> None:
     """Change the head so that the scores of clips have a mean of one half and are far apart."""
-    from stages.core.distillation import before_activation
+    from stages.core.training.distillation import before_activation
 
     logits = before_activation(model)(heard).numpy()
     kernel, bias = model.layers[-1].get_weights()
@@ -108,7 +108,8 @@ def write(folder: Path) -> dict[str, Any]:
 
 def make(folder: Path, n_layers: int, seconds: float, *recordings: str) -> dict[str, Any]:
     """Build a student, convert it and write a file per scheme."""
-    from stages.core import flatbuffer, network
+    from stages.core.litert import flatbuffer
+    from stages.core.nn import network
     from stages.quantize.check import check
     from stages.quantize.convert import to_float32
     from stages.quantize.params import QuantizeParams

@@ -1,4 +1,4 @@
-"""`dvc.yaml` lists for every stage the very files of ours that it is made of: no more, no fewer.
+"""`dvc.yaml` lists for every stage the rooms and files of ours that it is made of: no more, no fewer.
 
 A stage is made of what its command imports, of the modules it names in a string (commands of subprocesses), and of the
 plug-ins of the folders it names: of a plug-in that `params.yaml` chooses by name `deps` hold the file alone, as
@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from stages.core import params, plugins, provenance
+from stages.core.project import params, plugins, provenance
 
 ROOT = provenance.ROOT
 PIPELINE: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
 REGISTRIES = {
-    path.parent.relative_to(ROOT).as_posix().replace("/", ".") for path in ROOT.glob("stages/*/*/__init__.py")
+    path.parent.relative_to(ROOT).as_posix().replace("/", ".")
+    for path in ROOT.glob("stages/*/*/__init__.py")
+    if path.parents[1].name != "core"
 }
 
 
@@ -66,7 +68,7 @@ def listed(stage: str) -> set[str]:
 
 
 def covers(pattern: str, path: str) -> bool:
-    if pattern.replace("/", ".") in REGISTRIES:
+    if (ROOT / pattern).is_dir():
         return Path(pattern) in Path(path).parents
     plugin = Path(path).parent.as_posix().replace("/", ".") in REGISTRIES and not Path(path).name.startswith("_")
     return pattern == path or (plugin and Path(path).match(pattern))

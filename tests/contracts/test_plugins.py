@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from stages.core import files, params, plugins, provenance
-from stages.core.errors import ParameterError
+from stages.core.project import files, params, plugins, provenance
+from stages.core.project.errors import ParameterError
 
 STAGES = provenance.ROOT / "stages"
 REGISTRIES = sorted(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flows import check
-from stages.core import params, provenance
+from stages.core.project import params, provenance
 
 PRESETS = sorted((provenance.ROOT / "stages" / "presets").glob("*.yaml"))
 

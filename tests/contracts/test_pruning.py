@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.core import fitting, plugins
-from stages.core.dataset import Split
-from stages.core.keras import keras, save_weights, tf
-from stages.core.structure import unit_groups
+from stages.core.artifacts.dataset import Split
+from stages.core.nn.keras import keras, save_weights, tf
+from stages.core.nn.units import unit_groups
+from stages.core.project import plugins
+from stages.core.training import loop
 from stages.prune import engine
 from stages.prune.params import CRITERIA, SCHEDULES, PruneParams
 from stages.prune.shrink import shrink
@@ -102,7 +103,7 @@ def test_claims_are_kept_and_a_kill_changes_nothing(
     criterion: str, schedule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The checkpoint of the third of six steps is set aside, as a kill would leave it, and gone on from."""
-    monkeypatch.setattr(fitting, "CHECKPOINT_EVERY_S", 0)
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0)
     after_step, checkpoint, left = engine.Masks.after_step, tmp_path / "checkpoint.npz", tmp_path / "left.npz"
 
     def set_aside(masks: engine.Masks, step: int) -> bool:

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from stages import cli
-from stages.core import provenance
+from flows.cli import main
+from stages.core.project import provenance
 
 README = (provenance.ROOT / "README.md").read_text()
 
@@ -19,7 +19,7 @@ def test_links_and_pictures_are_there() -> None:
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"`?edac ([a-z]+)", README))))
 def test_commands_exist(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli.main([command, "--help"])
+        main.main([command, "--help"])
     assert ended.value.code == 0
     assert f"edac {command}" in capsys.readouterr().out
 

@@ -25,7 +25,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from stages.core import files, network, plugins
+from stages.core.nn import network
+from stages.core.project import files, plugins
 from stages.features.export import export
 from stages.features.frontends import log_mel, mfcc
 from stages.push import bundle
@@ -152,7 +153,7 @@ def coughs(n: int) -> list[np.ndarray]:
 
 def settled(architecture: str, features: np.ndarray) -> bytes:
     """Return a network of random weights whose scores of these clips spread, as a trained network's do."""
-    from stages.core.keras import keras
+    from stages.core.nn.keras import keras
 
     keras.utils.set_random_seed(5)
     model, _ = network.build(architecture, {}, features.shape[1:], 2)

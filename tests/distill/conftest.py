@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from stages.core import keras as stages_keras
-from stages.core.keras import keras, tf
-from stages.core.masks import Masks
-from stages.core.recording import Recording
-from stages.features.features import make_features
+from stages.core.artifacts.recordings import Recording
+from stages.core.audio.spec_augment import Masks
+from stages.core.nn import keras as stages_keras
+from stages.core.nn.keras import keras, tf
 from stages.features.params import FeatureParams
+from stages.features.stage import make_features
 
 RATE, CLIP = 8000, 2000
 LABELS = ["high", "low", "middle"]

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from stages.core import dataset, files
-from stages.core.errors import DataError, ModelError, ParameterError
-from stages.distill import distill as stage
-from stages.distill.distill import distill
+from stages.core.artifacts import dataset
+from stages.core.project import files
+from stages.core.project.errors import DataError, ModelError, ParameterError
+from stages.distill import stage as stage
 from stages.distill.material import Lesson, Material, parts, read_material
 from stages.distill.params import DistillParams
+from stages.distill.stage import distill
 from stages.distill.teachers import ensemble
 from stages.runtime.audio import fit_length, resample
 

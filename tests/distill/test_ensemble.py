@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import scipy.special
 
-from stages.core import fitting, network
-from stages.core.errors import ParameterError
+from stages.core.nn import network
+from stages.core.project.errors import ParameterError
+from stages.core.training import loop
 from stages.distill.material import Lesson, read_material
 from stages.distill.teachers import ensemble
 from stages.distill.teachers.ensemble import Config, MemberParams
@@ -28,7 +29,7 @@ def test_softmax_of_the_mean_logits_is_the_geometric_mean_of_the_members(feature
     lesson = learn(CONFIG, features, tmp_path / "seeds")
     validation = read_material(features).validation.split
     members = [network.load(tmp_path / "seeds" / f"member{i}") for i in range(3)]
-    scores = np.stack([fitting.predict(member, validation).astype(np.float64) for member in members])
+    scores = np.stack([loop.predict(member, validation).astype(np.float64) for member in members])
     assert np.abs(scores[0] - scores[1]).max() > 1e-3, "the members differ"
     geometric = np.exp(np.log(scores).mean(axis=0))
     expected = geometric / geometric.sum(axis=1, keepdims=True)
@@ -43,13 +44,13 @@ def test_over_folds_nobody_answers_for_a_group_that_it_learned_from(
     features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard = []
-    honest = fitting.fit
+    honest = loop.fit
 
     def spy(model: Any, split: Any, *arguments: Any, **more: Any) -> Any:
         heard.append(set(split.groups))
         return honest(model, split, *arguments, **more)
 
-    monkeypatch.setattr(fitting, "fit", spy)
+    monkeypatch.setattr(loop, "fit", spy)
     lesson = learn(replace(CONFIG, over="folds"), features, tmp_path / "folds")
     material = read_material(features)
     split, everyone = material.train.split, set(material.train.split.groups)
@@ -74,7 +75,7 @@ def test_a_killed_teacher_goes_on_within_a_member(
         pass
 
     steps = []
-    honest = fitting._Run.save_now_and_then
+    honest = loop._Run.save_now_and_then
 
     def kill(run: Any) -> None:
         honest(run)
@@ -82,8 +83,8 @@ def test_a_killed_teacher_goes_on_within_a_member(
         if len(steps) == 14:  # of three members with nine steps each
             raise KilledError
 
-    monkeypatch.setattr(fitting, "CHECKPOINT_EVERY_S", 0)
-    monkeypatch.setattr(fitting._Run, "save_now_and_then", kill)
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0)
+    monkeypatch.setattr(loop._Run, "save_now_and_then", kill)
     with pytest.raises(KilledError):
         learn(CONFIG, features, tmp_path / "killed")
     lesson = learn(CONFIG, features, tmp_path / "killed")

@@ -14,10 +14,10 @@ from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from stages.core import flatbuffer
-from stages.core.convert import convert
-from stages.core.errors import DataError, ModelError, ParameterError
-from stages.core.keras import tf
+from stages.core.litert import flatbuffer
+from stages.core.litert.convert import convert
+from stages.core.nn.keras import tf
+from stages.core.project.errors import DataError, ModelError, ParameterError
 from stages.distill.material import Lesson, parts, read_material
 from stages.distill.teachers import tflite
 from stages.distill.teachers.tflite import Config

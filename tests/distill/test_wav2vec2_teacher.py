@@ -11,9 +11,10 @@ import pytest
 import soundfile
 from scipy.special import expit, softmax
 
-from stages.core import files, network, params
-from stages.core.dataset import Split
-from stages.core.errors import EdacError
+from stages.core.artifacts.dataset import Split
+from stages.core.nn import network
+from stages.core.project import files, params
+from stages.core.project.errors import EdacError
 from stages.distill.material import Lesson, Material, Side
 from stages.distill.teachers import wav2vec2
 from stages.distill.teachers.wav2vec2 import Config

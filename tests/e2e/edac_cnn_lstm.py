@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.core import files
+from stages.core.project import files
 from stages.runtime.litert import Model
 from tests.e2e.test_pipeline import copy_project
 from tests.trees import coughvid_tree

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from stages.core import dataset, files, fitting, network
-from stages.core.blending import BetweenClass
-from stages.core.recording import Recording
+from stages.core.artifacts import dataset
+from stages.core.artifacts.recordings import Recording
+from stages.core.nn import network
+from stages.core.project import files
+from stages.core.training import loop
+from stages.core.training.batches import BetweenClass
 from stages.evaluate.scoring import score
-from stages.features.features import make_features
 from stages.features.params import FeatureParams
+from stages.features.stage import make_features
 from stages.prune import engine
 from stages.prune.params import PruneParams
 from stages.prune.shrink import shrink
@@ -30,7 +33,7 @@ from stages.runtime.errors import RuntimeInputError
 from stages.runtime.litert import Model, quantise
 from stages.runtime.selftest import selftest
 from stages.train.params import TrainParams
-from stages.train.train import train
+from stages.train.stage import train
 
 sys.path.append(str(Path(__file__).parents[1] / "push"))
 import tiny  # type: ignore[import-not-found]
@@ -112,8 +115,8 @@ def test_filters_go_on_both_sides_of_the_transpose(features: Path, models: dict[
     smaller, kept = shrink(model)
     assert {name: len(units) for name, units in kept.items()} == {f"conv{i}": 2 for i in (1, *range(3, 13))}
     network.save(smaller, network.without_units(description, smaller, kept), tmp_path)
-    expected = fitting.predict(model, validation)
-    np.testing.assert_allclose(fitting.predict(network.load(tmp_path), validation), expected, atol=1e-5)
+    expected = loop.predict(model, validation)
+    np.testing.assert_allclose(loop.predict(network.load(tmp_path), validation), expected, atol=1e-5)
     np.testing.assert_allclose(score(to_float32(smaller), validation.crops), expected, atol=1e-4)
 
 

@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from stages.core import files, tracking
-from stages.core.variant import read_variants
+from stages.core.artifacts.variant import read_variants
+from stages.core.project import files
+from stages.core.tracking import tracker as tracking
 from tests.e2e.test_pipeline import copy_project
 
 TAUGHT: dict[str, dict[str, Any]] = {

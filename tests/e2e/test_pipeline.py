@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from stages.core import files, provenance, tracking
+from stages.core.project import files, provenance
+from stages.core.tracking import tracker as tracking
 
 # A process that speaks to anybody but this machine writes down to whom. `sitecustomize` is imported by every Python.
 LISTENER = """

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from stages.core import dataset, files
-from stages.core.variant import read_variants
+from stages.core.artifacts import dataset
+from stages.core.artifacts.variant import read_variants
+from stages.core.project import files
 from tests.e2e.test_pipeline import copy_project
 from tests.trees import audioset_tables, encode
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from stages.core import files
+from stages.core.project import files
 from tests import checkpoints
 from tests.e2e.test_pipeline import Project, copy_project
 

@@ -9,8 +9,10 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
-from stages.core import dataset, files, flatbuffer
-from stages.core.variant import Variant, write_variants
+from stages.core.artifacts import dataset
+from stages.core.artifacts.variant import Variant, write_variants
+from stages.core.litert import flatbuffer
+from stages.core.project import files
 from stages.evaluate import scoring
 from stages.evaluate.params import EvaluateParams
 

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from stages.core import dataset, files
-from stages.core.errors import DataError, ParameterError
-from stages.core.metrics import METRICS
-from stages.evaluate.evaluate import evaluate
+from stages.core.artifacts import dataset
+from stages.core.project import files
+from stages.core.project.errors import DataError, ParameterError
+from stages.core.scoring.metrics import METRICS
 from stages.evaluate.params import EvaluateParams
+from stages.evaluate.stage import evaluate
 from stages.runtime import litert
 
 TABLES = ("sites.csv", "roc.csv", "accuracy_versus_size.csv", "accuracy_versus_size.png")

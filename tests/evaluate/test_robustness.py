@@ -8,12 +8,13 @@ import pytest
 import soundfile
 from sklearn.metrics import accuracy_score
 
-from stages.core import dataset, files
-from stages.core.errors import ParameterError
-from stages.core.variant import read_variants
+from stages.core.artifacts import dataset
+from stages.core.artifacts.variant import read_variants
+from stages.core.project import files
+from stages.core.project.errors import ParameterError
 from stages.evaluate import robustness, scoring
-from stages.evaluate.evaluate import evaluate
 from stages.evaluate.params import EvaluateParams, Robustness
+from stages.evaluate.stage import evaluate
 from stages.runtime.litert import Model
 
 RATE, LENGTH = 16_000, 1600

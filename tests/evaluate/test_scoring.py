@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.core import dataset
+from stages.core.artifacts import dataset
 from stages.evaluate import scoring
 from stages.evaluate.params import EvaluateParams
 

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from stages.core import dataset, files
-from stages.core.variant import Variant, write_variants
+from stages.core.artifacts import dataset
+from stages.core.artifacts.variant import Variant, write_variants
+from stages.core.project import files
 from stages.evaluate import scoring
-from stages.evaluate.evaluate import evaluate
 from stages.evaluate.params import EvaluateParams, Robustness
+from stages.evaluate.stage import evaluate
 from stages.runtime.litert import Model
 from stages.select import compare, golden
 from stages.select.params import SelectParams
-from stages.select.select import choose, read_table
+from stages.select.stage import choose, read_table
 
 LABELS = ["dog", "rain", "siren"]
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from stages.core import audio
-from stages.core.errors import DataError
-from stages.core.workers import spawned
+from stages.core.audio import decode
+from stages.core.project.errors import DataError
+from stages.core.project.workers import spawned
 from stages.features import extract as module
 from stages.features.export import export
 from stages.features.extract import Clip, extract
@@ -54,7 +54,7 @@ def test_rows_are_the_graphs_answers_in_order_whatever_the_number_of_workers(
 ) -> None:
     one, three = (run(paths, frontend, tmp_path / str(n), n) for n in (1, 3))
     assert one == three
-    clips = np.stack([fit_length(audio.load(path, 8000), 4000) for path in paths])
+    clips = np.stack([fit_length(decode.load(path, 8000), 4000) for path in paths])
     features = np.load(tmp_path / "1" / "features.npy")
     assert features.dtype == np.float32
     np.testing.assert_allclose(features, Model(frontend).run(clips), atol=1e-3)

@@ -9,9 +9,10 @@ from types import ModuleType
 
 import pytest
 
-from stages.core import flatbuffer, plugins
-from stages.core.errors import ModelError
-from stages.core.keras import tf
+from stages.core.litert import flatbuffer
+from stages.core.nn.keras import tf
+from stages.core.project import plugins
+from stages.core.project.errors import ModelError
 from stages.features.export import export
 from stages.features.params import FRONTENDS
 

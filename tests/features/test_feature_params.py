@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from stages.core.errors import ParameterError
+from stages.core.project.errors import ParameterError
 from stages.features.frontends import log_mel, mfcc
 from stages.features.params import FeatureParams
 

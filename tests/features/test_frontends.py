@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from stages.core import audio
-from stages.core.errors import ParameterError
+from stages.core.audio import decode
+from stages.core.project.errors import ParameterError
 from stages.features.export import export
 from stages.features.frontends import log_mel, mfcc, raw
 from stages.runtime.audio import fit_length
@@ -177,7 +177,7 @@ def test_real_recordings_give_librosas_mfcc(datasets: Path) -> None:
     paths = sorted((datasets / "ESC-10").rglob("*.ogg"))[::80]
     assert paths
     for path in paths:
-        samples = fit_length(audio.load(path, config.sample_rate), config.clip_samples)
+        samples = fit_length(decode.load(path, config.sample_rate), config.clip_samples)
         features = model.run(samples[np.newaxis])[0]
         np.testing.assert_allclose(features, librosa_mfcc(samples, config), rtol=0, atol=MFCC_TOLERANCE)
 

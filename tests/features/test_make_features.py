@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from stages.core import dataset, files
-from stages.core.errors import DataError, ParameterError
-from stages.core.masks import Masks, mask
-from stages.core.recording import Recording
+from stages.core.artifacts import dataset
+from stages.core.artifacts.recordings import Recording
+from stages.core.audio.spec_augment import Masks, mask
+from stages.core.project import files
+from stages.core.project.errors import DataError, ParameterError
 from stages.features.export import export, export_halves
-from stages.features.features import make_features
 from stages.features.frontends import log_mel, mfcc
 from stages.features.params import FeatureParams
+from stages.features.stage import make_features
 from stages.runtime.litert import Model
 
 PARAMS = FeatureParams(

@@ -10,7 +10,7 @@ import pytest
 import scipy.ndimage
 import scipy.signal
 
-from stages.core.errors import ParameterError
+from stages.core.project.errors import ParameterError
 from stages.features.export import export, export_halves
 from stages.features.frontends import mel_image
 from stages.features.params import FeatureParams

@@ -5,7 +5,7 @@ import scipy.fft
 import scipy.signal
 from librosa.filters import mel as librosa_mel
 
-from stages.core.keras import tf
+from stages.core.nn.keras import tf
 from stages.features import spectral
 
 

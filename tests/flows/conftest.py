@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.core import dataset, files, network
+from stages.core.artifacts import dataset
+from stages.core.nn import network
+from stages.core.project import files
 
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp()  # before Prefect is imported
 
-SERVE = "from flows.server import server\nwith server() as address: print(address, flush=True); input()"
+SERVE = (
+    "from flows.execution.prefect_server import server\nwith server() as address: print(address, flush=True); input()"
+)
 
 
 @pytest.fixture(scope="session")

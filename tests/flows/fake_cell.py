@@ -1,4 +1,6 @@
-"""Stands in for `flows.cell`: sleeps and writes random bytes (mode same: the key). `fake_cell.py SPEC STORE MODE`."""
+"""Stands in for `flows.sweep.cell`: sleeps and writes random bytes (mode same: the key).
+
+`fake_cell.py SPEC STORE MODE`."""
 
 import os
 import sys
@@ -9,12 +11,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from flows import processes
-from flows.grid import Cell, Planned
-from flows.store import Store
-from stages.core import errors, files
-from stages.core.errors import ModelError
-from stages.core.variant import Variant
+from flows.execution import processes
+from flows.sweep.grid import Cell, Planned
+from flows.sweep.store import Store
+from stages.core.artifacts.variant import Variant
+from stages.core.project import errors, files
+from stages.core.project.errors import ModelError
 
 
 def make_cell(name: str, schemes: tuple[str, ...] = ("float32", "float16")) -> Cell:

@@ -11,10 +11,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from fake_cell import fake_arguments, make_cell  # type: ignore[import-not-found]
 
-from flows import serve, sweep, ui
-from flows.params import SweepParams
-from stages.core import errors, params
-from stages.core.variant import Variant
+from flows import serve, ui
+from flows.sweep import run
+from flows.sweep.params import SweepParams
+from stages.core.artifacts.variant import Variant
+from stages.core.project import errors, params
 
 PARAMS = """
 sweep:
@@ -42,10 +43,10 @@ def project(section: SweepParams, target: Path | None = None) -> list[Variant]:
     fine_tunings = itertools.product(section.schedules, section.sparsities, section.seeds)
     cells = [make_cell("-".join(map(str, each)), section.schemes) for each in fine_tunings]
     arguments = fake_arguments(section.store.absolute())
-    return sweep.run(cells, arguments, sweep=section, mlruns=Path("mlruns"), target=target)
+    return run.run(cells, arguments, sweep=section, mlruns=Path("mlruns"), target=target)
 
 
-vars(sweep)["project"] = project
+vars(run)["project"] = project
 grid, pipeline = serve.grid, serve.pipeline
 grid.__module__ = pipeline.__module__ = __name__  # flow runs load this file and so the fakes
 vars(ui)["DEPLOYMENTS"] = (__file__,)

@@ -11,8 +11,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from fake_cell import fake_arguments, make_cell  # type: ignore[import-not-found]
 
-from flows import sweep
-from flows.params import DaskParams, SweepParams
+from flows.sweep import run
+from flows.sweep.params import DaskParams, SweepParams
 
 if __name__ == "__main__":
     folder, mode, dask, names = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]
@@ -21,4 +21,4 @@ if __name__ == "__main__":
         params = replace(params, runner="dask", dask=DaskParams(None if dask == "null" else dask))
     cells = [make_cell(name) for name in names]
     arguments = fake_arguments(params.store, mode)
-    sweep.run(cells, arguments, sweep=params, mlruns=folder / "mlruns", target=folder / "sweep")
+    run.run(cells, arguments, sweep=params, mlruns=folder / "mlruns", target=folder / "sweep")

@@ -28,13 +28,16 @@ from distributed import Client
 from fake_cell import make_cell  # type: ignore[import-not-found]
 
 from flows import ui
-from flows.store import Store
-from stages.core import files, tracking
+from flows.sweep.store import Store
+from stages.core.project import files
+from stages.core.tracking import tracker
 
 ROOT = Path(__file__).parents[2]
 VICTIMS = ("flow", "cell", "mlflow", "worker", "scheduler")
 CELLS_PER_KILL = 5
-_SERVE = "from flows.server import server\nwith server() as address: print(address, flush=True); input()"
+_SERVE = (
+    "from flows.execution.prefect_server import server\nwith server() as address: print(address, flush=True); input()"
+)
 _DASK = "distributed.cli.dask_"
 _DEADLINE_S = 600.0
 
@@ -157,7 +160,7 @@ def disturb(folder: Path, kills: int, *, victims: tuple[str, ...] = VICTIMS, see
         tracked = _new(folder / "tracked")
         service = ui.mlflow_server(port, tracked)
         with _environment("MLFLOW_TRACKING_URI", ""):
-            tracking.connect(tracked)  # makes the database
+            tracker.connect(tracked)  # makes the database
         sweep = Disturbed(
             _new(folder / "killed"),
             names,
@@ -217,7 +220,7 @@ def disturb(folder: Path, kills: int, *, victims: tuple[str, ...] = VICTIMS, see
 def _logged(folder: Path) -> Counter[str]:
     """Return how often each variant is a finished run in MLflow's folder."""
     with _environment("MLFLOW_TRACKING_URI", ""):
-        client = tracking.connect(folder).client
+        client = tracker.connect(folder).client
     experiments = [each.experiment_id for each in client.search_experiments()]
     times: Counter[str] = Counter()
     token = None

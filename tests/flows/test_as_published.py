@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from flows import as_published
-from flows.as_published import ARMS, Arm, Experiment
-from stages.core import files
-from stages.core.errors import ParameterError
-from stages.core.metrics import MetricParams
-from stages.core.recording import Recording
+from stages.core.artifacts.recordings import Recording
+from stages.core.project import files
+from stages.core.project.errors import ParameterError
+from stages.core.scoring.metrics import MetricParams
 from stages.features.params import FeatureParams
 from stages.pull.params import PullParams
 from stages.split.params import SplitParams
 from stages.train.params import TrainParams
+from tests.bench import as_published
+from tests.bench.as_published import ARMS, Arm, Experiment
 
 EXPERIMENT = Experiment(
     pull=PullParams(source="demo", options={"demo": {"subjects": 12}}),

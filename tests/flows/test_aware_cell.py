@@ -7,12 +7,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from flows.cell import Spec
-from flows.params import SweepParams
-from flows.plan import plan
-from flows.store import Store
-from stages.core import files
-from stages.core.variant import read_variant
+from flows.sweep.cell import Spec
+from flows.sweep.params import SweepParams
+from flows.sweep.plan import plan
+from flows.sweep.store import Store
+from stages.core.artifacts.variant import read_variant
+from stages.core.project import files
 from stages.evaluate.params import EvaluateParams
 from stages.prune.params import PruneParams
 from stages.quantize.params import AwareParams, QuantizeParams
@@ -31,7 +31,9 @@ def test_the_fine_tuning_is_work_of_its_own_and_its_variant_says_what_it_is(
     assert [planned.name for planned in cell.variants] == names
     spec = tmp_path / "spec.json"
     files.write_json(spec, asdict(Spec(cell, tmp_path, 1, PruneParams(), QUANTIZE, EVALUATE, **inputs)))
-    done = subprocess.run([sys.executable, "-m", "flows.cell", str(spec)], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.sweep.cell", str(spec)], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
     store, (_, post, tuned) = Store(tmp_path), cell.variants
@@ -48,7 +50,7 @@ def test_the_fine_tuning_is_work_of_its_own_and_its_variant_says_what_it_is(
 def test_kill_9_amid_the_fine_tuning_changes_no_byte(tmp_path: Path, inputs: dict[str, Any]) -> None:
     quantize = replace(QUANTIZE, aware=replace(QUANTIZE.aware, epochs=40))
     (cell,) = plan(SWEEP, PruneParams(), quantize, EVALUATE, **inputs)
-    often = "from stages.core import fitting; fitting.CHECKPOINT_EVERY_S = 0; from flows.cell import main; main()"
+    often = "from stages.core import fitting; fitting.CHECKPOINT_EVERY_S = 0; from flows.sweep.cell import main; main()"
     made = []
     for name, kill in (("calm", False), ("killed", True)):
         store = Store(tmp_path / name)

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.cell import Spec, arguments_for
-from flows.params import SweepParams
-from flows.plan import plan
-from flows.store import Store
-from stages.core import files, network
-from stages.core.flops import flops
-from stages.core.variant import read_variant
+from flows.sweep.cell import Spec, arguments_for
+from flows.sweep.params import SweepParams
+from flows.sweep.plan import plan
+from flows.sweep.store import Store
+from stages.core.artifacts.variant import read_variant
+from stages.core.litert.flops import flops
+from stages.core.nn import network
+from stages.core.project import files
 from stages.evaluate.params import EvaluateParams, Robustness
 from stages.prune.params import PruneParams
 from stages.quantize.params import QuantizeParams

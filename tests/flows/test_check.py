@@ -6,7 +6,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from flows.check import check
-from stages.core.errors import ParameterError
+from stages.core.project.errors import ParameterError
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.cell import Spec
-from flows.grid import Cell
-from flows.params import SweepParams
-from flows.plan import plan
-from flows.store import Store
-from stages.core import files, network
-from stages.core.distillation import Distillation, Teaching
-from stages.core.errors import ParameterError
-from stages.core.variant import Variant, read_variant
+from flows.sweep.cell import Spec
+from flows.sweep.grid import Cell
+from flows.sweep.params import SweepParams
+from flows.sweep.plan import plan
+from flows.sweep.store import Store
+from stages.core.artifacts.variant import Variant, read_variant
+from stages.core.nn import network
+from stages.core.project import files
+from stages.core.project.errors import ParameterError
+from stages.core.training.distillation import Distillation, Teaching
 from stages.evaluate.params import EvaluateParams
 from stages.prune.params import PruneParams
 from stages.quantize.params import AwareParams, QuantizeParams
@@ -107,7 +108,9 @@ def test_a_distilled_fine_tuning_says_what_the_teacher_says(tmp_path: Path, taug
     for cell in cells_of(taught):
         spec = tmp_path / f"{cell.name}.json"
         files.write_json(spec, asdict(Spec(cell, store.root, 1, PRUNE, QUANTIZE, EVALUATE, **taught)))
-        subprocess.run([sys.executable, "-m", "flows.cell", str(spec)], cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, "-m", "flows.sweep.cell", str(spec)], cwd=ROOT, check=True, stderr=subprocess.DEVNULL
+        )
         for planned in cell.variants:
             variants[planned.name] = read_variant(store.folder("variants", planned.key) / "variant.json")
             with np.load(store.folder("variants", planned.key) / "scores.npz") as scores:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.dvc import dvc
-from flows.processes import ProcessError
+from flows.execution.dvc_command import dvc
+from flows.execution.processes import ProcessError
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "[core]\n    no_scm = True\n    analytics = false\n"
@@ -49,7 +49,10 @@ def test_a_failure_says_the_stages_words_before_dvcs(tmp_path: Path, command: st
 
 def test_kill_9_ends_dvc_and_its_stage(tmp_path: Path) -> None:
     folder = project(tmp_path / "project", "echo $$ > pid && exec sleep 600")
-    call = "from pathlib import Path; from flows.dvc import dvc; dvc('repro', log=Path('log'), folder=Path('.'))"
+    call = (
+        "from pathlib import Path; from flows.execution.dvc_command import dvc; "
+        "dvc('repro', log=Path('log'), folder=Path('.'))"
+    )
     process = subprocess.Popen([sys.executable, "-c", call], cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)})
     deadline = time.monotonic() + 60
     while not (folder / "pid").is_file() or not (folder / "pid").read_text():

@@ -12,11 +12,13 @@ import pytest
 from ruamel.yaml import YAML
 from scipy.stats import ttest_rel
 
-from flows import folds, folds_table
-from flows.folds import Run
-from stages.core import dataset, files, layout, provenance
-from stages.core.errors import DataError, EdacError, ParameterError
-from stages.core.variant import Variant, write_variants
+from flows.studies.folds import runs as folds
+from flows.studies.folds import table
+from flows.studies.folds.runs import Run
+from stages.core.artifacts import dataset
+from stages.core.artifacts.variant import Variant, write_variants
+from stages.core.project import files, layout, provenance
+from stages.core.project.errors import DataError, EdacError, ParameterError
 from stages.evaluate.params import EvaluateParams
 
 
@@ -193,8 +195,8 @@ def test_means_by_hand(tmp_path: Path) -> None:
         made_up(tmp_path, "1", 3, {"baseline-float32": everything, "pruned": everything, "failed elsewhere": none}),
         made_up(tmp_path, "2", 3, {"baseline-float32": everything, "pruned": none}),
     ]
-    figures = folds_table.Figures(runs, metric="accuracy", evaluate=EvaluateParams())
-    baseline, pruned = folds_table.collect(figures)
+    figures = table.Figures(runs, metric="accuracy", evaluate=EvaluateParams())
+    baseline, pruned = table.collect(figures)
     assert (baseline.name, baseline.values, baseline.low, baseline.high) == ("baseline-float32", (1.0, 1.0), 1.0, 1.0)
     assert pruned.name == "pruned"
     assert pruned.values == (0.75, 0.25)
@@ -203,7 +205,7 @@ def test_means_by_hand(tmp_path: Path) -> None:
     assert (1 - pruned.drop_high, 1 - pruned.drop_low) == pytest.approx((pruned.low, pruned.high))
     assert (pruned.raw_bytes, pruned.deflated_bytes, pruned.latency_ms) == (200, 20, None)
 
-    text = folds_table.table([baseline, pruned], figures)
+    text = table.table([baseline, pruned], figures)
     assert "| pruned | 0.500 [" in text
     assert "| **baseline-float32** | 1.000 [" in text
     assert "| 0.354 | +0.500 [" in text  # the sample standard deviation of 0.75 and 0.25
@@ -215,7 +217,7 @@ def test_the_front_is_what_none_beats_in_size_and_metric(tmp_path: Path) -> None
     sizes = dict(zip(n_right, (100, 60, 60, 50, 40, 10), strict=True))
     right = {name: [True] * n + [False] * (6 - n) for name, n in n_right.items()}
     runs = [made_up(tmp_path, "1", 1, right, sizes)]
-    rows = folds_table.collect(folds_table.Figures(runs, metric="accuracy", evaluate=EvaluateParams()))
+    rows = table.collect(table.Figures(runs, metric="accuracy", evaluate=EvaluateParams()))
     assert {row.name for row in rows if row.front} == {"better", "smaller, as good", "least"}
 
 
@@ -229,21 +231,21 @@ def test_gains_by_hand(tmp_path: Path) -> None:
             made_up(tmp_path / way, fold, seed, {"baseline-float32": right[n]})
             for (fold, seed), n in zip(places, hits, strict=True)
         ]
-        figures.append(folds_table.Figures(runs, metric="accuracy", evaluate=EvaluateParams()))
-    (gain,) = folds_table.compare(*figures)
+        figures.append(table.Figures(runs, metric="accuracy", evaluate=EvaluateParams()))
+    (gain,) = table.compare(*figures)
     assert (gain.name, gain.site, gain.n_pairs) == ("baseline-float32", "", 4)
     assert (gain.mean, gain.other) == pytest.approx((18 / 24, 16 / 24))
     expected = ttest_rel(these, others)
     assert gain.gain == pytest.approx(2 / 24)
     assert (6 * gain.low, 6 * gain.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
     assert gain.clips_low <= gain.gain <= gain.clips_high
-    text = folds_table.gains_table([gain], figures[0], "train.mixup=0")
+    text = table.gains_table([gain], figures[0], "train.mixup=0")
     assert "| baseline-float32 | all | 0.750 | 0.667 | +0.083 [" in text
 
     elsewhere = made_up(tmp_path / "third", "7", 1, {"baseline-float32": right[1]})
-    third = folds_table.Figures([elsewhere], metric="accuracy", evaluate=EvaluateParams())
+    third = table.Figures([elsewhere], metric="accuracy", evaluate=EvaluateParams())
     with pytest.raises(DataError, match="must be tested on the same clips"):
-        folds_table.compare(figures[0], third)
+        table.compare(figures[0], third)
 
 
 @pytest.mark.parametrize(
@@ -278,14 +280,14 @@ def test_gains_of_each_site_are_those_of_its_clips_alone(tmp_path: Path) -> None
         path = run.folder / layout.FEATURES / "clips.csv"
         clips = [row | {"site": "ab"[int(row["clip_id"]) // 3]} for row in files.read_csv(path)]
         files.write_csv(path, dataset.CLIP_COLUMNS, clips)
-        figures.append(folds_table.Figures([run], metric="accuracy", evaluate=EvaluateParams()))
-    gains = folds_table.compare(*figures)
+        figures.append(table.Figures([run], metric="accuracy", evaluate=EvaluateParams()))
+    gains = table.compare(*figures)
     assert [(gain.site, gain.mean, gain.other, gain.gain) for gain in gains] == [
         ("", 1.0, 0.5, 0.5),
         ("a", 1.0, 1.0, 0.0),
         ("b", 1.0, 0.0, 1.0),
     ]
     assert np.isnan(gains[0].low), "one pair has no spread"
-    row = folds_table.collect(figures[0])[0]
+    row = table.collect(figures[0])[0]
     assert row.sd is None
-    assert folds_table.table([row], figures[0]).endswith("\n\n6 clips, each tested once by 1 seed. " + FRONT)
+    assert table.table([row], figures[0]).endswith("\n\n6 clips, each tested once by 1 seed. " + FRONT)

@@ -7,7 +7,7 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.push import push
-from stages.core.errors import DataError
+from stages.core.project.errors import DataError
 
 
 def test_a_push_that_cannot_be_is_a_failed_run_with_the_reason(

@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from fake_serve import make_project  # type: ignore[import-not-found]
 
 from flows import ui
-from flows.params import SweepParams
-from stages.core.errors import EdacError, ParameterError
+from flows.sweep.params import SweepParams
+from stages.core.project.errors import EdacError, ParameterError
 
 FAKE = Path(__file__).with_name("fake_serve.py")
 PATIENCE_S = 300.0

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import sweep
-from stages.core import files, layout
+from flows.sweep import run
+from stages.core.project import files, layout
 
 
 def test_fold_seed_front_end_and_recordings_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -14,7 +14,7 @@ def test_fold_seed_front_end_and_recordings_are_told(tmp_path: Path, monkeypatch
     files.write_json(layout.FEATURES / "frontend.json", {"frontend": "raw", "labels": ["a", "b", "c"]})
     text = "pull: {source: esc50}\nsplit: {method: official, folds: {test: [5]}}\ntrain: {seed: 7}\n"
     Path("params.yaml").write_text(text)
-    assert sweep._shown() == {
+    assert run._shown() == {
         "architecture": "acdnet",
         "frontend": "raw",
         "source": "esc50",
@@ -24,8 +24,8 @@ def test_fold_seed_front_end_and_recordings_are_told(tmp_path: Path, monkeypatch
         "train_seed": "7",
     }
     Path("params.yaml").write_text("pull: {source: demo}\n")
-    assert sweep._shown()["fold"] == "none"
+    assert run._shown()["fold"] == "none"
     Path("params.yaml").write_text("distill: {teacher: ensemble, alpha: 0.1}\n")
-    assert sweep._shown()["teacher"] == "ensemble, T 2, alpha 0.1"
+    assert run._shown()["teacher"] == "ensemble, T 2, alpha 0.1"
     Path("params.yaml").write_text("distill: {teacher: ensemble, train: false}\n")
-    assert sweep._shown()["teacher"] == "none"
+    assert run._shown()["teacher"] == "none"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.processes import ProcessError, children
-from flows.store import Store
+from flows.execution.processes import ProcessError, children
+from flows.sweep.store import Store
 
 ROOT = Path(__file__).parents[2]
 
@@ -97,7 +97,7 @@ def written(folder: Path, script: str) -> list[str]:
 
 
 CHILD = """
-from flows.processes import die_with_parent
+from flows.execution.processes import die_with_parent
 import os, subprocess, time
 die_with_parent()
 print(os.getpid(), subprocess.Popen(["sleep", "60"]).pid, flush=True)
@@ -106,7 +106,7 @@ time.sleep(60)
 PARENT = """
 import sys
 from pathlib import Path
-from flows.processes import children
+from flows.execution.processes import children
 with children() as processes:
     processes.run(sys.argv[2:], log=Path(sys.argv[1]), timeout_s=60)
 """

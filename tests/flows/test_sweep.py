@@ -15,13 +15,14 @@ from prefect.client.schemas.sorting import ArtifactSort
 sys.path.insert(0, str(Path(__file__).parent))
 from fake_cell import fake_arguments, make_cell  # type: ignore[import-not-found]
 
-from flows import sweep
-from flows.grid import Cell
-from flows.params import SweepParams
-from flows.store import Store
-from stages.core import files, tracking
-from stages.core.errors import EdacError, ModelError
-from stages.core.variant import Variant, read_variants
+from flows.sweep import run as sweep
+from flows.sweep.grid import Cell
+from flows.sweep.params import SweepParams
+from flows.sweep.store import Store
+from stages.core.artifacts.variant import Variant, read_variants
+from stages.core.project import files
+from stages.core.project.errors import EdacError, ModelError
+from stages.core.tracking import tracker as tracking
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 FAKE_SWEEP = Path(__file__).with_name("fake_sweep.py")

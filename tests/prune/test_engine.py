@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from stages.core import fitting, optimizer
-from stages.core.dataset import Split
-from stages.core.errors import ParameterError
-from stages.core.keras import keras, tf
+from stages.core.artifacts.dataset import Split
+from stages.core.nn.keras import keras, tf
+from stages.core.project.errors import ParameterError
+from stages.core.training import loop, optimizer
 from stages.prune import engine
 from stages.prune.params import CRITERIA, PruneParams
 
@@ -290,7 +290,7 @@ def test_layer_report_counts_zeros() -> None:
 def test_a_killed_fine_tuning_goes_on_to_the_same_weights(
     schedule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fitting, "CHECKPOINT_EVERY_S", 0)
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0)
     monkeypatch.setattr(optimizer, "LARGE", 100)
     params = PruneParams(epochs=2, batch_size=16, learning_rate=1e-2, options={"polynomial": {"frequency": 2}})
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from stages.core import params as core_params
-from stages.core import plugins
-from stages.core.errors import ParameterError
+from stages.core.project import params as core_params
+from stages.core.project import plugins
+from stages.core.project.errors import ParameterError
 from stages.prune.params import CRITERIA, SCHEDULES, PruneParams, sparsity_at
 
 

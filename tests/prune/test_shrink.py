@@ -7,9 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stages.core import network, structure
-from stages.core.keras import keras
-from stages.core.layers import UnrolledLSTM
+from stages.core.nn import network
+from stages.core.nn import units as structure
+from stages.core.nn.keras import keras
+from stages.core.nn.layers import UnrolledLSTM
 from stages.prune.shrink import shrink
 
 layers = keras.layers

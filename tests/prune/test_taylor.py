@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.core.keras import keras, tf
-from stages.core.structure import FIXED, unit_groups
+from stages.core.nn.keras import keras, tf
+from stages.core.nn.units import FIXED, unit_groups
 from stages.prune.params import CRITERIA, PruneParams
 
 EPSILON = 1e-5

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from stages.core.params import load
-from stages.core.recording import Recording, read_index
+from stages.core.artifacts.recordings import Recording, read_index
+from stages.core.project.params import load
 from stages.pull.params import PullParams
-from stages.pull.pull import pull
+from stages.pull.stage import pull
 
 Run = Callable[..., tuple[dict[str, Any], dict[str, Recording]]]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.core.errors import DataError
+from stages.core.project.errors import DataError
 from stages.pull.archive import extract
 
 

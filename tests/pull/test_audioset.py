@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from stages.core import files
-from stages.core.errors import DataError, ParameterError
-from stages.core.params import load
+from stages.core.project import files
+from stages.core.project.errors import DataError, ParameterError
+from stages.core.project.params import load
 from stages.pull.sources import audioset
 from stages.split.params import SplitParams
-from stages.split.split import split
+from stages.split.stage import split
 from tests.pull.conftest import Publisher, Run
 from tests.trees import audioset_tables, bursts, encode
 

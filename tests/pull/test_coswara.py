@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.core import files, provenance
-from stages.core.errors import DataError, ParameterError
+from stages.core.project import files, provenance
+from stages.core.project.errors import DataError, ParameterError
 from stages.pull.params import PullParams
 from stages.pull.sources import coswara
 from tests.pull.conftest import Publisher, Run

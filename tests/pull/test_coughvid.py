@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.core import audio, files, provenance
-from stages.core.errors import DataError, ParameterError
+from stages.core.audio import decode
+from stages.core.project import files, provenance
+from stages.core.project.errors import DataError, ParameterError
 from stages.pull.params import PullParams
 from stages.pull.sources import coughvid
 from tests.pull.conftest import Publisher, Run
@@ -98,13 +99,13 @@ def test_silence_may_stay(tree: Path, run: Run) -> None:
 
 def test_what_is_cut_is_what_the_rule_says(tree: Path, run: Run) -> None:
     _, index = run("coughvid", tree, silence_removal={"min_sound_s": 0.0})
-    samples, _ = audio.decode(tree / "c.wav")
+    samples, _ = decode.decode(tree / "c.wav")
     loud = np.flatnonzero(np.abs(samples) >= 10 ** (-35 / 20))
     gap = np.flatnonzero(np.diff(loud) > RATE // 2)
     assert len(gap) == 1
     (first, second), margin = np.split(loud, gap + 1), RATE // 8
     expected = np.concatenate([samples[s[0] - margin : s[-1] + 1 + margin] for s in (first, second)])
-    np.testing.assert_array_equal(audio.decode(index["silence_removed/c.flac"].path)[0], expected)
+    np.testing.assert_array_equal(decode.decode(index["silence_removed/c.flac"].path)[0], expected)
 
 
 def test_statuses_and_the_threshold_are_the_users(tree: Path, run: Run) -> None:
@@ -198,5 +199,5 @@ def test_a_tree_out_of_real_recordings(datasets: Path, tmp_path: Path, run: Run)
     statuses = {root / "raw" / e["filename"]: "COVID-19" if e["covid19"] else "healthy" for e in chosen}
     _, index = run("coughvid", coughvid_tree(tmp_path / "mirror", statuses), silence_removal=None)
     assert Counter(r.label for r in index.values()) == {"positive": 3, "negative": 3}
-    durations = sorted(len(samples) / rate for samples, rate in map(audio.decode, statuses))
+    durations = sorted(len(samples) / rate for samples, rate in map(decode.decode, statuses))
     np.testing.assert_allclose(sorted(r.duration_s for r in index.values()), durations, atol=0.03)

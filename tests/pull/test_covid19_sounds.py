@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import soundfile
 
-from stages.core.errors import DataError, ParameterError
+from stages.core.project.errors import DataError, ParameterError
 from stages.split.params import SplitParams
-from stages.split.split import split
+from stages.split.stage import split
 from tests.pull.conftest import Run
 from tests.trees import bursts
 

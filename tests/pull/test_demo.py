@@ -13,8 +13,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from stages.core import audio, files
-from stages.core.errors import DataError, ParameterError
+from stages.core.audio import decode
+from stages.core.project import files
+from stages.core.project.errors import DataError, ParameterError
 from stages.pull.listing import Listing
 from stages.pull.sources import demo
 
@@ -36,7 +37,7 @@ def listings(corpus: Path) -> list[Listing]:
 @pytest.fixture(scope="module")
 def decoded(corpus: Path, listings: list[Listing]) -> dict[Path, np.ndarray]:
     readable = [r.path for r in listings if r.path.stem.partition("-")[0] != f"s{demo.UNDECODABLE:03d}"]
-    return {path: audio.decode(corpus / path)[0] for path in readable}
+    return {path: decode.decode(corpus / path)[0] for path in readable}
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -78,9 +79,9 @@ def test_files_are_short_mono_16_bit_wav(corpus: Path, decoded: dict[Path, np.nd
 def test_exactly_one_file_is_no_audio(corpus: Path, listings: list[Listing]) -> None:
     suspects = [r for r in listings if r.group == f"s{demo.UNDECODABLE:03d}"]
     with pytest.raises(DataError, match="cannot be decoded"):
-        audio.decode(corpus / suspects[-1].path)
+        decode.decode(corpus / suspects[-1].path)
     for listing in suspects[:-1]:
-        assert np.abs(audio.decode(corpus / listing.path)[0]).max() > 0.02
+        assert np.abs(decode.decode(corpus / listing.path)[0]).max() > 0.02
 
 
 def test_exactly_one_readable_file_is_silent(decoded: dict[Path, np.ndarray]) -> None:

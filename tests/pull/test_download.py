@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.core.errors import DataError
+from stages.core.project.errors import DataError
 from stages.pull.download import download, fetch_tree, sync, verify, verify_tree
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB

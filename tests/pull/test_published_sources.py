@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.core.errors import DataError
-from stages.core.params import load
-from stages.core.recording import Recording, read_index
+from stages.core.artifacts.recordings import Recording, read_index
+from stages.core.project.errors import DataError
+from stages.core.project.params import load
 from stages.pull.params import PullParams
-from stages.pull.pull import pull
+from stages.pull.stage import pull
 
 
 def run(out: Path, mirror: Path, source: str, **options: Any) -> tuple[dict[str, Any], list[Recording]]:

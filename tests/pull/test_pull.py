@@ -10,12 +10,12 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.core import files
-from stages.core.errors import DataError, ParameterError
-from stages.core.params import load
-from stages.core.recording import Recording, read_index
+from stages.core.artifacts.recordings import Recording, read_index
+from stages.core.project import files
+from stages.core.project.errors import DataError, ParameterError
+from stages.core.project.params import load
 from stages.pull.params import PullParams
-from stages.pull.pull import Decoded, decode, merge_groups, pull
+from stages.pull.stage import Decoded, decode, merge_groups, pull
 
 RATE = 8000
 
@@ -134,8 +134,8 @@ def test_an_interrupted_check_goes_on_where_it_stopped(project: Project, monkeyp
         asked.append(path.name)
         return real(path)
 
-    monkeypatch.setattr("stages.pull.pull.os.cpu_count", lambda: 1)
-    monkeypatch.setattr("stages.pull.pull.decode", interrupted)
+    monkeypatch.setattr("stages.pull.stage.os.cpu_count", lambda: 1)
+    monkeypatch.setattr("stages.pull.stage.decode", interrupted)
     with pytest.raises(KeyboardInterrupt):
         project.pull()
     (journal,) = project.out.glob(".recordings.*.decoded")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.core import files
-from stages.core.errors import DataError
+from stages.core.project import files
+from stages.core.project.errors import DataError
 from tests.pull.conftest import Run
 from tests.trees import bursts, encode
 

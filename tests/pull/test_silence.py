@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import maximum_filter1d
 
-from stages.core.errors import ParameterError
+from stages.core.project.errors import ParameterError
 from stages.pull.silence import DeadSpace, SilenceRemoval, remove_dead_space, remove_silence
 
 RATE = 1000

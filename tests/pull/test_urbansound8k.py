@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from flows import folds
-from stages.core import provenance
-from stages.core.dataset import SPLITS
-from stages.core.errors import DataError
+from flows.studies.folds import runs
+from stages.core.artifacts.dataset import SPLITS
+from stages.core.project import provenance
+from stages.core.project.errors import DataError
 from stages.pull.sources import urbansound8k
 from stages.split.params import SplitParams
-from stages.split.split import split
+from stages.split.stage import split
 from tests.pull.conftest import Publisher, Run
 from tests.trees import URBANSOUND8K_FORMATS, tar_gz, urbansound8k_tree
 
@@ -62,7 +62,7 @@ def test_edac_folds_tests_each_of_the_ten_in_turn(
     monkeypatch.chdir(tmp_path)
     preset = provenance.ROOT / "stages" / "presets" / "urbansound8k.yaml"
     Path("params.yaml").write_text(preset.read_text())
-    assert [each.fold for each in folds.plan([1])] == [str(fold) for fold in range(1, 11)]
+    assert [each.fold for each in runs.plan([1])] == [str(fold) for fold in range(1, 11)]
 
 
 def test_the_published_archive_is_downloaded_and_checked(

@@ -33,8 +33,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.core import files
-from stages.core.errors import EdacError
+from stages.core.project import files
+from stages.core.project.errors import EdacError
 from stages.push import identity, rollout, signing
 from stages.push.bundle import release_id
 from stages.push.transport import Transport

@@ -12,8 +12,8 @@ import pytest
 import soundfile
 from jsonschema import Draft202012Validator
 
-from stages.core import files, provenance
-from stages.core.errors import ModelError, ParameterError
+from stages.core.project import files, provenance
+from stages.core.project.errors import ModelError, ParameterError
 from stages.push import bundle, signing
 from stages.runtime import manifest, trust
 from stages.runtime.classify import Classifier

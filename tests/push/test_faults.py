@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from stages.core.provenance import ROOT
+from stages.core.project.provenance import ROOT
 
 QUICK = ["connection cut", "disk full", "path traversal", "pusher killed at a step", "device killed"]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.core.errors import DeviceError
+from stages.core.project.errors import DeviceError
 from stages.push import fleet
 from stages.push.fleet import Result
 from stages.push.params import Device, PushParams, RolloutParams, devices

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from stages import cli
+from flows.cli import main
 from stages.push import signing
 from stages.runtime import trust
 
 
 def edac(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     with pytest.raises(SystemExit) as end:
-        cli.main(arguments)
+        main.main(arguments)
     said = capsys.readouterr()
     return int(str(end.value.code)), said.out, said.err
 

@@ -13,8 +13,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from stages.core import files
-from stages.core.provenance import ROOT
+from stages.core.project import files
+from stages.core.project.provenance import ROOT
 from stages.push import rollout
 from stages.push.transports import local
 from stages.runtime import manifest, trust

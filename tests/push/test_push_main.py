@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 import tiny  # type: ignore[import-not-found]
 
-from stages.core import files, layout, tracking
-from stages.core.errors import DataError, DeviceError
+from stages.core.project import files, layout
+from stages.core.project.errors import DataError, DeviceError
+from stages.core.tracking import tracker
 from stages.push import __main__ as stage
 from stages.push import bundle
 
 
 def register() -> int:
-    return tiny.register(tracking.connect(layout.MLRUNS), layout.SELECTED)
+    return tiny.register(tracker.connect(layout.MLRUNS), layout.SELECTED)
 
 
 @pytest.fixture

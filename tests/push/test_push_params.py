@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from stages.core import params
-from stages.core.errors import ParameterError
+from stages.core.project import params
+from stages.core.project.errors import ParameterError
 from stages.push.params import Device, PushParams, choose, devices
 from stages.push.transports.local import Config
 

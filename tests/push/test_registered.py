@@ -13,10 +13,11 @@ import tiny  # type: ignore[import-not-found]
 
 os.environ.setdefault("PREFECT_HOME", tempfile.mkdtemp())  # before Prefect is imported
 
+from flows.cli import main
 from flows.push import push
-from stages import cli
-from stages.core import files, tracking
-from stages.core.errors import DataError, DeviceError, ParameterError
+from stages.core.project import files
+from stages.core.project.errors import DataError, DeviceError, ParameterError
+from stages.core.tracking import tracker as tracking
 from stages.push.transports.local import LocalTransport
 
 PARAMS = """\
@@ -50,7 +51,7 @@ def project(registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def edac(*arguments: str) -> int:
     with pytest.raises(SystemExit) as ended:
-        cli.main(arguments)
+        main.main(arguments)
     assert isinstance(ended.value.code, int)
     return ended.value.code
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.core import files
-from stages.core.errors import DeviceError
+from stages.core.project import files
+from stages.core.project.errors import DeviceError
 from stages.push import bundle, identity, rollout, signing
 from stages.push.transport import Transport
 from stages.push.transports import local
@@ -192,7 +192,7 @@ def test_other_scores_than_at_home(bundles: list[Path], device: LocalTransport, 
     assert rollout.status(device) == rollout.Status("", "", "", "holds no release")
 
 
-@pytest.mark.parametrize("module", ["tensorflow", "stages.core.files"])
+@pytest.mark.parametrize("module", ["tensorflow", "stages.core.project.files"])
 def test_a_release_that_needs_what_home_has(
     bundles: list[Path], device: LocalTransport, tmp_path: Path, module: str
 ) -> None:

@@ -16,7 +16,7 @@ from subprocess import CompletedProcess
 import loopback  # type: ignore[import-not-found]
 import pytest
 
-from stages.core.errors import DeviceError
+from stages.core.project.errors import DeviceError
 from stages.push import rollout, setup, wheels
 from stages.push.transports import local, ssh
 from stages.push.transports.local import LocalTransport

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from stages.core.errors import ParameterError
+from stages.core.project.errors import ParameterError
 from stages.push import signing
 from stages.runtime import trust
 

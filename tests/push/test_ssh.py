@@ -21,8 +21,8 @@ from typing import Any
 import loopback  # type: ignore[import-not-found]
 import pytest
 
-from stages.core import files
-from stages.core.errors import DeviceError, ParameterError
+from stages.core.project import files
+from stages.core.project.errors import DeviceError, ParameterError
 from stages.push import bundle, rollout
 from stages.push.transport import Transport
 from stages.push.transports import ssh

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.core import provenance
+from stages.core.project import provenance
 from stages.push.wheels import runtime_wheel
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soundfile
 
-from stages.core import files
-from stages.core.variant import Variant
+from stages.core.artifacts.variant import Variant
+from stages.core.project import files
 from stages.push import bundle
 from stages.select import golden
 
 if TYPE_CHECKING:
-    from stages.core.tracking import Tracker
+    from stages.core.tracking.tracker import Tracker
 
 SAMPLE_RATE, CLIP_SAMPLES = 8000, 4000
 LABELS = ["negative", "positive"]
@@ -21,7 +21,7 @@ LABELS = ["negative", "positive"]
 
 def tflites() -> tuple[bytes, ...]:
     """A front end, two binary models with different weights and one of three classes."""
-    from stages.core.keras import keras, tf
+    from stages.core.nn.keras import keras, tf
 
     def convert(function: Callable[..., object], shape: tuple[int, ...]) -> bytes:
         concrete = tf.function(function, input_signature=[tf.TensorSpec(shape, tf.float32)]).get_concrete_function()

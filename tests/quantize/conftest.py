@@ -11,7 +11,7 @@ SHAPE = (20, 12, 1)
 
 
 def build(n_classes: int, sparsity: float = 0.0) -> Any:
-    from stages.core.keras import keras
+    from stages.core.nn.keras import keras
 
     layers, binary = keras.layers, n_classes == 2
     keras.utils.set_random_seed(1)

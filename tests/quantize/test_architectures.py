@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.core import flatbuffer, network, plugins
+from stages.core.litert import flatbuffer
+from stages.core.nn import network
+from stages.core.project import plugins
 from stages.prune.engine import most_important, prunable_kernels
 from stages.quantize.check import check
 from stages.quantize.convert import to_float32
@@ -41,7 +43,7 @@ LOOSER = {"edac_cnn_lstm": 2}  # in full integers every step rounds the LSTM's s
 def settled(architecture: str) -> Any:
     """Build a network and give its normalisations the statistics of what flows through them."""
     shape, n_classes = CASES[architecture]
-    from stages.core.keras import keras
+    from stages.core.nn.keras import keras
 
     keras.utils.set_random_seed(5)
     model, _ = network.build(architecture, {architecture: OPTIONS.get(architecture, {})}, shape, n_classes)

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from scipy.special import rel_entr
 
-from stages.core import distillation, fitting, flatbuffer
-from stages.core.dataset import Split
-from stages.core.distillation import Distillation, Taught
-from stages.core.errors import ParameterError
-from stages.core.keras import keras
+from stages.core.artifacts.dataset import Split
+from stages.core.litert import flatbuffer
+from stages.core.nn.keras import keras
+from stages.core.project.errors import ParameterError
+from stages.core.training import distillation, loop
+from stages.core.training.distillation import Distillation, Taught
 from stages.quantize import aware
 from stages.quantize.params import AwareParams, QuantizeParams
 from stages.quantize.simulation import simulate
@@ -77,7 +78,7 @@ def test_ranges_are_given_to_the_file_as_they_were_learned(float32s: dict[int, b
 def test_a_killed_fine_tuning_goes_on_to_the_same_bytes(
     float32s: dict[int, bytes], split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fitting, "CHECKPOINT_EVERY_S", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
     whole, _ = tune("static_wi4_ai8", float32s[2], split)
     checkpoint = tmp_path / "state.npz"
 
@@ -89,11 +90,11 @@ def test_a_killed_fine_tuning_goes_on_to_the_same_bytes(
         if self.step == 7:
             raise KilledError
 
-    original = fitting._Run.save_now_and_then
-    monkeypatch.setattr(fitting._Run, "save_now_and_then", dies)
+    original = loop._Run.save_now_and_then
+    monkeypatch.setattr(loop._Run, "save_now_and_then", dies)
     with pytest.raises(KilledError):
         tune("static_wi4_ai8", float32s[2], split, checkpoint=checkpoint)
-    monkeypatch.setattr(fitting._Run, "save_now_and_then", original)
+    monkeypatch.setattr(loop._Run, "save_now_and_then", original)
     resumed, _ = tune("static_wi4_ai8", float32s[2], split, checkpoint=checkpoint)
     assert resumed.float32 == whole.float32
     assert resumed.ranges == whole.ranges

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.core.errors import DataError, ParameterError
+from stages.core.project.errors import DataError, ParameterError
 from stages.quantize import ranges
 from stages.quantize.calibration import calibration_set
 from stages.quantize.params import CALIBRATIONS, QuantizeParams

@@ -5,7 +5,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
-from stages.core.errors import ModelError
+from stages.core.project.errors import ModelError
 from stages.quantize.check import check
 from stages.quantize.params import QuantizeParams
 

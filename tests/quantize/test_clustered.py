@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
-from stages.core import flatbuffer
-from stages.core.errors import ModelError, ParameterError
-from stages.core.keras import keras
+from stages.core.litert import flatbuffer
+from stages.core.nn.keras import keras
+from stages.core.project.errors import ModelError, ParameterError
 from stages.quantize import convert
 from stages.quantize.params import QuantizeParams
 from stages.quantize.schemes import clustered_float32

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from stages.core import files, flatbuffer
-from stages.core.errors import ModelError
+from stages.core.litert import flatbuffer
+from stages.core.project import files
+from stages.core.project.errors import ModelError
 from stages.quantize.convert import to_float32
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,7 +65,7 @@ def test_no_path_of_this_machine_is_in_the_file(float32s: dict[int, bytes]) -> N
 
 
 def test_an_operator_that_litert_does_not_build_in_is_named() -> None:
-    from stages.core.keras import keras, tf
+    from stages.core.nn.keras import keras, tf
 
     source = keras.layers.Input((4,))
     network = keras.Model(source, keras.layers.Lambda(lambda x: tf.math.igamma(x, x))(source), name="odd")

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.core import flatbuffer, network
-from stages.core.keras import keras
-from stages.core.layers import Attention, UnrolledLSTM
+from stages.core.litert import flatbuffer
+from stages.core.nn import network
+from stages.core.nn.keras import keras
+from stages.core.nn.layers import Attention, UnrolledLSTM
 from stages.quantize.convert import to_float32
 from stages.quantize.fold import fold_normalisation
 from stages.runtime.litert import Model

@@ -8,8 +8,9 @@ from ai_edge_litert.tools import flatbuffer_utils
 from ai_edge_quantizer import recipe
 from ai_edge_quantizer.quantizer import Quantizer
 
-from stages.core import flatbuffer, plugins
-from stages.core.errors import DataError, ModelError, ParameterError
+from stages.core.litert import flatbuffer
+from stages.core.project import plugins
+from stages.core.project.errors import DataError, ModelError, ParameterError
 from stages.quantize.params import SCHEMES, QuantizeParams
 from stages.runtime.litert import Model
 

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.core import network
-from stages.core.errors import ModelError
-from stages.core.keras import keras, tf
+from stages.core.nn import network
+from stages.core.nn.keras import keras, tf
+from stages.core.project.errors import ModelError
 from stages.quantize.convert import to_float32
 from stages.quantize.params import QuantizeParams
 from stages.quantize.simulation import round_activation, round_dynamically, round_weights, simulate

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from stages.core import tracking
-from stages.core.variant import Variant
+from stages.core.artifacts.variant import Variant
+from stages.core.tracking import tracker as tracking
 
 RAW = {"float32": 24_000_000, "dynamic_wi8_afp32": 6_000_000, "static_wi8_ai8": 5_000_000}
 BITS = {"float32": 32, "dynamic_wi8_afp32": 8, "static_wi8_ai8": 8}
@@ -76,12 +76,12 @@ def mlruns(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def called(mlruns: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Call the console command on that store and return what it printed."""
-    from stages import cli
+    from flows.cli import main
 
     def call(*arguments: str) -> str:
         where = ("--experiment", "edac", "--tracking-uri", f"sqlite:///{mlruns / 'mlflow.db'}")
         with pytest.raises(SystemExit) as ended:
-            cli.main([*arguments[:2], *where, *arguments[2:]])
+            main.main([*arguments[:2], *where, *arguments[2:]])
         printed = capsys.readouterr()
         return printed.out if ended.value.code == 0 else printed.err
 

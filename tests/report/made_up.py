@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from stages.core import files
-from stages.core.metrics import METRICS
+from stages.core.project import files
+from stages.core.scoring.metrics import METRICS
 
 SCHEMES = {"float32": 32, "float16": 16, "static_wi8_ai8": 8, "dynamic_wi4_afp32": 4}
 SCHEDULES = ("constant", "polynomial")

@@ -8,10 +8,12 @@ import pytest
 from scipy.special import softmax
 from sklearn.metrics import f1_score, precision_score, recall_score
 
-from stages import cli
-from stages.core import dataset, files, layout, metrics
-from stages.core.errors import DataError
-from stages.core.variant import Variant, write_variants
+from flows.cli import main
+from stages.core.artifacts import dataset
+from stages.core.artifacts.variant import Variant, write_variants
+from stages.core.project import files, layout
+from stages.core.project.errors import DataError
+from stages.core.scoring import metrics
 from stages.report import distillation
 from stages.report.distillation import Folders
 
@@ -101,13 +103,13 @@ def test_the_command_prints_ours_and_the_published(
 ) -> None:
     monkeypatch.chdir(folders.teacher.parents[1])
     with pytest.raises(SystemExit, match="0"):
-        cli.main(["table", "distillation"])
+        main.main(["table", "distillation"])
     said = capsys.readouterr().out
     assert "| teacher: 3 edac_cnn over seeds | 300 | 1,200 | – |" in said
     assert "| Simple student | 0.81 | 0.35 |" in said
     assert "| Student Wav2Vec 2.0 | 9.51% | 65M | 262MB | 1560s | 51s |" in said
     with pytest.raises(SystemExit, match="0"):
-        cli.main(["table", "distillation", "--format", "csv"])
+        main.main(["table", "distillation", "--format", "csv"])
     assert capsys.readouterr().out.splitlines()[2].startswith("baseline-float32,7,100,50,0.5,")
 
 

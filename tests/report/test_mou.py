@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from stages import cli
-from stages.core import tracking
-from stages.core.errors import ParameterError
-from stages.core.variant import Variant
+from flows.cli import main
+from stages.core.artifacts.variant import Variant
+from stages.core.project.errors import ParameterError
+from stages.core.tracking import tracker
 from stages.report import mou
 
 PAPER = mou.read()
@@ -45,7 +45,7 @@ def mlruns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """ESC-10 on mel in two folds with two seeds and on raw audio in one; a sweep by group; another's recordings."""
     folder = tmp_path_factory.mktemp("mlruns")
     (folder / "model.tflite").write_bytes(b"a model")
-    trackers = {name: tracking.connect(folder, name) for name in ("esc10", "raw-esc10")}
+    trackers = {name: tracker.connect(folder, name) for name in ("esc10", "raw-esc10")}
 
     def sweep(experiment: str, key: str, variants: list[Variant], **parameters: Any) -> None:
         told = {"source": "esc50", "classes": "10", "frontend": "log_mel", "architecture": "mel_cnn", "train_seed": "1"}
@@ -73,7 +73,7 @@ def mlruns(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def called(mlruns: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     def call(*arguments: str) -> str:
         with pytest.raises(SystemExit) as ended:
-            cli.main(["table", "mou", "--tracking-uri", f"sqlite:///{mlruns / 'mlflow.db'}", *arguments])
+            main.main(["table", "mou", "--tracking-uri", f"sqlite:///{mlruns / 'mlflow.db'}", *arguments])
         printed = capsys.readouterr()
         return printed.out if ended.value.code == 0 else printed.err
 

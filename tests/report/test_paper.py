@@ -2,7 +2,7 @@
 
 import pytest
 
-from stages.core.errors import ParameterError
+from stages.core.project.errors import ParameterError
 from stages.report import paper
 
 PAPER = paper.read()

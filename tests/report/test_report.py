@@ -14,11 +14,12 @@ import pytest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 
-from stages.core import files, tracking
-from stages.core import variant as variants
-from stages.core.errors import DataError
-from stages.core.metrics import MetricParams
-from stages.report import facts, plots, report
+from stages.core.artifacts import variant as variants
+from stages.core.project import files
+from stages.core.project.errors import DataError
+from stages.core.scoring.metrics import MetricParams
+from stages.core.tracking import tracker as tracking
+from stages.report import facts, plots, stage
 
 sys.path.insert(0, str(Path(__file__).parent))
 import made_up  # type: ignore[import-not-found]
@@ -32,7 +33,7 @@ def read(root: Path, **options: Any) -> facts.Facts:
 
 
 def page(found: facts.Facts, target: Path) -> str:
-    report.write(found, target)
+    stage.write(found, target)
     return target.read_text()
 
 

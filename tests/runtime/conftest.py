@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from stages import runtime
-from stages.core.keras import tf
+from stages.core.nn.keras import tf
 from stages.features.export import export
 from stages.features.frontends import mfcc
 from stages.runtime.litert import Model

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.core.keras import tf
+from stages.core.nn.keras import tf
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.litert import Model, dequantise, latency, quantise
 

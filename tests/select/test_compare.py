@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from stages.core.dataset import Truth
-from stages.core.errors import DataError
+from stages.core.artifacts.dataset import Truth
+from stages.core.project.errors import DataError
 from stages.select import compare
 
 

@@ -13,11 +13,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "push"))
 import tiny  # type: ignore[import-not-found]
 
-from stages import cli
-from stages.core import files, tracking
-from stages.core.errors import DataError, EdacError, ModelError
-from stages.core.tracking import Tracker
-from stages.core.variant import Variant
+from flows.cli import main
+from stages.core.artifacts.variant import Variant
+from stages.core.project import files
+from stages.core.project.errors import DataError, EdacError, ModelError
+from stages.core.tracking import tracker as tracking
+from stages.core.tracking.tracker import Tracker
 from stages.runtime.audio import read_wav
 from stages.runtime.litert import Model
 from stages.select import describe, register
@@ -105,11 +106,11 @@ def test_the_champion_is_moved_by_hand_after_checks_and_listed(
     (tmp_path / "params.yaml").write_text("select: {registered_name: tiny, metric: accuracy, margin: 0.15}\n")
     for command, told in ((["candidate"], "tiny version 1 is champion now"), (["2", "--to", "fallback"], "fallback")):
         with pytest.raises(SystemExit) as ended:
-            cli.main(["promote", *command])
+            main.main(["promote", *command])
         assert ended.value.code == 0
         assert told in capsys.readouterr().out
     with pytest.raises(SystemExit):
-        cli.main(["models"])
+        main.main(["models"])
     head, second, first = capsys.readouterr().out.splitlines()
     assert head.split()[:3] == ["version", "aliases", "variant"]
     assert first.startswith("1        candidate, champion  constant-s0.00-float32-seed1234")

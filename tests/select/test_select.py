@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from stages.core import audio, files, params
-from stages.core.errors import DataError, EdacError, ParameterError
-from stages.core.variant import Variant, write_variants
+from stages.core.artifacts.variant import Variant, write_variants
+from stages.core.audio import decode
+from stages.core.project import files, params
+from stages.core.project.errors import DataError, EdacError, ParameterError
 from stages.select import golden
 from stages.select.params import SelectParams
-from stages.select.select import DATA, Row, choose, pareto_front, read_robustness, read_table, select
+from stages.select.stage import DATA, Row, choose, pareto_front, read_robustness, read_table, select
 
 
 def row(name: str, auc: float | None, size: int, latency: float = 1.0) -> Row:
@@ -187,7 +188,7 @@ def test_golden_recordings_are_16_bit_wav_at_the_front_ends_rate_and_length(
             1,
             "PCM_16",
         )
-        expected = audio.load(Path(clip["path"]), SAMPLE_RATE)[:CLIP_SAMPLES]
+        expected = decode.load(Path(clip["path"]), SAMPLE_RATE)[:CLIP_SAMPLES]
         heard, _ = soundfile.read(path, dtype="float32")
         np.testing.assert_allclose(heard[: len(expected)], np.clip(expected, -1, 1 - 2**-15), atol=2**-16)
     assert len({(tmp_path / f"golden/{i}.wav").read_bytes() for i in range(3)}) == 3

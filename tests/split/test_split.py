@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.core.dataset import SPLITS
-from stages.core.errors import DataError, ParameterError
-from stages.core.params import load
-from stages.core.recording import Recording
+from stages.core.artifacts.dataset import SPLITS
+from stages.core.artifacts.recordings import Recording
+from stages.core.project.errors import DataError, ParameterError
+from stages.core.project.params import load
 from stages.split.params import SplitParams
-from stages.split.split import audit, split, summarise
+from stages.split.stage import audit, split, summarise
 
 
 def recording(name: str, label: str, group: str, *, site: str = "", fold: str = "", sha256: str = "") -> Recording:

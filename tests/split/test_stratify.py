@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.core.dataset import SPLITS
-from stages.core.errors import DataError
-from stages.core.recording import Recording
+from stages.core.artifacts.dataset import SPLITS
+from stages.core.artifacts.recordings import Recording
+from stages.core.project.errors import DataError
 from stages.split.groups import stratify
 from stages.split.params import SplitParams
-from stages.split.split import split, summarise
+from stages.split.stage import split, summarise
 
 FRACTIONS = {"train": 0.7, "validation": 0.15, "test": 0.15}
 

@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 from scipy.special import expit, softmax
 
-from stages.core import fitting, flatbuffer, network, plugins, structure
-from stages.core.dataset import Split
-from stages.core.errors import ParameterError
-from stages.core.flops import flops
-from stages.core.keras import keras, tf
+from stages.core.artifacts.dataset import Split
+from stages.core.litert import flatbuffer
+from stages.core.litert.flops import flops
+from stages.core.nn import network
+from stages.core.nn import units as structure
+from stages.core.nn.keras import keras, tf
+from stages.core.project import plugins
+from stages.core.project.errors import ParameterError
+from stages.core.training import loop
 from stages.prune.shrink import shrink
 from stages.quantize.convert import to_float32
 from stages.train.params import TrainParams
@@ -323,7 +327,7 @@ def test_learns_one_step_and_the_same_one_again(name: str, rng: np.random.Genera
     before, after = model.get_weights(), []
     for _ in range(2):
         model.set_weights(before)
-        history = fitting.fit(model, split, TrainParams(epochs=1, batch_size=4), seed=1)
+        history = loop.fit(model, split, TrainParams(epochs=1, batch_size=4), seed=1)
         assert np.isfinite(history[0]["loss"])
         after.append(model.get_weights())
     assert all((a != b).any() for a, b in zip(before, after[0], strict=True))

@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.core import dataset, files, fitting, network
-from stages.core import params as core_params
-from stages.core.distillation import Distillation, Teaching
-from stages.core.errors import DataError, ModelError, ParameterError
-from stages.core.keras import tf
+from stages.core.artifacts import dataset
+from stages.core.nn import network
+from stages.core.nn.keras import tf
+from stages.core.project import files
+from stages.core.project import params as core_params
+from stages.core.project.errors import DataError, ModelError, ParameterError
+from stages.core.training import loop
+from stages.core.training.distillation import Distillation, Teaching
 from stages.train.params import TrainParams
-from stages.train.train import train
+from stages.train.stage import train
 
 tf.config.experimental.enable_op_determinism()
 OPTIONS = {"ds_cnn": {"stem": 4, "widths": [8], "dropout": 0.1}}
@@ -59,9 +62,9 @@ def test_learns_and_writes_the_same_bytes_after_a_kill(
     class KilledError(Exception):
         pass
 
-    monkeypatch.setattr(fitting, "CHECKPOINT_EVERY_S", 0)
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0)
     with monkeypatch.context() as patched:
-        evaluate, calls = fitting.evaluate, []
+        evaluate, calls = loop.evaluate, []
 
         def die(*arguments: Any) -> tuple[float, float]:
             calls.append(arguments)
@@ -69,7 +72,7 @@ def test_learns_and_writes_the_same_bytes_after_a_kill(
                 raise KilledError
             return evaluate(*arguments)
 
-        patched.setattr(fitting, "evaluate", die)
+        patched.setattr(loop, "evaluate", die)
         with pytest.raises(KilledError):
             train(features, killed, PARAMS)
     assert not killed.exists()

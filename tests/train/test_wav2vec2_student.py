@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from stages.core import fitting, network
-from stages.core.dataset import Split
-from stages.core.errors import EdacError
-from stages.core.keras import keras
+from stages.core.artifacts.dataset import Split
+from stages.core.nn import network
+from stages.core.nn.keras import keras
+from stages.core.project.errors import EdacError
+from stages.core.training import loop
 from stages.prune import engine
 from stages.prune.params import PruneParams
 from stages.prune.shrink import shrink
@@ -94,7 +95,7 @@ def test_learns_dropout_and_all_and_the_frozen_stay(folder: Path) -> None:
     before, after = model.get_weights(), []
     for _ in range(2):
         model.set_weights(before)
-        fitting.fit(model, split, TrainParams(epochs=2, batch_size=4), seed=1)
+        loop.fit(model, split, TrainParams(epochs=2, batch_size=4), seed=1)
         after.append(model.get_weights())
     assert all((a == b).all() for a, b in zip(*after, strict=True))
     moved = {w.name for w, a, b in zip(model.weights, before, after[0], strict=True) if (a != b).any()}

@@ -13,7 +13,7 @@ augmentation. ICAC 2021. EDAC: arXiv 2309.05357, appendix A.1, and its released 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stages.core.errors import require
+from stages.core.project.errors import require
 
 if TYPE_CHECKING:
     import audiomentations

@@ -9,7 +9,7 @@ EDAC: arXiv 2309.05357, appendix A.2, after Hamdi et al., Journal of Intelligent
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stages.core.errors import require
+from stages.core.project.errors import require
 
 if TYPE_CHECKING:
     import audiomentations

@@ -21,10 +21,12 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from stages.core import distillation, files, fitting, network
-from stages.core.dataset import Split
-from stages.core.errors import require
-from stages.core.fitting import FitParams
+from stages.core.artifacts.dataset import Split
+from stages.core.nn import network
+from stages.core.project import files
+from stages.core.project.errors import require
+from stages.core.training import distillation, loop
+from stages.core.training.loop import FitParams
 from stages.distill.material import SIDES, Lesson, Material, parts
 
 _MEMBERS = "distill.options.ensemble.members"
@@ -73,7 +75,7 @@ class Config:
 
 def learn(config: Config, material: Material, folder: Path, *, seed: int, threads: int) -> Lesson:
     """Train the members, a killed one from where it was, and average their logits."""
-    from stages.core.keras import make_deterministic
+    from stages.core.nn.keras import make_deterministic
 
     make_deterministic(seed, threads)
     everyone = np.arange(len(material.train))
@@ -109,7 +111,7 @@ def learn(config: Config, material: Material, folder: Path, *, seed: int, thread
 
 def _train(config: Config, material: Material, rows: np.ndarray, member: Path, *, seed: int, description: str) -> None:
     """Train one member on some rows of the training split and write it and its answers for both sides."""
-    from stages.core.keras import keras
+    from stages.core.nn.keras import keras
 
     keras.utils.set_random_seed(seed)
     split = _some(material.train.split, rows)
@@ -118,10 +120,10 @@ def _train(config: Config, material: Material, rows: np.ndarray, member: Path, *
     )
     member.mkdir(exist_ok=True)
     checkpoint = member / "checkpoint.npz"
-    fitting.fit(model, split, config.fit, seed=seed, checkpoint=checkpoint, description=description)
+    loop.fit(model, split, config.fit, seed=seed, checkpoint=checkpoint, description=description)
     network.save(model, described, member)
     teacher = distillation.before_activation(model)
-    answers = {name: fitting.predict(teacher, side.split) for name, side in material.sides()}
+    answers = {name: loop.predict(teacher, side.split) for name, side in material.sides()}
     with files.atomic(member / "answers.npz") as temporary:
         np.savez(temporary, **answers)  # type: ignore[arg-type]
     checkpoint.unlink(missing_ok=True)

@@ -23,9 +23,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from stages.core import files, flatbuffer
-from stages.core.errors import DataError, ModelError, require
-from stages.core.progress import track
+from stages.core.litert import flatbuffer
+from stages.core.project import files
+from stages.core.project.errors import DataError, ModelError, require
+from stages.core.project.progress import track
 from stages.distill.material import Lesson, Material, Side, parts
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.litert import Model

@@ -20,10 +20,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from stages.core import checkpoint, dataset, files, fitting
-from stages.core.checkpoint import Checkpoint
-from stages.core.errors import ModelError, ParameterError, require
-from stages.core.progress import track
+from stages.core.artifacts import dataset
+from stages.core.nn import wav2vec2
+from stages.core.nn.wav2vec2 import Checkpoint
+from stages.core.project import files
+from stages.core.project.errors import ModelError, ParameterError, require
+from stages.core.project.progress import track
+from stages.core.training import loop
 from stages.distill.material import SIDES, Lesson, Material, Side
 
 if TYPE_CHECKING:
@@ -63,7 +66,7 @@ class Config:
     batch_size : int
         Clips per step, and per answer.
     class_weights : bool
-        As of `stages.core.fitting.FitParams`.
+        As of `stages.core.training.loop.FitParams`.
     """
 
     checkpoint: Path = Path("data/wav2vec2")
@@ -102,15 +105,15 @@ def identity(config: Config) -> dict[str, str]:
     ParameterError, DataError, ModelError
         If either is missing, or not what is needed.
     """
-    folder = checkpoint.read(config.checkpoint, f"{_OWNER}.checkpoint").folder
+    folder = wav2vec2.read(config.checkpoint, f"{_OWNER}.checkpoint").folder
     _require_installed()
-    digests = {name: files.sha256(folder / name) for name in checkpoint.FILES}
+    digests = {name: files.sha256(folder / name) for name in wav2vec2.FILES}
     return digests | {name: importlib.metadata.version(name) for name in ("torch", "transformers")}
 
 
 def learn(config: Config, material: Material, folder: Path, *, seed: int, threads: int) -> Lesson:
     """Fine-tune the network, a killed one from where it was, and have it answer."""
-    source = checkpoint.read(config.checkpoint, f"{_OWNER}.checkpoint")
+    source = wav2vec2.read(config.checkpoint, f"{_OWNER}.checkpoint")
     _require_labels_task(source)
     if config.head == "checkpoint":
         named = source.config.get("id2label") or {}
@@ -131,12 +134,12 @@ def learn(config: Config, material: Material, folder: Path, *, seed: int, thread
     logits: dict[str, np.ndarray] = {name: both["logits"] for name, both in answers.items()}
     if material.n_outputs == 1:
         logits = {name: np.diff(values, axis=1) for name, values in logits.items()}
-    weights = tuned / checkpoint.WEIGHTS
+    weights = tuned / wav2vec2.WEIGHTS
     about = {
         "kind": f"wav2vec 2.0, {source.n_layers} layers",
         "parameters": sum(p.numel() for p in network.parameters()),
         "bytes": weights.stat().st_size,
-        "source": files.sha256(source.folder / checkpoint.WEIGHTS),
+        "source": files.sha256(source.folder / wav2vec2.WEIGHTS),
     }
     embeddings: dict[str, np.ndarray] = {name: both["embeddings"] for name, both in answers.items()}
     return Lesson(logits, material.labels, files.digest(files.sha256(weights), config.pooling), about, embeddings)
@@ -258,8 +261,8 @@ def _fine_tune(
 
     y, n_classes = material.train.split.y, len(material.labels)
     targets = dataset.indicators(y, n_classes).astype(np.float32)
-    of_class = fitting.class_weights(y, n_classes, balanced=config.class_weights)
-    weights = fitting.clip_weights(targets, of_class)
+    of_class = loop.class_weights(y, n_classes, balanced=config.class_weights)
+    weights = loop.clip_weights(targets, of_class)
 
     if config.freeze_feature_encoder:
         network.freeze_feature_encoder()

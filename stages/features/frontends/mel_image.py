@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.core.errors import require
+from stages.core.project.errors import require
 from stages.features import spectral
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def levels(config: Config) -> Callable[["tf.Tensor"], "tf.Tensor"]:
     filterbank = spectral.mel_filterbank(config.sample_rate, config.n_fft, config.n_mels, 0.0, config.fmax)
 
     def log_mel(waveforms: "tf.Tensor") -> "tf.Tensor":
-        from stages.core.keras import tf
+        from stages.core.nn.keras import tf
 
         bands = spectral.mel_spectrogram(waveforms, window, filterbank, config.hop_length, center=True)
         level = spectral.decibels(bands, _FLOOR, _TOP_DB)
@@ -118,7 +118,7 @@ def finish(config: Config) -> Callable[["tf.Tensor"], "tf.Tensor"]:
     colours = viridis()
 
     def picture(level: "tf.Tensor") -> "tf.Tensor":
-        from stages.core.keras import tf
+        from stages.core.nn.keras import tf
 
         lowest = tf.reduce_min(level, axis=[1, 2], keepdims=True)
         span = tf.reduce_max(level, axis=[1, 2], keepdims=True) - lowest

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stages.core.errors import require
+from stages.core.project.errors import require
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -76,7 +76,7 @@ def graph(config: Config) -> Callable[["tf.Tensor"], "tf.Tensor"]:
     """Return the function from waveforms (n, clip_samples) to padded ones (n, n_samples, 1), both float32."""
 
     def padded(waveforms: "tf.Tensor") -> "tf.Tensor":
-        from stages.core.keras import tf
+        from stages.core.nn.keras import tf
 
         silence = [[0, 0], [config.pad_samples, config.pad_samples]]
         return tf.pad(waveforms, silence)[..., None]

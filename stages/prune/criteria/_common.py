@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stages.core.errors import require
+from stages.core.project.errors import require
 
 
 def check_average(criterion: str, momentum: float, warm_up: int) -> None:

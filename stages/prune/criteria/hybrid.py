@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.core.errors import require
+from stages.core.project.errors import require
 from stages.prune.criteria._common import relative
 
 GRANULARITY = "unit"

@@ -16,7 +16,7 @@ import numpy as np
 from stages.prune.criteria._common import check_average
 
 if TYPE_CHECKING:
-    from stages.core.keras import tf
+    from stages.core.nn.keras import tf
 
 GRANULARITY = "weight"
 

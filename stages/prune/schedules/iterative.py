@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.core.errors import require
+from stages.core.project.errors import require
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from stages.core import files, params
-from stages.core.errors import DataError, ParameterError, require
-from stages.core.recording import SEPARATOR
+from stages.core.artifacts.recordings import SEPARATOR
+from stages.core.project import files, params
+from stages.core.project.errors import DataError, ParameterError, require
 from stages.pull.download import download, find_tree, sync
 from stages.pull.listing import Listing
 

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from stages.core import files
-from stages.core.errors import DataError, require
-from stages.core.progress import track
+from stages.core.project import files
+from stages.core.project.errors import DataError, require
+from stages.core.project.progress import track
 from stages.pull.archive import extract_parts
 from stages.pull.download import DOWNLOADS, download, find_tree
 from stages.pull.listing import Listing

@@ -16,8 +16,8 @@ A mirror holds the archive, or its tree. `ARCHIVE` is the checksum of the publis
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from stages.core import files
-from stages.core.errors import DataError, require
+from stages.core.project import files
+from stages.core.project.errors import DataError, require
 from stages.pull.archive import extract
 from stages.pull.download import DOWNLOADS, download, find_tree, sync, verify
 from stages.pull.listing import Listing

@@ -12,7 +12,7 @@ of `sha256sum metadata.json raw/*.mp3`, taken from one copy of that commit.
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.core import files
+from stages.core.project import files
 from stages.pull.download import fetch_tree, verify, verify_tree
 from stages.pull.listing import Listing
 

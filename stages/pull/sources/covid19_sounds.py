@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
-from stages.core.errors import DataError, require
+from stages.core.project.errors import DataError, require
 from stages.pull.download import find_tree, sync
 from stages.pull.listing import Listing
 

@@ -33,9 +33,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.core import files
-from stages.core.errors import require
-from stages.core.progress import track
+from stages.core.project import files
+from stages.core.project.errors import require
+from stages.core.project.progress import track
 from stages.pull.listing import Listing
 
 SYNTHETIC = True

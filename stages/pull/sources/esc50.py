@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from stages.core import files
-from stages.core.errors import DataError
+from stages.core.project import files
+from stages.core.project.errors import DataError
 from stages.pull.download import fetch_tree, verify, verify_tree
 from stages.pull.listing import Listing
 from stages.pull.silence import DeadSpace, remove_dead_space, write_cut

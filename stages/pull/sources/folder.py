@@ -17,7 +17,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.core.errors import DataError, require
+from stages.core.project.errors import DataError, require
 from stages.pull.download import sync
 from stages.pull.listing import Listing
 

@@ -11,8 +11,8 @@ state both. Of a mirror's tree the table is checked, and that every clip it name
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.core import files
-from stages.core.errors import DataError
+from stages.core.project import files
+from stages.core.project.errors import DataError
 from stages.pull.download import fetch_tree, verify
 from stages.pull.listing import Listing
 

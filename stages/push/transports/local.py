@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.core.errors import DeviceError, require
+from stages.core.project.errors import DeviceError, require
 from stages.push.device_folder import Folder, Refusal
 from stages.push.transport import RUNTIME_PYTHON, FolderTransport
 

@@ -20,7 +20,7 @@ from typing import Any, NoReturn, TypeVar
 
 import asyncssh
 
-from stages.core.errors import DeviceError, require
+from stages.core.project.errors import DeviceError, require
 from stages.push import device_folder
 from stages.push.transport import RUNTIME_PYTHON, FolderTransport, last_line
 

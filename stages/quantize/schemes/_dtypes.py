@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from stages.core import flatbuffer
-from stages.core.errors import ModelError
-from stages.core.flatbuffer import Contents
+from stages.core.litert import flatbuffer
+from stages.core.litert.flatbuffer import Contents
+from stages.core.project.errors import ModelError
 
 PLAIN: tuple[str, ...] = ()
 """Weights that their operator reads as they are stored."""
@@ -37,7 +37,7 @@ def require(
     others : str
         Dtype of the weights of all other operators.
     through : Iterable[tuple[str, ...]]
-        Ways that weights may take to their operator, see `stages.core.flatbuffer.Weight`.
+        Ways that weights may take to their operator, see `stages.core.litert.flatbuffer.Weight`.
     allowed : set[str] or None
         Dtypes that any tensor may have; None allows all.
 

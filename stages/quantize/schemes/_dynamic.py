@@ -10,8 +10,8 @@ import dataclasses
 import re
 from collections.abc import Collection
 
-from stages.core import flatbuffer
-from stages.core.errors import require
+from stages.core.litert import flatbuffer
+from stages.core.project.errors import require
 from stages.quantize.schemes import _dtypes, _quantizer
 
 WEIGHT_RANGES = {"min_max": "min_max_uniform_quantize", "octav": "OCTAV"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.core.errors import DataError
+from stages.core.project.errors import DataError
 from stages.quantize import ranges
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stages.core import flatbuffer
-from stages.core.errors import ModelError
+from stages.core.litert import flatbuffer
+from stages.core.project.errors import ModelError
 
 if TYPE_CHECKING:
     from ai_edge_litert.schema_py_generated import ModelT, SparsityParametersT

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from stages.core.errors import require
+from stages.core.project.errors import require
 from stages.quantize import ranges
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.core import flatbuffer
-from stages.core.errors import ModelError, require
+from stages.core.litert import flatbuffer
+from stages.core.project.errors import ModelError, require
 from stages.quantize.schemes import _dtypes
 
 BIT_WIDTH = 32

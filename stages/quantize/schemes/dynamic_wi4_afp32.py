@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.core.errors import require
+from stages.core.project.errors import require
 from stages.quantize.schemes import _dynamic
 
 BIT_WIDTH = 4

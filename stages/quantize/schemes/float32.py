@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.core import flatbuffer
+from stages.core.litert import flatbuffer
 from stages.quantize.schemes import _dtypes
 
 BIT_WIDTH = 32

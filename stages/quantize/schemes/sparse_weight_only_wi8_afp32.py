@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.core import flatbuffer
+from stages.core.litert import flatbuffer
 from stages.quantize.schemes import _dtypes, _sparse, weight_only_wi8_afp32
 
 BIT_WIDTH = weight_only_wi8_afp32.BIT_WIDTH

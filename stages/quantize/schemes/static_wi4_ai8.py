@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.core import flatbuffer
+from stages.core.litert import flatbuffer
 from stages.quantize.ranges import Ranges
 from stages.quantize.schemes import _dtypes, _quantizer
 from stages.quantize.schemes._static import StaticConfig

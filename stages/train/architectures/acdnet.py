@@ -1,7 +1,7 @@
 """ACDNet: raw audio to classes in 4,735,378 trainable parameters, for 50 classes and 30,225 samples.
 
-Its published 544,422,040 operations count, besides the multiply-adds that `stages.core.flops` counts (541,869,356), one
-for every position of a pooling's window, every ReLU, bias and output of the softmax.
+Its published 544,422,040 operations count, besides the multiply-adds that `stages.core.litert.flops` counts
+(541,869,356), one for every position of a pooling's window, every ReLU, bias and output of the softmax.
 
 References
 ----------

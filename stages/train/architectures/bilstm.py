@@ -1,7 +1,7 @@
 """A bidirectional LSTM over the frames of a spectrogram, and one dense layer on the mean of its outputs.
 
 Frames are averaged by the handful first, as each step of the recurrence is written out: the network is exported without
-a loop (`stages.core.layers.UnrolledLSTM`), so that it has full-integer forms, in a file that grows with the steps.
+a loop (`stages.core.nn.layers.UnrolledLSTM`), so that it has full-integer forms, in a file that grows with the steps.
 
 References
 ----------
@@ -13,11 +13,11 @@ Schuster, Paliwal, "Bidirectional recurrent neural networks", IEEE Transactions 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stages.core.errors import require
+from stages.core.project.errors import require
 from stages.train.architectures import _parts
 
 if TYPE_CHECKING:
-    from stages.core.keras import keras
+    from stages.core.nn.keras import keras
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "kera
         config.pool,
         "Lower it.",
     )
-    from stages.core.keras import keras
-    from stages.core.layers import UnrolledLSTM
+    from stages.core.nn.keras import keras
+    from stages.core.nn.layers import UnrolledLSTM
 
     layers = keras.layers
     inputs, x = _parts.bands(input_shape)

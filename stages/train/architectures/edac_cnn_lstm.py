@@ -2,7 +2,7 @@
 
 99 % of its 10,820,440 parameters (for pictures of 39 × 88 × 3) are the LSTM's. Its steps are the rows of the picture:
 mel bands in the papers, which attend over frequency, and frames if the front end puts time first. The LSTM is exported
-without a loop (`stages.core.layers.UnrolledLSTM`), so the network has full-integer forms.
+without a loop (`stages.core.nn.layers.UnrolledLSTM`), so the network has full-integer forms.
 
 References
 ----------
@@ -14,10 +14,10 @@ Journal of Intelligent Information Systems 59 (2022), section 3.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stages.core.errors import require
+from stages.core.project.errors import require
 
 if TYPE_CHECKING:
-    from stages.core.keras import keras
+    from stages.core.nn.keras import keras
 
 FILTERS = (16, 32, 64, 128)
 SHORTEST = 2 * len(FILTERS) + 1  # every block takes two rows and two columns away
@@ -75,8 +75,8 @@ def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "kera
         input_shape,
         "Take longer clips or more bands, or another architecture.",
     )
-    from stages.core.keras import keras
-    from stages.core.layers import Attention, PoolAndNormalise, UnrolledLSTM
+    from stages.core.nn.keras import keras
+    from stages.core.nn.layers import Attention, PoolAndNormalise, UnrolledLSTM
 
     layers = keras.layers
     n_steps, n_columns = (size - 2 * len(FILTERS) for size in input_shape[:2])

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from stages.core import checkpoint
-from stages.core.checkpoint import Checkpoint, Shape
-from stages.core.errors import ModelError, require
+from stages.core.nn import wav2vec2
+from stages.core.nn.wav2vec2 import Checkpoint, Shape
+from stages.core.project.errors import ModelError, require
 from stages.train.architectures import _parts
 
 if TYPE_CHECKING:
-    from stages.core.keras import keras
+    from stages.core.nn.keras import keras
 
 SAMPLE_RATE = 16000
 _OWNER = "train.options.wav2vec2_student"
@@ -36,7 +36,7 @@ class Config:
     Attributes
     ----------
     checkpoint : Path or None
-        Folder of a wav2vec 2.0 checkpoint (`stages.core.checkpoint`) whose weights to start from, such as the one that
+        Folder of a wav2vec 2.0 checkpoint (`stages.core.nn.wav2vec2`) whose weights to start from, such as the one that
         a teacher leaves; None starts from random ones.
     layers : int
         Of the transformer.
@@ -85,7 +85,7 @@ def standalone(config: Config) -> Config:
     """
     if config.checkpoint is None:
         return replace(config, freeze_feature_encoder=False)
-    shape = checkpoint.read(config.checkpoint, f"{_OWNER}.checkpoint").shape
+    shape = wav2vec2.read(config.checkpoint, f"{_OWNER}.checkpoint").shape
     return replace(config, checkpoint=None, head="fresh", shape=shape, freeze_feature_encoder=False)
 
 
@@ -111,7 +111,7 @@ def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "kera
     DataError, ModelError
         If the checkpoint cannot be read, or does not fit.
     """
-    source = None if config.checkpoint is None else checkpoint.read(config.checkpoint, f"{_OWNER}.checkpoint")
+    source = None if config.checkpoint is None else wav2vec2.read(config.checkpoint, f"{_OWNER}.checkpoint")
     shape = source.shape if source else config.shape or Shape()
     if source:
         of = f"be at most the {source.n_layers} that {source.folder} has"
@@ -132,8 +132,8 @@ def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "kera
 
 
 def _network(config: Config, shape: Shape, input_shape: tuple[int, ...], n_classes: int) -> "keras.Model":
-    from stages.core.keras import keras
-    from stages.core.layers import DotProductAttention, GlobalSumPooling1D, GroupedConv1D, Standardise
+    from stages.core.nn.keras import keras
+    from stages.core.nn.layers import DotProductAttention, GlobalSumPooling1D, GroupedConv1D, Standardise
 
     layers = keras.layers
     pools = {"mean": layers.GlobalAveragePooling1D, "max": layers.GlobalMaxPooling1D, "sum": GlobalSumPooling1D}

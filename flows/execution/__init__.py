@@ -1,0 +1,1 @@
+"""Where work runs: child processes, local workers, Dask, a Prefect server, DVC commands."""

@@ -1,0 +1,80 @@
+"""DVC as a child process, which ends with this one and waits while another DVC command works in the folder."""
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from flows.execution.processes import ProcessError, children
+
+_BUSY = re.compile(r"Unable to acquire lock|is busy, it is being blocked by")
+_CAUSES = (re.compile(r"^error: (.*)", re.MULTILINE), re.compile(r"^ERROR: (.*)", re.MULTILINE))  # a stage's, DVC's
+_AGAIN_S = 15.0  # between looks whether DVC is free
+
+
+def dvc(
+    *arguments: str,
+    log: Path,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    tell: Callable[[str], object] = lambda _: None,
+) -> None:
+    """Run a DVC command.
+
+    Parameters
+    ----------
+    *arguments : str
+    log : Path
+        Takes what it prints.
+    folder : Path or None
+        To run it in, with the code there; this one by default.
+    environment : Mapping or None
+        Added to this process's.
+    tell : callable
+        Is given every line that it prints, as soon as it is printed.
+
+    Raises
+    ------
+    ProcessError
+        If it fails: one line, the stage's own if a stage failed.
+    """
+    while True:
+        try:
+            return _run(("-m", "dvc", "--wait-for-lock", *arguments), log.absolute(), folder, environment, tell)
+        except ProcessError as error:
+            said = log.read_text(errors="replace")
+            if not _BUSY.search(said):
+                causes = (cause for pattern in _CAUSES for cause in pattern.findall(said))
+                raise ProcessError(f"`dvc {' '.join(arguments)}` failed: {next(causes, error)}") from None
+        tell("another DVC command works in this folder; waiting for it to end")
+        time.sleep(_AGAIN_S)
+
+
+def _run(
+    arguments: tuple[str, ...],
+    log: Path,
+    folder: Path | None,
+    environment: Mapping[str, str] | None,
+    tell: Callable[[str], object],
+) -> None:
+    """Run Python and tell what it prints, line by line, progress bars left out."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_bytes(b"")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # where the stages' `python` is found
+    with (
+        ThreadPoolExecutor(1) as pool,
+        children(folder=folder, environment={"PATH": path, **(environment or {})}) as processes,
+        log.open(newline="\n", errors="replace") as output,
+    ):
+        ended, rest = pool.submit(processes.run, arguments, log=log, timeout_s=None), ""
+        while True:
+            last = ended.done()
+            *lines, rest = (rest + output.read()).split("\n")
+            for line in filter(str.strip, lines):
+                tell(line.rstrip("\r").rpartition("\r")[2])
+            if last:
+                return ended.result()
+            time.sleep(0.5)

@@ -1,0 +1,1 @@
+"""Studies that run the pipeline more than once."""

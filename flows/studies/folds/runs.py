@@ -1,0 +1,262 @@
+"""Cross-validation over the publisher's folds: `edac folds` runs the pipeline once per fold and seed.
+
+Where the split is not by folds (`split.method`), it runs the one split once per seed.
+
+Each run is a project of its own in `data/folds/`, with this project's code and parameters but for the test fold and the
+seed of training, and with this project's DVC cache: what does not depend on the fold is computed once. `dvc repro` in
+such a folder is what runs it, so that a killed command goes on where it stopped, and only what changed is done again.
+All runs are logged to this project's MLflow.
+
+`edac folds --against KEY=VALUE` runs every fold and seed a second time with other parameters, and tells what this
+project's gain on them, pair by pair.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from flows.execution.dvc_command import dvc
+from flows.execution.processes import ProcessError
+from flows.studies.folds.table import COLUMNS, GAIN_COLUMNS, Figures, collect, compare, gains_table, records, table
+from stages.core.artifacts import dataset
+from stages.core.project import files, layout, params
+from stages.core.project.errors import ParameterError, require
+from stages.core.project.progress import track
+from stages.core.tracking import tracker
+from stages.evaluate.params import EvaluateParams
+from stages.select.params import SelectParams
+from stages.split.params import SplitParams
+
+FOLDER = Path("data/folds")
+_CODE = ("stages", "flows")
+_COPIED = ("dvc.yaml", ".dvcignore", "pyproject.toml", "constraints.txt")
+_PLACES = (  # of files that lie in this project or elsewhere
+    (("pull",), "mirror"),
+    (("distill", "options", "tflite"), "model"),
+    (("distill", "options", "wav2vec2"), "checkpoint"),
+)
+_DVC_CONFIG = """[core]
+    no_scm = True
+    analytics = false
+[cache]
+    dir = {cache}
+    type = "reflink,hardlink,copy"
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A fold under test with a seed.
+
+    Attributes
+    ----------
+    fold : str
+        Empty if the split is not by folds.
+    seed : int
+    folder : Path
+        The run's project.
+    changes : Mapping
+        Dotted names of parameters to values other than this project's.
+    """
+
+    fold: str
+    seed: int
+    folder: Path
+    changes: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+def plan(seeds: Sequence[int], folder: Path = FOLDER, changes: Mapping[str, Any] | None = None) -> list[Run]:
+    """Return the runs that `params.yaml` and the pulled recordings ask for.
+
+    Parameters
+    ----------
+    seeds : Sequence[int]
+        Of training and of the sweep.
+    folder : Path
+    changes : Mapping or None
+        Of every run.
+
+    Raises
+    ------
+    ParameterError
+        If the split is by published folds, and the recordings have none.
+    """
+    if params.section("split", SplitParams).method != "official":
+        return [Run("", seed, folder / f"seed{seed}", changes or {}) for seed in seeds]
+    folds = sorted({row["fold"] for row in files.read_csv(layout.INDEX)} - {""}, key=lambda f: (len(f), f))
+    if len(folds) < 2 or set(folds) <= set(dataset.SPLITS):
+        raise ParameterError("pull.source must have published folds for split.method: official; this one has none.")
+    return [Run(fold, seed, folder / f"fold{fold}-seed{seed}", changes or {}) for seed in seeds for fold in folds]
+
+
+def prepare(run: Run) -> None:
+    """Bring a run's project up to this one's code and parameters.
+
+    Parameters
+    ----------
+    run : Run
+
+    Raises
+    ------
+    ParameterError
+        If a parameter to change is none.
+    """
+    run.folder.mkdir(parents=True, exist_ok=True)
+    for name in _CODE:
+        _mirror(Path(name), run.folder / name)
+    for name in _COPIED:
+        if Path(name).is_file():
+            shutil.copyfile(name, run.folder / name)
+    yaml = YAML()
+    document = yaml.load(params.PARAMS_FILE)
+    for name, value in run.changes.items():
+        _change(document, name, value)
+    if run.fold:
+        document["split"]["folds"] = {"test": [run.fold]}
+    document["train"]["seed"] = run.seed
+    document["sweep"]["seeds"] = [run.seed]
+    for section, name in _PLACES:
+        given = document
+        for key in section:
+            given = given.get(key) or {}
+        if given.get(name):
+            given[name] = str(Path(given[name]).absolute())
+    with files.atomic(run.folder / params.PARAMS_FILE) as temporary:
+        yaml.dump(document, temporary)
+    files.write_text(run.folder / ".dvc/config", _DVC_CONFIG.format(cache=Path(".dvc/cache").absolute()))
+    _share_teacher(run)
+
+
+def reproduce(run: Run, stage: str) -> None:
+    """Run the pipeline in a run's project, up to a stage.
+
+    Parameters
+    ----------
+    run : Run
+    stage : str
+
+    Raises
+    ------
+    ProcessError
+        If it fails; names the log.
+    """
+    experiment = params.section("select", SelectParams).registered_name
+    tracker.connect(layout.MLRUNS, experiment)  # which places the experiment's artefacts in this project
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or tracker.local_uri(layout.MLRUNS)
+    _dvc(run.folder, "repro", stage, environment={"MLFLOW_TRACKING_URI": uri})
+
+
+def run(seeds: Sequence[int], *, against: Sequence[str] = (), stage: str = "evaluate", folder: Path = FOLDER) -> str:
+    """Run every fold with every seed; write and return the table.
+
+    Parameters
+    ----------
+    seeds : Sequence[int]
+    against : Sequence[str]
+        ``"KEY=VALUE"`` with the dotted name of a parameter and YAML: if there are any, every run has a twin with these.
+    stage : str
+        Of the pipeline, the last that is run.
+    folder : Path
+        Takes the projects, ``results.csv`` and ``results.md``; those of the twins, with the gains, go into a folder of
+        their own in it.
+
+    Raises
+    ------
+    ParameterError
+        If a seed is no seed, a parameter to change is none, or the recordings have no folds to split by.
+    ProcessError
+        If a run fails.
+    """
+    require(min(seeds, default=0) >= 0, "--seeds", "be 0 or more", list(seeds))
+    require(len(set(seeds)) == len(seeds) > 0, "--seeds", "name each seed once", list(seeds))
+    changes = dict(_parsed(text) for text in against)
+    document = YAML().load(params.PARAMS_FILE)
+    for name, value in changes.items():
+        _change(document, name, value)
+    _dvc(Path(), "repro", "pull")  # which tells the folds
+    runs, other = plan(seeds, folder), folder / f"against-{files.digest(changes)[:8]}"
+    twins = plan(seeds, other, changes) if changes else []
+    for each in track([*chain(*zip(runs, twins, strict=True))] if twins else runs, "folds"):
+        prepare(each)
+        reproduce(each, stage)
+    text, figures = _summarise(runs, folder)
+    if not twins:
+        return text
+    their_text, theirs = _summarise(twins, other)
+    gains = compare(figures, theirs)
+    files.write_csv(other / "gains.csv", GAIN_COLUMNS, records(gains, GAIN_COLUMNS))
+    gained = gains_table(gains, figures, ", ".join(against))
+    files.write_text(other / "gains.md", gained + "\n")
+    return "\n\n".join([text, f"With {', '.join(against)}:", their_text, "Gains:", gained])
+
+
+def _summarise(runs: Sequence[Run], folder: Path) -> tuple[str, Figures]:
+    """Write the rows of finished runs into a folder and return them as Markdown."""
+    metric, evaluate = params.section("select", SelectParams).metric, params.section("evaluate", EvaluateParams)
+    figures = Figures(runs, metric=metric, evaluate=evaluate)
+    rows = collect(figures)
+    files.write_csv(folder / "results.csv", COLUMNS, records(rows, COLUMNS))
+    text = table(rows, figures)
+    files.write_text(folder / "results.md", text + "\n")
+    return text, figures
+
+
+def _parsed(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    require(bool(name and equals), "--against", "be KEY=VALUE", text, "Write train.mixup=0, say.")
+    return name.strip(), YAML(typ="safe", pure=True).load(value)
+
+
+def _change(document: dict[str, Any], name: str, value: Any) -> None:
+    """Change a parameter by its dotted name; where it may stand, it need not stand yet."""
+    *sections, last = name.split(".")
+    for section in sections:
+        document = document.get(section) if isinstance(document, dict) else None  # type: ignore[assignment]
+    require(
+        isinstance(document, dict) and bool(sections),
+        "--against",
+        "name a parameter of params.yaml",
+        name,
+        "Write train.mixup=0, say.",
+    )
+    document[last] = value
+
+
+def _share_teacher(run: Run) -> None:
+    """Begin with the newest teacher that another seed has of this fold, if any; the stage `distill` checks it."""
+    mine, of_fold = run.folder / layout.TEACHER, f"fold{run.fold}-seed*" if run.fold else "seed*"
+    theirs = list(run.folder.parent.glob(f"{of_fold}/{layout.TEACHER / 'teacher.json'}"))
+    if theirs and not mine.exists():
+        newest = max(theirs, key=lambda path: path.stat().st_mtime).parent
+        with files.growing_folder(mine, files.digest(str(newest))) as work:
+            shutil.copytree(newest, work, dirs_exist_ok=True)
+
+
+def _mirror(source: Path, target: Path) -> None:
+    """Make one folder of sources like another; what is alike keeps its time, which DVC goes by."""
+    wanted = {path.relative_to(source) for path in source.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    for path in [path for path in target.rglob("*") if path.is_file() and path.suffix != ".pyc"]:
+        if path.relative_to(target) not in wanted:
+            path.unlink()
+    for name in wanted:
+        if not (target / name).is_file() or (target / name).read_bytes() != (source / name).read_bytes():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, target / name)
+
+
+def _dvc(folder: Path, *command: str, environment: Mapping[str, str] | None = None) -> None:
+    log = folder / "data/dvc.log"
+    environment = {"PYTHONPATH": ".", "DVC_NO_ANALYTICS": "true", **(environment or {})}
+    try:
+        dvc(*command, log=log, folder=folder, environment=environment)
+    except ProcessError as error:
+        said = f"{folder.absolute()}: {str(error).rstrip('.')}."
+        raise ProcessError(
+            f"{said} Read {log}, mend the cause and run the same command again; what is finished is kept."
+        ) from None

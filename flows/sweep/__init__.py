@@ -1,0 +1,1 @@
+"""The compression sweep: plan, cells, store and assembly."""

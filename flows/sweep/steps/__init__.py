@@ -1,0 +1,1 @@
+"""Steps of one cell: fine-tuning, quantisation-aware training, one variant."""

@@ -1,0 +1,82 @@
+"""The costly half of a cell: one fine-tuned network, converted once to float32.
+
+Part of a fine-tuning's key is the source of this module and of all it imports; keep evaluation out of it.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from flows.sweep.grid import Cell
+from stages.core.artifacts import dataset
+from stages.core.litert.flops import flops
+from stages.core.nn import network
+from stages.core.project import files
+from stages.core.training.distillation import Teaching
+from stages.core.training.loop import HISTORY_COLUMNS, predict
+from stages.prune import engine
+from stages.prune.params import PruneParams
+from stages.prune.shrink import shrink
+from stages.quantize import convert
+
+
+def write(
+    folder: Path,
+    cell: Cell,
+    *,
+    prune: PruneParams,
+    threads: int,
+    baseline: Path,
+    features: Path,
+    teaching: Teaching | None = None,
+    checkpoint: Path,
+) -> None:
+    """Fine-tune a copy of the baseline and write what its variants need.
+
+    Parameters
+    ----------
+    folder : Path
+        Takes the network (`stages.core.nn.network`) without the units that do nothing, `float32.tflite`, `scores.npz`
+        (the Keras function's, of the validation split) and, of a fine-tuning, `history.csv`. `architecture.json` has
+        three figures more: of the network before, its `n_prunable` weights and their `sparsity`, masks of units
+        included; and the `flops` of a clip.
+    cell : Cell
+        The baseline's is converted as it is.
+    prune : PruneParams
+    threads : int
+    baseline, features : Path
+        Folders of the stages before.
+    teaching : Teaching or None
+        If it learns from the teacher too.
+    checkpoint : Path
+        File that a killed fine-tuning goes on from.
+    """
+    from stages.core.nn.keras import make_deterministic
+
+    make_deterministic(cell.seed, threads)
+    model, description = network.load(baseline), files.read_json(baseline / "architecture.json")
+    n_prunable = sum(row["n_weights"] for row in engine.layer_report(model))
+    sparsity = 0.0
+    if cell.schedule:
+        train = dataset.read_split(features, "train")
+        history = engine.finetune(
+            model,
+            train,
+            prune,
+            criterion=cell.criterion,
+            schedule=cell.schedule,
+            sparsity=cell.sparsity,
+            seed=cell.seed,
+            taught=teaching.of(train) if teaching else None,
+            checkpoint=checkpoint,
+        )
+        files.write_csv(folder / "history.csv", HISTORY_COLUMNS, history)
+        sparsity = engine.measured_sparsity(model)
+        model, kept = shrink(model)
+        description = network.without_units(description, model, kept)
+    content = convert.to_float32(model)
+    (folder / "float32.tflite").write_bytes(content)
+    figures = {"n_prunable": n_prunable, "sparsity": sparsity, "flops": flops(content)}
+    network.save(model, description | figures | (teaching.told() if teaching else {}), folder)
+    scores = predict(model, dataset.read_split(features, "validation"))
+    np.savez(folder / "scores.npz", validation=scores)

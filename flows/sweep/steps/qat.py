@@ -1,0 +1,75 @@
+"""A fine-tuned network once more fine-tuned, for one scheme and with its integers in place.
+
+Part of its key is the source of this module and of all it imports.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from flows.sweep.grid import Cell, Planned
+from stages.core.artifacts import dataset
+from stages.core.project import files
+from stages.core.training.distillation import Teaching
+from stages.core.training.loop import HISTORY_COLUMNS, predict
+from stages.quantize import aware
+from stages.quantize.calibration import calibration_set
+from stages.quantize.params import QuantizeParams
+
+
+def write(
+    folder: Path,
+    cell: Cell,
+    planned: Planned,
+    *,
+    quantize: QuantizeParams,
+    threads: int,
+    finetuned: Path,
+    features: Path,
+    teaching: Teaching | None = None,
+    checkpoint: Path,
+) -> None:
+    """Fine-tune a network for the scheme of a variant and write what the variant needs.
+
+    Parameters
+    ----------
+    folder : Path
+        Takes `float32.tflite`, `ranges.json` of the activations, `scores.npz` (the simulated integers', of the
+        validation split), `architecture.json` and `history.csv`.
+    cell : Cell
+    planned : Planned
+        One of the cell's.
+    quantize : QuantizeParams
+    threads : int
+    finetuned : Path
+        What `flows.sweep.steps.finetune.write` wrote.
+    features : Path
+    teaching : Teaching or None
+        If it learns from the teacher too.
+    checkpoint : Path
+        File that a killed fine-tuning goes on from.
+    """
+    from stages.core.nn.keras import make_deterministic
+
+    make_deterministic(cell.seed, threads)
+    scheme, config = quantize.scheme(planned.scheme)
+    train = dataset.read_split(features, "train")
+    clips = calibration_set(train.crops, n=quantize.calibration_clips, seed=quantize.seed)
+    tuned = aware.finetune(
+        (finetuned / "float32.tflite").read_bytes(),
+        train,
+        quantize.aware,
+        scheme=scheme,
+        config=config,
+        calibration=clips if scheme.NEEDS_CALIBRATION else None,
+        seed=cell.seed,
+        taught=teaching.of(train) if teaching else None,
+        checkpoint=checkpoint,
+    )
+    (folder / "float32.tflite").write_bytes(tuned.float32)
+    files.write_json(folder / "ranges.json", tuned.ranges)
+    files.write_csv(folder / "history.csv", HISTORY_COLUMNS, tuned.history)
+    description = files.read_json(finetuned / "architecture.json") | (teaching.told() if teaching else {})
+    files.write_json(folder / "architecture.json", description)
+    scores = predict(tuned.simulation, dataset.read_split(features, "validation"))
+    np.savez(folder / "scores.npz", validation=scores)

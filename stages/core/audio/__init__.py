@@ -1,0 +1,1 @@
+"""Audio at home: decoding, resampling, SpecAugment."""

@@ -1,0 +1,1 @@
+"""LiteRT models: conversion, flatbuffer contents, operation counts."""

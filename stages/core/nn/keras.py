@@ -1,0 +1,61 @@
+"""The only place that chooses Keras: legacy Keras 2 (`tf_keras`), which tfmot and the converter understand.
+
+Import this module before anything that imports TensorFlow.
+"""
+
+import os
+
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its kernels pick their order of summation by the load
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from stages.core.project import files
+from stages.core.project.errors import ModelError
+
+keras.backend.experimental.enable_tf_random_generator()  # dropout from generators, which can be set to a known state
+
+__all__ = ["keras", "load_weights", "make_deterministic", "save_weights", "tf"]
+
+
+def make_deterministic(seed: int, threads: int) -> None:
+    """Seed Python, NumPy and TensorFlow and fix the number of threads, so that a run can be repeated exactly.
+
+    Parameters
+    ----------
+    seed : int
+    threads : int
+        Threads of one operator. Set once per process, before the first operator runs: the count is part of the result.
+    """
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    if tf.config.threading.get_intra_op_parallelism_threads() != threads:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def save_weights(model: keras.Model, path: Path) -> None:
+    """Write a model's weights as an `.npz` whose bytes depend on the weights alone."""
+    with files.atomic(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, **{f"{i:03d}": w for i, w in enumerate(model.get_weights())})
+
+
+def load_weights(model: keras.Model, path: Path) -> None:
+    """Read weights written by `save_weights` into a model of the same architecture.
+
+    Raises
+    ------
+    ModelError
+        If the shapes differ.
+    """
+    with np.load(path) as stored:
+        weights = [stored[name] for name in sorted(stored.files)]
+    expected = [tuple(w.shape) for w in model.weights]
+    if [w.shape for w in weights] != expected:
+        raise ModelError(f"{path} does not fit the architecture in params.yaml. Run `dvc repro train` again.")
+    model.set_weights(weights)

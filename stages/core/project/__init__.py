@@ -1,0 +1,1 @@
+"""Foundations of every stage: errors, parameters, plug-ins, files, provenance, progress and worker pools."""

@@ -1,0 +1,1 @@
+"""MLflow: tracking, the registry and registered models; the only package that imports MLflow."""

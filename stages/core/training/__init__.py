@@ -1,0 +1,1 @@
+"""Training: batches, the loop, losses, optimizer and distillation."""

@@ -1,0 +1,128 @@
+"""Have a teacher learn and answer, and write down what it says of the clips that students see."""
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.core.nn.network import ARCHITECTURES
+from stages.core.project import files, provenance
+from stages.core.project.errors import ModelError
+from stages.core.scoring import metrics
+from stages.core.training import distillation
+from stages.distill.material import Lesson, Material, read_material
+from stages.distill.params import DistillParams
+
+PACKAGES = ("numpy", "scikit-learn", "tensorflow", "tf_keras", "ai-edge-litert")
+
+
+def distill(params: DistillParams, features: Path, target: Path) -> dict[str, Any]:
+    """Write the teacher's folder, unless it is there; a killed run goes on where it stopped.
+
+    Parameters
+    ----------
+    params : DistillParams
+    features : Path
+        Folder of the features stage.
+    target : Path
+        Becomes a folder of `teacher.json`, `logits_train.npy` and `logits_validation.npy`, each (n, n_outputs) float32
+        in the order of the clips, `embeddings_train.npy` and `embeddings_validation.npy` if the teacher has any, and
+        whatever else it leaves. Without a teacher `teacher.json` alone says so.
+
+    Returns
+    -------
+    dict
+        What `teacher.json` holds: `teacher`, its plug-in's name; and, if there is one, `key`, of all that made it,
+        `sha256`, `labels`, `about` and `validation`, as `stages.core.scoring.metrics.summarise` returns it.
+
+    Raises
+    ------
+    ParameterError, DataError, ModelError
+    """
+    chosen = params.configure()
+    if chosen is None:
+        taught: dict[str, Any] = {"teacher": None}
+        with files.growing_folder(target, files.digest(taught)) as folder:
+            files.write_json(folder / "teacher.json", taught)
+        return taught
+    module, config = chosen
+    inputs = [files.sha256(features / name) for name in ("features.npy", "clips.csv", "frontend.json")]
+    architecture = getattr(config, "architecture", None)
+    code = [__name__, module.__name__, *([f"{ARCHITECTURES}.{architecture}"] if architecture else [])]
+    known = module.identity(config) if hasattr(module, "identity") else None
+    key = files.digest(
+        params.teacher,
+        _by_content(asdict(config)),
+        params.seed,
+        params.threads,
+        inputs,
+        known,
+        provenance.code_hash(code, PACKAGES),
+    )
+    if (target / "teacher.json").is_file():
+        taught = files.read_json(target / "teacher.json")
+        if taught.get("key") == key:
+            return taught
+    material = read_material(features)
+    with files.growing_folder(target, key) as folder:
+        work = folder / "work"
+        work.mkdir(exist_ok=True)
+        lesson = module.learn(config, material, work, seed=params.seed, threads=params.threads)
+        _require(lesson, material, str(params.teacher))
+        taught = {
+            "teacher": params.teacher,
+            "key": key,
+            "sha256": lesson.sha256,
+            "labels": lesson.labels,
+            "about": lesson.about,
+            "validation": _judged(lesson, material),
+        }
+        for kind, arrays in (("logits", lesson.logits), ("embeddings", lesson.embeddings)):
+            for name, array in arrays.items():
+                with files.atomic(folder / f"{kind}_{name}.npy") as temporary:
+                    np.save(temporary, array.astype(np.float32, copy=False))
+        files.write_json(folder / "teacher.json", taught)
+        if (work / "output").is_dir():
+            shutil.copytree(work / "output", folder, dirs_exist_ok=True)
+        shutil.rmtree(work)
+    return taught
+
+
+def _by_content(options: dict[str, Any]) -> dict[str, Any]:
+    """Return options with every path replaced by what lies there: it may move, and what it holds may change."""
+
+    def told(value: Any) -> Any:
+        if not isinstance(value, Path) or not value.exists():
+            return value
+        paths = sorted(path for path in value.rglob("*") if path.is_file()) if value.is_dir() else [value]
+        return [(path.relative_to(value).as_posix(), files.sha256(path)) for path in paths]
+
+    return {name: told(value) for name, value in options.items()}
+
+
+def _require(lesson: Lesson, material: Material, teacher: str) -> None:
+    """Check that a teacher says something of every clip, in the task's labels."""
+    material.require_labels(lesson.labels, f"The teacher {teacher!r}")
+    for name, side in material.sides():
+        stated, got = (len(side), material.n_outputs), lesson.logits[name].shape
+        if got != stated or not np.isfinite(lesson.logits[name]).all():
+            raise ModelError(
+                f"The teacher {teacher!r} must answer for the {name} split with finite logits of shape {stated}; got "
+                f"{got}. Mend stages/distill/teachers/{teacher}.py."
+            )
+        if lesson.embeddings and len(lesson.embeddings[name]) != len(side):
+            raise ModelError(f"The teacher {teacher!r} must give an embedding of each clip of the {name} split.")
+
+
+def _judged(lesson: Lesson, material: Material) -> dict[str, Any]:
+    split = material.validation.split
+    return metrics.summarise(
+        split.y,
+        distillation.softened(lesson.logits["validation"], 1.0, material.multi_label),
+        groups=split.groups,
+        sites=split.sites,
+        labels=split.labels,
+        params=metrics.MetricParams(),
+    )

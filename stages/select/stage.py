@@ -1,0 +1,388 @@
+"""Which variant goes to the devices: the smallest in the budget that is nearly as good as the best there.
+
+Everything is decided on the validation split. The test figures travel with the winner and decide nothing.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from stages.core.artifacts import dataset
+from stages.core.artifacts.variant import Variant, read_variants
+from stages.core.project import files
+from stages.core.project.errors import DataError, EdacError
+from stages.select import compare, golden
+from stages.select.params import SIZES, SelectParams, device_of
+
+Row = dict[str, Any]
+_COMPARISON = ("name", *compare.COLUMNS)
+_ROUNDING = 1e-9  # the figures have six decimals
+_DEFAULT_CONFIDENCE = 0.95  # of what is reported where none is asked for
+
+DATA = ("source", "citation", "licence", "homepage", "found", "usable", "groups", "labels")
+"""What a model card says of the pull report."""
+
+
+def read_table(path: Path) -> list[Row]:
+    """Read ``variants.csv`` of the stage before, its numbers as numbers; an empty field is None.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} does not exist. Run `dvc repro evaluate` first.")
+    return [{key: _number(value) for key, value in row.items()} for row in files.read_csv(path)]
+
+
+def read_robustness(path: Path) -> dict[str, Any]:
+    """Read ``robustness.csv`` of the stage before: variant to condition to figure to its value and interval.
+
+    There is none unless `evaluate.robustness` names a condition.
+    """
+    found: dict[str, Any] = {}
+    for row in files.read_csv(path) if path.is_file() else ():
+        figures = found.setdefault(row["name"], {}).setdefault(row["condition"], {})
+        figures[row["figure"]] = {end: _number(row[end]) for end in ("value", "low", "high")}
+    return found
+
+
+def choose(table: Sequence[Row], params: SelectParams) -> Row:
+    """Return the winner's row.
+
+    Of the variants that keep within the budget and whose validation metric is at most `params.margin` below the best
+    of them, it is the one with the smallest `params.prefer`; of equals the one with the higher metric, then the first
+    by name. With `params.confidence`, only variants shown not to be inferior to the baseline are considered.
+
+    Parameters
+    ----------
+    table : Sequence[dict]
+        As `read_table` returns it; with `params.confidence` joined with `stages.select.compare.drops`.
+    params : SelectParams
+
+    Raises
+    ------
+    EdacError
+        If no variant keeps within the budget; names the closest and by how much it misses. If none that does is shown
+        not to be inferior.
+    """
+    return _smallest(eligible(table, params), SIZES[params.prefer], params)
+
+
+def eligible(table: Sequence[Row], params: SelectParams) -> list[Row]:
+    """Return the rows that `choose` takes the smallest of; raises as that does."""
+    metric = f"validation_{params.metric}"
+    judged = [row for row in table if row[metric] is not None]
+    if not judged:
+        raise DataError(
+            f"No variant has a {metric}. The validation split must hold every class; run `dvc repro split`."
+        )
+    affordable = [row for row in judged if not excess(row, params.budget)]
+    if not affordable:
+        raise _nothing_fits(judged, params.budget)
+    proven = affordable if params.confidence is None else [row for row in affordable if _not_inferior(row, params)]
+    if not proven:
+        raise _nothing_is_shown(affordable, params)
+    floor = max(row[metric] for row in affordable) - params.margin
+    return [row for row in proven if row[metric] >= floor - _ROUNDING] or proven
+
+
+def _smallest(rows: Sequence[Row], column: str, params: SelectParams) -> Row:
+    return min(rows, key=lambda row: (row[column], -row[f"validation_{params.metric}"], row["name"]))
+
+
+def pareto_front(table: Sequence[Row], params: SelectParams) -> list[Row]:
+    """Return the variants that no other beats: none is as good in metric, bytes and latency and better in one.
+
+    Parameters
+    ----------
+    table : Sequence[dict]
+    params : SelectParams
+        The bytes are those it prefers, deflated if it prefers latency.
+
+    Returns
+    -------
+    list[dict]
+        Smallest first.
+    """
+    metric = f"validation_{params.metric}"
+    bytes_column = "raw_bytes" if params.prefer == "raw_bytes" else "deflated_bytes"
+
+    def costs(row: Row) -> tuple[float, ...]:
+        return -row[metric], row[bytes_column], row[SIZES["latency_ms"]]
+
+    def beaten(row: Row) -> bool:
+        mine = costs(row)
+        return any(
+            theirs != mine and all(a <= b for a, b in zip(theirs, mine, strict=True)) for theirs in map(costs, judged)
+        )
+
+    judged = [row for row in table if row[metric] is not None]
+    return sorted((row for row in judged if not beaten(row)), key=lambda row: (row[bytes_column], row["name"]))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen, and how to make a release of it.
+
+    Attributes
+    ----------
+    variants : tuple[Variant, ...]
+        All of the sweep.
+    winner, smallest, fastest : Row
+        The winner by `choose`, and of the same rows the one of fewest bytes and the one of lowest latency.
+    """
+
+    params: SelectParams
+    table: list[Row]
+    variants: tuple[Variant, ...]
+    compared: dict[str, dict[str, Any]]
+    _: KW_ONLY
+    winner: Row
+    smallest: Row
+    fastest: Row
+    evaluation: Path
+    sweep: Path
+    features: Path
+    report: Path
+
+    @property
+    def others(self) -> list[tuple[str, Row, str]]:
+        """Aliases beside the winner's, with the row of each and the column that it is smallest in."""
+        size = "raw_bytes" if self.params.prefer == "raw_bytes" else "deflated_bytes"
+        return [("smallest", self.smallest, size), ("fastest", self.fastest, SIZES["latency_ms"])]
+
+    def reason(self, row: Row, column: str = "") -> str:
+        """Say why a row was chosen: it is the smallest in `column`, or in what the params prefer."""
+        return _reason(row, self.table, self.params, column or SIZES[self.params.prefer])
+
+    def release(self, row: Row, target: Path, reason: str) -> tuple[Variant, dict[str, Any]]:
+        """Put together all that a release needs of a variant; see `select`."""
+        params, sweep, features = self.params, self.sweep, self.features
+        variant = {v.name: v for v in self.variants}.get(row["name"])
+        model = sweep / f"{row['name']}.tflite"
+        if variant is None or not files.sha256(model) == variant.sha256 == row["sha256"]:
+            raise DataError(f"{model} is not the file that {self.evaluation} speaks of. Run `dvc repro` again.")
+        front, reference = pareto_front(self.table, params), compare.baseline_of(self.variants)
+        pair = [variant] if variant.name == reference.name else [reference, variant]
+        on_test = _compared(pair, "test", params, sweep=sweep, features=features)
+        frontend, clips = dataset.describe(features), golden.choose(features, params.golden_recordings)
+        data = files.read_json(self.report)
+        selection = {
+            "variant": {key: value for key, value in asdict(variant).items() if key not in ("metrics", "operators")},
+            "measured": {name: row[name] for name in ("raw_bytes", "deflated_bytes")} | latency_of(row),
+            "registered_name": params.registered_name,
+            "labels": frontend["labels"],
+            "threshold": variant.metrics["validation"]["threshold"],
+            "validation": variant.metrics["validation"],
+            "test": variant.metrics["test"],
+            "drop": {"validation": self.compared[variant.name], "test": on_test[variant.name]},
+            "data": {name: data[name] for name in DATA},
+            "reason": reason,
+            "rule": {
+                "metric": self.params.metric,
+                "margin": self.params.margin,
+                "confidence": self.params.confidence or _DEFAULT_CONFIDENCE,
+            },
+            "n_variants": len(self.table),
+            "n_front": len(front),
+            "golden": [clip["clip_id"] for clip in clips],
+            "golden_scores": golden.scores(clips, features, sweep / "scores" / f"{variant.name}.npz"),
+        }
+        with files.growing_folder(target, files.digest(selection)) as folder:
+            shutil.copyfile(model, folder / "model.tflite")
+            for name in ("frontend.tflite", "frontend.json"):
+                shutil.copyfile(features / name, folder / name)
+            golden.write(folder / "golden", clips, frontend)
+            files.write_csv(folder / "front.csv", list(self.table[0]), front)
+            files.write_csv(
+                folder / "comparison.csv",
+                _COMPARISON,
+                [{c: r[c] for c in _COMPARISON} for r in sorted(self.table, key=lambda r: r["name"])],
+            )
+            files.write_json(folder / "selection.json", selection)
+        return variant, selection
+
+
+def select(
+    params: SelectParams,
+    *,
+    evaluation: Path,
+    sweep: Path,
+    features: Path,
+    report: Path,
+    target: Path,
+    latencies: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
+) -> tuple[Variant, dict[str, Any]]:
+    """Choose a variant and put together all that a release needs of it: `judge`, and `Choice.release` of the winner.
+
+    Parameters
+    ----------
+    params : SelectParams
+    evaluation, sweep, features : Path
+        Folders of the stages before.
+    report : Path
+        ``pull_report.json``.
+    target : Path
+        Becomes a folder of `model.tflite`, `frontend.tflite`, `frontend.json`, `golden/*.wav`, `selection.json`,
+        `front.csv` and `comparison.csv` (every variant against the float32 baseline on validation): a release can be
+        built of it alone.
+    latencies : Mapping
+        Variant to device to what was measured there, ms.
+
+    Returns
+    -------
+    variant : Variant
+    selection : dict
+        What `selection.json` holds: `variant` (its row), `registered_name`, `labels`, `threshold` (of a binary task; of
+        a multi-label task a list, one per label; else None), `validation` and `test` figures with intervals, `drop`
+        (below the float32 baseline, per side; on the test split that of this variant alone, after `n_variants` were
+        looked at on validation), `data` (of the pull report, for the model card), `reason`, `rule` (metric, margin,
+        confidence), `n_variants`, `golden` (the clips' ids), `golden_scores` (theirs, as the sweep has them).
+
+    Raises
+    ------
+    EdacError
+        If no variant keeps within the budget.
+    DataError
+        If the folders do not belong together, or a golden recording cannot be decoded.
+    """
+    places = {"evaluation": evaluation, "sweep": sweep, "features": features, "report": report}
+    choice = judge(params, **places, latencies=latencies)
+    return choice.release(choice.winner, target, choice.reason(choice.winner))
+
+
+def judge(
+    params: SelectParams,
+    *,
+    evaluation: Path,
+    sweep: Path,
+    features: Path,
+    report: Path,
+    latencies: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
+) -> Choice:
+    """Compare all variants and choose; as `select`, but nothing is written."""
+    table = read_table(evaluation / "variants.csv")
+    for limit in filter(device_of, params.budget):
+        for row in table:
+            row[limit] = latencies.get(row["name"], {}).get(device_of(limit))
+    variants = tuple(read_variants(sweep / "variants.json"))
+    compared = _compared(variants, "validation", params, sweep=sweep, features=features)
+    for row in table:
+        row.update(compared.get(row["name"]) or dict.fromkeys(compare.COLUMNS))
+    rows = eligible(table, params)
+    size = "raw_bytes" if params.prefer == "raw_bytes" else "deflated_bytes"
+    columns = {"winner": SIZES[params.prefer], "smallest": size, "fastest": SIZES["latency_ms"]}
+    chosen: dict[str, Any] = {name: _smallest(rows, column, params) for name, column in columns.items()}
+    return Choice(
+        params,
+        table,
+        variants,
+        compared,
+        **chosen,
+        evaluation=evaluation,
+        sweep=sweep,
+        features=features,
+        report=report,
+    )
+
+
+def _compared(
+    variants: Sequence[Variant], side: dataset.SplitName, params: SelectParams, *, sweep: Path, features: Path
+) -> dict[str, dict[str, Any]]:
+    """Return `stages.select.compare.drops` of variants, from the scores that the sweep has kept."""
+    scores = {}
+    for variant in variants:
+        with np.load(sweep / "scores" / f"{variant.name}.npz") as stored:
+            scores[variant.name] = stored[side].astype(np.float64)
+    return compare.drops(
+        params.metric,
+        scores,
+        compare.baseline_of(variants).name,
+        dataset.read_truth(features, side),
+        thresholds={variant.name: variant.metrics["validation"]["threshold"] for variant in variants},
+        confidence=params.confidence or _DEFAULT_CONFIDENCE,
+    )
+
+
+def latency_of(row: Row) -> dict[str, float]:
+    """Return a row's latencies by column name, ms."""
+    return {name: value for name, value in row.items() if name.startswith("latency_")}
+
+
+def excess(row: Row, budget: Mapping[str, float]) -> dict[str, float]:
+    """Return by how much a variant breaks each limit of the budget, as a fraction of the limit; {} if it keeps it."""
+    found = {}
+    for name, limit in budget.items():
+        value = _figure(row, name)
+        if value is None and device_of(name):
+            continue  # not measured there yet, which the reason tells
+        over = float("inf") if value is None else (value - limit if _is_cost(name) else limit - value)
+        if over > 0:
+            found[name] = over / limit if limit else over
+    return found
+
+
+def _figure(row: Row, name: str) -> float | None:
+    return row.get(SIZES.get(name, name if device_of(name) else f"validation_{name}"))
+
+
+def _is_cost(name: str) -> bool:
+    return name in SIZES or name == "calibration_error" or device_of(name) != ""
+
+
+def _not_inferior(row: Row, params: SelectParams) -> bool:
+    bound = row["drop_bound"]
+    return bound is not None and bound <= params.margin + _ROUNDING
+
+
+def _nothing_is_shown(affordable: Sequence[Row], params: SelectParams) -> EdacError:
+    closest = min(affordable, key=lambda row: float("inf") if row["drop_bound"] is None else row["drop_bound"])
+    return EdacError(
+        f"None of the {len(affordable)} variants in the budget is shown to lie at most select.margin {params.margin:g} "
+        f"below the baseline's validation {params.metric} with select.confidence {params.confidence}; the closest, "
+        f"{closest['name']}, may lie {closest['drop_bound']} below. Allow a wider margin, get more validation "
+        "recordings, or set select.confidence: null."
+    )
+
+
+def _nothing_fits(table: Sequence[Row], budget: Mapping[str, float]) -> EdacError:
+    closest = min(table, key=lambda row: (max(excess(row, budget).values()), row["name"]))
+    limits = ", ".join(f"{name} {'at most' if _is_cost(name) else 'at least'} {budget[name]:.12g}" for name in budget)
+    misses = " and ".join(
+        f"has {name} {_figure(closest, name)}, {excess:.1%} {'over' if _is_cost(name) else 'under'}"
+        for name, excess in excess(closest, budget).items()
+    )
+    return EdacError(
+        f"None of the {len(table)} variants keeps within select.budget ({limits}); the closest, {closest['name']}, "
+        f"{misses}. Widen the budget, or add sparsities or schemes to the sweep."
+    )
+
+
+def _reason(row: Row, table: Sequence[Row], params: SelectParams, column: str) -> str:
+    metric = f"validation_{params.metric}"
+    affordable = [r for r in table if r[metric] is not None and not excess(r, params.budget)]
+    best = max(r[metric] for r in affordable)
+    unmeasured = ", ".join(device_of(limit) for limit in params.budget if device_of(limit) and row[limit] is None)
+    return (
+        f"smallest {column} ({row[column]}) of the {len(affordable)} of {len(table)} variants in "
+        f"the budget whose validation {params.metric} is within {params.margin:g} of their best ({best:.6f}): "
+        f"{row[metric]:.6f}{f'; not measured yet on {unmeasured}' if unmeasured else ''}"
+    )
+
+
+def _number(text: str) -> Any:
+    if text == "":
+        return None
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

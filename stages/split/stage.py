@@ -1,0 +1,170 @@
+"""Recordings onto training, validation and test, audited for leaks before anything is written."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from stages.core.artifacts.dataset import SPLITS, SplitName
+from stages.core.artifacts.recordings import Recording
+from stages.core.project.errors import DataError
+from stages.split.groups import assign, stratify
+from stages.split.params import SplitParams
+
+
+def split(params: SplitParams, recordings: Sequence[Recording]) -> dict[str, SplitName]:
+    """Divide recordings by group, or by the publisher's folds.
+
+    Parameters
+    ----------
+    params : SplitParams
+    recordings : sequence of Recording
+        Their order does not matter.
+
+    Returns
+    -------
+    dict
+        `recording_id` to its side, sorted.
+
+    Raises
+    ------
+    DataError
+        If a class has too few groups, a fold has no side, or the audit finds a leak.
+    """
+    recordings = sorted(recordings, key=lambda r: r.recording_id)
+    sides = _official(params, recordings) if params.method == "official" else _by_group(params, recordings)
+    audit(recordings, sides)
+    return sides
+
+
+def audit(recordings: Sequence[Recording], sides: Mapping[str, str]) -> dict[str, int]:
+    """Refuse a split with a group or a content on two sides, or with a class missing from a side.
+
+    Parameters
+    ----------
+    recordings : sequence of Recording
+    sides : mapping
+        `recording_id` to side.
+
+    Returns
+    -------
+    dict
+        How many groups and contents were looked at, and how many are on two sides: none.
+
+    Raises
+    ------
+    DataError
+        Names the first offenders and their number.
+    """
+    for kind in ("group", "sha256"):
+        found: dict[str, set[str]] = defaultdict(set)
+        for recording in recordings:
+            found[getattr(recording, kind)].add(sides[recording.recording_id])
+        leaks = sorted(value for value, at in found.items() if len(at) > 1)
+        if leaks:
+            raise DataError(
+                f"no {kind} may be on two sides of the split; {_few(leaks)} {'is' if len(leaks) == 1 else 'are'}. "
+                "Set split.method: groups, or mend the folds."
+            )
+    labels = _labels(recordings)
+    for side in SPLITS:
+        missing = sorted(set(labels) - set(_labels(r for r in recordings if sides[r.recording_id] == side)))
+        if missing:
+            raise DataError(
+                f"every class must be on every side; {side} has no {_few(missing)}. Add groups or change folds."
+            )
+    looked_at = {"groups": len({r.group for r in recordings}), "contents": len({r.sha256 for r in recordings})}
+    return looked_at | {"on_two_sides": 0}
+
+
+def summarise(recordings: Sequence[Recording], sides: Mapping[str, str]) -> dict[str, Any]:
+    """Count recordings and groups and give the prevalence of each class, per side and per site; audit once more.
+
+    Returns
+    -------
+    dict
+        Nested, numbers at the leaves.
+    """
+    summary: dict[str, Any] = {"audit": audit(recordings, sides)}
+    labels = _labels(recordings)
+    for side in SPLITS:
+        on_side = [r for r in recordings if sides[r.recording_id] == side]
+        sites = sorted({r.site for r in on_side} - {""})
+        summary[side] = _count(on_side, labels)
+        if sites:
+            summary[side]["site"] = {site: _count([r for r in on_side if r.site == site], labels) for site in sites}
+    return summary
+
+
+def _by_group(params: SplitParams, recordings: Sequence[Recording]) -> dict[str, SplitName]:
+    groups: dict[str, set[str]] = defaultdict(set)
+    for recording in recordings:
+        for label in recording.labels:
+            groups[label].add(recording.group)
+    for label, names in sorted(groups.items()):
+        if len(names) < len(SPLITS):
+            raise DataError(
+                f"every class needs a group for each of {', '.join(SPLITS)}; {label!r} has {len(names)} "
+                f"({_few(sorted(names))}). Add recordings of other groups, or leave the class out."
+            )
+    fractions: dict[SplitName, float] = {side: params.fractions[side] for side in SPLITS}
+    return _assigned(recordings, fractions, params)
+
+
+def _official(params: SplitParams, recordings: Sequence[Recording]) -> dict[str, SplitName]:
+    side_of = {str(fold): side for side in SPLITS for fold in params.folds.get(side, () if params.folds else (side,))}
+    published = {r.fold for r in recordings}
+    lost = sorted(published - set(side_of))
+    if lost == [""]:
+        raise DataError("split.method: official needs published folds; this source has none. Set split.method: groups.")
+    absent = sorted(set(side_of) - published) if set(params.folds) == {"test"} else []
+    if absent:
+        raise DataError(f"split.folds.test must name published folds; got {_few(absent)}. Known: {_all(published)}.")
+    if lost and set(params.folds) == {"test"}:
+        return _validated({r.recording_id: "test" for r in recordings if r.fold in side_of}, params, recordings)
+    if lost:
+        raise DataError(
+            f"split.folds must put every published fold on a side; {_few(lost)} {'has' if len(lost) == 1 else 'have'} "
+            "none. Write for instance {train: [1, 2, 3], validation: [4], test: [5]}, or {test: [5]}."
+        )
+    return {r.recording_id: side_of[r.fold] for r in recordings}
+
+
+def _validated(
+    tested: dict[str, SplitName], params: SplitParams, recordings: Sequence[Recording]
+) -> dict[str, SplitName]:
+    """Put what is not tested on the other sides, by group."""
+    others = [r for r in recordings if r.recording_id not in tested]
+    both: tuple[SplitName, SplitName] = ("train", "validation")
+    whole = sum(params.fractions[side] for side in both)
+    fractions = {side: params.fractions[side] / whole for side in both}
+    return tested | _assigned(others, fractions, params)
+
+
+def _assigned(
+    recordings: Sequence[Recording], fractions: Mapping[SplitName, float], params: SplitParams
+) -> dict[str, SplitName]:
+    several = any(len(r.labels) > 1 for r in recordings)
+    sides = (stratify if several else assign)(recordings, fractions, by_site=params.by_site, seed=params.seed)
+    return {r.recording_id: sides[r.group] for r in recordings}
+
+
+def _count(recordings: Sequence[Recording], labels: Sequence[str]) -> dict[str, Any]:
+    found = Counter(label for r in recordings for label in r.labels)
+    return {
+        "recordings": len(recordings),
+        "groups": len({r.group for r in recordings}),
+        "prevalence": {label: round(found[label] / len(recordings), 4) for label in labels},
+    }
+
+
+def _labels(recordings: Iterable[Recording]) -> list[str]:
+    return sorted({label for r in recordings for label in r.labels})
+
+
+def _few(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:3])
+    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
+
+
+def _all(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in sorted(names))

@@ -1,0 +1,78 @@
+"""One side of the split, row by row the features of the clips it names."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.core.artifacts import dataset
+from stages.core.artifacts.dataset import CLIP_COLUMNS, SPLITS
+from stages.core.project import files
+from stages.core.project.errors import DataError
+
+LABELS = ["zebra", "ape"]  # in output order, which is not the alphabet's
+SIDES = ["train", "test", "train", "validation", "train"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Five clips whose features say which row they are."""
+    rows = [
+        {
+            "clip_id": f"c{i}",
+            "path": f"{i}.wav",
+            "split": side,
+            "label": LABELS[i % 2],
+            "group": f"g{i // 2}",
+            "site": "" if i else "lab",
+            "parent": "",
+        }
+        for i, side in enumerate(SIDES)
+    ]
+    files.write_csv(tmp_path / "clips.csv", CLIP_COLUMNS, rows)
+    files.write_json(tmp_path / "frontend.json", {"labels": LABELS, "sample_rate": 8000})
+    np.save(
+        tmp_path / "features.npy", np.arange(5, dtype=np.float32)[:, np.newaxis, np.newaxis] * np.ones((2, 3), "f4")
+    )
+    return tmp_path
+
+
+def test_a_split_holds_its_rows_in_order(folder: Path) -> None:
+    train = dataset.read_split(folder, "train")
+    assert len(train) == 3
+    assert train.x.shape == (3, 2, 3)
+    assert train.x.dtype == np.float32
+    assert train.x[:, 0, 0].tolist() == [0, 2, 4]
+    assert train.clip_ids.tolist() == ["c0", "c2", "c4"]
+    assert train.groups.tolist() == ["g0", "g1", "g2"]
+    assert train.sites.tolist() == ["lab", "", ""]
+
+
+def test_labels_are_numbered_in_output_order(folder: Path) -> None:
+    assert dataset.read_split(folder, "train").y.tolist() == [0, 0, 0]
+    validation = dataset.read_split(folder, "validation")
+    assert validation.y.tolist() == [1]
+    assert validation.y.dtype == np.int64
+    assert validation.labels == ("zebra", "ape")
+
+
+def test_the_splits_share_every_clip_out(folder: Path) -> None:
+    ids = [i for name in SPLITS for i in dataset.read_split(folder, name).clip_ids.tolist()]
+    assert sorted(ids) == ["c0", "c1", "c2", "c3", "c4"]
+
+
+def test_a_side_without_clips_is_empty_and_keeps_its_shape(folder: Path) -> None:
+    rows = [row | {"split": "train"} for row in files.read_csv(folder / "clips.csv")]
+    files.write_csv(folder / "clips.csv", CLIP_COLUMNS, rows)
+    test = dataset.read_split(folder, "test")
+    assert (len(test), test.x.shape, test.groups.shape) == (0, (0, 2, 3), (0,))
+
+
+def test_describe(folder: Path) -> None:
+    whole = {"crops": 1, "crop_length": None, "bands": None}
+    assert dataset.describe(folder) == whole | {"labels": LABELS, "sample_rate": 8000}
+
+
+def test_a_folder_without_clips_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds no clips.csv. Run `dvc repro features` first"):
+        dataset.read_split(tmp_path, "train")

@@ -1,0 +1,39 @@
+"""The index survives its file."""
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.core.artifacts.recordings import COLUMNS, Recording, read_index, write_index
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"))
+RECORDINGS = st.builds(
+    Recording,
+    recording_id=TEXT,
+    path=st.from_regex(r"[\w äß,'\"-]+(/[\w ,]+)*\.wav", fullmatch=True).map(Path),
+    label=TEXT,
+    group=TEXT,
+    site=TEXT,
+    fold=TEXT,
+    sha256=st.text("0123456789abcdef", min_size=64, max_size=64),
+    duration_s=st.floats(0, allow_infinity=False),
+    sample_rate=st.integers(1),
+    parent=TEXT,
+)
+
+
+@given(st.lists(RECORDINGS, max_size=5))
+def test_an_index_survives_its_file_in_its_order(recordings: list[Recording]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        write_index(Path(folder) / "index.csv", recordings)
+        assert read_index(Path(folder) / "index.csv") == recordings
+
+
+def test_an_index_is_a_table_people_can_read(tmp_path: Path) -> None:
+    recording = Recording("r1", Path("data/r1.wav"), "cough", "anna", "", "3", "f" * 64, 1.5, 22050)
+    write_index(tmp_path / "index.csv", [recording])
+    header, row = (tmp_path / "index.csv").read_text().splitlines()
+    assert header == ",".join(COLUMNS) == "recording_id,path,label,group,site,fold,sha256,duration_s,sample_rate,parent"
+    assert row == f"r1,data/r1.wav,cough,anna,,3,{'f' * 64},1.5,22050,"
