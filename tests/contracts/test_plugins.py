@@ -22,7 +22,9 @@ from stages.core.project.errors import ParameterError
 
 STAGES = provenance.ROOT / "stages"
 REGISTRIES = sorted(
-    ".".join(("stages", *path.parent.relative_to(STAGES).parts)) for path in STAGES.glob("*/*/__init__.py")
+    ".".join(("stages", *path.parent.relative_to(STAGES).parts))
+    for path in STAGES.glob("*/*/__init__.py")
+    if path.parents[1].name != "core"
 )
 PLUGINS = [(registry, name) for registry in REGISTRIES for name in plugins.names(registry)]
 CHOICES = {"stages.pull.sources.folder": {"csv": "labels.csv"}}  # where defaults alone are no choice
