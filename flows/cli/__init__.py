@@ -1,1 +1,1 @@
-"""The console command `edac`."""
+"""The console command `edac`: what a person does by hand. The pipeline itself is `dvc repro`."""

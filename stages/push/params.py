@@ -94,7 +94,7 @@ class PushParams:
         Per device `name`, `transport`, what that transport's `Config` takes and, if wanted, `class`, `group` (text)
         and `labels` (a list).
     inventory : Path or None
-        YAML file that is a list of more devices. DVC does not watch it: push to new devices by `edac devices push`.
+        YAML file that is a list of more devices. DVC does not watch it: push to new devices by `edac push`.
     """
 
     keep_releases: int = 3

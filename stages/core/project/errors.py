@@ -48,6 +48,11 @@ def require(condition: bool, parameter: str, rule: str, got: Any, advice: str = 
         raise ParameterError(f"{parameter} must {rule}; got {got!r}. {advice}".rstrip())
 
 
+def notice(sentence: str) -> None:
+    """Print one line on stderr that is no error, such as that a name has changed."""
+    print(f"notice: {sentence}", file=sys.stderr, flush=True)
+
+
 def run(main: Callable[[], int | None]) -> None:
     """Run a `__main__`, turning an `EdacError` into one line on stderr and exit code 1."""
     try:

@@ -1,6 +1,7 @@
 """The console command `edac`, as a person uses it."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from flows.cli import main
 from stages.core.project import files
 from stages.core.project.errors import DeviceError
 from stages.core.project.provenance import ROOT
+from stages.push.params import Device
 from stages.push.rollout import Status
 from stages.push.transport import Transport
 
@@ -51,9 +53,9 @@ def edac(*arguments: str) -> int:
 def test_help_imports_next_to_nothing() -> None:
     script = """
 import sys
-from stages import cli
+from flows.cli import main
 try:
-    cli.main(["--help"])
+    main.main(["--help"])
 except SystemExit as ended:
     assert ended.code == 0
 heavy = {"numpy", "tensorflow", "prefect", "mlflow", "ruamel", "ai_edge_litert", "soundfile", "subprocess"}
@@ -61,9 +63,8 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert all(
-        command in done.stdout for command in ("classify", "push", "devices", "keys", "rollback", "preset", "check")
-    )
+    listed = set(re.findall(r"^ {4}([a-z]+)", done.stdout, re.MULTILINE))
+    assert {"classify", "push", "devices", "keys", "models", "promote", "check", "preset", "table", "folds"} <= listed
 
 
 @pytest.mark.parametrize("where", [(), ("--device", "attic"), ("--folder", "devices/attic/current")])
@@ -83,7 +84,7 @@ def test_classify_before_the_first_push(project: Path, capsys: pytest.CaptureFix
 
 
 def test_unknown_device(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert edac("rollback", "atic") == 1
+    assert edac("classify", "a.wav", "--device", "atic") == 1
     expected = "error: push.devices has no device 'atic'. Did you mean 'attic'? Known: attic, cellar.\n"
     assert capsys.readouterr().err == expected
 
@@ -183,12 +184,37 @@ def test_setup_gives_the_runtime_and_says_what_each_device_is(
     assert sorted(told) == [("attic", "jetson"), ("cellar", "any")]
 
 
-def test_rollback_says_where_the_device_is(
+def test_the_old_spelling_of_rollback_works_with_a_notice_and_is_not_listed(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("stages.push.rollout.rollback", lambda transport: f"of {transport.name}")
     assert edac("rollback", "cellar") == 0
-    assert capsys.readouterr().out == "cellar: back on release of cellar\n"
+    said = capsys.readouterr()
+    assert said.out == "cellar: back on release of cellar\n"
+    assert said.err.startswith("notice: `edac rollback NAME` is now `edac devices rollback --name NAME`")
+    assert len(said.err.splitlines()) == 1
+    assert edac("--help") == 0
+    assert "rollback" not in capsys.readouterr().out
+
+
+def test_the_old_spelling_of_push_works_with_a_notice_and_is_not_listed(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pushed: list[list[str]] = []
+    monkeypatch.setattr("flows.cli.project.connect", lambda: None)
+    monkeypatch.setattr("stages.push.fleet.show", lambda _: None)
+
+    def push_registered(devices: list[Device], _tracker: None, name: str, alias: str, **_: object) -> None:
+        pushed.append([*(device.name for device in devices), name, alias])
+
+    monkeypatch.setattr("stages.push.fleet.push_registered", push_registered)
+    assert edac("push", "--label", "roof", "--alias", "candidate") == 0
+    assert capsys.readouterr().err == ""
+    assert edac("devices", "push", "--label", "roof", "--alias", "candidate") == 0
+    assert capsys.readouterr().err.startswith("notice: `edac devices push` is now `edac push`")
+    assert pushed[0] == pushed[1] == ["attic", "edac", "candidate"]
+    assert edac("devices", "--help") == 0
+    assert "push  " not in capsys.readouterr().out
 
 
 @pytest.fixture

@@ -1,0 +1,25 @@
+"""Arguments that several commands share, and notices about commands that have a new spelling."""
+
+import argparse
+from typing import TypeAlias
+
+from stages.core.project import errors
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+DEVICE_FILTERS = ("name", "group", "label")
+
+
+def device_filters() -> argparse.ArgumentParser:
+    """Return a parent parser with `--name`, `--group` and `--label`, which pick devices; absent ones set nothing."""
+    parent = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    for kind in DEVICE_FILTERS:
+        parent.add_argument(
+            f"--{kind}", action="append", metavar=kind[0].upper(), help=f"only devices with this {kind}; repeatable"
+        )
+    return parent
+
+
+def renamed(old: str, new: str) -> None:
+    """Tell the person, in one line on stderr, that a command has a new spelling."""
+    errors.notice(f"`{old}` is now `{new}`; the old spelling works for one more release.")
