@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from stages.runtime.errors import RuntimeInputError
+from stages.runtime.hidden import is_hidden
 
 ZERO_CROSSINGS = 32
 KAISER_BETA = 8.0
@@ -161,7 +162,7 @@ def fit_length(samples: np.ndarray, n_samples: int, align: str = "start") -> np.
 
 
 def wav_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield files as they are named, and of folders every WAV file within, sorted.
+    """Yield files as they are named, and of folders every WAV file within that is not hidden, sorted.
 
     Raises
     ------
@@ -173,6 +174,7 @@ def wav_files(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
             continue
         inside = sorted(p for p in path.rglob("*") if p.suffix.lower() == ".wav" and p.is_file())
+        inside = [p for p in inside if not is_hidden(p.relative_to(path))]
         if not inside:
             raise RuntimeInputError(f"{path} holds no WAV file. Name another folder.")
         yield from inside
