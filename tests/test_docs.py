@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,25 @@ def test_the_service_is_one(tmp_path: Path) -> None:
     unit.write_text(service)
     done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
     assert "edac-listen.service:" not in done.stderr
+
+
+def test_the_worked_examples_of_plug_ins_keep_their_contracts(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "new_plugin.md").read_text()
+    examples = re.findall(r'^```python title="([^"]+)"\n(.*?)^```', page, re.MULTILINE | re.DOTALL)
+    for folder in ("stages", "flows", "tests/contracts"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    kinds = set()
+    for name, source in examples:
+        assert not (tmp_path / name).exists(), f"{name} exists already"
+        (tmp_path / name).write_text(source)
+        kinds.add(Path(name).parent.name)
+    assert kinds >= {"sources", "presets", "frontends", "architectures", "criteria", "schedules"}
+    chosen = " or ".join(Path(name).stem for name, _ in examples)
+    tests = [f"tests/contracts/test_{name}.py" for name in ("layers", "plugins", "pruning")]
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", "-k", chosen, *tests]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed and int(passed[1]) >= 2 * len(examples)
