@@ -9,13 +9,13 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stages.core.artifacts.dataset import Split
 from stages.core.litert.flops import flops
 from stages.core.nn import units
+from stages.core.nn.keras import keras
 from stages.core.project import tables
 from stages.core.project.errors import require
 from stages.core.project.progress import track
@@ -24,9 +24,6 @@ from stages.evaluate import latency
 from stages.prune import engine
 from stages.prune.params import CRITERIA, PruneParams
 from stages.quantize.convert import to_float32
-
-if TYPE_CHECKING:
-    from stages.core.nn.keras import keras
 
 WARMUP, RUNS = 10, 200
 

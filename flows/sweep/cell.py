@@ -43,7 +43,7 @@ def arguments_for(spec: Spec, path: Path) -> tuple[str, ...]:
 def preload_for(cells: Sequence[Cell], store: Store) -> tuple[str, ...]:
     """Return the modules that the cells need; TensorFlow only if something must be fine-tuned."""
     cheap = ("flows.sweep.steps.variant", "ai_edge_litert.interpreter", "ai_edge_quantizer", "sklearn.metrics")
-    costly = ("stages.core.nn.keras", "flows.sweep.steps.finetune")
+    costly = ("stages.core.nn.loaded", "flows.sweep.steps.finetune")
     keys = {key for cell in cells for key in (cell.key, *(planned.aware for planned in cell.variants)) if key}
     return cheap if all(store.has("finetuned", key) for key in keys) else cheap + costly
 

@@ -18,20 +18,18 @@ from functools import partial
 from itertools import repeat
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from stages.core.artifacts.dataset import Split
 from stages.core.nn import units as structure
+from stages.core.nn.keras import keras, load_weights, tf
 from stages.core.project.errors import ModelError, ParameterError, require
 from stages.core.project.params import known
 from stages.core.training import loop, optimizer
 from stages.core.training.distillation import Taught
 from stages.prune.params import CRITERIA, SCHEDULES, PruneParams, sparsity_at
-
-if TYPE_CHECKING:
-    from stages.core.nn.keras import keras, tf
 
 SAMPLE = 2**16  # of a kernel's weights, to find near which value its threshold lies
 
@@ -163,8 +161,6 @@ class Masks:
         seed: int = 0,
         rewind: Path | None = None,
     ) -> None:
-        from stages.core.nn.keras import tf
-
         self._model, self._prunables, self._rewind = model, list(prunables), rewind
         self._module, self._config = criterion
         self._at, self._n_steps = at, n_steps
@@ -190,8 +186,6 @@ class Masks:
 
     def around_update(self, variable: "tf.Variable", gradient: "tf.Tensor", update: Callable[[], None]) -> None:
         """Update a variable and mask it, unless the masks are to be chosen anew from what the step makes of it."""
-        from stages.core.nn.keras import tf
-
         statistic = self._statistic_of.get(variable.ref())
         if statistic is not None and self._accumulate:
             statistic.assign(self._accumulate(self._config, statistic.value(), variable.value(), gradient))
@@ -249,11 +243,9 @@ class Masks:
             for variable, mask in prunable.spread(kept):
                 earlier = chosen.get(variable.ref())
                 chosen[variable.ref()] = mask if earlier is None else earlier & mask
-        for ref, mask in self._mask_of.items():
-            mask.assign(np.broadcast_to(chosen[ref], mask.shape))
+        for ref, stored in self._mask_of.items():
+            stored.assign(np.broadcast_to(chosen[ref], stored.shape))
         if self._rewind is not None:
-            from stages.core.nn.keras import load_weights
-
             load_weights(self._model, self._rewind)
         self.apply()
 
@@ -263,8 +255,6 @@ class Masks:
             apply()
 
     def _mask(self, variables: Sequence["tf.Variable"]) -> None:
-        from stages.core.nn.keras import tf
-
         for variable in variables:
             variable.assign(tf.where(self._mask_of[variable.ref()], variable, 0.0))
 
@@ -508,8 +498,6 @@ def prunable_kernels(model: "keras.Model") -> Iterator[tuple[str, "tf.Variable"]
     Those of tfmot's registry: dense layers, convolutions (of separable ones the pointwise kernel, of depthwise ones
     none), embeddings, and both kernels of recurrent cells. Another layer joins by a method `get_prunable_weights`.
     """
-    from stages.core.nn.keras import keras
-
     layers = keras.layers
     attributes = {
         (layers.DepthwiseConv1D, layers.DepthwiseConv2D): (),

@@ -7,19 +7,17 @@ folded into it, dropout and weight penalties are not part of it, and what was pr
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from stages.core.artifacts.dataset import Split
 from stages.core.litert import flatbuffer
+from stages.core.nn.keras import keras
 from stages.core.training import loop
 from stages.core.training.distillation import Taught
 from stages.quantize.params import AwareParams
 from stages.quantize.ranges import Ranges
-
-if TYPE_CHECKING:
-    from stages.core.nn.keras import keras
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Train the baseline: `python -m stages.train`."""
 
+from stages.core.nn.keras import make_deterministic
 from stages.core.project import errors, layout, params
 from stages.core.training.distillation import Distillation, teaching
 from stages.train.params import TrainParams
@@ -9,8 +10,6 @@ from stages.train.stage import train
 def main() -> None:
     """Read the section, train, say how well it went."""
     section, rule = params.section("train", TrainParams), params.section("distill", Distillation)
-    from stages.core.nn.keras import make_deterministic
-
     make_deterministic(section.seed, section.threads)
     taught = teaching(layout.TEACHER, rule) if rule.train else None
     metrics = train(layout.FEATURES, layout.BASELINE, section, teaching=taught)

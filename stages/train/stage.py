@@ -6,6 +6,7 @@ from typing import Any
 
 from stages.core.artifacts import dataset
 from stages.core.nn import network
+from stages.core.nn.keras import keras
 from stages.core.project import files, provenance
 from stages.core.training import loop
 from stages.core.training.distillation import Teaching
@@ -46,8 +47,6 @@ def train(
     """
     train_split, validation = dataset.read_split(features, "train"), dataset.read_split(features, "validation")
     taught = teaching.of(train_split) if teaching else None
-    from stages.core.nn.keras import keras
-
     keras.utils.set_random_seed(params.seed)
     labels, shape = train_split.labels, train_split.input_shape
     model, description = network.build(

@@ -109,7 +109,7 @@ def test_a_masked_weight_can_return() -> None:
     kernel = next(kernel for _, kernel in engine.prunable_kernels(model))
 
     def step(number: int, kept: float, masked: float) -> np.ndarray:
-        masks.around_update(kernel, None, lambda: kernel.assign(tf.where(first, kept, masked)))
+        masks.around_update(kernel, tf.zeros_like(kernel), lambda: kernel.assign(tf.where(first, kept, masked)))
         masks.after_step(number)
         return kernel.numpy()  # type: ignore[no-any-return]
 

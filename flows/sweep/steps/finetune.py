@@ -11,6 +11,7 @@ from flows.sweep.grid import Cell
 from stages.core.artifacts import dataset
 from stages.core.litert.flops import flops
 from stages.core.nn import network
+from stages.core.nn.keras import make_deterministic
 from stages.core.project import files
 from stages.core.training.distillation import Teaching
 from stages.core.training.loop import HISTORY_COLUMNS, predict
@@ -51,8 +52,6 @@ def write(
     checkpoint : Path
         File that a killed fine-tuning goes on from.
     """
-    from stages.core.nn.keras import make_deterministic
-
     make_deterministic(cell.seed, threads)
     model, description = network.load(baseline), files.read_json(baseline / "architecture.json")
     n_prunable = sum(row["n_weights"] for row in engine.layer_report(model))

@@ -9,6 +9,7 @@ import numpy as np
 
 from flows.sweep.grid import Cell, Planned
 from stages.core.artifacts import dataset
+from stages.core.nn.keras import make_deterministic
 from stages.core.project import files
 from stages.core.training.distillation import Teaching
 from stages.core.training.loop import HISTORY_COLUMNS, predict
@@ -49,8 +50,6 @@ def write(
     checkpoint : Path
         File that a killed fine-tuning goes on from.
     """
-    from stages.core.nn.keras import make_deterministic
-
     make_deterministic(cell.seed, threads)
     scheme, config = quantize.scheme(planned.scheme)
     train = dataset.read_split(features, "train")

@@ -9,14 +9,12 @@ weights.npz        as `stages.core.nn.keras.save_weights` writes them
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stages.core.nn import units as structure
+from stages.core.nn.keras import keras, load_weights, save_weights
 from stages.core.project import files, plugins
 from stages.core.project.errors import DataError, ModelError
-
-if TYPE_CHECKING:
-    from stages.core.nn.keras import keras
 
 ARCHITECTURES = "stages.train.architectures"
 
@@ -66,8 +64,6 @@ def build(
 
 def _with_sigmoids(model: "keras.Model", n_classes: int) -> "keras.Model":
     """Return a network whose last layer, which must be dense, is one of a sigmoid for each class."""
-    from stages.core.nn.keras import keras
-
     last = model.layers[-1]
     if not isinstance(last, keras.layers.Dense):
         raise ModelError(f"{model.name} must end in a dense layer for a multi-label task; it ends in {last.name}.")
@@ -96,8 +92,6 @@ def without_units(
 
 def save(model: "keras.Model", description: Mapping[str, Any], folder: Path) -> None:
     """Write a network into a folder."""
-    from stages.core.nn.keras import save_weights
-
     files.write_json(folder / "architecture.json", description)
     save_weights(model, folder / "weights.npz")
 
@@ -114,8 +108,6 @@ def load(folder: Path) -> "keras.Model":
     """
     if not (folder / "weights.npz").is_file():
         raise DataError(f"{folder} holds no weights.npz. Run `dvc repro train` first.")
-    from stages.core.nn.keras import load_weights
-
     stored = files.read_json(folder / "architecture.json")
     options = {stored["name"]: stored["config"]}
     model, _ = build(

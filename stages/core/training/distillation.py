@@ -11,17 +11,15 @@ Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", arXiv:150
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.special
 
 from stages.core.artifacts.dataset import Split
+from stages.core.nn.keras import keras, tf
 from stages.core.project import files
 from stages.core.project.errors import DataError, ModelError, require
-
-if TYPE_CHECKING:
-    from stages.core.nn.keras import keras, tf
 
 ENCODER = "encoder"
 
@@ -197,8 +195,6 @@ class Student:
     """
 
     def __init__(self, model: "keras.Model", taught: Taught, *, multi_label: bool, seed: int) -> None:
-        from stages.core.nn.keras import keras
-
         self._rule, self._multi_label, self._last = taught.rule, multi_label, model.layers[-1]
         self._width = taught.embeddings.shape[1]
         outputs = {"scores": model.output}
@@ -229,8 +225,6 @@ class Student:
         soft : tf.Tensor, shape (n, n_outputs + d), float32
             `Taught.columns` of the batch.
         """
-        from stages.core.nn.keras import tf
-
         rule, n_outputs = self._rule, outputs["scores"].shape[-1]
         logits = tf.matmul(outputs["last"], self._last.kernel) if "last" in outputs else self._last.logits
         if "last" in outputs and self._last.use_bias:
@@ -259,8 +253,6 @@ def divergence(soft: "tf.Tensor", logits: "tf.Tensor", temperature: float, multi
     temperature : float
     multi_label : bool
     """
-    from stages.core.nn.keras import tf
-
     z = logits / temperature
     if logits.shape[-1] == 1 or multi_label:
         entropy = -tf.math.xlogy(soft, soft) - tf.math.xlogy(1 - soft, 1 - soft)
@@ -297,8 +289,6 @@ def before_activation(model: "keras.Model") -> "keras.Model":
     ModelError
         If it does not end in a dense layer.
     """
-    from stages.core.nn.keras import keras
-
     last = model.layers[-1]
     if not isinstance(last, keras.layers.Dense):
         raise ModelError(f"{model.name} must end in a dense layer to teach; it ends in {last.name}.")
@@ -309,6 +299,4 @@ def before_activation(model: "keras.Model") -> "keras.Model":
 
 
 def _without_dropout(model: "keras.Model") -> "list[keras.layers.Layer]":
-    from stages.core.nn.keras import keras
-
     return [layer for layer in model.layers if not isinstance(layer, keras.layers.Dropout)]

@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from stages.core.artifacts.dataset import Split, indicators
+from stages.core.nn.keras import keras, tf
 from stages.core.project import files
 from stages.core.project.errors import DataError, ModelError, require
 from stages.core.project.progress import track
@@ -23,9 +24,6 @@ from stages.core.training import batches as blending
 from stages.core.training import distillation
 from stages.core.training.batches import BetweenClass, Vary
 from stages.core.training.optimizer import Around, Update
-
-if TYPE_CHECKING:
-    from stages.core.nn.keras import keras, tf
 
 HISTORY_COLUMNS = ("epoch", "loss", "penalty", "accuracy", "validation_loss", "validation_accuracy")
 CHECKPOINT_EVERY_S = 30.0
@@ -174,8 +172,6 @@ def fit(
     ModelError
         If the loss is no longer finite.
     """
-    from stages.core.nn.keras import tf
-
     binary = model.output_shape[-1] == 1
     n_classes = len(split.labels)
     targets = _targets(split.y, n_classes)
@@ -356,8 +352,6 @@ def _targets(y: np.ndarray, n_classes: int) -> np.ndarray:
 
 
 def _cross_entropy(targets: Any, scores: Any, multi_label: bool) -> "tf.Tensor":
-    from stages.core.nn.keras import keras
-
     losses = keras.losses
     if multi_label:
         return losses.binary_crossentropy(targets[..., np.newaxis], scores[..., np.newaxis])
@@ -365,8 +359,6 @@ def _cross_entropy(targets: Any, scores: Any, multi_label: bool) -> "tf.Tensor":
 
 
 def _correct(targets: Any, scores: Any, multi_label: bool) -> "tf.Tensor":
-    from stages.core.nn.keras import tf
-
     if multi_label:
         agree = tf.equal(targets > 0.5, scores > 0.5)
     elif scores.shape[-1] == 1:
@@ -377,8 +369,6 @@ def _correct(targets: Any, scores: Any, multi_label: bool) -> "tf.Tensor":
 
 
 def _optimizer(params: FitParams, n_steps: int) -> "keras.optimizers.Optimizer":
-    from stages.core.nn.keras import keras
-
     module = keras.optimizers
     rate = params.learning_rate
     if params.decay == "cosine":
@@ -400,7 +390,6 @@ def _optimizer(params: FitParams, n_steps: int) -> "keras.optimizers.Optimizer":
 
 def _linear(peak: float, n_warmup: int, n_steps: int) -> "keras.optimizers.schedules.LearningRateSchedule":
     """Return the rate that rises from 0 in proportion to the step, and falls so to 0, as transformers has it."""
-    from stages.core.nn.keras import keras, tf
 
     class Linear(keras.optimizers.schedules.LearningRateSchedule):
         def __call__(self, step: "tf.Tensor") -> "tf.Tensor":
@@ -412,7 +401,5 @@ def _linear(peak: float, n_warmup: int, n_steps: int) -> "keras.optimizers.sched
 
 
 def _random_generators(model: "keras.Model") -> list["tf.random.Generator"]:
-    from stages.core.nn.keras import keras
-
     layers = [m for m in model.submodules if isinstance(m, keras.__internal__.layers.BaseRandomLayer)]
     return [layer._random_generator._generator for layer in layers]

@@ -8,10 +8,9 @@ gradient needs no batch.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from stages.core.nn.keras import keras, tf
+from stages.core.nn.keras import keras, tf
 
 Around = Callable[["tf.Variable", "tf.Tensor", Callable[[], None]], None]
 LARGE = 2**16  # elements; compiling takes about 0.2 s per variable, and a smaller one's passes stay within the cache
@@ -37,8 +36,6 @@ class Update:
     """
 
     def __init__(self, optimizer: "keras.optimizers.Optimizer", model: "keras.Model", around: Around | None) -> None:
-        from stages.core.nn.keras import tf
-
         optimizer.build(model.trainable_variables)
         self.variables = list(optimizer.variables)
         self._optimizer, self._around = optimizer, around
@@ -60,15 +57,11 @@ class Update:
 
     def start_afresh(self) -> None:
         """Forget all steps done, those of the learning rate's decay among them."""
-        from stages.core.nn.keras import tf
-
         for variable in self.variables:
             variable.assign(tf.zeros_like(variable))
 
     def batch_penalty(self) -> "tf.Tensor":
         """Return the penalties on activities of the batch seen last; to be called, and learned from, on the tape."""
-        from stages.core.nn.keras import tf
-
         on_activities = [loss for layer in self._layers for loss in layer._eager_losses or layer._losses]
         return tf.add_n([tf.constant(0.0), *on_activities, *(penalty() for penalty in self._of_several)])
 
@@ -78,8 +71,6 @@ class Update:
 
     def step(self, tape: "tf.GradientTape", loss: "tf.Tensor") -> None:
         """Update all variables in place; to be traced after the tape has recorded the loss."""
-        from stages.core.nn.keras import tf
-
         variables = [*self._large, *self._small]
         gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
@@ -98,8 +89,6 @@ class Update:
                 update()
 
     def _update(self, variable: "tf.Variable", gradient: "tf.Tensor") -> None:
-        from stages.core.nn.keras import tf
-
         penalties = self._of_weight.get(variable.ref(), [])
         if penalties:
             with tf.GradientTape() as tape:

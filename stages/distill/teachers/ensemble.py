@@ -23,6 +23,7 @@ import numpy as np
 
 from stages.core.artifacts.dataset import Split
 from stages.core.nn import network
+from stages.core.nn.keras import keras, make_deterministic
 from stages.core.project import files
 from stages.core.project.errors import require
 from stages.core.training import distillation, loop
@@ -75,8 +76,6 @@ class Config:
 
 def learn(config: Config, material: Material, folder: Path, *, seed: int, threads: int) -> Lesson:
     """Train the members, a killed one from where it was, and average their logits."""
-    from stages.core.nn.keras import make_deterministic
-
     make_deterministic(seed, threads)
     everyone = np.arange(len(material.train))
     unheard = (
@@ -111,8 +110,6 @@ def learn(config: Config, material: Material, folder: Path, *, seed: int, thread
 
 def _train(config: Config, material: Material, rows: np.ndarray, member: Path, *, seed: int, description: str) -> None:
     """Train one member on some rows of the training split and write it and its answers for both sides."""
-    from stages.core.nn.keras import keras
-
     keras.utils.set_random_seed(seed)
     split = _some(material.train.split, rows)
     model, described = network.build(
