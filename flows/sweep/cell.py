@@ -13,7 +13,7 @@ from flows.execution import processes
 from flows.sweep.grid import Cell
 from flows.sweep.store import Store
 from stages.core.project import errors, files, params
-from stages.core.training.distillation import Teaching
+from stages.core.training.teacher import TeacherFolder
 from stages.evaluate.params import EvaluateParams
 from stages.prune.params import PruneParams
 from stages.quantize.params import QuantizeParams
@@ -31,7 +31,7 @@ class Spec:
     evaluate: EvaluateParams
     baseline: Path
     features: Path
-    teaching: Teaching | None = None
+    teaching: TeacherFolder | None = None
 
 
 def arguments_for(spec: Spec, path: Path) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from stages.core.project import files, layout, params
 from stages.core.project.errors import ModelError
 from stages.core.tracking import tracker as tracking
 from stages.core.tracking.spool import spooled
-from stages.core.training.distillation import Distillation, teaching
+from stages.core.training.teacher import Distillation, teacher_folder
 from stages.evaluate.params import EvaluateParams
 from stages.prune.params import PruneParams
 from stages.quantize.params import QuantizeParams
@@ -229,7 +229,7 @@ def _shown() -> dict[str, str]:
     """Return what tells sweeps apart beside their grids, such as those of other folds."""
     described, chosen = dataset.describe(layout.FEATURES), params.read()
     rule = params.section("distill", Distillation)
-    learns = rule.train and rule.wanted
+    learns = rule.train and rule.enabled
     facts = {
         "architecture": files.read_json(layout.BASELINE / "architecture.json")["name"],
         "frontend": described["frontend"],
@@ -263,7 +263,7 @@ def project(sweep: SweepParams, target: Path | None = None) -> list[Variant]:
     prune = params.section("prune", PruneParams)
     quantize, evaluate = params.section("quantize", QuantizeParams), params.section("evaluate", EvaluateParams)
     paths = {"baseline": layout.BASELINE.absolute(), "features": layout.FEATURES.absolute()}
-    taught = teaching(layout.TEACHER.absolute(), params.section("distill", Distillation))
+    taught = teacher_folder(layout.TEACHER.absolute(), params.section("distill", Distillation))
     cells = plan(sweep, prune, quantize, evaluate, **paths, teaching=taught)
     store = Store(sweep.store.absolute())
 

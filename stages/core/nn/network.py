@@ -2,7 +2,7 @@
 
 architecture.json  plug-in name, its parameters, `input_shape`, `n_classes`, `n_parameters`; where units were removed
                    also `kept`: layer to the units it kept of those it was built with; of a multi-label task,
-                   `multi_label`; of one that was taught, `teacher`, as of `Teaching.told`
+                   `multi_label`; of one that was taught, `teacher`, as of `TeacherFolder.provenance`
 weights.npz        as `stages.core.nn.keras.save_weights` writes them
 """
 

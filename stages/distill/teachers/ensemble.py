@@ -26,8 +26,10 @@ from stages.core.nn import network
 from stages.core.nn.keras import keras, make_deterministic
 from stages.core.project import files
 from stages.core.project.errors import require
-from stages.core.training import distillation, loop
-from stages.core.training.loop import FitParams
+from stages.core.training import loop
+from stages.core.training.distillation_loss import logits_network
+from stages.core.training.inference import predict
+from stages.core.training.params import FitParams
 from stages.distill.material import SIDES, Lesson, Material, parts
 
 _MEMBERS = "distill.options.ensemble.members"
@@ -117,10 +119,10 @@ def _train(config: Config, material: Material, rows: np.ndarray, member: Path, *
     )
     member.mkdir(exist_ok=True)
     checkpoint = member / "checkpoint.npz"
-    loop.fit(model, split, config.fit, seed=seed, checkpoint=checkpoint, description=description)
+    loop.fit(model, split, config.fit, loop.Run(seed, checkpoint=checkpoint, description=description))
     network.save(model, described, member)
-    teacher = distillation.before_activation(model)
-    answers = {name: loop.predict(teacher, side.split) for name, side in material.sides()}
+    teacher = logits_network(model)
+    answers = {name: predict(teacher, side.split) for name, side in material.sides()}
     with files.atomic(member / "answers.npz") as temporary:
         np.savez(temporary, **answers)  # type: ignore[arg-type]
     checkpoint.unlink(missing_ok=True)
