@@ -22,7 +22,7 @@ from stages.core.artifacts import dataset
 from stages.core.artifacts.variant import Variant, read_variant, write_variants
 from stages.core.project import files, layout, params
 from stages.core.project.errors import ModelError
-from stages.core.tracking import tracker as tracking
+from stages.core.tracking import connection, records
 from stages.core.tracking.spool import spooled
 from stages.core.training.teacher import Distillation, teacher_folder
 from stages.evaluate.params import EvaluateParams
@@ -134,7 +134,7 @@ def assemble(
                 variants.append(variant)
         variants.sort(key=lambda v: (v.schedule != "", v.name))
         write_variants(folder / "variants.json", variants)
-        files.write_json(folder / tracking.SWEEP_FILE, dict(described))
+        files.write_json(folder / records.SWEEP_FILE, dict(described))
     return variants
 
 
@@ -147,7 +147,7 @@ def run(
     target: Path | None,
     preload: Sequence[str] = (),
     shown: Mapping[str, str] = MappingProxyType({}),
-    experiment: str = tracking.EXPERIMENT,
+    experiment: str = records.EXPERIMENT,
     features: Path | None = None,
     retry_s: float = 5.0,
 ) -> list[Variant]:
@@ -185,8 +185,8 @@ def run(
     """
     store = Store(sweep.store)
 
-    def connect() -> tracking.Tracker:
-        tracker = tracking.connect(mlruns, experiment)
+    def connect() -> connection.Tracker:
+        tracker = connection.connect(mlruns, experiment)
         return tracker.with_data(features) if features else tracker
 
     grid = {

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stages.core.tracking.tracker import Version
+    from stages.core.tracking.records import Version
 
 COLUMNS = ("version", "aliases", "variant", "sparsity", "bits", "bytes", "deflated", "on validation", "latency")
 NOTICE = (

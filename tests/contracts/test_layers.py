@@ -178,7 +178,7 @@ def test_the_law_allows(module: str, imported: str) -> None:
 
 def test_imports_are_seen_wherever_they_stand() -> None:
     assert {"tensorflow", "tf_keras"} <= third_party("stages.core.nn.keras")
-    assert "mlflow" in third_party("stages.core.tracking.tracker")
+    assert "mlflow" in third_party("stages.core.tracking.connection")
     assert "prefect" in third_party("flows.sweep.params")  # inside a function
 
 

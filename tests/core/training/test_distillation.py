@@ -16,7 +16,7 @@ from stages.core.nn import network
 from stages.core.nn.keras import keras, tf
 from stages.core.project import files, plugins
 from stages.core.project.errors import DataError, ModelError, ParameterError
-from stages.core.training import batches, distillation, loop
+from stages.core.training import batches, distillation_loss, loop
 from stages.core.training.distillation_loss import logits_network
 from stages.core.training.inference import predict
 from stages.core.training.params import BetweenClass, FitParams
@@ -75,11 +75,11 @@ LOGITS = arrays(np.float32, (4, 3), elements=st.floats(-8, 8, width=32))
 def test_divergence_is_scipys(teacher: np.ndarray, student: np.ndarray, temperature: float) -> None:
     for multi_label, reference in ((False, softmax_kl), (True, sigmoid_kl)):
         p = softened(teacher, temperature, multi_label)
-        got = distillation.divergence(tf.constant(p), tf.constant(student), temperature, multi_label).numpy()
+        got = distillation_loss.divergence(tf.constant(p), tf.constant(student), temperature, multi_label).numpy()
         expected = reference(p.astype(np.float64), student.astype(np.float64) / temperature)
         np.testing.assert_allclose(got, expected, atol=2e-5)
     p = softened(teacher[:, :1], temperature, False)
-    got = distillation.divergence(tf.constant(p), tf.constant(student[:, :1]), temperature, False).numpy()
+    got = distillation_loss.divergence(tf.constant(p), tf.constant(student[:, :1]), temperature, False).numpy()
     np.testing.assert_allclose(
         got, sigmoid_kl(p.astype(np.float64), student[:, :1] / np.float64(temperature)), atol=2e-5
     )
@@ -90,7 +90,7 @@ def gradient(teacher: np.ndarray, student: np.ndarray, temperature: float, *, mu
     with tf.GradientTape() as tape:
         tape.watch(z)
         p = tf.constant(softened(teacher, temperature, multi_label))
-        loss = temperature**2 * tf.reduce_sum(distillation.divergence(p, z, temperature, multi_label))
+        loss = temperature**2 * tf.reduce_sum(distillation_loss.divergence(p, z, temperature, multi_label))
     return np.asarray(tape.gradient(loss, z))
 
 
@@ -228,7 +228,7 @@ def test_every_architecture_has_logits_a_hidden_vector_and_an_encoder(name: str,
         x = rng.normal(size=(2, *shape)).astype(np.float32)
         z = logits_network(model)(x).numpy()
         np.testing.assert_allclose(softened(z, 1.0, False), model(x, training=False).numpy(), rtol=1e-4, atol=1e-6)
-    encoded = distillation.encoded(model)
+    encoded = distillation_loss.encoder_output(model)
     assert np.prod(encoded.shape[1:-1]) > 1
 
 
@@ -236,11 +236,11 @@ def test_what_a_network_lacks_is_told(rng: np.random.Generator) -> None:
     layers = keras.layers
     flat = keras.Sequential([layers.Input((4,)), layers.Dense(3, "softmax")], name="flat")
     with pytest.raises(ModelError, match=r"flat must have a layer called 'encoder' for distill.feature_penalty"):
-        distillation.encoded(flat)
+        distillation_loss.encoder_output(flat)
     odd = keras.Sequential([layers.Input((4,)), layers.Dense(3), layers.Softmax(name="end")], name="odd")
     lesson = taught(clips(rng), rng)
     with pytest.raises(ModelError, match=r"odd must end in a dense layer to be distilled; it ends in end"):
-        distillation.Student(odd, lesson, multi_label=False, seed=1)
+        distillation_loss.Student(odd, lesson, multi_label=False, seed=1)
     with pytest.raises(ModelError, match=r"odd must end in a dense layer to teach; it ends in end"):
         logits_network(odd)
 
