@@ -8,11 +8,13 @@ from typing import Any
 
 from flows.sweep.grid import Cell, Planned
 from flows.sweep.params import SweepParams
+from stages.core.artifacts import dataset
+from stages.core.artifacts import network as network_file
 from stages.core.nn.network import ARCHITECTURES
 from stages.core.project import files
 from stages.core.project.errors import DataError, require
 from stages.core.project.provenance import code_hash
-from stages.core.training.teacher import TeacherFolder
+from stages.core.training.distillation import Teaching
 from stages.evaluate.params import EvaluateParams
 from stages.prune.params import CRITERIA, SCHEDULES, PruneParams
 from stages.quantize.params import QuantizeParams
@@ -28,7 +30,7 @@ def plan(
     *,
     baseline: Path,
     features: Path,
-    teaching: TeacherFolder | None = None,
+    teaching: Teaching | None = None,
 ) -> list[Cell]:
     """Return the cells of the grid, the baseline first.
 
@@ -43,7 +45,7 @@ def plan(
         Sections of `params.yaml`.
     baseline, features : Path
         Folders of the stages before.
-    teaching : TeacherFolder or None
+    teaching : Teaching or None
         Needed by what is distilled.
 
     Raises
@@ -53,10 +55,9 @@ def plan(
     DataError
         If a folder is incomplete.
     """
-    trained = ("architecture.json", "weights.npz")
-    clips = ("features.npy", "clips.csv", "frontend.json")
-    data = [_sha256(baseline / name) for name in trained] + [_sha256(features / name) for name in clips]
-    architecture = f"{ARCHITECTURES}.{files.read_json(baseline / 'architecture.json')['name']}"
+    trained = (network_file.FILE, "weights.npz")
+    data = [_sha256(baseline / name) for name in trained] + [_sha256(features / name) for name in dataset.FILES]
+    architecture = f"{ARCHITECTURES}.{network_file.read(baseline).name}"
 
     lesson = teaching.identity() if teaching and any(sweep.distilled) else []
     require(bool(lesson) or not any(sweep.distilled), "sweep.distilled", "be [false] without a teacher", [True])

@@ -18,13 +18,14 @@ from flows.sweep.grid import Cell
 from flows.sweep.params import SweepParams
 from flows.sweep.plan import plan
 from flows.sweep.store import Store
-from stages.core.artifacts import dataset
+from stages.core.artifacts import frontend as frontend_file
+from stages.core.artifacts import network as network_file
 from stages.core.artifacts.variant import Variant, read_variant, write_variants
 from stages.core.project import files, layout, params
 from stages.core.project.errors import ModelError
-from stages.core.tracking import connection, records
+from stages.core.tracking import tracker as tracking
 from stages.core.tracking.spool import spooled
-from stages.core.training.teacher import Distillation, teacher_folder
+from stages.core.training.distillation import Distillation, teaching
 from stages.evaluate.params import EvaluateParams
 from stages.prune.params import PruneParams
 from stages.quantize.params import QuantizeParams
@@ -134,7 +135,7 @@ def assemble(
                 variants.append(variant)
         variants.sort(key=lambda v: (v.schedule != "", v.name))
         write_variants(folder / "variants.json", variants)
-        files.write_json(folder / records.SWEEP_FILE, dict(described))
+        files.write_json(folder / tracking.SWEEP_FILE, dict(described))
     return variants
 
 
@@ -147,7 +148,7 @@ def run(
     target: Path | None,
     preload: Sequence[str] = (),
     shown: Mapping[str, str] = MappingProxyType({}),
-    experiment: str = records.EXPERIMENT,
+    experiment: str = tracking.EXPERIMENT,
     features: Path | None = None,
     retry_s: float = 5.0,
 ) -> list[Variant]:
@@ -185,8 +186,8 @@ def run(
     """
     store = Store(sweep.store)
 
-    def connect() -> connection.Tracker:
-        tracker = connection.connect(mlruns, experiment)
+    def connect() -> tracking.Tracker:
+        tracker = tracking.connect(mlruns, experiment)
         return tracker.with_data(features) if features else tracker
 
     grid = {
@@ -227,14 +228,14 @@ def run(
 
 def _shown() -> dict[str, str]:
     """Return what tells sweeps apart beside their grids, such as those of other folds."""
-    described, chosen = dataset.describe(layout.FEATURES), params.read()
+    frontend, chosen = frontend_file.read(layout.FEATURES), params.read()
     rule = params.section("distill", Distillation)
-    learns = rule.train and rule.enabled
+    learns = rule.train and rule.wanted
     facts = {
-        "architecture": files.read_json(layout.BASELINE / "architecture.json")["name"],
-        "frontend": described["frontend"],
+        "architecture": network_file.read(layout.BASELINE).name,
+        "frontend": frontend.frontend,
         "source": chosen.get("pull", {}).get("source", "demo"),
-        "classes": len(described["labels"]),
+        "classes": len(frontend.labels),
         "fold": ",".join(str(fold) for fold in chosen.get("split", {}).get("folds", {}).get("test", ())) or "none",
         "teacher": f"{rule.teacher}, T {rule.temperature:g}, alpha {rule.alpha:g}" if learns else "none",
         "train_seed": chosen.get("train", {}).get("seed", 1234),
@@ -263,7 +264,7 @@ def project(sweep: SweepParams, target: Path | None = None) -> list[Variant]:
     prune = params.section("prune", PruneParams)
     quantize, evaluate = params.section("quantize", QuantizeParams), params.section("evaluate", EvaluateParams)
     paths = {"baseline": layout.BASELINE.absolute(), "features": layout.FEATURES.absolute()}
-    taught = teacher_folder(layout.TEACHER.absolute(), params.section("distill", Distillation))
+    taught = teaching(layout.TEACHER.absolute(), params.section("distill", Distillation))
     cells = plan(sweep, prune, quantize, evaluate, **paths, teaching=taught)
     store = Store(sweep.store.absolute())
 

@@ -4,8 +4,9 @@ import os
 
 from stages.augment.params import AugmentParams
 from stages.augment.stage import augment
+from stages.core.artifacts import split
 from stages.core.artifacts.recordings import read_index
-from stages.core.project import errors, files, layout, params
+from stages.core.project import errors, layout, params
 
 
 def main() -> None:
@@ -13,7 +14,7 @@ def main() -> None:
     copies, redrawn = augment(
         params.section("augment", AugmentParams),
         read_index(layout.INDEX),
-        splits={row["recording_id"]: row["split"] for row in files.read_csv(layout.SPLITS)},
+        splits=split.read(layout.SPLITS),
         target=layout.AUGMENTED,
         workers=os.cpu_count() or 1,
     )

@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 
 from stages.augment.params import AugmentParams
+from stages.core.artifacts import augmented
 from stages.core.artifacts.recordings import Recording, write_index
 from stages.core.audio import decode
 from stages.core.project import files, provenance
@@ -125,7 +126,7 @@ def augment(
                 made = list(track(pool.map(_in_worker, jobs), "augment", total=len(jobs)))
         copies = [copy for of_one in made for copy, _ in of_one]
         write_index(work / "index.csv", copies)
-        files.write_json(work / "masks.json", dataclasses.asdict(masks))
+        augmented.write_masks(work, masks)
     return copies, [copy.recording_id for of_one in made for copy, draws in of_one if draws > 1]
 
 

@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts import dataset
+from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts.dataset import Split
 from stages.core.audio import decode
-from stages.core.project import files
 from stages.core.project.errors import DataError
 from stages.runtime.audio import fit_length
 
@@ -178,13 +179,12 @@ def read_material(features: Path) -> Material:
 
 
 def _read_side(features: Path, name: SideName) -> Side:
-    split, described = dataset.read_split(features, name), dataset.describe(features)
-    table = files.read_csv(features / "clips.csv")
+    frontend = frontend_file.read(features)
     return Side(
-        split,
-        tuple(Path(clip["path"]) for clip in table if clip["split"] == name),
-        clip_s=described["clip_samples"] / described["sample_rate"],
-        align=described.get("align", "start"),
+        dataset.read_split(features, name),
+        tuple(clip.path for clip in clips_file.read(features, name)),
+        clip_s=frontend.clip_s,
+        align=frontend.align,
     )
 
 

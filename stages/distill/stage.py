@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from stages.core.artifacts import dataset
 from stages.core.nn.network import ARCHITECTURES
 from stages.core.project import files, provenance
 from stages.core.project.errors import ModelError
 from stages.core.scoring import metrics
-from stages.core.training.teacher import softened
+from stages.core.training import distillation
 from stages.distill.material import Lesson, Material, read_material
 from stages.distill.params import DistillParams
 
@@ -48,7 +49,7 @@ def distill(params: DistillParams, features: Path, target: Path) -> dict[str, An
             files.write_json(folder / "teacher.json", taught)
         return taught
     module, config = chosen
-    inputs = [files.sha256(features / name) for name in ("features.npy", "clips.csv", "frontend.json")]
+    inputs = [files.sha256(features / name) for name in dataset.FILES]
     architecture = getattr(config, "architecture", None)
     code = [__name__, module.__name__, *([f"{ARCHITECTURES}.{architecture}"] if architecture else [])]
     known = module.identity(config) if hasattr(module, "identity") else None
@@ -120,7 +121,7 @@ def _judged(lesson: Lesson, material: Material) -> dict[str, Any]:
     split = material.validation.split
     return metrics.summarise(
         split.y,
-        softened(lesson.logits["validation"], 1.0, material.multi_label),
+        distillation.softened(lesson.logits["validation"], 1.0, material.multi_label),
         groups=split.groups,
         sites=split.sites,
         labels=split.labels,

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts import dataset
+from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts.variant import Variant
 from stages.core.audio import decode
 from stages.core.project import files
@@ -123,14 +125,13 @@ def measure(
 
 
 def _disturbed_features(features: Path, name: str, disturb: Disturbance, seed: int) -> np.ndarray:
-    described, frontend = dataset.describe(features), Model(features / "frontend.tflite")
-    rate, length, align = described["sample_rate"], described["clip_samples"], described["align"]
-    clips = [clip for clip in files.read_csv(features / "clips.csv") if clip["split"] == "test"]
-    x = np.empty((len(clips), *frontend.output_shape), np.float32)
+    frontend, model = frontend_file.read(features), Model(features / "frontend.tflite")
+    rate, clips = frontend.sample_rate, clips_file.read(features, "test")
+    x = np.empty((len(clips), *model.output_shape), np.float32)
     for i, clip in enumerate(track(clips, f"features, {name}")):
-        rng = np.random.default_rng([seed, int(files.digest(clip["clip_id"])[:16], 16)])  # the same in every condition
-        samples = disturb(decode.load(Path(clip["path"]), rate), rate, rng)
-        x[i] = frontend.run(fit_length(samples, length, align)[np.newaxis])[0]
+        rng = np.random.default_rng([seed, int(files.digest(clip.clip_id)[:16], 16)])  # the same in every condition
+        samples = disturb(decode.load(clip.path, rate), rate, rng)
+        x[i] = model.run(fit_length(samples, frontend.clip_samples, frontend.align)[np.newaxis])[0]
     return x
 
 

@@ -2,9 +2,9 @@
 
 import os
 
-from stages.core.artifacts.recordings import read_index
-from stages.core.audio.spec_augment import Masks
-from stages.core.project import errors, files, layout, params
+from stages.core.artifacts import augmented, split
+from stages.core.artifacts.recordings import read_index, read_labels
+from stages.core.project import errors, layout, params
 from stages.features.params import FeatureParams
 from stages.features.stage import make_features
 
@@ -15,9 +15,9 @@ def main() -> None:
         params.section("features", FeatureParams),
         read_index(layout.INDEX),
         read_index(layout.AUGMENTED / "index.csv"),
-        Masks(**files.read_json(layout.AUGMENTED / "masks.json")),
-        splits={row["recording_id"]: row["split"] for row in files.read_csv(layout.SPLITS)},
-        labels=files.read_json(layout.LABELS),
+        augmented.read_masks(layout.AUGMENTED),
+        splits=split.read(layout.SPLITS),
+        labels=read_labels(layout.LABELS),
         target=layout.FEATURES,
         workers=os.cpu_count() or 1,
     )

@@ -1,12 +1,14 @@
 """Recordings, their splits and their augmented copies to the features folder (see `stages.core.artifacts.dataset`)."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from stages.core.artifacts import dataset
+from stages.core.artifacts import clips as clips_file
+from stages.core.artifacts import frontend as frontend_file
+from stages.core.artifacts.frontend import Frontend
 from stages.core.artifacts.recordings import Recording
+from stages.core.artifacts.split import SPLITS
 from stages.core.audio.spec_augment import Masks
 from stages.core.project import files, provenance
 from stages.core.project.errors import DataError
@@ -22,7 +24,7 @@ def make_features(
     augmented: Sequence[Recording],
     masks: Masks | None = None,
     *,
-    splits: dict[str, str],
+    splits: Mapping[str, str],
     labels: Sequence[str],
     target: Path,
     workers: int,
@@ -36,7 +38,7 @@ def make_features(
         The clips, in this order, each followed by its masked copies.
     masks : Masks or None
         With every class's number of copies; of training clips only.
-    splits : dict[str, str]
+    splits : Mapping
         `recording_id` to ``"train"``, ``"validation"`` or ``"test"``.
     labels : Sequence[str]
         In output order.
@@ -82,21 +84,21 @@ def make_features(
             workers=workers,
         )
         (folder / "frontend.tflite").write_bytes(graph)
-        files.write_csv(folder / "clips.csv", dataset.CLIP_COLUMNS, [row for _, row in clips])
+        clips_file.write(folder, [row for _, row in clips])
         crops, crop_length = frontend.crops(config) if hasattr(frontend, "crops") else (1, None)
-        description = {
-            "frontend": params.frontend,
-            "parameters": dataclasses.asdict(config),
-            "sample_rate": config.sample_rate,
-            "clip_samples": config.clip_samples,
-            "align": frontend.ALIGN,
-            "feature_shape": frontend.feature_shape(config),
-            "crops": crops,
-            "crop_length": crop_length,
-            "bands": frontend.bands(config) if hasattr(frontend, "bands") else None,
-            "labels": labels,
-        }
-        files.write_json(folder / "frontend.json", description)
+        description = Frontend(
+            labels=tuple(labels),
+            sample_rate=config.sample_rate,
+            clip_samples=config.clip_samples,
+            align=frontend.ALIGN,
+            feature_shape=tuple(frontend.feature_shape(config)),
+            frontend=params.frontend,
+            parameters=dataclasses.asdict(config),
+            crops=crops,
+            crop_length=crop_length,
+            bands=frontend.bands(config) if hasattr(frontend, "bands") else None,
+        )
+        frontend_file.write(folder, description)
     return len(clips), *frontend.feature_shape(config)
 
 
@@ -104,17 +106,17 @@ def _clips(
     recordings: Sequence[Recording],
     augmented: Sequence[Recording],
     masks: Masks,
-    splits: dict[str, str],
+    splits: Mapping[str, str],
     labels: Sequence[str],
-) -> list[tuple[Clip, dict[str, Any]]]:
+) -> list[tuple[Clip, clips_file.Clip]]:
     if not recordings:
         raise DataError("The index holds no recording. Run `dvc repro pull` again and read its report.")
     clips = []
     for recording in (*recordings, *augmented):
         name = recording.recording_id
         split = splits.get(recording.parent or name)
-        if split not in dataset.SPLITS:
-            raise DataError(f"{name} must be in one of {dataset.SPLITS}; got {split!r}. Run `dvc repro split` again.")
+        if split not in SPLITS:
+            raise DataError(f"{name} must be in one of {SPLITS}; got {split!r}. Run `dvc repro split` again.")
         if recording.parent and split != "train":
             raise DataError(
                 f"{name} is a copy of {recording.parent}, which must be in the training split; got {split!r}. "
@@ -122,18 +124,19 @@ def _clips(
             )
         if not set(recording.labels) <= set(labels):
             raise DataError(f"{name} must have one of the labels {tuple(labels)}; got {recording.label!r}. Pull again.")
-        row = {
-            "clip_id": name,
-            "path": recording.path.as_posix(),
-            "split": split,
-            "label": recording.label,
-            "group": recording.group,
-            "site": recording.site,
-            "parent": recording.parent,
-        }
+        row = clips_file.Clip(
+            clip_id=name,
+            path=recording.path,
+            split=split,
+            label=recording.label,
+            group=recording.group,
+            site=recording.site,
+            parent=recording.parent,
+        )
         clips.append((Clip(recording.path), row))
         copies = max(masks.copies.get(label, 0) for label in recording.labels)
         n_masked = copies if split == "train" else 0
         for masked in (f"{name}.mask{number}" for number in range(1, n_masked + 1)):
-            clips.append((Clip(recording.path, masked), row | {"clip_id": masked, "parent": recording.parent or name}))
+            copy = dataclasses.replace(row, clip_id=masked, parent=recording.parent or name)
+            clips.append((Clip(recording.path, masked), copy))
     return clips

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.core.artifacts import dataset
+from stages.core.artifacts import frontend as frontend_file
 from stages.core.project import files, provenance
 from stages.core.project.errors import ModelError
 from stages.push import card, signing
@@ -50,7 +50,7 @@ def build(
     ParameterError
         If the key cannot be used.
     """
-    selection, frontend = files.read_json(selected / "selection.json"), dataset.describe(selected)
+    selection, frontend = files.read_json(selected / "selection.json"), frontend_file.read(selected)
     variant = selection["variant"]
     if files.sha256(selected / manifest.MODEL) != variant["sha256"]:
         raise ModelError(
@@ -77,13 +77,13 @@ def build(
             "card": card.NAME,
             "labels": selection["labels"],
             "threshold": selection["threshold"],
-            "sample_rate": frontend["sample_rate"],
-            "clip_samples": frontend["clip_samples"],
-            "align": frontend["align"],
-            "crops": frontend["crops"],
+            "sample_rate": frontend.sample_rate,
+            "clip_samples": frontend.clip_samples,
+            "align": frontend.align,
+            "crops": frontend.crops,
             "files": {p.relative_to(folder).as_posix(): files.sha256(p) for p in folder.rglob("*") if p.is_file()},
             "golden": [
-                {"file": f"golden/{p.name}", "scores": _scores(folder, p, frontend["crops"])}
+                {"file": f"golden/{p.name}", "scores": _scores(folder, p, frontend.crops)}
                 for p in sorted((folder / "golden").iterdir())
             ],
             "tolerance": TOLERANCE,

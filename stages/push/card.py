@@ -6,6 +6,7 @@ After Mitchell et al., "Model Cards for Model Reporting" (2019): intended use, d
 from collections.abc import Mapping
 from typing import Any
 
+from stages.core.artifacts.frontend import Frontend
 from stages.core.project import tables
 
 NAME = "MODEL_CARD.md"
@@ -29,23 +30,22 @@ _LIMITS = """\
   That proves the computation, not the judgement."""
 
 
-def write(selection: Mapping[str, Any], frontend: Mapping[str, Any], *, version: int, device_class: str) -> str:
+def write(selection: Mapping[str, Any], frontend: Frontend, *, version: int, device_class: str) -> str:
     """Return a model card; the same text for the same values.
 
     Parameters
     ----------
     selection : Mapping
         What `selection.json` holds.
-    frontend : Mapping
-        `sample_rate` (Hz) and `clip_samples`.
+    frontend : Frontend
     version : int
         Of the model in the registry.
     device_class : str
         Kind of device that the release is for.
     """
     variant, data, labels = selection["variant"], selection["data"], selection["labels"]
-    rate, seconds = frontend["sample_rate"], frontend["clip_samples"] / frontend["sample_rate"]
-    threshold, n_crops = selection["threshold"], frontend.get("crops", 1)
+    rate, seconds = frontend.sample_rate, frontend.clip_s
+    threshold, n_crops = selection["threshold"], frontend.crops
     heard = "clip" if n_crops == 1 else f"of the {n_crops} crops over which a clip's scores are averaged"
     if isinstance(threshold, list):
         limits = (f"{label} from {limit:.3g}" for label, limit in zip(labels, threshold, strict=True))

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from stages.core.artifacts import dataset
+from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts.variant import read_latencies, read_variants
 from stages.core.project import files, params, tables
 from stages.core.project.errors import DataError
 from stages.core.scoring import metrics
-from stages.core.training.teacher import softened
+from stages.core.training import distillation
 
 PUBLISHED = Path(__file__).parent / "published" / "distillation.yaml"
 HALF_A_STEP = 2.0**-9  # of an 8-bit score, as which a student's 0 counts: its KL would be infinite
@@ -104,11 +105,10 @@ def collect(folders: Folders) -> tuple[list[Row], int]:
         raise DataError(f"{told} names no teacher. Set distill.teacher in params.yaml and run `dvc repro evaluate`.")
     if not sweep.is_file():
         raise DataError(f"{sweep} does not exist. Run `dvc repro evaluate` first.")
-    described = dataset.describe(folders.features)
-    clip_s = described["clip_samples"] / described["sample_rate"]
-    y = dataset.read_truth(folders.features, "validation").y
+    clip_s = frontend_file.read(folders.features).clip_s
+    y = dataset.read_labels(folders.features, "validation").y
     logits = np.load(folders.teacher / "logits_validation.npy")
-    clips = _Clips(y, softened(logits, 1.0, y.ndim == 2))
+    clips = _Clips(y, distillation.softened(logits, 1.0, y.ndim == 2))
     about = teacher["about"]
     cpu = about.get("cpu_seconds_per_second")
     size = about.get("parameters"), about.get("bytes"), None, None if cpu is None else 1000 * cpu

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from stages.core.artifacts import dataset
+from stages.core.artifacts.split import SplitName
 from stages.core.project import files
 from stages.core.project.errors import DataError
 from stages.core.scoring.metrics import MetricParams
 
 Row = dict[str, Any]
-SIDES: tuple[dataset.SplitName, ...] = ("validation", "test")
+SIDES: tuple[SplitName, ...] = ("validation", "test")
 _TEXT = {
     "name",
     "criterion",
@@ -126,7 +127,7 @@ def read(
     winner = selection["variant"]["name"]
     if winner not in {row["name"] for row in rows}:
         raise DataError(f"{selected} chose {winner}, which {evaluation} does not know. Run `dvc repro select` again.")
-    truth = {side: dataset.read_truth(features, side).y for side in SIDES}
+    truth = {side: dataset.read_labels(features, side).y for side in SIDES}
 
     def scored(name: str) -> dict[str, Scored]:
         with np.load(sweep / "scores" / f"{name}.npz") as stored:

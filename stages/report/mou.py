@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from stages.core.project import params, tables
-from stages.core.tracking.connection import Tracker
-from stages.core.tracking.records import Logged, Sweep
+from stages.core.tracking.tracker import Logged, Sweep, Tracker
 
 FILE = Path(__file__).parent / "published" / "mou.yaml"
 DASH = "–"

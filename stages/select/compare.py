@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.core.artifacts.dataset import Truth
+from stages.core.artifacts.dataset import SplitLabels
 from stages.core.artifacts.variant import Variant
 from stages.core.project.errors import DataError
 from stages.core.scoring import metrics, stats
@@ -31,7 +31,7 @@ def drops(
     metric: str,
     scores: Mapping[str, np.ndarray],
     baseline: str,
-    truth: Truth,
+    truth: SplitLabels,
     *,
     thresholds: Mapping[str, metrics.Threshold | None],
     confidence: float,
@@ -48,7 +48,7 @@ def drops(
         Variant to its scores, (n,) or (n, n_classes).
     baseline : str
         One of them.
-    truth : Truth
+    truth : SplitLabels
         Of the same n clips.
     thresholds : Mapping
         Variant to the threshold of its predictions, of a multi-label task one per class; None is 0.5.

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from stages.core.artifacts.frontend import Frontend
+
 if TYPE_CHECKING:
-    from stages.core.tracking.records import Version
+    from stages.core.tracking.tracker import Version
 
 COLUMNS = ("version", "aliases", "variant", "sparsity", "bits", "bytes", "deflated", "on validation", "latency")
 NOTICE = (
@@ -12,23 +14,21 @@ NOTICE = (
 )
 
 
-def description(selection: Mapping[str, Any], frontend: Mapping[str, Any]) -> str:
+def description(selection: Mapping[str, Any], frontend: Frontend) -> str:
     """Return Markdown of what a version is, what of, and how good.
 
     Parameters
     ----------
     selection : Mapping
         What `selection.json` holds.
-    frontend : Mapping
-        `sample_rate` (Hz) and `clip_samples`.
+    frontend : Frontend
     """
     variant, data, measured = selection["variant"], selection["data"], selection["measured"]
     teacher = variant.get("teacher")
-    seconds = frontend["clip_samples"] / frontend["sample_rate"]
     sizes = f"{measured['raw_bytes']:,} bytes, {measured['deflated_bytes']:,} deflated"
     lines = [
-        f"`{variant['name']}`: tells {', '.join(selection['labels'])} apart in {seconds:.2f} s at "
-        f"{frontend['sample_rate']} Hz; {variant['sparsity']:.0%} pruned, {variant['scheme']} ({variant['bit_width']} "
+        f"`{variant['name']}`: tells {', '.join(selection['labels'])} apart in {frontend.clip_s:.2f} s at "
+        f"{frontend.sample_rate} Hz; {variant['sparsity']:.0%} pruned, {variant['scheme']} ({variant['bit_width']} "
         "bits).",
         f"- Data: {data['source']}, {data['usable']} recordings of {data['groups']} groups; {data['licence']}.",
         *([f"- Teacher: {teacher['kind']}; licence: {teacher['licence'] or 'not stated'}."] if teacher else []),

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stages.core.artifacts import dataset
+from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts.variant import Variant
 from stages.core.project import files
 from stages.core.project.errors import EdacError, ModelError
-from stages.core.tracking.records import Registration
 from stages.runtime.audio import read_wav
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.litert import Model
@@ -20,8 +19,7 @@ from stages.select.params import SelectParams, device_of
 from stages.select.stage import excess
 
 if TYPE_CHECKING:
-    from stages.core.tracking.connection import Tracker
-    from stages.core.tracking.records import Version
+    from stages.core.tracking.tracker import Tracker, Version
 
 TOLERANCE = 0.05  # of a golden recording's score: it is of 16 bits, what the sweep scored was not
 
@@ -47,15 +45,15 @@ def register(
     """
     name, binary = selection["registered_name"], isinstance(selection["threshold"], float)
     example, _ = read_wav(release / "golden" / "0.wav")
-    new = Registration(
+    version = tracker.register(
+        name,
         variant,
-        release,
+        release=release,
         example=np.asarray(example[np.newaxis], np.float32),
         n_outputs=1 if binary else len(selection["labels"]),
         tags=describe.tags(selection),
-        description=describe.description(selection, dataset.describe(release)),
+        description=describe.description(selection, frontend_file.read(release)),
     )
-    version = tracker.register(name, new)
     for alias in aliases:
         tracker.set_alias(name, alias, version)
     return version
@@ -131,7 +129,7 @@ def check_release(release: Path, title: str, sha256: str) -> dict[str, Any]:
         raise ModelError(f"{title} holds another model.tflite than was registered (sha256). Run `dvc repro select`.")
     try:
         frontend, model = Model(release / "frontend.tflite"), Model(release / "model.tflite")
-        n_crops = dataset.describe(release)["crops"]
+        n_crops = frontend_file.read(release).crops
         for i, scores in enumerate(selection.get("golden_scores", ())):
             samples, _ = read_wav(release / "golden" / f"{i}.wav")
             found = model.mean_over_crops(frontend.run(samples[np.newaxis]), n_crops)[0]

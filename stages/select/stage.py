@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from stages.core.artifacts import dataset
+from stages.core.artifacts import frontend as frontend_file
+from stages.core.artifacts.split import SplitName
 from stages.core.artifacts.variant import Variant, read_variants
 from stages.core.project import files
 from stages.core.project.errors import DataError, EdacError
@@ -172,13 +174,13 @@ class Choice:
         front, reference = pareto_front(self.table, params), compare.baseline_of(self.variants)
         pair = [variant] if variant.name == reference.name else [reference, variant]
         on_test = _compared(pair, "test", params, sweep=sweep, features=features)
-        frontend, clips = dataset.describe(features), golden.choose(features, params.golden_recordings)
+        frontend, clips = frontend_file.read(features), golden.choose(features, params.golden_recordings)
         data = files.read_json(self.report)
         selection = {
             "variant": {key: value for key, value in asdict(variant).items() if key not in ("metrics", "operators")},
             "measured": {name: row[name] for name in ("raw_bytes", "deflated_bytes")} | latency_of(row),
             "registered_name": params.registered_name,
-            "labels": frontend["labels"],
+            "labels": list(frontend.labels),
             "threshold": variant.metrics["validation"]["threshold"],
             "validation": variant.metrics["validation"],
             "test": variant.metrics["test"],
@@ -192,7 +194,7 @@ class Choice:
             },
             "n_variants": len(self.table),
             "n_front": len(front),
-            "golden": [clip["clip_id"] for clip in clips],
+            "golden": [clip.clip_id for clip in clips],
             "golden_scores": golden.scores(clips, features, sweep / "scores" / f"{variant.name}.npz"),
         }
         with files.growing_folder(target, files.digest(selection)) as folder:
@@ -294,7 +296,7 @@ def judge(
 
 
 def _compared(
-    variants: Sequence[Variant], side: dataset.SplitName, params: SelectParams, *, sweep: Path, features: Path
+    variants: Sequence[Variant], side: SplitName, params: SelectParams, *, sweep: Path, features: Path
 ) -> dict[str, dict[str, Any]]:
     """Return `stages.select.compare.drops` of variants, from the scores that the sweep has kept."""
     scores = {}
@@ -305,7 +307,7 @@ def _compared(
         params.metric,
         scores,
         compare.baseline_of(variants).name,
-        dataset.read_truth(features, side),
+        dataset.read_labels(features, side),
         thresholds={variant.name: variant.metrics["validation"]["threshold"] for variant in variants},
         confidence=params.confidence or _DEFAULT_CONFIDENCE,
     )

@@ -1,8 +1,9 @@
 """`python -m stages.split`: divide the index as params.yaml says."""
 
-from stages.core.artifacts.dataset import SPLITS
+from stages.core.artifacts import split as split_file
 from stages.core.artifacts.recordings import read_index
-from stages.core.project import errors, files, layout, params
+from stages.core.artifacts.split import SPLITS
+from stages.core.project import errors, layout, params
 from stages.split.params import SplitParams
 from stages.split.stage import split, summarise
 
@@ -12,12 +13,10 @@ def main() -> None:
     chosen = params.section("split", SplitParams)
     recordings = read_index(layout.INDEX)
     sides = split(chosen, recordings)
-    files.write_csv(
-        layout.SPLITS, ("recording_id", "split"), ({"recording_id": i, "split": side} for i, side in sides.items())
-    )
+    split_file.write(layout.SPLITS, sides)
     summary = summarise(recordings, sides)
-    files.write_json(layout.SPLIT_REPORT, summary)
-    counts = ", ".join(f"{side} {summary[side]['recordings']} in {summary[side]['groups']} groups" for side in SPLITS)
+    split_file.write_report(layout.SPLIT_REPORT, summary)
+    counts = ", ".join(f"{side} {summary.of(side).recordings} in {summary.of(side).groups} groups" for side in SPLITS)
     print(f"recordings: {counts}; no group and no content on two sides")
 
 

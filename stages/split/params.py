@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from stages.core.artifacts.dataset import SPLITS
+from stages.core.artifacts.split import SPLITS
 from stages.core.project.errors import require
 
 

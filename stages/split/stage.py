@@ -2,10 +2,9 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from stages.core.artifacts.dataset import SPLITS, SplitName
 from stages.core.artifacts.recordings import Recording
+from stages.core.artifacts.split import SPLITS, LeakageAudit, SplitCounts, SplitName, SplitReport, SplitSummary
 from stages.core.project.errors import DataError
 from stages.split.groups import assign, stratify
 from stages.split.params import SplitParams
@@ -36,7 +35,7 @@ def split(params: SplitParams, recordings: Sequence[Recording]) -> dict[str, Spl
     return sides
 
 
-def audit(recordings: Sequence[Recording], sides: Mapping[str, str]) -> dict[str, int]:
+def audit(recordings: Sequence[Recording], sides: Mapping[str, str]) -> LeakageAudit:
     """Refuse a split with a group or a content on two sides, or with a class missing from a side.
 
     Parameters
@@ -47,8 +46,7 @@ def audit(recordings: Sequence[Recording], sides: Mapping[str, str]) -> dict[str
 
     Returns
     -------
-    dict
-        How many groups and contents were looked at, and how many are on two sides: none.
+    LeakageAudit
 
     Raises
     ------
@@ -72,27 +70,25 @@ def audit(recordings: Sequence[Recording], sides: Mapping[str, str]) -> dict[str
             raise DataError(
                 f"every class must be on every side; {side} has no {_few(missing)}. Add groups or change folds."
             )
-    looked_at = {"groups": len({r.group for r in recordings}), "contents": len({r.sha256 for r in recordings})}
-    return looked_at | {"on_two_sides": 0}
+    return LeakageAudit(groups=len({r.group for r in recordings}), contents=len({r.sha256 for r in recordings}))
 
 
-def summarise(recordings: Sequence[Recording], sides: Mapping[str, str]) -> dict[str, Any]:
-    """Count recordings and groups and give the prevalence of each class, per side and per site; audit once more.
-
-    Returns
-    -------
-    dict
-        Nested, numbers at the leaves.
-    """
-    summary: dict[str, Any] = {"audit": audit(recordings, sides)}
+def summarise(recordings: Sequence[Recording], sides: Mapping[str, str]) -> SplitReport:
+    """Count the recordings, groups and class prevalence of every split and site, and audit the split once more."""
     labels = _labels(recordings)
-    for side in SPLITS:
-        on_side = [r for r in recordings if sides[r.recording_id] == side]
-        sites = sorted({r.site for r in on_side} - {""})
-        summary[side] = _count(on_side, labels)
-        if sites:
-            summary[side]["site"] = {site: _count([r for r in on_side if r.site == site], labels) for site in sites}
-    return summary
+
+    def summary(name: SplitName) -> SplitSummary:
+        members = [r for r in recordings if sides[r.recording_id] == name]
+        sites = sorted({r.site for r in members} - {""})
+        counts = _count(members, labels)
+        return SplitSummary(
+            recordings=counts.recordings,
+            groups=counts.groups,
+            prevalence=counts.prevalence,
+            site={site: _count([r for r in members if r.site == site], labels) for site in sites},
+        )
+
+    return SplitReport(summary("train"), summary("validation"), summary("test"), audit(recordings, sides))
 
 
 def _by_group(params: SplitParams, recordings: Sequence[Recording]) -> dict[str, SplitName]:
@@ -148,13 +144,13 @@ def _assigned(
     return {r.recording_id: sides[r.group] for r in recordings}
 
 
-def _count(recordings: Sequence[Recording], labels: Sequence[str]) -> dict[str, Any]:
+def _count(recordings: Sequence[Recording], labels: Sequence[str]) -> SplitCounts:
     found = Counter(label for r in recordings for label in r.labels)
-    return {
-        "recordings": len(recordings),
-        "groups": len({r.group for r in recordings}),
-        "prevalence": {label: round(found[label] / len(recordings), 4) for label in labels},
-    }
+    return SplitCounts(
+        recordings=len(recordings),
+        groups=len({r.group for r in recordings}),
+        prevalence={label: round(found[label] / len(recordings), 4) for label in labels},
+    )
 
 
 def _labels(recordings: Iterable[Recording]) -> list[str]:

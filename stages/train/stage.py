@@ -1,16 +1,14 @@
 """Train the float32 baseline that every variant descends from."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from stages.core.artifacts import dataset
 from stages.core.nn import network
-from stages.core.nn.keras import keras
 from stages.core.project import files, provenance
 from stages.core.training import loop
-from stages.core.training.inference import evaluate
-from stages.core.training.teacher import TeacherFolder
+from stages.core.training.distillation import Teaching
 from stages.train.params import TrainParams
 
 
@@ -19,7 +17,7 @@ def train(
     baseline: Path,
     params: TrainParams,
     *,
-    teacher: TeacherFolder | None = None,
+    teaching: Teaching | None = None,
 ) -> dict[str, Any]:
     """Train a network on a features folder; a killed run goes on where it stopped.
 
@@ -31,8 +29,8 @@ def train(
     baseline : Path
         Folder to write: the network (`stages.core.nn.network`), `history.csv` and `metrics.json`.
     params : TrainParams
-    teacher : TeacherFolder or None
-        Distil from this teacher.
+    teaching : Teaching or None
+        By whom, and how, if not by the labels alone.
 
     Returns
     -------
@@ -47,38 +45,38 @@ def train(
         If a folder is incomplete, or the teacher's answers are not for these clips.
     """
     train_split, validation = dataset.read_split(features, "train"), dataset.read_split(features, "validation")
-    targets = teacher.targets(train_split) if teacher else None
+    taught = teaching.of(train_split) if teaching else None
+    from stages.core.nn.keras import keras
+
     keras.utils.set_random_seed(params.seed)
     labels, shape = train_split.labels, train_split.input_shape
     model, description = network.build(
         params.architecture, params.options, shape, len(labels), multi_label=train_split.multi_label
     )
 
-    inputs = [files.sha256(features / name) for name in ("features.npy", "clips.csv", "frontend.json")]
+    inputs = [files.sha256(features / name) for name in dataset.FILES]
     code = provenance.code_hash(
         [__name__, f"{network.ARCHITECTURES}.{params.architecture}"], ["tensorflow", "tf_keras"]
     )
-    identity = [teacher.identity()] if teacher else []
-    with files.growing_folder(baseline, files.digest(asdict(params), inputs, code, *identity)) as folder:
+    lesson = [teaching.identity()] if teaching else []
+    with files.growing_folder(baseline, files.digest(asdict(params), inputs, code, *lesson)) as folder:
         checkpoint = folder / "checkpoint.npz"
         history = loop.fit(
             model,
             train_split,
             params,
-            loop.Run(
-                params.seed,
-                validation=validation,
-                patience=params.patience,
-                checkpoint=checkpoint,
-                description=f"train {params.architecture}",
-            ),
-            teacher=targets,
+            seed=params.seed,
+            taught=taught,
+            validation=validation,
+            patience=params.patience,
+            checkpoint=checkpoint,
+            description=f"train {params.architecture}",
         )
-        network.save(model, description | (teacher.provenance() if teacher else {}), folder)
+        network.save(model, replace(description, teacher=teaching.teacher()) if teaching else description, folder)
         files.write_csv(folder / "history.csv", loop.HISTORY_COLUMNS, history)
         metrics = {}
         for name, split in (("train", train_split), ("validation", validation)):
-            loss, accuracy = evaluate(model, split)
+            loss, accuracy = loop.evaluate(model, split)
             metrics[name] = {"loss": loss, "accuracy": accuracy, "n_clips": len(split)}
         files.write_json(folder / "metrics.json", metrics)
         checkpoint.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ Jovanović et al., "EDAC", arXiv:2309.05357, sections 3 and A.3; code `mlp-g001/
 
 import argparse
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ import numpy as np
 
 from stages.augment.params import AugmentParams
 from stages.augment.stage import augment
+from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts import dataset
 from stages.core.artifacts.recordings import Recording, read_index
 from stages.core.project import errors, files, tables
@@ -212,8 +214,8 @@ def write_clips(features: Path, target: Path, sides: Mapping[str, str]) -> None:
         From `sides_of`.
     """
     rows = [row | {"split": sides.get(row["clip_id"], "")} for row in files.read_csv(features / "clips.csv")]
-    files.write_csv(target / "clips.csv", dataset.CLIP_COLUMNS, rows)
-    files.write_json(target / "frontend.json", dataset.describe(features))
+    files.write_csv(target / "clips.csv", clips_file.COLUMNS, rows)
+    shutil.copyfile(features / "frontend.json", target / "frontend.json")
     (target / "features.npy").unlink(missing_ok=True)
     (target / "features.npy").symlink_to((features / "features.npy").absolute())
 

@@ -39,10 +39,10 @@ from flows.sweep.grid import Cell
 from flows.sweep.params import SweepParams
 from flows.sweep.plan import plan
 from flows.sweep.store import Store
-from stages.core.artifacts import dataset
+from stages.core.artifacts import clips as clips_file
 from stages.core.nn import network
 from stages.core.project import files
-from stages.core.tracking import connection
+from stages.core.tracking import tracker as tracking
 from stages.evaluate.params import EvaluateParams
 from stages.prune.params import PruneParams
 from stages.quantize.params import QuantizeParams
@@ -152,7 +152,7 @@ def searches(cells: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         bench.write_data(folder)
-        tracker = connection.connect(folder / "mlruns").with_data(folder)
+        tracker = tracking.connect(folder / "mlruns").with_data(folder)
         with tracker.sweep("grid", {}) as parent:
             first = tracker.log_variant(replace(bench.VARIANT, key=f"{0:032d}"), folder / "model.tflite", parent)
         with contextlib.closing(sqlite3.connect(folder / "mlruns" / "mlflow.db")) as database, database:
@@ -247,8 +247,8 @@ def _inputs(root: Path) -> dict[str, Any]:
         {"clip_id": str(i), "path": "", "split": side, "label": "ab"[i % 2], "group": str(i), "site": "", "parent": ""}
         for i, side in enumerate(sides)
     ]
-    files.write_csv(features / "clips.csv", dataset.CLIP_COLUMNS, rows)
-    files.write_json(features / "frontend.json", {"labels": ["a", "b"]})
+    files.write_csv(features / "clips.csv", clips_file.COLUMNS, rows)
+    files.write_json(features / "frontend.json", {"labels": ["a", "b"], "sample_rate": 8000, "clip_samples": 8000})
     network.save(*network.build("edac_cnn", {}, shape, 2), baseline)
     return {"features": features, "baseline": baseline}
 

@@ -70,9 +70,9 @@ def sounds(seconds: float, n: int = 16) -> dict[str, np.ndarray]:
 
 def spread(model: Any, heard: np.ndarray) -> None:
     """Change the head so that the scores of clips have a mean of one half and are far apart."""
-    from stages.core.training.distillation_loss import logits_network
+    from stages.core.training.distillation import before_activation
 
-    logits = logits_network(model)(heard).numpy()
+    logits = before_activation(model)(heard).numpy()
     kernel, bias = model.layers[-1].get_weights()
     gain = 2 / logits.std()
     model.layers[-1].set_weights([gain * kernel, gain * (bias - logits.mean())])
@@ -119,7 +119,7 @@ def make(folder: Path, n_layers: int, seconds: float, *recordings: str) -> dict[
     start = time.process_time()
     model, described = network.build("wav2vec2_student", options, (int(seconds * RATE), 1), 2)
     float32 = to_float32(model)
-    told: dict[str, Any] = {"parameters": described["n_parameters"], "float32_s": time.process_time() - start}
+    told: dict[str, Any] = {"parameters": described.n_parameters, "float32_s": time.process_time() - start}
     for name in SCHEMES:
         scheme, config = QuantizeParams().scheme(name)
         start = time.process_time()

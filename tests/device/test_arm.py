@@ -25,6 +25,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from stages.core.artifacts import clips as clips_file
+from stages.core.artifacts.clips import Clip
 from stages.core.nn import network
 from stages.core.project import files, plugins
 from stages.features.export import export
@@ -178,10 +180,11 @@ def release_of(architecture: str, scheme: str, folder: Path) -> Path:
     for i, clip in enumerate(coughs(N_GOLDEN)):
         path = folder / f"features/{i}.wav"
         soundfile.write(path, clip, RATE, subtype="PCM_16")
-        rows.append({"clip_id": f"{i}", "path": path, "split": "validation", "label": tiny.LABELS[i % 2]})
-    files.write_csv(folder / "features/clips.csv", ["clip_id", "path", "split", "label"], rows)
+        rows.append(Clip(f"{i}", path, "validation", tiny.LABELS[i % 2]))
+    clips_file.write(folder / "features", rows)
     files.write_json(
-        folder / "features/frontend.json", {"sample_rate": RATE, "clip_samples": CLIP_SAMPLES, "align": "start"}
+        folder / "features/frontend.json",
+        {"labels": tiny.LABELS, "sample_rate": RATE, "clip_samples": CLIP_SAMPLES, "align": "start"},
     )
     (folder / "selected").mkdir()
     selected = tiny.write_selection(folder / "selected", folder / "features", frontend, model, 0)

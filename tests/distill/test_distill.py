@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from stages.core.artifacts import dataset
+from stages.core.artifacts import clips as clips_file
 from stages.core.project import files
 from stages.core.project.errors import DataError, ModelError, ParameterError
 from stages.distill import stage as stage
@@ -63,7 +63,7 @@ def test_the_test_split_may_be_unreadable(features: Path, tmp_path: Path) -> Non
         if row["split"] == "test":
             poisoned[i], row["path"] = np.nan, "/nowhere.wav"
     np.save(folder / "features.npy", poisoned)
-    files.write_csv(folder / "clips.csv", dataset.CLIP_COLUMNS, rows)
+    files.write_csv(folder / "clips.csv", clips_file.COLUMNS, rows)
     material = read_material(folder)
     assert not {"/nowhere.wav"} & {str(path) for _, side in material.sides() for path in side.paths}
     distill(PARAMS, folder, tmp_path / "poisoned")
@@ -76,7 +76,7 @@ def test_a_group_on_two_sides_is_refused(features: Path, tmp_path: Path) -> None
     folder = shutil.copytree(features, tmp_path / "features")
     rows = clips_of(folder)
     next(row for row in rows if row["split"] == "validation")["group"] = rows[0]["group"]
-    files.write_csv(folder / "clips.csv", dataset.CLIP_COLUMNS, rows)
+    files.write_csv(folder / "clips.csv", clips_file.COLUMNS, rows)
     with pytest.raises(
         DataError, match=r"A teacher must not learn from a group that it answers for; got 'g00' in both"
     ):

@@ -57,7 +57,7 @@ def test_pull_to_push(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
     features, sweep = project.root / "data/features", project.root / "models/sweep"
-    truth = dataset.read_truth(features, "test")
+    truth = dataset.read_labels(features, "test")
     assert truth.y.shape == (21, 3)
     assert sorted({tuple(row) for row in truth.y.tolist()})[-1] == (1, 1, 1)
     by_name = {variant.name: variant for variant in read_variants(sweep / "variants.json")}

@@ -9,7 +9,10 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
+from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts import dataset
+from stages.core.artifacts import frontend as frontend_file
+from stages.core.artifacts.frontend import Frontend
 from stages.core.artifacts.variant import Variant, write_variants
 from stages.core.litert import flatbuffer
 from stages.core.project import files
@@ -92,8 +95,8 @@ def features(tmp_path: Path, rng: np.random.Generator, kernel: np.ndarray) -> Pa
         }
         for i in range(150)
     ]
-    files.write_csv(folder / "clips.csv", dataset.CLIP_COLUMNS, rows)
-    files.write_json(folder / "frontend.json", {"labels": ["negative", "positive"]})
+    files.write_csv(folder / "clips.csv", clips_file.COLUMNS, rows)
+    frontend_file.write(folder, Frontend(("negative", "positive"), 8000, 8000))
     return folder
 
 

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 from sklearn.metrics import accuracy_score
 
+from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts import dataset
 from stages.core.artifacts.variant import read_variants
 from stages.core.project import files
@@ -70,7 +71,7 @@ def recorded(features: Path, tmp_path: Path, make_model: Callable[..., bytes]) -
         soundfile.write(row["path"], rng.normal(scale=0.05, size=LENGTH), RATE, subtype="FLOAT")
         x[i] = Model(frontend).run(soundfile.read(row["path"], dtype="float32")[0][np.newaxis])[0]
     np.save(features / "features.npy", x)
-    files.write_csv(features / "clips.csv", dataset.CLIP_COLUMNS, rows)
+    files.write_csv(features / "clips.csv", clips_file.COLUMNS, rows)
     described = {"sample_rate": RATE, "clip_samples": LENGTH, "align": "start", "labels": ["negative", "positive"]}
     files.write_json(features / "frontend.json", described)
     return features

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
+from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts import dataset
 from stages.core.artifacts.variant import Variant, write_variants
 from stages.core.project import files
@@ -40,8 +41,8 @@ def features(tmp_path: Path, rng: np.random.Generator) -> Path:
         }
         for i in range(180)
     ]
-    files.write_csv(folder / "clips.csv", dataset.CLIP_COLUMNS, rows)
-    files.write_json(folder / "frontend.json", {"labels": LABELS})
+    files.write_csv(folder / "clips.csv", clips_file.COLUMNS, rows)
+    files.write_json(folder / "frontend.json", {"labels": LABELS, "sample_rate": 8000, "clip_samples": 8000})
     return folder
 
 
@@ -104,7 +105,7 @@ def test_mean_average_precision_ranks_and_every_class_has_its_threshold(
 def test_a_variant_is_compared_with_the_baseline_by_its_own_thresholds(
     features: Path, sweep: Path, params: EvaluateParams, metric: str
 ) -> None:
-    truth = dataset.read_truth(features, "test")
+    truth = dataset.read_labels(features, "test")
     names = ("baseline-float32", "constant-float32")
     scores = {name: np.load(sweep / "scores" / f"{name}.npz")["test"].astype(np.float64) for name in names}
     variants = {entry["name"]: entry["metrics"] for entry in files.read_json(sweep / "variants.json")}
@@ -125,5 +126,5 @@ def test_a_variant_is_compared_with_the_baseline_by_its_own_thresholds(
 
 def test_golden_recordings_show_every_label_and_none_twice(features: Path) -> None:
     clips = golden.choose(features, 5)
-    assert len({clip["clip_id"] for clip in clips}) == 5
-    assert {label for clip in clips for label in clip["label"].split("|")} == set(LABELS)
+    assert len({clip.clip_id for clip in clips}) == 5
+    assert {label for clip in clips for label in clip.labels} == set(LABELS)

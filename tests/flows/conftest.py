@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.core.artifacts import dataset
+from stages.core.artifacts import clips as clips_file
 from stages.core.nn import network
 from stages.core.project import files
 
@@ -52,8 +52,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         {"clip_id": str(i), "path": "", "split": side, "label": "ab"[i % 2], "group": str(i), "site": "", "parent": ""}
         for i, side in enumerate(sides)
     ]
-    files.write_csv(features / "clips.csv", dataset.CLIP_COLUMNS, rows)
-    files.write_json(features / "frontend.json", {"labels": ["a", "b"]})
+    files.write_csv(features / "clips.csv", clips_file.COLUMNS, rows)
+    files.write_json(features / "frontend.json", {"labels": ["a", "b"], "sample_rate": 8000, "clip_samples": 8000})
     baseline = root / "baseline"
     baseline.mkdir()
     network.save(*network.build("ds_cnn", {"ds_cnn": {"stem": 4, "widths": [8]}}, shape, 2), baseline)

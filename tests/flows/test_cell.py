@@ -64,7 +64,7 @@ def test_a_cell_is_made_and_another_scheme_needs_no_tensorflow(tmp_path: Path, i
     script = f"""
 import json, sys
 from pathlib import Path
-from flows import cell
+from flows.sweep import cell
 from stages.core import files, params
 cell.compute(params.load(cell.Spec, files.read_json(Path({str(tmp_path / "more.json")!r})), "spec"))
 print(json.dumps("tensorflow" in sys.modules))

@@ -18,7 +18,7 @@ from stages.core.artifacts.variant import Variant, read_variant
 from stages.core.nn import network
 from stages.core.project import files
 from stages.core.project.errors import ParameterError
-from stages.core.training.teacher import Distillation, TeacherFolder
+from stages.core.training.distillation import Distillation, Teaching
 from stages.evaluate.params import EvaluateParams
 from stages.prune.params import PruneParams
 from stages.quantize.params import AwareParams, QuantizeParams
@@ -46,12 +46,12 @@ def taught(tmp_path_factory: pytest.TempPathFactory, inputs: dict[str, Path]) ->
     network.save(*network.build("ds_cnn", options, shape, 2), root / "baseline")
     np.save(root / "teacher" / "logits_train.npy", np.full((16, 1), 6, np.float32))
     about = {"kind": "a yes-man", "licence": "CC0"}
-    files.write_json(root / "teacher" / "teacher.json", {"labels": ["a", "b"], "about": about})
+    files.write_json(root / "teacher" / "teacher.json", {"teacher": "ensemble", "labels": ["a", "b"], "about": about})
     rule = Distillation(teacher="ensemble", alpha=0.0)
     return {
         "baseline": root / "baseline",
         "features": inputs["features"],
-        "teaching": TeacherFolder(root / "teacher", rule),
+        "teaching": Teaching(root / "teacher", rule),
     }
 
 
@@ -90,18 +90,14 @@ def test_only_what_is_distilled_depends_on_the_teacher(taught: dict[str, Any], t
     assert keys(cells_of({**taught, "teaching": None}, distilled=(False,))).items() <= before.items()
     teaching = taught["teaching"]
     np.save(tmp_path / "logits_train.npy", np.full((16, 1), 5, np.float32))
-    files.write_json(tmp_path / "teacher.json", {"labels": ["a", "b"]})
-    others = [TeacherFolder(tmp_path, teaching.rule)]
-    others += [
-        TeacherFolder(teaching.folder, replace(teaching.rule, **{name: 0.7})) for name in ("alpha", "temperature")
-    ]
+    files.write_json(tmp_path / "teacher.json", {"teacher": "ensemble", "labels": ["a", "b"]})
+    others = [Teaching(tmp_path, teaching.rule)]
+    others += [Teaching(teaching.folder, replace(teaching.rule, **{name: 0.7})) for name in ("alpha", "temperature")]
     for other in others:
         after = keys(cells_of({**taught, "teaching": other}))
         changed = {name for name in before if before[name] != after[name]}
         assert changed == {name for name in before if "distilled" in name}
-    same = TeacherFolder(
-        teaching.folder, replace(teaching.rule, seed=8, train=False, options={"ensemble": {"members": 9}})
-    )
+    same = Teaching(teaching.folder, replace(teaching.rule, seed=8, train=False, options={"ensemble": {"members": 9}}))
     assert keys(cells_of({**taught, "teaching": same})) == before, "its answers are looked at, not how they came about"
     with pytest.raises(ParameterError, match=r"sweep.distilled must be \[false\] without a teacher"):
         cells_of({**taught, "teaching": None})

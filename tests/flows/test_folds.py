@@ -15,7 +15,8 @@ from scipy.stats import ttest_rel
 from flows.studies.folds import runs as folds
 from flows.studies.folds import table
 from flows.studies.folds.runs import Run
-from stages.core.artifacts import dataset
+from stages.core.artifacts import clips as clips_file
+from stages.core.artifacts.split import SPLITS
 from stages.core.artifacts.variant import Variant, write_variants
 from stages.core.project import files, layout, provenance
 from stages.core.project.errors import DataError, EdacError, ParameterError
@@ -60,7 +61,7 @@ def test_every_clip_is_tested_once_and_what_does_not_depend_on_the_fold_is_done_
         told = (run.folder / "data/dvc.log").read_text()
         assert "Stage 'pull' is cached" in told
         sides = {row["recording_id"]: row["split"] for row in files.read_csv(run.folder / layout.SPLITS)}
-        assert {side: list(sides.values()).count(side) for side in dataset.SPLITS}["test"] == 80
+        assert {side: list(sides.values()).count(side) for side in SPLITS}["test"] == 80
         tested += [name for name, side in sides.items() if side == "test"]
     assert len(set(tested)) == len(tested) == 400
     chosen = YAML(typ="safe", pure=True).load(runs[1].folder / "params.yaml")
@@ -170,8 +171,8 @@ def made_up(
         for i in range(n)
     ]
     features = run.folder / layout.FEATURES
-    files.write_csv(features / "clips.csv", dataset.CLIP_COLUMNS, clips)
-    files.write_json(features / "frontend.json", {"labels": ["a", "b", "c"], "shape": [1]})
+    files.write_csv(features / "clips.csv", clips_file.COLUMNS, clips)
+    files.write_json(features / "frontend.json", {"labels": ["a", "b", "c"], "sample_rate": 8000, "clip_samples": 8000})
     np.save(features / "features.npy", np.zeros((n, 1), np.float32))
     variants = []
     for label, hits in right.items():
@@ -279,7 +280,7 @@ def test_gains_of_each_site_are_those_of_its_clips_alone(tmp_path: Path) -> None
         run = made_up(tmp_path / way, "1", 1, {"baseline-float32": right})
         path = run.folder / layout.FEATURES / "clips.csv"
         clips = [row | {"site": "ab"[int(row["clip_id"]) // 3]} for row in files.read_csv(path)]
-        files.write_csv(path, dataset.CLIP_COLUMNS, clips)
+        files.write_csv(path, clips_file.COLUMNS, clips)
         figures.append(table.Figures([run], metric="accuracy", evaluate=EvaluateParams()))
     gains = table.compare(*figures)
     assert [(gain.site, gain.mean, gain.other, gain.gain) for gain in gains] == [

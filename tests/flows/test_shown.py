@@ -5,13 +5,17 @@ from pathlib import Path
 import pytest
 
 from flows.sweep import run
-from stages.core.project import files, layout
+from stages.core.artifacts import frontend as frontend_file
+from stages.core.artifacts import network as network_file
+from stages.core.artifacts.frontend import Frontend
+from stages.core.artifacts.network import NetworkDescription
+from stages.core.project import layout
 
 
 def test_fold_seed_front_end_and_recordings_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    files.write_json(layout.BASELINE / "architecture.json", {"name": "acdnet"})
-    files.write_json(layout.FEATURES / "frontend.json", {"frontend": "raw", "labels": ["a", "b", "c"]})
+    network_file.write(layout.BASELINE, NetworkDescription("acdnet", {}, (10, 1), n_classes=3, n_parameters=1))
+    frontend_file.write(layout.FEATURES, Frontend(("a", "b", "c"), 8000, 8000, frontend="raw"))
     text = "pull: {source: esc50}\nsplit: {method: official, folds: {test: [5]}}\ntrain: {seed: 7}\n"
     Path("params.yaml").write_text(text)
     assert run._shown() == {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.studies.folds import runs
-from stages.core.artifacts.dataset import SPLITS
+from stages.core.artifacts.split import SPLITS
 from stages.core.project import provenance
 from stages.core.project.errors import DataError
 from stages.pull.sources import urbansound8k

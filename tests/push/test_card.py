@@ -2,10 +2,12 @@
 
 import copy
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from stages.core.artifacts.frontend import Frontend
 from stages.push import card
 
 FIGURES: dict[str, Any] = {
@@ -56,7 +58,7 @@ SELECTION: dict[str, Any] = {
         "labels": {"positive": {"found": 128, "usable": 124}, "negative": {"found": 185, "usable": 181}},
     },
 }
-FRONTEND = {"sample_rate": 22050, "clip_samples": 154350}
+FRONTEND = Frontend(("negative", "positive"), sample_rate=22050, clip_samples=154350)
 
 
 def lines(**changes: Any) -> list[str]:
@@ -143,7 +145,7 @@ def test_every_table_is_as_wide_as_its_head() -> None:
 
 
 def test_latency_is_that_of_a_crop_where_there_are_several() -> None:
-    card_of = card.write(SELECTION, {**FRONTEND, "crops": 10}, version=7, device_class="jetson")
+    card_of = card.write(SELECTION, replace(FRONTEND, crops=10), version=7, device_class="jetson")
     assert " ms for one of the 10 crops over which a clip's scores are averaged, median" in card_of
     assert " ms for one clip, median" in card.write(SELECTION, FRONTEND, version=7, device_class="jetson")
 

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soundfile
 
+from stages.core.artifacts import clips as clips_file
+from stages.core.artifacts import frontend as frontend_file
+from stages.core.artifacts.clips import Clip
+from stages.core.artifacts.frontend import Frontend
 from stages.core.artifacts.variant import Variant
 from stages.core.project import files
-from stages.core.tracking.records import Registration
 from stages.push import bundle
 from stages.select import golden
 
 if TYPE_CHECKING:
-    from stages.core.tracking.connection import Tracker
+    from stages.core.tracking.tracker import Tracker
 
 SAMPLE_RATE, CLIP_SAMPLES = 8000, 4000
 LABELS = ["negative", "positive"]
@@ -48,12 +51,9 @@ def write_features(folder: Path) -> Path:
         path = folder / f"{i:02d}.flac"
         # At another rate and length than the front end's, and as loud as can be: all must be mended on the way.
         soundfile.write(path, rng.uniform(-1, 1, 11025 + 1000 * i), 22050)
-        split = "validation" if i < 8 else "test"
-        clips.append({"clip_id": f"c{i:02d}", "path": path, "split": split, "label": LABELS[i % 2]})
-    files.write_csv(folder / "clips.csv", ["clip_id", "path", "split", "label"], clips)
-    files.write_json(
-        folder / "frontend.json", {"sample_rate": SAMPLE_RATE, "clip_samples": CLIP_SAMPLES, "align": "start"}
-    )
+        clips.append(Clip(f"c{i:02d}", path, "validation" if i < 8 else "test", LABELS[i % 2]))
+    clips_file.write(folder, clips)
+    frontend_file.write(folder, Frontend(tuple(LABELS), SAMPLE_RATE, CLIP_SAMPLES))
     return folder
 
 
@@ -61,8 +61,8 @@ def write_selection(folder: Path, features: Path, frontend: bytes, model: bytes,
     """What the select stage leaves; the third model, `i` = 2, has three classes."""
     (folder / "model.tflite").write_bytes(model)
     (folder / "frontend.tflite").write_bytes(frontend)
-    description = files.read_json(features / "frontend.json")
-    files.write_json(folder / "frontend.json", description)
+    description = frontend_file.read(features)
+    frontend_file.write(folder, description)
     golden.write(folder / "golden", golden.choose(features, 4), description)
     labels = LABELS if i < 2 else [*LABELS, "unsure"]
     variant = {
@@ -122,7 +122,7 @@ def register(tracker: "Tracker", selected: Path) -> int:
     }
     variant = Variant(**rest, **chosen, key=chosen["name"], keras_difference=0.0, metrics={})
     example = np.zeros((1, CLIP_SAMPLES), np.float32)
-    version = tracker.register("tiny", Registration(variant, selected, example, n_outputs=1))
+    version = tracker.register("tiny", variant, release=selected, example=example, n_outputs=1, tags={})
     tracker.set_alias("tiny", "champion", version)
     return version
 

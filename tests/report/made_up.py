@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from stages.core.artifacts import frontend as frontend_file
+from stages.core.artifacts.frontend import Frontend
 from stages.core.project import files
 from stages.core.scoring.metrics import METRICS
 
@@ -74,12 +76,14 @@ def write(
             "label": "|".join(labels) if several and i % 5 == 0 else labels[i % len(labels)],
             "group": i,
             "site": "",
+            "path": "",
+            "parent": "",
         }
         for s in N
         for i in range(N[s])
     ]
     files.write_csv(places["features"] / "clips.csv", list(clips[0]), clips)
-    files.write_json(places["features"] / "frontend.json", {"labels": list(labels)})
+    frontend_file.write(places["features"], Frontend(labels, 8000, 8000))
     (places["sweep"] / "scores").mkdir(parents=True, exist_ok=True)
     for name in {winner["name"], rows[0]["name"]}:
         shape = () if binary else (len(labels),)

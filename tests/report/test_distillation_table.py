@@ -9,7 +9,7 @@ from scipy.special import softmax
 from sklearn.metrics import f1_score, precision_score, recall_score
 
 from flows.cli import main
-from stages.core.artifacts import dataset
+from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts.variant import Variant, write_variants
 from stages.core.project import files, layout
 from stages.core.project.errors import DataError
@@ -40,7 +40,7 @@ def folders(tmp_path: Path) -> Folders:
         | {"parent": ""}
         for i in range(30)
     ]
-    files.write_csv(folders.features / "clips.csv", dataset.CLIP_COLUMNS, clips)
+    files.write_csv(folders.features / "clips.csv", clips_file.COLUMNS, clips)
     described = {"labels": list(LABELS), "clip_samples": 80000, "sample_rate": 16000}
     files.write_json(folders.features / "frontend.json", described)
     np.save(folders.teacher / "logits_validation.npy", logits.astype(np.float32))

@@ -2,26 +2,26 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from stages.core.artifacts.dataset import Truth
+from stages.core.artifacts.dataset import SplitLabels
 from stages.core.project.errors import DataError
 from stages.select import compare
 
 
-def drops(scores: dict[str, np.ndarray], truth: Truth, metric: str = "roc_auc") -> dict[str, dict[str, float]]:
+def drops(scores: dict[str, np.ndarray], truth: SplitLabels, metric: str = "roc_auc") -> dict[str, dict[str, float]]:
     return compare.drops(metric, scores, "baseline", truth, thresholds={}, confidence=0.9, resamples=300)
 
 
-def truth_of(y: np.ndarray, groups: np.ndarray) -> Truth:
-    return Truth(y, groups, np.full(len(y), ""))
+def truth_of(y: np.ndarray, groups: np.ndarray) -> SplitLabels:
+    return SplitLabels(y, groups, np.full(len(y), ""))
 
 
 @pytest.fixture
-def truth(rng: np.random.Generator) -> Truth:
+def truth(rng: np.random.Generator) -> SplitLabels:
     return truth_of(rng.permutation(np.arange(80) % 2), np.arange(80) // 2)
 
 
 def test_the_drop_is_the_difference_and_pairing_makes_its_interval_narrow(
-    truth: Truth, rng: np.random.Generator
+    truth: SplitLabels, rng: np.random.Generator
 ) -> None:
     baseline = truth.y + rng.normal(size=80)
     nearly, unlike = baseline + 0.05 * rng.normal(size=80), truth.y + rng.normal(size=80)
@@ -38,7 +38,7 @@ def test_the_drop_is_the_difference_and_pairing_makes_its_interval_narrow(
     assert found["baseline"]["delong_p"] == 1
 
 
-def test_groups_are_drawn_whole(truth: Truth, rng: np.random.Generator) -> None:
+def test_groups_are_drawn_whole(truth: SplitLabels, rng: np.random.Generator) -> None:
     scores = {"baseline": truth.y + rng.normal(size=80), "other": truth.y + rng.normal(size=80)}
     twice = {name: np.repeat(values, 2) for name, values in scores.items()}
     doubled = truth_of(np.repeat(truth.y, 2), np.repeat(truth.groups, 2))

@@ -14,11 +14,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "push"))
 import tiny  # type: ignore[import-not-found]
 
 from flows.cli import main
+from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts.variant import Variant
 from stages.core.project import files
 from stages.core.project.errors import DataError, EdacError, ModelError
-from stages.core.tracking import connection
-from stages.core.tracking.connection import Tracker
+from stages.core.tracking import tracker as tracking
+from stages.core.tracking.tracker import Tracker
 from stages.runtime.audio import read_wav
 from stages.runtime.litert import Model
 from stages.select import describe, register
@@ -61,7 +62,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     frontend, *models, _ = tiny.tflites()
     (folder / "features").mkdir()
     features, folders = tiny.write_features(folder / "features"), []
-    tracker = connection.connect(folder / "mlruns", "tiny")
+    tracker = tracking.connect(folder / "mlruns", "tiny")
     for i, (model, alias, accuracy) in enumerate(zip(models, ("candidate", "champion"), (0.7, 0.8), strict=True)):
         (folder / f"selected{i}").mkdir()
         selected = tiny.write_selection(folder / f"selected{i}", features, frontend, model, i)
@@ -94,7 +95,7 @@ def test_a_version_tells_what_it_is_how_good_and_what_it_is_not(registry: Regist
     for told in ("validation: accuracy 0.800 [0.500, 0.875] (n = 8)", "among 16 variants", "no medical device", "CC0"):
         assert told in version.description.replace("Validation", "validation").replace("No", "no")
     assert version.description == describe.description(
-        files.read_json(registry.folders[1] / "selection.json"), files.read_json(registry.folders[1] / "frontend.json")
+        files.read_json(registry.folders[1] / "selection.json"), frontend_file.read(registry.folders[1])
     )
 
 

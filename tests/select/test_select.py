@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from stages.core.artifacts.frontend import Frontend
 from stages.core.artifacts.variant import Variant, write_variants
 from stages.core.audio import decode
 from stages.core.project import files, params
@@ -159,7 +160,7 @@ def write_clips(features: Path) -> None:
 
 def test_golden_recordings_are_of_the_validation_split_and_of_every_label(stages_before: dict[str, Any]) -> None:
     features = stages_before["features"]
-    chosen = [int(clip["clip_id"][1:]) for clip in golden.choose(features, 4)]
+    chosen = [int(clip.clip_id[1:]) for clip in golden.choose(features, 4)]
     assert len(set(chosen)) == 4
     assert max(chosen) < 8
     assert [i % 2 for i in chosen] == [0, 1, 0, 1]
@@ -176,9 +177,7 @@ def test_golden_recordings_are_16_bit_wav_at_the_front_ends_rate_and_length(
 ) -> None:
     features = stages_before["features"]
     clips = golden.choose(features, 3)
-    golden.write(
-        tmp_path / "golden", clips, {"sample_rate": SAMPLE_RATE, "clip_samples": CLIP_SAMPLES, "align": "start"}
-    )
+    golden.write(tmp_path / "golden", clips, Frontend(("no", "yes"), SAMPLE_RATE, CLIP_SAMPLES))
     for i, clip in enumerate(clips):
         path = tmp_path / f"golden/{i}.wav"
         about = soundfile.info(path)
@@ -188,7 +187,7 @@ def test_golden_recordings_are_16_bit_wav_at_the_front_ends_rate_and_length(
             1,
             "PCM_16",
         )
-        expected = decode.load(Path(clip["path"]), SAMPLE_RATE)[:CLIP_SAMPLES]
+        expected = decode.load(clip.path, SAMPLE_RATE)[:CLIP_SAMPLES]
         heard, _ = soundfile.read(path, dtype="float32")
         np.testing.assert_allclose(heard[: len(expected)], np.clip(expected, -1, 1 - 2**-15), atol=2**-16)
     assert len({(tmp_path / f"golden/{i}.wav").read_bytes() for i in range(3)}) == 3
@@ -228,7 +227,7 @@ def test_the_selected_folder_holds_what_a_release_needs(stages_before: dict[str,
     assert (target / "frontend.tflite").read_bytes() == b"front end"
     assert (target / "frontend.json").read_bytes() == (stages_before["features"] / "frontend.json").read_bytes()
     assert sorted(p.name for p in (target / "golden").iterdir()) == ["0.wav", "1.wav", "2.wav", "3.wav"]
-    assert [clip["clip_id"] for clip in golden.choose(stages_before["features"], 4)] == selection["golden"]
+    assert [clip.clip_id for clip in golden.choose(stages_before["features"], 4)] == selection["golden"]
     assert files.read_json(target / "selection.json") == selection
     assert selection["labels"] == ["no", "yes"]
     assert selection["threshold"] == 0.25

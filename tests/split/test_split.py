@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.core.artifacts.dataset import SPLITS
 from stages.core.artifacts.recordings import Recording
+from stages.core.artifacts.split import SPLITS, LeakageAudit, SplitCounts, SplitSummary
 from stages.core.project.errors import DataError, ParameterError
 from stages.core.project.params import load
 from stages.split.params import SplitParams
@@ -160,7 +160,7 @@ def test_leaks_in_official_folds_fail_the_stage() -> None:
 def test_the_audit_stands_alone() -> None:
     corpus = [recording(f"{label}{i}", label, f"{label}{i}") for label in "ab" for i in range(3)]
     sides = {r.recording_id: SPLITS[int(r.recording_id[1])] for r in corpus}
-    assert audit(corpus, sides) == {"groups": 6, "contents": 6, "on_two_sides": 0}
+    assert audit(corpus, sides) == LeakageAudit(groups=6, contents=6)
     with pytest.raises(DataError, match="'both' is"):
         audit([dataclasses.replace(r, group="both") if r.label == "a" else r for r in corpus], sides)
 
@@ -174,17 +174,13 @@ def test_the_summary_counts_by_hand() -> None:
     ]
     sides = {r.recording_id: {"4": "validation", "5": "test"}.get(r.recording_id[-1], "train") for r in corpus}
     summary = summarise(corpus, sides)
-    assert summary["train"] == {
-        "recordings": 3,
-        "groups": 2,
-        "prevalence": {"ill": 0.6667, "well": 0.3333},
-        "site": {
-            "home": {"recordings": 1, "groups": 1, "prevalence": {"ill": 1.0, "well": 0.0}},
-            "ward": {"recordings": 2, "groups": 1, "prevalence": {"ill": 0.5, "well": 0.5}},
-        },
+    sites = {
+        "home": SplitCounts(1, 1, {"ill": 1.0, "well": 0.0}),
+        "ward": SplitCounts(2, 1, {"ill": 0.5, "well": 0.5}),
     }
-    assert summary["test"] == {"recordings": 2, "groups": 2, "prevalence": {"ill": 0.5, "well": 0.5}}
-    assert summary["audit"]["on_two_sides"] == 0
+    assert summary.train == SplitSummary(3, 2, {"ill": 0.6667, "well": 0.3333}, sites)
+    assert summary.test == SplitSummary(2, 2, {"ill": 0.5, "well": 0.5})
+    assert summary.audit.on_two_sides == 0
 
 
 @pytest.mark.parametrize(

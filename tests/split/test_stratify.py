@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.core.artifacts.dataset import SPLITS
 from stages.core.artifacts.recordings import Recording
+from stages.core.artifacts.split import SPLITS
 from stages.core.project.errors import DataError
 from stages.split.groups import stratify
 from stages.split.params import SplitParams
@@ -123,8 +123,8 @@ def test_official_folds_of_recordings_with_several_labels() -> None:
         r.recording_id for r in corpus if r.fold == "3"
     }
     summary = summarise(corpus, sides)
-    assert summary["audit"]["on_two_sides"] == 0
-    assert summary["test"]["prevalence"] == {"a": 0.5, "b": 0.5, "c": 0.375}
+    assert summary.audit.on_two_sides == 0
+    assert summary.test.prevalence == {"a": 0.5, "b": 0.5, "c": 0.375}
 
 
 def test_a_class_that_comes_with_too_few_groups_is_told() -> None:

@@ -308,8 +308,8 @@ def shape_of(name: str) -> tuple[int, ...]:
 @pytest.mark.parametrize("name", plugins.names(network.ARCHITECTURES))
 def test_contract(name: str, n_classes: int) -> None:
     model, description = network.build(name, {}, shape_of(name), n_classes)
-    assert description["config"] == dataclasses.asdict(plugins.load(network.ARCHITECTURES, name, "").Config())
-    assert description["n_parameters"] == model.count_params()
+    assert description.config == dataclasses.asdict(plugins.load(network.ARCHITECTURES, name, "").Config())
+    assert description.n_parameters == model.count_params()
     for shape in ((3, *shape_of(name)), (3, *shape_of(name)[:-1])):
         scores = built(name, shape[1:], n_classes, **SMALL.get(name, {}))(tf.ones(shape)).numpy()
         assert scores.shape == (3, 1 if n_classes == 2 else n_classes)
@@ -327,7 +327,7 @@ def test_learns_one_step_and_the_same_one_again(name: str, rng: np.random.Genera
     before, after = model.get_weights(), []
     for _ in range(2):
         model.set_weights(before)
-        history = loop.fit(model, split, TrainParams(epochs=1, batch_size=4), loop.Run(1))
+        history = loop.fit(model, split, TrainParams(epochs=1, batch_size=4), seed=1)
         assert np.isfinite(history[0]["loss"])
         after.append(model.get_weights())
     assert all((a != b).any() for a, b in zip(before, after[0], strict=True))

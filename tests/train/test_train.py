@@ -1,20 +1,25 @@
 """The train stage on features that can be learned."""
 
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts import dataset
+from stages.core.artifacts import frontend as frontend_file
+from stages.core.artifacts import network as network_file
+from stages.core.artifacts.frontend import Frontend
 from stages.core.nn import network
 from stages.core.nn.keras import tf
 from stages.core.project import files
 from stages.core.project import params as core_params
 from stages.core.project.errors import DataError, ModelError, ParameterError
-from stages.core.training import inference, loop
-from stages.core.training.teacher import Distillation, TeacherFolder
+from stages.core.training import loop
+from stages.core.training.distillation import Distillation, Teaching
 from stages.train.params import TrainParams
 from stages.train.stage import train
 
@@ -33,12 +38,12 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     x = rng.normal(-60, 3, size=(90, 12, 8, 1)).astype(np.float32)
     x[np.arange(90), :, y] += 6
     np.save(folder / "features.npy", x)
-    files.write_json(folder / "frontend.json", {"labels": labels, "feature_shape": [12, 8, 1]})
+    frontend_file.write(folder, Frontend(tuple(labels), 8000, 8000, feature_shape=(12, 8, 1)))
     rows = [
         {"clip_id": f"{i}", "split": "train" if i < 60 else "validation", "label": labels[y[i]], "group": f"g{i}"}
         for i in range(90)
     ]
-    files.write_csv(folder / "clips.csv", dataset.CLIP_COLUMNS, rows)
+    files.write_csv(folder / "clips.csv", clips_file.COLUMNS, rows)
     return folder
 
 
@@ -64,7 +69,7 @@ def test_learns_and_writes_the_same_bytes_after_a_kill(
 
     monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0)
     with monkeypatch.context() as patched:
-        evaluate, calls = inference.evaluate, []
+        evaluate, calls = loop.evaluate, []
 
         def die(*arguments: Any) -> tuple[float, float]:
             calls.append(arguments)
@@ -93,8 +98,7 @@ def test_a_network_comes_back_as_it_was(tmp_path: Path) -> None:
     first.set_weights([w * 0 for w in first.get_weights()])
     np.testing.assert_array_equal(second(x), model(x))
 
-    wider = {**description, "config": {**description["config"], "stem": 5}}
-    files.write_json(tmp_path / "architecture.json", wider)
+    network_file.write(tmp_path, replace(description, config={**description.config, "stem": 5}))
     with pytest.raises(ModelError, match=r"weights.npz does not fit the architecture"):
         network.load(tmp_path)
     with pytest.raises(DataError, match=r"nowhere holds no weights.npz. Run `dvc repro train` first"):
@@ -105,12 +109,12 @@ def test_a_taught_baseline_is_another_one_and_says_what_its_teacher_says(feature
     y = dataset.read_split(features, "train").y
     wrong = np.eye(3, dtype=np.float32)[(y + 1) % 3] * 4  # a teacher who calls every class by the next one's name
     np.save(tmp_path / "logits_train.npy", wrong)
-    files.write_json(tmp_path / "teacher.json", {"labels": ["bark", "cough", "rain"]})
+    files.write_json(tmp_path / "teacher.json", {"teacher": "ensemble", "labels": ["bark", "cough", "rain"]})
     taught = {}
     for alpha in (0.0, 0.9):
         rule = Distillation(teacher="ensemble", temperature=1.0, alpha=alpha)
         longer = dataclasses.replace(PARAMS, patience=PARAMS.epochs)
-        taught[alpha] = train(features, tmp_path / "baseline", longer, teacher=TeacherFolder(tmp_path, rule))
+        taught[alpha] = train(features, tmp_path / "baseline", longer, teaching=Teaching(tmp_path, rule))
     assert taught[0.9]["train"]["accuracy"] > 0.9
     assert taught[0.0]["train"]["accuracy"] < 0.5
 

@@ -24,11 +24,12 @@ from ruamel.yaml import YAML
 from flows.execution.dvc_command import dvc
 from flows.execution.processes import ProcessError
 from flows.studies.folds.table import COLUMNS, GAIN_COLUMNS, Figures, collect, compare, gains_table, records, table
-from stages.core.artifacts import dataset
+from stages.core.artifacts.recordings import read_index
+from stages.core.artifacts.split import SPLITS
 from stages.core.project import files, layout, params
 from stages.core.project.errors import ParameterError, require
 from stages.core.project.progress import track
-from stages.core.tracking import connection
+from stages.core.tracking import tracker
 from stages.evaluate.params import EvaluateParams
 from stages.select.params import SelectParams
 from stages.split.params import SplitParams
@@ -89,8 +90,8 @@ def plan(seeds: Sequence[int], folder: Path = FOLDER, changes: Mapping[str, Any]
     """
     if params.section("split", SplitParams).method != "official":
         return [Run("", seed, folder / f"seed{seed}", changes or {}) for seed in seeds]
-    folds = sorted({row["fold"] for row in files.read_csv(layout.INDEX)} - {""}, key=lambda f: (len(f), f))
-    if len(folds) < 2 or set(folds) <= set(dataset.SPLITS):
+    folds = sorted({recording.fold for recording in read_index(layout.INDEX)} - {""}, key=lambda f: (len(f), f))
+    if len(folds) < 2 or set(folds) <= set(SPLITS):
         raise ParameterError("pull.source must have published folds for split.method: official; this one has none.")
     return [Run(fold, seed, folder / f"fold{fold}-seed{seed}", changes or {}) for seed in seeds for fold in folds]
 
@@ -147,8 +148,8 @@ def reproduce(run: Run, stage: str) -> None:
         If it fails; names the log.
     """
     experiment = params.section("select", SelectParams).registered_name
-    connection.connect(layout.MLRUNS, experiment)  # which places the experiment's artefacts in this project
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or connection.local_uri(layout.MLRUNS)
+    tracker.connect(layout.MLRUNS, experiment)  # which places the experiment's artefacts in this project
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or tracker.local_uri(layout.MLRUNS)
     _dvc(run.folder, "repro", stage, environment={"MLFLOW_TRACKING_URI": uri})
 
 

@@ -132,7 +132,7 @@ class Figures:
     def __init__(self, runs: "Sequence[Run]", *, metric: str, evaluate: EvaluateParams) -> None:
         self.runs, self.metric, self._evaluate = runs, metric, evaluate
         self._measured: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
-        self._truth = {run: dataset.read_truth(run.folder / layout.FEATURES, "test") for run in runs}
+        self._truth = {run: dataset.read_labels(run.folder / layout.FEATURES, "test") for run in runs}
         self._found = {run: _variants(run) for run in runs}
         shared = [name for name in self._found[runs[0]] if all(name in found for found in self._found.values())]
         self.names = sorted(shared, key=lambda name: (name != REFERENCE, name))

@@ -3,22 +3,21 @@
 Part of a fine-tuning's key is the source of this module and of all it imports; keep evaluation out of it.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from flows.sweep.grid import Cell
 from stages.core.artifacts import dataset
+from stages.core.artifacts import network as network_file
 from stages.core.litert.flops import flops
 from stages.core.nn import network
-from stages.core.nn.keras import make_deterministic
 from stages.core.project import files
-from stages.core.training.inference import predict
-from stages.core.training.loop import HISTORY_COLUMNS, Run
-from stages.core.training.teacher import TeacherFolder
-from stages.prune.finetune import Pruning, finetune
+from stages.core.training.distillation import Teaching
+from stages.core.training.loop import HISTORY_COLUMNS, predict
+from stages.prune import engine
 from stages.prune.params import PruneParams
-from stages.prune.prunables import layer_report, measured_sparsity
 from stages.prune.shrink import shrink
 from stages.quantize import convert
 
@@ -31,7 +30,7 @@ def write(
     threads: int,
     baseline: Path,
     features: Path,
-    teaching: TeacherFolder | None = None,
+    teaching: Teaching | None = None,
     checkpoint: Path,
 ) -> None:
     """Fine-tune a copy of the baseline and write what its variants need.
@@ -49,32 +48,37 @@ def write(
     threads : int
     baseline, features : Path
         Folders of the stages before.
-    teaching : TeacherFolder or None
+    teaching : Teaching or None
         If it learns from the teacher too.
     checkpoint : Path
         File that a killed fine-tuning goes on from.
     """
+    from stages.core.nn.keras import make_deterministic
+
     make_deterministic(cell.seed, threads)
-    model, description = network.load(baseline), files.read_json(baseline / "architecture.json")
-    n_prunable = sum(row.n_weights for row in layer_report(model))
+    model, description = network.load(baseline), network_file.read(baseline)
+    n_prunable = sum(row["n_weights"] for row in engine.layer_report(model))
     sparsity = 0.0
     if cell.schedule:
         train = dataset.read_split(features, "train")
-        history = finetune(
+        history = engine.finetune(
             model,
             train,
             prune,
-            Pruning(cell.schedule, cell.sparsity, cell.criterion),
-            Run(cell.seed, checkpoint=checkpoint, description=cell.title),
-            teacher=teaching.targets(train) if teaching else None,
+            criterion=cell.criterion,
+            schedule=cell.schedule,
+            sparsity=cell.sparsity,
+            seed=cell.seed,
+            taught=teaching.of(train) if teaching else None,
+            checkpoint=checkpoint,
         )
         files.write_csv(folder / "history.csv", HISTORY_COLUMNS, history)
-        sparsity = measured_sparsity(model)
+        sparsity = engine.measured_sparsity(model)
         model, kept = shrink(model)
-        description = network.without_units(description, model, kept)
+        description = description.without_units(kept, model.count_params())
     content = convert.to_float32(model)
     (folder / "float32.tflite").write_bytes(content)
-    figures = {"n_prunable": n_prunable, "sparsity": sparsity, "flops": flops(content)}
-    network.save(model, description | figures | (teaching.provenance() if teaching else {}), folder)
+    description = replace(description, n_prunable=n_prunable, sparsity=sparsity, flops=flops(content))
+    network.save(model, replace(description, teacher=teaching.teacher()) if teaching else description, folder)
     scores = predict(model, dataset.read_split(features, "validation"))
     np.savez(folder / "scores.npz", validation=scores)

@@ -3,6 +3,7 @@
 Part of a variant's key is the source of this module and of all it imports.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from flows.sweep.grid import Cell, Planned
 from stages.core.artifacts import dataset
+from stages.core.artifacts import network as network_file
 from stages.core.artifacts.variant import Variant, write_variant
 from stages.core.litert import flatbuffer
 from stages.core.project import files
@@ -65,10 +67,10 @@ def write(
         calibration = calibration_set(train.crops, n=quantize.calibration_clips, seed=quantize.seed)
         calibrated = {"clips": len(calibration), "seed": quantize.seed, "method": config.calibration}
     model = module.quantize(config, (finetuned / "float32.tflite").read_bytes(), calibration)
-    network = files.read_json(finetuned / "architecture.json")
-    n_prunable = network["n_prunable"]
+    network = network_file.read(finetuned)
+    n_prunable = network.n_prunable
     contents = check.check(
-        model, scheme=module, config=config, expected_sparsity=network["sparsity"], n_prunable=n_prunable
+        model, scheme=module, config=config, expected_sparsity=network.sparsity, n_prunable=n_prunable
     )
     (folder / "model.tflite").write_bytes(model)
 
@@ -94,7 +96,7 @@ def write(
         scheme=planned.scheme,
         aware=bool(planned.aware),
         distilled=planned.distilled,
-        teacher=network.get("teacher", {}),
+        teacher=asdict(network.teacher) if network.teacher else {},
         bit_width=module.BIT_WIDTH,
         seed=cell.seed,
         sha256=files.sha256(folder / "model.tflite"),
@@ -106,7 +108,7 @@ def write(
         weights=contents.stored_as,
         mean_bits=contents.mean_bits,
         calibration=calibrated,
-        parameters=network["n_parameters"],
-        flops=network["flops"],
+        parameters=network.n_parameters,
+        flops=network.flops,
     )
     write_variant(folder / "variant.json", variant)

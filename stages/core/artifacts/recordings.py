@@ -1,10 +1,10 @@
-"""A recording and the index: the one table every stage hands to the next.
+"""`index.csv` and `labels.json`: the recordings, and the labels in output order.
 
-A *recording* is a file somebody published. A *clip* is what the classifier sees: a recording, or an augmented
-copy of one, at the front end's rate and length. A *group* is whoever or whatever must not be on two sides of
-a split (speaker, patient, source recording); it travels with every recording and every clip.
+A *recording* is a published file. A *clip* is the input of the classifier: a recording, or an augmented copy of one, at
+the front end's sample rate and length. A *group* (speaker, patient, source recording) must not be in more than one
+split; every recording and every clip carries its group.
 
-A recording of a *multi-label* task may hold several things at once: its label is then their names, joined by `|`.
+A recording of a *multi-label* task may have several labels, joined by ``|``.
 """
 
 import dataclasses
@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.core.project import files
+from stages.core.project.errors import DataError
 
 SEPARATOR = "|"
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One usable recording or one augmented copy of one.
+    """One usable recording, or an augmented copy of one.
 
     Attributes
     ----------
@@ -28,19 +29,19 @@ class Recording:
     path : Path
         Audio file, relative to the project.
     label : str
-        One, or several joined by `SEPARATOR`.
+        One label, or several joined by `SEPARATOR`.
     group : str
     site : str
-        Where or with what it was recorded; empty if unknown.
+        Recording place or device; empty if unknown.
     fold : str
         The publisher's fold or split name; empty if none.
     sha256 : str
-        Of the decoded audio (mono float32 samples at the file's own rate), not of the file.
+        Digest of the decoded audio (mono float32 samples at the file's own rate), not of the file.
     duration_s : float
     sample_rate : int
-        The file's own rate (Hz).
+        Sample rate of the file (Hz).
     parent : str
-        `recording_id` that an augmented copy was made from; empty for a recording.
+        `recording_id` of the source of an augmented copy; empty for a recording.
     """
 
     recording_id: str
@@ -56,12 +57,16 @@ class Recording:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The names that `label` joins."""
+        """The labels that `label` joins."""
         return labels_of(self.label)
 
 
 def labels_of(label: str) -> tuple[str, ...]:
-    """Return the names that a label joins."""
+    """Return the labels that a joined label consists of.
+
+    >>> labels_of("dog|rain")
+    ('dog', 'rain')
+    """
     return tuple(label.split(SEPARATOR))
 
 
@@ -69,12 +74,20 @@ COLUMNS = tuple(field.name for field in dataclasses.fields(Recording))
 
 
 def write_index(path: Path, recordings: Sequence[Recording]) -> None:
-    """Write an index as CSV, in the order given."""
+    """Write recordings as CSV, in the order given."""
     files.write_csv(path, COLUMNS, (dataclasses.asdict(r) | {"path": r.path.as_posix()} for r in recordings))
 
 
 def read_index(path: Path) -> list[Recording]:
-    """Read an index written by `write_index`."""
+    """Read an index written by `write_index`.
+
+    Raises
+    ------
+    DataError
+        If the file is missing.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} does not exist. Run `dvc repro pull` first.")
     return [
         Recording(
             **row  # type: ignore[arg-type]
@@ -86,3 +99,21 @@ def read_index(path: Path) -> list[Recording]:
         )
         for row in files.read_csv(path)
     ]
+
+
+def write_labels(path: Path, labels: Sequence[str]) -> None:
+    """Write the labels in output order as a JSON list."""
+    files.write_json(path, list(labels))
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Read the labels in output order.
+
+    Raises
+    ------
+    DataError
+        If the file is missing.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} does not exist. Run `dvc repro pull` first.")
+    return tuple(files.read_json(path))

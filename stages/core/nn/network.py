@@ -1,27 +1,29 @@
-"""A trained network's folder: which architecture it is, and its weights.
+"""Build, save and load a network.
 
-architecture.json  plug-in name, its parameters, `input_shape`, `n_classes`, `n_parameters`; where units were removed
-                   also `kept`: layer to the units it kept of those it was built with; of a multi-label task,
-                   `multi_label`; of one that was taught, `teacher`, as of `TeacherFolder.provenance`
-weights.npz        as `stages.core.nn.keras.save_weights` writes them
+A network's folder holds `architecture.json` (see `stages.core.artifacts.network`) and `weights.npz`, as
+`stages.core.nn.keras.save_weights` writes it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from stages.core.artifacts import network as network_file
+from stages.core.artifacts.network import NetworkDescription
 from stages.core.nn import units as structure
-from stages.core.nn.keras import keras, load_weights, save_weights
-from stages.core.project import files, plugins
+from stages.core.project import plugins
 from stages.core.project.errors import DataError, ModelError
+
+if TYPE_CHECKING:
+    from stages.core.nn.keras import keras
 
 ARCHITECTURES = "stages.train.architectures"
 
 
 def build(
     name: str, options: Mapping[str, Any], input_shape: tuple[int, ...], n_classes: int, *, multi_label: bool = False
-) -> tuple["keras.Model", dict[str, Any]]:
+) -> tuple["keras.Model", NetworkDescription]:
     """Build a network with fresh weights.
 
     Parameters
@@ -40,8 +42,7 @@ def build(
     -------
     model : tf_keras.Model
         Uncompiled.
-    description : dict
-        What `architecture.json` holds.
+    description : NetworkDescription
 
     Raises
     ------
@@ -52,18 +53,20 @@ def build(
     model = module.build(config, input_shape, n_classes)
     if multi_label:
         model = _with_sigmoids(model, n_classes)
-    return model, {
-        "name": name,
-        "config": asdict(module.standalone(config) if hasattr(module, "standalone") else config),
-        "input_shape": list(input_shape),
-        "n_classes": n_classes,
-        "n_parameters": model.count_params(),
-        **({"multi_label": True} if multi_label else {}),
-    }
+    return model, NetworkDescription(
+        name=name,
+        config=asdict(module.standalone(config) if hasattr(module, "standalone") else config),
+        input_shape=tuple(input_shape),
+        n_classes=n_classes,
+        n_parameters=model.count_params(),
+        multi_label=multi_label,
+    )
 
 
 def _with_sigmoids(model: "keras.Model", n_classes: int) -> "keras.Model":
     """Return a network whose last layer, which must be dense, is one of a sigmoid for each class."""
+    from stages.core.nn.keras import keras
+
     last = model.layers[-1]
     if not isinstance(last, keras.layers.Dense):
         raise ModelError(f"{model.name} must end in a dense layer for a multi-label task; it ends in {last.name}.")
@@ -71,28 +74,11 @@ def _with_sigmoids(model: "keras.Model", n_classes: int) -> "keras.Model":
     return keras.Model(model.input, head(last.input), name=model.name)
 
 
-def without_units(
-    description: Mapping[str, Any], model: "keras.Model", kept: Mapping[str, Sequence[int]]
-) -> dict[str, Any]:
-    """Return the description of a network that lost units.
-
-    Parameters
-    ----------
-    description : Mapping
-        Of the network before, which may have lost some already.
-    model : tf_keras.Model
-        The network after.
-    kept : Mapping
-        Layer to its kept units, numbered as in the network before; layers not named are whole.
-    """
-    before = description.get("kept", {})
-    now = {name: [before[name][i] if name in before else i for i in units] for name, units in kept.items()}
-    return {**description, "n_parameters": model.count_params(), "kept": {**before, **now}}
-
-
-def save(model: "keras.Model", description: Mapping[str, Any], folder: Path) -> None:
+def save(model: "keras.Model", description: NetworkDescription, folder: Path) -> None:
     """Write a network into a folder."""
-    files.write_json(folder / "architecture.json", description)
+    from stages.core.nn.keras import save_weights
+
+    network_file.write(folder, description)
     save_weights(model, folder / "weights.npz")
 
 
@@ -108,16 +94,12 @@ def load(folder: Path) -> "keras.Model":
     """
     if not (folder / "weights.npz").is_file():
         raise DataError(f"{folder} holds no weights.npz. Run `dvc repro train` first.")
-    stored = files.read_json(folder / "architecture.json")
-    options = {stored["name"]: stored["config"]}
-    model, _ = build(
-        stored["name"],
-        options,
-        tuple(stored["input_shape"]),
-        stored["n_classes"],
-        multi_label=stored.get("multi_label", False),
-    )
-    if stored.get("kept"):
-        model = structure.keep(model, stored["kept"])
+    from stages.core.nn.keras import load_weights
+
+    stored = network_file.read(folder)
+    options = {stored.name: stored.config}
+    model, _ = build(stored.name, options, stored.input_shape, stored.n_classes, multi_label=stored.multi_label)
+    if stored.kept:
+        model = structure.keep(model, stored.kept)
     load_weights(model, folder / "weights.npz")
     return model

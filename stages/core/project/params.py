@@ -7,6 +7,7 @@ as DVC reads them, so that `1e-4` is a number.
 
 import dataclasses
 import difflib
+import functools
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -108,7 +109,7 @@ def load(cls: type[T], values: Any, owner: str) -> T:
     """
     if not isinstance(values, Mapping):
         raise ParameterError(f"{owner} must be a table of parameters; got {values!r}.")
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in values:
         if key not in fields:
@@ -128,6 +129,11 @@ def known(name: str, names: Iterable[str]) -> str:
     return f"{hint}Known: {', '.join(names)}."
 
 
+@functools.cache
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
 def _value(hint: Any, value: Any, owner: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
@@ -135,7 +141,13 @@ def _value(hint: Any, value: Any, owner: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
-        return _value(next(a for a in arguments if a is not type(None)), value, owner)
+        *others, last = (a for a in arguments if a is not type(None))
+        for alternative in others:
+            try:
+                return _value(alternative, value, owner)
+            except ParameterError:
+                continue
+        return _value(last, value, owner)
     if origin is typing.Literal:
         if value not in arguments:
             choices = ", ".join(str(a) for a in arguments)

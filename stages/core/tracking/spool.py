@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.artifacts.variant import Variant
-from stages.core.tracking.connection import Tracker, TrackingUnavailableError, reaching
+from stages.core.tracking.tracker import AwayError, Tracker, reaching
 
 Job = Callable[[Tracker, str], object]
 """Gets the tracker and the id of the sweep's run; may be repeated."""
@@ -81,7 +81,7 @@ class Spool:
                         job(*link)
                     told = False
                     break
-                except TrackingUnavailableError as error:
+                except AwayError as error:
                     link = None
                     if last:
                         left = self._put_in - self.logged

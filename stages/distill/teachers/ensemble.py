@@ -21,15 +21,13 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from stages.core.artifacts import network as network_file
 from stages.core.artifacts.dataset import Split
 from stages.core.nn import network
-from stages.core.nn.keras import keras, make_deterministic
 from stages.core.project import files
 from stages.core.project.errors import require
-from stages.core.training import loop
-from stages.core.training.distillation_loss import logits_network
-from stages.core.training.inference import predict
-from stages.core.training.params import FitParams
+from stages.core.training import distillation, loop
+from stages.core.training.loop import FitParams
 from stages.distill.material import SIDES, Lesson, Material, parts
 
 _MEMBERS = "distill.options.ensemble.members"
@@ -78,6 +76,8 @@ class Config:
 
 def learn(config: Config, material: Material, folder: Path, *, seed: int, threads: int) -> Lesson:
     """Train the members, a killed one from where it was, and average their logits."""
+    from stages.core.nn.keras import make_deterministic
+
     make_deterministic(seed, threads)
     everyone = np.arange(len(material.train))
     unheard = (
@@ -91,7 +91,7 @@ def learn(config: Config, material: Material, folder: Path, *, seed: int, thread
         member = folder / f"member{i}"
         if not (member / "answers.npz").exists():
             _train(config, material, rows, member, seed=seed + i, description=f"teacher {i + 1}")
-        parameters = files.read_json(member / "architecture.json")["n_parameters"]
+        parameters = network_file.read(member).n_parameters
         digests.append(files.sha256(member / "weights.npz"))
         with np.load(member / "answers.npz") as stored:
             answers.append({name: stored[name] for name in SIDES})
@@ -112,6 +112,8 @@ def learn(config: Config, material: Material, folder: Path, *, seed: int, thread
 
 def _train(config: Config, material: Material, rows: np.ndarray, member: Path, *, seed: int, description: str) -> None:
     """Train one member on some rows of the training split and write it and its answers for both sides."""
+    from stages.core.nn.keras import keras
+
     keras.utils.set_random_seed(seed)
     split = _some(material.train.split, rows)
     model, described = network.build(
@@ -119,10 +121,10 @@ def _train(config: Config, material: Material, rows: np.ndarray, member: Path, *
     )
     member.mkdir(exist_ok=True)
     checkpoint = member / "checkpoint.npz"
-    loop.fit(model, split, config.fit, loop.Run(seed, checkpoint=checkpoint, description=description))
+    loop.fit(model, split, config.fit, seed=seed, checkpoint=checkpoint, description=description)
     network.save(model, described, member)
-    teacher = logits_network(model)
-    answers = {name: predict(teacher, side.split) for name, side in material.sides()}
+    teacher = distillation.before_activation(model)
+    answers = {name: loop.predict(teacher, side.split) for name, side in material.sides()}
     with files.atomic(member / "answers.npz") as temporary:
         np.savez(temporary, **answers)  # type: ignore[arg-type]
     checkpoint.unlink(missing_ok=True)

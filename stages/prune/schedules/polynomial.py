@@ -10,7 +10,6 @@ target was missed whenever the number of steps was no multiple of 100; here the 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stages.core.nn import keras
 from stages.core.project.errors import require
 
 
@@ -49,7 +48,9 @@ class Config:
 
 def sparsity_at(config: Config, target: float, n_steps: int, _n_units: int) -> Callable[[int], tuple[bool, float]]:
     """Return the schedule as the contract of this folder has it."""
-    keras.load()  # before tfmot does, which then takes the same
+    import stages.core.nn.keras  # noqa: F401  chooses Keras before tfmot does
+
+    # isort: split
     import tensorflow_model_optimization as tfmot
 
     last = max(round(config.end * n_steps), 1)

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts import dataset
-from stages.core.artifacts.dataset import CLIP_COLUMNS, SPLITS
+from stages.core.artifacts.split import SPLITS
 from stages.core.project import files
 from stages.core.project.errors import DataError
 
@@ -29,8 +30,8 @@ def folder(tmp_path: Path) -> Path:
         }
         for i, side in enumerate(SIDES)
     ]
-    files.write_csv(tmp_path / "clips.csv", CLIP_COLUMNS, rows)
-    files.write_json(tmp_path / "frontend.json", {"labels": LABELS, "sample_rate": 8000})
+    files.write_csv(tmp_path / "clips.csv", clips_file.COLUMNS, rows)
+    files.write_json(tmp_path / "frontend.json", {"labels": LABELS, "sample_rate": 8000, "clip_samples": 4000})
     np.save(
         tmp_path / "features.npy", np.arange(5, dtype=np.float32)[:, np.newaxis, np.newaxis] * np.ones((2, 3), "f4")
     )
@@ -63,14 +64,19 @@ def test_the_splits_share_every_clip_out(folder: Path) -> None:
 
 def test_a_side_without_clips_is_empty_and_keeps_its_shape(folder: Path) -> None:
     rows = [row | {"split": "train"} for row in files.read_csv(folder / "clips.csv")]
-    files.write_csv(folder / "clips.csv", CLIP_COLUMNS, rows)
+    files.write_csv(folder / "clips.csv", clips_file.COLUMNS, rows)
     test = dataset.read_split(folder, "test")
     assert (len(test), test.x.shape, test.groups.shape) == (0, (0, 2, 3), (0,))
 
 
-def test_describe(folder: Path) -> None:
-    whole = {"crops": 1, "crop_length": None, "bands": None}
-    assert dataset.describe(folder) == whole | {"labels": LABELS, "sample_rate": 8000}
+def test_labels_are_read_without_features(folder: Path) -> None:
+    (folder / "features.npy").unlink()
+    train = dataset.read_labels(folder, "train")
+    assert (train.y.tolist(), train.groups.tolist(), train.sites.tolist()) == (
+        [0, 0, 0],
+        ["g0", "g1", "g2"],
+        ["lab", "", ""],
+    )
 
 
 def test_a_folder_without_clips_names_the_command(tmp_path: Path) -> None:

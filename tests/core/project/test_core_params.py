@@ -146,5 +146,5 @@ def test_a_missing_file_says_where_to_stand(tmp_path: Path) -> None:
 
 
 def test_the_committed_params_hold_every_section() -> None:
-    committed = params.read(Path(__file__).parents[2] / "params.yaml")
+    committed = params.read(Path(__file__).parents[3] / "params.yaml")
     assert tuple(committed) == params.SECTIONS

@@ -147,7 +147,7 @@ def test_a_killed_process_leaves_what_it_had_finished(tmp_path: Path) -> None:
     script = """
 import os, signal, sys
 from pathlib import Path
-from stages.core import files
+from stages.core.project import files
 with files.growing_folder(Path(sys.argv[1]), "k") as work:
     files.write_text(work / "a", "whole")
     with files.atomic(work / "b") as temporary:

@@ -1,0 +1,73 @@
+"""Metric estimates with their intervals, for a whole split and for each recording site."""
+
+from dataclasses import dataclass, field
+
+Threshold = float | tuple[float, ...] | None
+"""Decision threshold: a number for a binary task, one number per class for a multi-label task, else None."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One metric with its confidence interval.
+
+    Attributes
+    ----------
+    value, low, high : float or None
+        None if undefined.
+    reason : str or None
+        Why the value or the interval is undefined.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class SiteMetrics:
+    """Metrics on the clips of one recording site.
+
+    Attributes
+    ----------
+    n, groups : int
+        Clips, and groups that they come from.
+    classes : dict[str, int]
+        Label to number of clips.
+    metrics : dict[str, Estimate]
+        Metric to estimate, every one of `stages.core.scoring.metrics.METRICS`.
+    """
+
+    n: int
+    groups: int
+    classes: dict[str, int]
+    metrics: dict[str, Estimate]
+
+
+@dataclass(frozen=True)
+class SplitMetrics:
+    """Metrics on one split, as `stages.core.scoring.metrics.summarise` computes them.
+
+    Attributes
+    ----------
+    n, groups : int
+        Clips, and groups that they come from.
+    classes : dict[str, int]
+        Label to number of clips.
+    positives : int or None
+        Clips of the positive class of a binary task.
+    threshold : float, tuple[float, ...] or None
+        Decision threshold; one per class for a multi-label task, None for a multi-class task.
+    pooled : dict[str, Estimate]
+        Metric to estimate over all clips of the split.
+    sites : dict[str, SiteMetrics]
+        Site to its metrics; empty unless there are several sites.
+    """
+
+    n: int
+    groups: int
+    classes: dict[str, int] = field(default_factory=dict)
+    positives: int | None = None
+    threshold: Threshold = None
+    pooled: dict[str, Estimate] = field(default_factory=dict)
+    sites: dict[str, SiteMetrics] = field(default_factory=dict)

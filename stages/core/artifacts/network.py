@@ -1,0 +1,84 @@
+"""`architecture.json`: which network a folder of weights holds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from stages.core.artifacts import json_file
+from stages.core.artifacts.teacher import NO_TEACHER, Teacher
+
+FILE = "architecture.json"
+
+
+@dataclass(frozen=True)
+class NetworkDescription:
+    """What a network is built from, and what was measured when it was converted.
+
+    Attributes
+    ----------
+    name : str
+        Plug-in name, a file of ``stages/train/architectures/``.
+    config : dict
+        Parameters of the plug-in.
+    input_shape : tuple[int, ...]
+        Shape of the features that the network takes.
+    n_classes : int
+    n_parameters : int
+    multi_label : bool
+        Whether the network has a sigmoid per class.
+    kept : dict[str, tuple[int, ...]]
+        Layer name to the units that remain of those it was built with; layers without an entry are complete.
+    teacher : Teacher
+        Teacher that the network learned from at any step; `NO_TEACHER` if there was none.
+    n_prunable : int
+        Prunable weights of the network before units were removed; 0 until it was converted.
+    sparsity : float
+        Fraction of those that are zero or removed.
+    flops : int
+        Floating-point operations per clip; 0 until it was converted.
+    """
+
+    name: str
+    config: dict[str, Any]
+    input_shape: tuple[int, ...]
+    n_classes: int
+    n_parameters: int
+    multi_label: bool = False
+    kept: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    teacher: Teacher = NO_TEACHER
+    n_prunable: int = 0
+    sparsity: float = 0.0
+    flops: int = 0
+
+    def without_units(self, kept: Mapping[str, Sequence[int]], n_parameters: int) -> "NetworkDescription":
+        """Return the description after units were removed.
+
+        Parameters
+        ----------
+        kept : Mapping
+            Layer name to its remaining units, numbered as in this network; layers without an entry are complete.
+        n_parameters : int
+            Parameters of the smaller network.
+        """
+        now = {
+            name: tuple(int(self.kept[name][i] if name in self.kept else i) for i in units)
+            for name, units in kept.items()
+        }
+        return replace(self, n_parameters=n_parameters, kept={**self.kept, **now})
+
+
+def read(folder: Path) -> NetworkDescription:
+    """Read the description of a network folder.
+
+    Raises
+    ------
+    DataError
+        If the folder has no valid `architecture.json`.
+    """
+    return json_file.read(NetworkDescription, folder / FILE, stage="train")
+
+
+def write(folder: Path, description: NetworkDescription) -> None:
+    """Write the description of a network into its folder; fields that hold their default are left out."""
+    json_file.write(folder / FILE, description, omit_defaults=True)

@@ -1,0 +1,72 @@
+"""`pull_report.json`: where the recordings come from, what is usable, and what was excluded and why."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stages.core.artifacts import json_file
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """Recordings of one class: those in the source, and the usable ones."""
+
+    found: int
+    usable: int
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A recording that was left out, with the reason."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PullReport:
+    """What the pull stage found.
+
+    Attributes
+    ----------
+    source : str
+        Plug-in name, a file of ``stages/pull/sources/``.
+    citation, licence, homepage : str
+        As the publisher states them; empty if there is none.
+    found, usable : int
+        Recordings in the source, and those that passed every check.
+    groups : int
+        Groups among the usable recordings.
+    labels : dict[str, ClassCounts]
+    excluded : tuple[Excluded, ...]
+    excluded_by_reason : dict[str, int]
+    distinct_contents : int
+        Distinct audio contents among the usable recordings.
+    merged_groups : int
+        Groups that were merged with another because they share a content.
+    sites : dict[str, dict[str, ClassCounts]]
+        Site to the counts of each class there.
+    """
+
+    source: str
+    citation: str
+    licence: str
+    homepage: str
+    found: int
+    usable: int
+    groups: int
+    labels: dict[str, ClassCounts]
+    excluded: tuple[Excluded, ...] = ()
+    excluded_by_reason: dict[str, int] = field(default_factory=dict)
+    distinct_contents: int = 0
+    merged_groups: int = 0
+    sites: dict[str, dict[str, ClassCounts]] = field(default_factory=dict)
+
+
+def read(path: Path) -> PullReport:
+    """Read the pull report; raises `DataError` if it is missing or invalid."""
+    return json_file.read(PullReport, path, stage="pull")
+
+
+def write(path: Path, report: PullReport) -> None:
+    """Write the pull report."""
+    json_file.write(path, report)
