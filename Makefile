@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DO_NOT_TRACK := true
 export DVC_NO_ANALYTICS := true
 
-.PHONY: run ui install test arm lint types
+.PHONY: run ui install test arm lint types docs
 
 run: $(INSTALLED)
 	dvc repro
@@ -38,3 +38,7 @@ lint: $(INSTALLED)
 
 types: $(INSTALLED)
 	mypy
+
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	@echo "Open build/docs/index.html. For the search: python -m http.server --directory build/docs"

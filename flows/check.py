@@ -46,7 +46,7 @@ def check(path: Path = params.PARAMS_FILE) -> None:
     sweep, prune = params.section("sweep", SweepParams, path), params.section("prune", PruneParams, path)
     advice = "Name a distill.teacher, and weigh it, or write [false]."
     require(
-        distill.wanted or not any(sweep.distilled),
+        distill.enabled or not any(sweep.distilled),
         "sweep.distilled",
         "be [false] without a teacher",
         list(sweep.distilled),

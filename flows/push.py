@@ -7,14 +7,14 @@ stopped; `prefect deployment run push/fleet --param group=attic` runs it then. B
 from prefect import flow
 
 from stages.core.project import errors, layout, params
-from stages.core.tracking import tracker as tracking
+from stages.core.tracking import connection, records
 from stages.push import fleet
 from stages.push.params import PushParams, choose, devices
 from stages.select.params import SelectParams
 
 
 @flow(name="push", log_prints=True)
-def push(alias: str = tracking.CHAMPION, group: str | None = None, force: bool = False) -> None:
+def push(alias: str = records.CHAMPION, group: str | None = None, force: bool = False) -> None:
     """Bring devices to the version of the registered model that has an alias.
 
     Parameters
@@ -32,7 +32,7 @@ def push(alias: str = tracking.CHAMPION, group: str | None = None, force: bool =
     """
     section, name = params.section("push", PushParams), params.section("select", SelectParams).registered_name
     chosen = choose(devices(section), groups=[] if group is None else [group])
-    tracker = tracking.connect(layout.MLRUNS, name)
+    tracker = connection.connect(layout.MLRUNS, name)
     fleet.show(fleet.push_registered(chosen, tracker, name, alias, params=section, force=force))
 
 

@@ -52,9 +52,9 @@ def mlflow_server(port: int, folder: Path) -> Service:
     """Make the database of a folder if there is none, and return its MLflow server."""
     database, artefacts = (folder / "mlflow.db").absolute(), (folder / "artifacts").absolute().as_uri()
     if not database.exists():
-        from stages.core.tracking import tracker  # which takes seconds, most of them MLflow's
+        from stages.core.tracking import connection  # which takes seconds, most of them MLflow's
 
-        tracker.create(folder)
+        connection.create(folder)
     stores = ("--backend-store-uri", f"sqlite:///{database}", "--default-artifact-root", artefacts)
     where = ("--host", HOST, "--port", str(port), "--workers", "1")
     return Service("mlflow", ("-m", "mlflow", "server", *stores, *where), f"http://{HOST}:{port}/health")

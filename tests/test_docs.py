@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,37 @@ def test_the_service_is_one(tmp_path: Path) -> None:
     unit.write_text(service)
     done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
     assert "edac-listen.service:" not in done.stderr
+
+
+def test_the_worked_examples_of_plug_ins_keep_their_contracts(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "new_plugin.md").read_text()
+    examples = re.findall(r'^```python title="([^"]+)"\n(.*?)^```', page, re.MULTILINE | re.DOTALL)
+    for folder in ("stages", "flows", "tests/contracts"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    kinds = set()
+    for name, source in examples:
+        assert not (tmp_path / name).exists(), f"{name} exists already"
+        (tmp_path / name).write_text(source)
+        kinds.add(Path(name).parent.name)
+    assert kinds >= {"sources", "presets", "frontends", "architectures", "criteria", "schedules"}
+    chosen = " or ".join(Path(name).stem for name, _ in examples)
+    tests = [f"tests/contracts/test_{name}.py" for name in ("layers", "plugins", "pruning")]
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", "-k", chosen, *tests]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed
+    assert int(passed[1]) >= 2 * len(examples)
+
+
+def test_the_site_builds_without_a_warning_and_asks_nothing_of_the_network(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    pages = {path.relative_to(tmp_path).as_posix(): path.read_text() for path in tmp_path.rglob("*.html")}
+    assert "polynomial" in pages["reference/parameters.html"]
+    fetched = r'<(?:script|link|img)[^>]+(?:src|href)="?https?://'
+    assert [name for name, page in pages.items() if re.search(fetched, page)] == []

@@ -10,7 +10,7 @@ from stages.push.params import Device, PushParams, choose, devices
 from stages.select.params import SelectParams
 
 if TYPE_CHECKING:
-    from stages.core.tracking.tracker import Tracker
+    from stages.core.tracking.connection import Tracker
 
 
 def registered_name() -> str:
@@ -20,9 +20,9 @@ def registered_name() -> str:
 
 def connect() -> "Tracker":
     """Return the tracker of this project's experiment; makes MLflow's database if there is none."""
-    from stages.core.tracking import tracker  # takes seconds, most of them MLflow's
+    from stages.core.tracking import connection  # takes seconds, most of them MLflow's
 
-    return tracker.connect(layout.MLRUNS, registered_name())
+    return connection.connect(layout.MLRUNS, registered_name())
 
 
 def find(experiment: str | None = None, uri: str | None = None) -> "Tracker":
@@ -40,9 +40,9 @@ def find(experiment: str | None = None, uri: str | None = None) -> "Tracker":
     DataError
         If there is no such experiment.
     """
-    from stages.core.tracking import tracker
+    from stages.core.tracking import connection
 
-    return tracker.find(layout.MLRUNS, uri=uri, experiment=experiment or registered_name())
+    return connection.find(layout.MLRUNS, uri=uri, experiment=experiment or registered_name())
 
 
 def chosen_devices(given: argparse.Namespace) -> tuple[PushParams, list[Device]]:

@@ -9,24 +9,22 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stages.core.artifacts.dataset import Split
 from stages.core.litert.flops import flops
 from stages.core.nn import units
+from stages.core.nn.keras import keras
 from stages.core.project import tables
 from stages.core.project.errors import require
 from stages.core.project.progress import track
-from stages.core.training.loop import evaluate
+from stages.core.training.inference import evaluate
 from stages.evaluate import latency
-from stages.prune import engine
+from stages.prune.importance import most_important
 from stages.prune.params import CRITERIA, PruneParams
+from stages.prune.prunables import prunables_of
 from stages.quantize.convert import to_float32
-
-if TYPE_CHECKING:
-    from stages.core.nn.keras import keras
 
 WARMUP, RUNS = 10, 200
 
@@ -84,10 +82,10 @@ def sensitivity(model: "keras.Model", split: Split, *, removed: float = 0.5, mul
     criterion, config = PruneParams().plug_in(CRITERIA, "filter_magnitude")
     cases: list[tuple[str, int, int]] = [("", 0, 0)]
     networks = [model]
-    for layer in engine.prunables_of(model, "unit"):
+    for layer in prunables_of(model, "unit"):
         weights = layer.gather([v.numpy() for v in layer.variables])
         importance = criterion.importance(config, weights, None, np.random.default_rng(0))
-        (mask,) = engine.most_important([importance], removed, multiple=multiple)
+        (mask,) = most_important([importance], removed, round_up_to=multiple)
         cases.append((layer.name, layer.size, int(mask.sum())))
         networks.append(units.keep(model, {layer.name: np.flatnonzero(mask).tolist()}))
     contents, losses = [], []

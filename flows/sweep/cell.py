@@ -13,7 +13,7 @@ from flows.execution import processes
 from flows.sweep.grid import Cell
 from flows.sweep.store import Store
 from stages.core.project import errors, files, params
-from stages.core.training.distillation import Teaching
+from stages.core.training.teacher import TeacherFolder
 from stages.evaluate.params import EvaluateParams
 from stages.prune.params import PruneParams
 from stages.quantize.params import QuantizeParams
@@ -31,7 +31,7 @@ class Spec:
     evaluate: EvaluateParams
     baseline: Path
     features: Path
-    teaching: Teaching | None = None
+    teaching: TeacherFolder | None = None
 
 
 def arguments_for(spec: Spec, path: Path) -> tuple[str, ...]:
@@ -43,7 +43,7 @@ def arguments_for(spec: Spec, path: Path) -> tuple[str, ...]:
 def preload_for(cells: Sequence[Cell], store: Store) -> tuple[str, ...]:
     """Return the modules that the cells need; TensorFlow only if something must be fine-tuned."""
     cheap = ("flows.sweep.steps.variant", "ai_edge_litert.interpreter", "ai_edge_quantizer", "sklearn.metrics")
-    costly = ("stages.core.nn.keras", "flows.sweep.steps.finetune")
+    costly = ("stages.core.nn.loaded", "flows.sweep.steps.finetune")
     keys = {key for cell in cells for key in (cell.key, *(planned.aware for planned in cell.variants)) if key}
     return cheap if all(store.has("finetuned", key) for key in keys) else cheap + costly
 

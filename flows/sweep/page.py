@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from stages.core.artifacts.variant import Variant
 from stages.core.project import tables
 from stages.core.scoring import stats
-from stages.core.tracking import tracker
+from stages.core.tracking import experiment
 
 METRIC = "roc_auc"
 _SPLITS = ("validation", "test")
@@ -51,11 +51,11 @@ def _table(variants: Sequence[Variant]) -> str:
 
 
 def _told(variant: Variant, split: str) -> str:
-    figures = tracker.flat(variant.metrics)
+    figures = experiment.flat(variant.metrics)
     value, low, high = (figures.get(f"{split}.{METRIC}{end}") for end in ("", ".low", ".high"))
     interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
     return "–" if value is None else f"{value:.3f}{interval}"
 
 
 def _figure(variant: Variant, split: str) -> float:
-    return tracker.flat(variant.metrics).get(f"{split}.{METRIC}", float("-inf"))
+    return experiment.flat(variant.metrics).get(f"{split}.{METRIC}", float("-inf"))

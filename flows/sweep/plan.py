@@ -14,7 +14,7 @@ from stages.core.nn.network import ARCHITECTURES
 from stages.core.project import files
 from stages.core.project.errors import DataError, require
 from stages.core.project.provenance import code_hash
-from stages.core.training.distillation import Teaching
+from stages.core.training.teacher import TeacherFolder
 from stages.evaluate.params import EvaluateParams
 from stages.prune.params import CRITERIA, SCHEDULES, PruneParams
 from stages.quantize.params import QuantizeParams
@@ -30,7 +30,7 @@ def plan(
     *,
     baseline: Path,
     features: Path,
-    teaching: Teaching | None = None,
+    teaching: TeacherFolder | None = None,
 ) -> list[Cell]:
     """Return the cells of the grid, the baseline first.
 
@@ -45,7 +45,7 @@ def plan(
         Sections of `params.yaml`.
     baseline, features : Path
         Folders of the stages before.
-    teaching : Teaching or None
+    teaching : TeacherFolder or None
         Needed by what is distilled.
 
     Raises

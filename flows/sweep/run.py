@@ -23,9 +23,9 @@ from stages.core.artifacts import network as network_file
 from stages.core.artifacts.variant import Variant, read_variant, write_variants
 from stages.core.project import files, layout, params
 from stages.core.project.errors import ModelError
-from stages.core.tracking import tracker as tracking
+from stages.core.tracking import connection, records
 from stages.core.tracking.spool import spooled
-from stages.core.training.distillation import Distillation, teaching
+from stages.core.training.teacher import Distillation, teacher_folder
 from stages.evaluate.params import EvaluateParams
 from stages.prune.params import PruneParams
 from stages.quantize.params import QuantizeParams
@@ -135,7 +135,7 @@ def assemble(
                 variants.append(variant)
         variants.sort(key=lambda v: (v.schedule != "", v.name))
         write_variants(folder / "variants.json", variants)
-        files.write_json(folder / tracking.SWEEP_FILE, dict(described))
+        files.write_json(folder / records.SWEEP_FILE, dict(described))
     return variants
 
 
@@ -148,7 +148,7 @@ def run(
     target: Path | None,
     preload: Sequence[str] = (),
     shown: Mapping[str, str] = MappingProxyType({}),
-    experiment: str = tracking.EXPERIMENT,
+    experiment: str = records.EXPERIMENT,
     features: Path | None = None,
     retry_s: float = 5.0,
 ) -> list[Variant]:
@@ -186,8 +186,8 @@ def run(
     """
     store = Store(sweep.store)
 
-    def connect() -> tracking.Tracker:
-        tracker = tracking.connect(mlruns, experiment)
+    def connect() -> connection.Tracker:
+        tracker = connection.connect(mlruns, experiment)
         return tracker.with_data(features) if features else tracker
 
     grid = {
@@ -230,7 +230,7 @@ def _shown() -> dict[str, str]:
     """Return what tells sweeps apart beside their grids, such as those of other folds."""
     frontend, chosen = frontend_file.read(layout.FEATURES), params.read()
     rule = params.section("distill", Distillation)
-    learns = rule.train and rule.wanted
+    learns = rule.train and rule.enabled
     facts = {
         "architecture": network_file.read(layout.BASELINE).name,
         "frontend": frontend.frontend,
@@ -264,7 +264,7 @@ def project(sweep: SweepParams, target: Path | None = None) -> list[Variant]:
     prune = params.section("prune", PruneParams)
     quantize, evaluate = params.section("quantize", QuantizeParams), params.section("evaluate", EvaluateParams)
     paths = {"baseline": layout.BASELINE.absolute(), "features": layout.FEATURES.absolute()}
-    taught = teaching(layout.TEACHER.absolute(), params.section("distill", Distillation))
+    taught = teacher_folder(layout.TEACHER.absolute(), params.section("distill", Distillation))
     cells = plan(sweep, prune, quantize, evaluate, **paths, teaching=taught)
     store = Store(sweep.store.absolute())
 

@@ -5,7 +5,7 @@ from types import ModuleType
 from typing import Any
 
 from stages.core.project import plugins
-from stages.core.training.distillation import Distillation
+from stages.core.training.teacher import Distillation
 
 TEACHERS = "stages.distill.teachers"
 

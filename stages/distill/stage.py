@@ -12,7 +12,7 @@ from stages.core.nn.network import ARCHITECTURES
 from stages.core.project import files, provenance
 from stages.core.project.errors import ModelError
 from stages.core.scoring import metrics
-from stages.core.training import distillation
+from stages.core.training.teacher import softened
 from stages.distill.material import Lesson, Material, read_material
 from stages.distill.params import DistillParams
 
@@ -121,7 +121,7 @@ def _judged(lesson: Lesson, material: Material) -> dict[str, Any]:
     split = material.validation.split
     return metrics.summarise(
         split.y,
-        distillation.softened(lesson.logits["validation"], 1.0, material.multi_label),
+        softened(lesson.logits["validation"], 1.0, material.multi_label),
         groups=split.groups,
         sites=split.sites,
         labels=split.labels,

@@ -7,14 +7,11 @@ exact, as LiteRT's RFFT2D works in float64 inside; `mel_spectrogram` is four tim
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages.core.nn.keras import tf
 from stages.core.project.errors import require
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 FILTER_GROUPS = 6  # the quickest
 FRAMES_AT_ONCE = 128  # the quickest: a step finds in the cache what the one before it left
@@ -144,8 +141,6 @@ def spectrogram(
     -------
     tf.Tensor, shape (n, n_frames, 1 + n_fft // 2), float32
     """
-    from stages.core.nn.keras import tf
-
     n_fft = len(window)
     hops, frames = _hops(waveforms, n_fft, hop_length, center=center)
     runs = [hops[:, i : i + frames, : n_fft - i * hop_length] for i in range(hops.shape[1] - frames + 1)]
@@ -157,8 +152,6 @@ def spectrogram(
 
 def mel_bands(spectra: "tf.Tensor", filterbank: np.ndarray) -> "tf.Tensor":
     """Sum spectra (n, n_frames, n_bins) within each filter: (n, n_frames, n_mels)."""
-    from stages.core.nn.keras import tf
-
     return tf.matmul(spectra, filterbank.T.astype(np.float32))
 
 
@@ -233,8 +226,6 @@ def mel_spectrogram(
     -------
     tf.Tensor, shape (n, n_frames, n_mels), float32
     """
-    from stages.core.nn.keras import tf
-
     hops, frames = _hops(waveforms, len(window), hop_length, center=center)
     more = hops.shape[1] - frames
     starts = range(0, frames, FRAMES_AT_ONCE)
@@ -244,8 +235,6 @@ def mel_spectrogram(
 
 def _mel_frames(hops: "tf.Tensor", frames: int, window: np.ndarray, filterbank: np.ndarray) -> "tf.Tensor":
     """Return the mel bands (n, frames, n_mels) of the first `frames` frames of `hops` (n, n_runs, hop_length)."""
-    from stages.core.nn.keras import tf
-
     n_fft, hop_length = len(window), hops.shape[2]
     hops = tf.transpose(hops, [0, 2, 1])
     runs = [hops[:, : n_fft - i * hop_length, i : i + frames] for i in range(hops.shape[2] - frames + 1)]
@@ -272,8 +261,6 @@ def cepstrum(level: "tf.Tensor", n_mfcc: int) -> "tf.Tensor":
 
     The clip's lowest level is transformed apart: silence then sums zeros, not the rounding of a hundred equal terms.
     """
-    from stages.core.nn.keras import tf
-
     rows = dct(level.shape[-1], n_mfcc)
     lowest = tf.reduce_min(level, axis=[1, 2], keepdims=True)
     return tf.matmul(level - lowest, rows.T.astype(np.float32)) + lowest * rows.sum(axis=1).astype(np.float32)
@@ -295,8 +282,6 @@ def zero_crossings(waveforms: "tf.Tensor", n_fft: int, hop_length: int, *, cente
     -------
     tf.Tensor, shape (n, n_frames), float32
     """
-    from stages.core.nn.keras import tf
-
     frames = n_frames(waveforms.shape[1], n_fft, hop_length, center)
     if center:
         waveforms = tf.pad(waveforms, [[0, 0], [n_fft // 2, n_fft // 2]])
@@ -308,8 +293,6 @@ def zero_crossings(waveforms: "tf.Tensor", n_fft: int, hop_length: int, *, cente
 
 def decibels(power: "tf.Tensor", floor: float, top_db: float | None) -> "tf.Tensor":
     """Return 10 log10 of `power` (n, n_frames, n_mels), at least that of `floor` and the clip's peak less `top_db`."""
-    from stages.core.nn.keras import tf
-
     level = tf.math.log(tf.maximum(power, floor)) * np.float32(10 / np.log(10))
     if top_db is None:
         return level
@@ -318,8 +301,6 @@ def decibels(power: "tf.Tensor", floor: float, top_db: float | None) -> "tf.Tens
 
 def _hops(waveforms: "tf.Tensor", n_fft: int, hop_length: int, *, center: bool) -> tuple["tf.Tensor", int]:
     """Cut waveforms into runs of one hop, (n, n_runs, hop_length), of which each of `frames` takes the next few."""
-    from stages.core.nn.keras import tf
-
     n_samples = waveforms.shape[-1]
     frames = n_frames(n_samples, n_fft, hop_length, center)
     n_runs = frames - 1 + -(-n_fft // hop_length)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from stages.core.project import plugins
 from stages.core.project.errors import ParameterError, require
 from stages.core.project.params import known
-from stages.core.training.loop import FitParams
+from stages.core.training.params import FitParams
 
 CRITERIA, SCHEDULES = "stages.prune.criteria", "stages.prune.schedules"
 

@@ -5,15 +5,13 @@ say - which the layers that read it can take into their biases. That is exact wh
 alike: not where a convolution pads a constant other than 0 with zeros.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from stages.core.nn import units
+from stages.core.nn.keras import keras, tf
 from stages.core.nn.units import FIXED, Step, Walk
-
-if TYPE_CHECKING:
-    from stages.core.nn.keras import keras, tf
 
 
 def shrink(model: "keras.Model") -> tuple["keras.Model", dict[str, list[int]]]:
@@ -191,8 +189,6 @@ def _pads(layer: "keras.layers.Layer") -> bool:
 
 def _activate(layer: "keras.layers.Layer", values: np.ndarray) -> np.ndarray:
     """Apply a layer's activation to what is known."""
-    from stages.core.nn.keras import tf
-
     if "Dropout" in type(layer).__name__ or "Noise" in type(layer).__name__:
         return values
     if not units.is_elementwise(layer):

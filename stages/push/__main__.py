@@ -1,7 +1,7 @@
 """Bundle the selected variant and bring it to every device in `params.yaml`: `python -m stages.push`."""
 
 from stages.core.project import errors, files, layout, params
-from stages.core.tracking import tracker as tracking
+from stages.core.tracking import connection, records
 from stages.push import fleet
 from stages.push.params import PushParams, devices
 
@@ -11,14 +11,14 @@ def main() -> None:
     section = params.section("push", PushParams)
     selection = files.read_json(layout.SELECTED / "selection.json")
     name, variant = selection["registered_name"], selection["variant"]
-    tracker = tracking.connect(layout.MLRUNS, name)
+    tracker = connection.connect(layout.MLRUNS, name)
     version = tracker.version(name, variant["sha256"])
     if version is None:
         raise errors.DataError(
             f"{variant['name']} is not registered as {name}, so that it has no version. Run "
             "`dvc repro --force --single-item select`."
         )
-    champion = tracker.find_version(name, tracking.CHAMPION).number
+    champion = tracker.find_version(name, records.CHAMPION).number
     if version != champion:
         raise errors.EdacError(
             f"{name} version {version}, the winner, is not its champion, which is what devices get: version {champion} "

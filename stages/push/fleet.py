@@ -16,7 +16,7 @@ from stages.push.rollout import Delivery
 from stages.push.transport import Transport
 
 if TYPE_CHECKING:
-    from stages.core.tracking.tracker import Tracker
+    from stages.core.tracking.connection import Tracker
 
 Outcome = Literal["installed", "already there", "failed", "not tried"]
 T = TypeVar("T")

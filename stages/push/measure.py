@@ -8,7 +8,7 @@ from stages.push import fleet, rollout
 from stages.push.params import Device
 
 if TYPE_CHECKING:
-    from stages.core.tracking.tracker import Tracker
+    from stages.core.tracking.connection import Tracker
 
 _COLUMNS = {
     "p50 ms": "together_ms.p50",
@@ -34,7 +34,7 @@ def measure(devices: Sequence[Device], tracker: "Tracker", name: str, *, runs: i
     ----------
     devices : Sequence[Device]
     tracker : Tracker
-        Gets the figures; see `stages.core.tracking.tracker.Tracker.add_device_metrics`.
+        Gets the figures; see `stages.core.tracking.registry.Registry.add_device_metrics`.
     name : str
         Of the registered model.
     runs : int

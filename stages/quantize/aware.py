@@ -5,21 +5,15 @@ folded into it, dropout and weight penalties are not part of it, and what was pr
 """
 
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from stages.core.artifacts.dataset import Split
 from stages.core.litert import flatbuffer
+from stages.core.nn.keras import keras
 from stages.core.training import loop
-from stages.core.training.distillation import Taught
+from stages.core.training.loop import Run
+from stages.core.training.teacher import TeacherTargets
 from stages.quantize.params import AwareParams
 from stages.quantize.ranges import Ranges
-
-if TYPE_CHECKING:
-    from stages.core.nn.keras import keras
 
 
 @dataclass(frozen=True)
@@ -46,17 +40,14 @@ class Tuned:
 
 def finetune(
     float32: bytes,
+    quantized: bytes,
     split: Split,
     params: AwareParams,
+    run: Run,
     *,
-    scheme: ModuleType,
-    config: Any,
-    calibration: np.ndarray | None,
-    seed: int,
-    taught: Taught | None = None,
-    checkpoint: Path | None = None,
+    teacher: TeacherTargets | None = None,
 ) -> Tuned:
-    """Fine-tune a float32 file for a scheme.
+    """Fine-tune a float32 file by quantisation-aware training.
 
     Call `stages.core.nn.keras.make_deterministic` first, once per process. The file to deploy is
     ``scheme.quantize(config, tuned.float32, tuned.ranges or None)``.
@@ -64,21 +55,18 @@ def finetune(
     Parameters
     ----------
     float32 : bytes
-        As `stages.quantize.convert.to_float32` makes it.
+        File made by `stages.quantize.convert.to_float32`.
+    quantized : bytes
+        The same file after post-training quantisation by a scheme of 8 bits or fewer: its integers are simulated, and
+        its activation ranges are where training starts.
     split : Split
         Training split.
     params : AwareParams
-    scheme : module
-        Of ``stages/quantize/schemes/``, of 8 bits or fewer.
-    config : Config
-        The scheme's.
-    calibration : np.ndarray, shape (n, ...), float32, or None
-        Clips for the ranges to start from, if the scheme needs them.
-    seed : int
-    taught : Taught or None
-        Its embeddings, and a penalty on the encoder, find no layer in the file's graph and are left out.
-    checkpoint : Path or None
-        As in `stages.core.training.loop.fit`.
+    run : Run
+        Seed and checkpoint.
+    teacher : TeacherTargets or None
+        The teacher's outputs for the clips of `split`. Embeddings and the encoder's penalty are ignored: the file's
+        graph has no such layers.
 
     Raises
     ------
@@ -87,16 +75,8 @@ def finetune(
     """
     from stages.quantize.simulation import simulate
 
-    simulation = simulate(float32, scheme.quantize(config, float32, calibration))
-    history = loop.fit(
-        simulation,
-        split,
-        params,
-        seed=seed,
-        taught=taught,
-        checkpoint=checkpoint,
-        description=f"aware {scheme.__name__.rpartition('.')[2]}",
-    )
+    simulation = simulate(float32, quantized)
+    history = loop.fit(simulation, split, params, run, teacher=teacher)
     graph = simulation.layers[-1]
     return Tuned(
         float32=flatbuffer.with_float_constants(float32, graph.constants()),

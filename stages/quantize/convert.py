@@ -1,15 +1,11 @@
 """A Keras network to the one float32 flatbuffer that every bit-width is made from."""
 
-from typing import TYPE_CHECKING
-
 from stages.core.litert.convert import convert
+from stages.core.nn.keras import keras
 from stages.quantize.fold import fold_normalisation
 
-if TYPE_CHECKING:
-    import tf_keras
 
-
-def to_float32(model: "tf_keras.Model") -> bytes:
+def to_float32(model: "keras.Model") -> bytes:
     """Convert a network to a LiteRT model of builtin operators, with a batch size of 1.
 
     In this order: batch normalisation that the converter would leave is folded (`stages.quantize.fold`), recurrent

@@ -13,15 +13,13 @@ section 3.2.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from stages.core.nn import units
+from stages.core.nn.keras import keras
 from stages.core.nn.units import Step, Walk
-
-if TYPE_CHECKING:
-    from stages.core.nn.keras import keras
 
 _LINEAR = ("convolution", "dense", "depthwise")
 
@@ -63,7 +61,6 @@ class _Folding:
     def result(self) -> "keras.Model":
         if not self.folded:
             return self.model
-        from stages.core.nn.keras import keras
 
         def copy(layer: "keras.layers.Layer") -> "keras.layers.Layer":
             if layer.name in self.folded:

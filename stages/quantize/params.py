@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from stages.core.project import plugins
 from stages.core.project.errors import require
-from stages.core.training.loop import FitParams
+from stages.core.training.params import FitParams
 
 SCHEMES = "stages.quantize.schemes"
 CALIBRATIONS = ("min_max", "percentile", "mse")

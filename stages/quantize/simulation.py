@@ -137,7 +137,7 @@ class SimulatedGraph(keras.layers.Layer):
         values[source] = rounded(source, inputs) if source in self._groups else inputs
         for operator in self._graph.operators:
             code = self._code(operator)
-            arguments = [None if i < 0 else values[i] for i in operator.inputs]
+            arguments: list[Any] = [None if i < 0 else values[i] for i in operator.inputs]
             if code in flatbuffer.WEIGHTED and self._is_dynamic(operator):
                 arguments[0] = round_dynamically(arguments[0], rows=self._is_product_of_rows(operator))
             elif code in flatbuffer.WEIGHTED and len(arguments) == 3 and operator.inputs[0] in self._groups:

@@ -2,7 +2,7 @@
 
 from stages.core.project import errors, layout, params
 from stages.core.scoring.metrics import MetricParams
-from stages.core.tracking import tracker
+from stages.core.tracking import connection
 from stages.report import facts, stage
 
 
@@ -20,7 +20,7 @@ def main() -> None:
         shown=MetricParams(**{name: section[name] for name in names if name in section}),
     )
     stage.write(found, layout.REPORT, picture=layout.EVALUATION / "accuracy_versus_size.png")
-    tracker.connect(layout.MLRUNS, found.selection["registered_name"]).log_report(layout.SWEEP, layout.REPORT)
+    connection.connect(layout.MLRUNS, found.selection["registered_name"]).log_report(layout.SWEEP, layout.REPORT)
     print(f"{layout.REPORT}: {len(found.rows)} variants; open it in a browser")
 
 

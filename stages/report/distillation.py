@@ -19,7 +19,7 @@ from stages.core.artifacts.variant import read_latencies, read_variants
 from stages.core.project import files, params, tables
 from stages.core.project.errors import DataError
 from stages.core.scoring import metrics
-from stages.core.training import distillation
+from stages.core.training.teacher import softened
 
 PUBLISHED = Path(__file__).parent / "published" / "distillation.yaml"
 HALF_A_STEP = 2.0**-9  # of an 8-bit score, as which a student's 0 counts: its KL would be infinite
@@ -108,7 +108,7 @@ def collect(folders: Folders) -> tuple[list[Row], int]:
     clip_s = frontend_file.read(folders.features).clip_s
     y = dataset.read_labels(folders.features, "validation").y
     logits = np.load(folders.teacher / "logits_validation.npy")
-    clips = _Clips(y, distillation.softened(logits, 1.0, y.ndim == 2))
+    clips = _Clips(y, softened(logits, 1.0, y.ndim == 2))
     about = teacher["about"]
     cpu = about.get("cpu_seconds_per_second")
     size = about.get("parameters"), about.get("bytes"), None, None if cpu is None else 1000 * cpu

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from stages.core.project import params, tables
-from stages.core.tracking.tracker import Logged, Sweep, Tracker
+from stages.core.tracking.connection import Tracker
+from stages.core.tracking.records import Logged, Sweep
 
 FILE = Path(__file__).parent / "published" / "mou.yaml"
 DASH = "–"

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from stages.core.project.errors import DataError
-from stages.core.tracking.tracker import Logged, Sweep, Tracker
+from stages.core.tracking.connection import Tracker
+from stages.core.tracking.records import Logged, Sweep
 
 Quantity = Callable[[Logged], float | None]
 

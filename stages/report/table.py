@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stages.core.project import tables
-from stages.core.tracking.tracker import Logged
+from stages.core.tracking.records import Logged
 from stages.report import results
 from stages.report.paper import BIT_WIDTHS, Paper, Table
 from stages.report.results import Quantity, Results, Spread

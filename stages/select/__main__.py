@@ -5,7 +5,7 @@ from pathlib import Path
 
 from stages.core.artifacts.variant import read_variants
 from stages.core.project import errors, layout, params
-from stages.core.tracking import tracker as tracking
+from stages.core.tracking import connection, records
 from stages.select.params import SelectParams
 from stages.select.register import register
 from stages.select.stage import judge, latency_of, read_robustness, read_table
@@ -15,7 +15,7 @@ def main() -> None:
     """Read the section, choose, register in MLflow; which aliases point where: `SelectParams.promote`."""
     section = params.section("select", SelectParams)
     name = section.registered_name
-    tracker = tracking.connect(layout.MLRUNS, name).with_data(layout.FEATURES)
+    tracker = connection.connect(layout.MLRUNS, name).with_data(layout.FEATURES)
     tracker.log_sweep(layout.SWEEP)
     variants = read_variants(layout.SWEEP / "variants.json")
     measured = tracker.device_latencies([each.key for each in variants])
@@ -31,7 +31,7 @@ def main() -> None:
     robustness = read_robustness(layout.EVALUATION / "robustness.csv")
     tracker.add_metrics({v.key: latencies[v.name] | {"robustness": robustness.get(v.name, {})} for v in variants})
 
-    aliases = [tracking.CANDIDATE]
+    aliases = [records.CANDIDATE]
     for alias, row, column in choice.others:
         if row["name"] == choice.winner["name"]:
             aliases.append(alias)
@@ -40,8 +40,8 @@ def main() -> None:
             target = Path(folder) / "selected"
             register(tracker, *choice.release(row, target, choice.reason(row, column)), target, (alias,))
     variant, selection = choice.release(choice.winner, layout.SELECTED, choice.reason(choice.winner))
-    if section.promote == "always" or not any(tracking.CHAMPION in each.aliases for each in tracker.versions(name)):
-        aliases.append(tracking.CHAMPION)
+    if section.promote == "always" or not any(records.CHAMPION in each.aliases for each in tracker.versions(name)):
+        aliases.append(records.CHAMPION)
     version = register(tracker, variant, selection, layout.SELECTED, aliases)
     print(f"{variant.name}: {selection['reason']}; registered as {name} version {version}, {', '.join(aliases)}")
 

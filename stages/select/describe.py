@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from stages.core.artifacts.frontend import Frontend
 
 if TYPE_CHECKING:
-    from stages.core.tracking.tracker import Version
+    from stages.core.tracking.records import Version
 
 COLUMNS = ("version", "aliases", "variant", "sparsity", "bits", "bytes", "deflated", "on validation", "latency")
 NOTICE = (

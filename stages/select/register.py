@@ -11,6 +11,7 @@ from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts.variant import Variant
 from stages.core.project import files
 from stages.core.project.errors import EdacError, ModelError
+from stages.core.tracking.records import Registration
 from stages.runtime.audio import read_wav
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.litert import Model
@@ -19,7 +20,8 @@ from stages.select.params import SelectParams, device_of
 from stages.select.stage import excess
 
 if TYPE_CHECKING:
-    from stages.core.tracking.tracker import Tracker, Version
+    from stages.core.tracking.connection import Tracker
+    from stages.core.tracking.records import Version
 
 TOLERANCE = 0.05  # of a golden recording's score: it is of 16 bits, what the sweep scored was not
 
@@ -45,15 +47,15 @@ def register(
     """
     name, binary = selection["registered_name"], isinstance(selection["threshold"], float)
     example, _ = read_wav(release / "golden" / "0.wav")
-    version = tracker.register(
-        name,
+    new = Registration(
         variant,
-        release=release,
+        release,
         example=np.asarray(example[np.newaxis], np.float32),
         n_outputs=1 if binary else len(selection["labels"]),
         tags=describe.tags(selection),
         description=describe.description(selection, frontend_file.read(release)),
     )
+    version = tracker.register(name, new)
     for alias in aliases:
         tracker.set_alias(name, alias, version)
     return version

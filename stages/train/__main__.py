@@ -1,7 +1,8 @@
 """Train the baseline: `python -m stages.train`."""
 
+from stages.core.nn.keras import make_deterministic
 from stages.core.project import errors, layout, params
-from stages.core.training.distillation import Distillation, teaching
+from stages.core.training.teacher import Distillation, teacher_folder
 from stages.train.params import TrainParams
 from stages.train.stage import train
 
@@ -9,11 +10,9 @@ from stages.train.stage import train
 def main() -> None:
     """Read the section, train, say how well it went."""
     section, rule = params.section("train", TrainParams), params.section("distill", Distillation)
-    from stages.core.nn.keras import make_deterministic
-
     make_deterministic(section.seed, section.threads)
-    taught = teaching(layout.TEACHER, rule) if rule.train else None
-    metrics = train(layout.FEATURES, layout.BASELINE, section, teaching=taught)
+    teacher = teacher_folder(layout.TEACHER, rule) if rule.train else None
+    metrics = train(layout.FEATURES, layout.BASELINE, section, teacher=teacher)
     for split, values in metrics.items():
         print(f"{split}: loss {values['loss']:.3f}, accuracy {values['accuracy']:.3f} on {values['n_clips']} clips")
 

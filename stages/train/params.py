@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from stages.core.project.errors import require
-from stages.core.training.loop import FitParams
+from stages.core.training.params import FitParams
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,11 @@ from typing import Any
 
 from stages.core.artifacts import dataset
 from stages.core.nn import network
+from stages.core.nn.keras import keras
 from stages.core.project import files, provenance
 from stages.core.training import loop
-from stages.core.training.distillation import Teaching
+from stages.core.training.inference import evaluate
+from stages.core.training.teacher import TeacherFolder
 from stages.train.params import TrainParams
 
 
@@ -17,7 +19,7 @@ def train(
     baseline: Path,
     params: TrainParams,
     *,
-    teaching: Teaching | None = None,
+    teacher: TeacherFolder | None = None,
 ) -> dict[str, Any]:
     """Train a network on a features folder; a killed run goes on where it stopped.
 
@@ -29,8 +31,8 @@ def train(
     baseline : Path
         Folder to write: the network (`stages.core.nn.network`), `history.csv` and `metrics.json`.
     params : TrainParams
-    teaching : Teaching or None
-        By whom, and how, if not by the labels alone.
+    teacher : TeacherFolder or None
+        Distil from this teacher.
 
     Returns
     -------
@@ -45,9 +47,7 @@ def train(
         If a folder is incomplete, or the teacher's answers are not for these clips.
     """
     train_split, validation = dataset.read_split(features, "train"), dataset.read_split(features, "validation")
-    taught = teaching.of(train_split) if teaching else None
-    from stages.core.nn.keras import keras
-
+    targets = teacher.targets(train_split) if teacher else None
     keras.utils.set_random_seed(params.seed)
     labels, shape = train_split.labels, train_split.input_shape
     model, description = network.build(
@@ -58,25 +58,27 @@ def train(
     code = provenance.code_hash(
         [__name__, f"{network.ARCHITECTURES}.{params.architecture}"], ["tensorflow", "tf_keras"]
     )
-    lesson = [teaching.identity()] if teaching else []
-    with files.growing_folder(baseline, files.digest(asdict(params), inputs, code, *lesson)) as folder:
+    identity = [teacher.identity()] if teacher else []
+    with files.growing_folder(baseline, files.digest(asdict(params), inputs, code, *identity)) as folder:
         checkpoint = folder / "checkpoint.npz"
         history = loop.fit(
             model,
             train_split,
             params,
-            seed=params.seed,
-            taught=taught,
-            validation=validation,
-            patience=params.patience,
-            checkpoint=checkpoint,
-            description=f"train {params.architecture}",
+            loop.Run(
+                params.seed,
+                validation=validation,
+                patience=params.patience,
+                checkpoint=checkpoint,
+                description=f"train {params.architecture}",
+            ),
+            teacher=targets,
         )
-        network.save(model, replace(description, teacher=teaching.teacher()) if teaching else description, folder)
+        network.save(model, replace(description, teacher=teacher.provenance()) if teacher else description, folder)
         files.write_csv(folder / "history.csv", loop.HISTORY_COLUMNS, history)
         metrics = {}
         for name, split in (("train", train_split), ("validation", validation)):
-            loss, accuracy = loop.evaluate(model, split)
+            loss, accuracy = evaluate(model, split)
             metrics[name] = {"loss": loss, "accuracy": accuracy, "n_clips": len(split)}
         files.write_json(folder / "metrics.json", metrics)
         checkpoint.unlink(missing_ok=True)

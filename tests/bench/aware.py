@@ -24,6 +24,7 @@ from stages.core.artifacts.dataset import Split
 from stages.core.nn import network
 from stages.core.nn.keras import make_deterministic
 from stages.core.scoring.stats import group_bootstrap, percentile_interval
+from stages.core.training.loop import Run
 from stages.evaluate import scoring
 from stages.quantize import aware
 from stages.quantize.calibration import calibration_set
@@ -91,8 +92,8 @@ def measure(
         post = scoring.score(scheme.quantize(config, float32, calibration), test.crops)
         for seed in seeds:
             start = time.perf_counter()
-            given: dict[str, Any] = {"scheme": scheme, "config": config, "calibration": calibration, "seed": seed}
-            tuned = aware.finetune(float32, train, params, **given)
+            quantized = scheme.quantize(config, float32, calibration)
+            tuned = aware.finetune(float32, quantized, train, params, Run(seed))
             seconds = time.perf_counter() - start
             scores = scoring.score(scheme.quantize(config, tuned.float32, tuned.ranges), test.crops)
             simulated = tuned.simulation.predict(test.x, verbose=0).reshape(scores.shape)

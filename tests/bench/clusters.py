@@ -15,7 +15,8 @@ import numpy as np
 from stages.core.litert import flatbuffer
 from stages.core.nn import network
 from stages.core.nn.keras import keras
-from stages.prune import engine
+from stages.prune.importance import most_important
+from stages.prune.prunables import prunable_kernels
 from stages.quantize.convert import to_float32
 from stages.quantize.params import QuantizeParams
 
@@ -26,9 +27,9 @@ def pruned(sparsity: float) -> Any:
     """Return a network of random weights, the smallest of each kernel zero."""
     keras.utils.set_random_seed(1)
     model, _ = network.build("edac_cnn", {}, SHAPE, 2)
-    for _, kernel in engine.prunable_kernels(model):
+    for _, kernel in prunable_kernels(model):
         values = kernel.numpy()
-        (mask,) = engine.most_important([np.abs(values).ravel()], sparsity)
+        (mask,) = most_important([np.abs(values).ravel()], sparsity)
         kernel.assign(np.where(mask.reshape(values.shape), values, 0))
     return model
 

@@ -42,7 +42,7 @@ from flows.sweep.store import Store
 from stages.core.artifacts import clips as clips_file
 from stages.core.nn import network
 from stages.core.project import files
-from stages.core.tracking import tracker as tracking
+from stages.core.tracking import connection
 from stages.evaluate.params import EvaluateParams
 from stages.prune.params import PruneParams
 from stages.quantize.params import QuantizeParams
@@ -152,7 +152,7 @@ def searches(cells: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         bench.write_data(folder)
-        tracker = tracking.connect(folder / "mlruns").with_data(folder)
+        tracker = connection.connect(folder / "mlruns").with_data(folder)
         with tracker.sweep("grid", {}) as parent:
             first = tracker.log_variant(replace(bench.VARIANT, key=f"{0:032d}"), folder / "model.tflite", parent)
         with contextlib.closing(sqlite3.connect(folder / "mlruns" / "mlflow.db")) as database, database:

@@ -4,7 +4,7 @@
 
 *plain* is Keras' own training step of the unpruned network of Keras' own layers: the same loss, penalties, Adam and
 batch. *tfmot* is that of the wrapper of TensorFlow Model Optimization, with its `UpdatePruningStep`, and *ours* a turn
-of the loop of `stages.core.training.loop` with the masks of `stages.prune.engine`, both at
+of the loop of `stages.core.training.loop` with the masks of `stages.prune.masks`, both at
 90 %. Steps that choose the masks
 anew are timed apart from those that keep them: EDAC's constant schedule is of the former alone, and at a frequency of
 100 one step in a hundred is. All take turns in every round, so that whatever else the machine does falls on all alike;
@@ -24,8 +24,9 @@ from stages.core.artifacts.dataset import Split
 from stages.core.nn import network
 from stages.core.nn.keras import keras, make_deterministic
 from stages.core.training import loop
-from stages.prune import engine
+from stages.prune.masks import Criterion, Masks, Pruner
 from stages.prune.params import CRITERIA, PruneParams
+from stages.prune.prunables import prunables_of
 
 # isort: split
 import tensorflow_model_optimization as tfmot
@@ -103,18 +104,14 @@ def measure(rounds: int, threads: int) -> dict[str, Any]:
         seconds.setdefault(key, []).append(time.perf_counter() - start)
 
     model = edac_cnn()
-    masks = engine.Masks(
-        model,
-        engine.prunables_of(model, "weight"),
-        PARAMS.plug_in(CRITERIA, "magnitude"),
-        lambda step: (step % 2 == 0, SPARSITY),
-        n_steps,
-    )
+    magnitude = Criterion(*PARAMS.plug_in(CRITERIA, "magnitude"))
+    pruner = Pruner(Masks(prunables_of(model, "weight")), magnitude, lambda step: (step % 2 == 0, SPARSITY), n_steps)
+    pruner.start()
     start = 0.0
 
     def after_step(step: int) -> None:
         nonlocal start
-        masks.after_step(step)
+        pruner.after_step(step)
         renewed = step % 2 == 1  # for the even step to come
         timed(("ours", renewed), start)
         if not renewed:
@@ -129,10 +126,8 @@ def measure(rounds: int, threads: int) -> dict[str, Any]:
         model,
         split,
         PruneParams(**vars(PARAMS) | {"epochs": 1}),
-        seed=1,
-        around_update=masks.around_update,
-        after_step=after_step,
-        state=masks.state,
+        loop.Run(1),
+        hooks=loop.Hooks(update=pruner.update, after_step=after_step, state=pruner.state),
     )
 
     kept = {key: np.array(times[WARM_UP:]) for key, times in seconds.items()}
@@ -163,7 +158,7 @@ def difference() -> float:
     """Return how far our unpruned steps and Keras' own end from one another, without dropout."""
     split = clips(BATCH)
     ours, oracle = edac_cnn((0.0, 0.0)), of_keras((0.0, 0.0))
-    loop.fit(ours, split, PruneParams(**vars(PARAMS) | {"epochs": 5}), seed=1)
+    loop.fit(ours, split, PruneParams(**vars(PARAMS) | {"epochs": 5}), loop.Run(1))
     oracle.compile(keras.optimizers.Adam(RATE), "binary_crossentropy")
     for epoch in range(5):  # in the same order, for the same rounding
         order = np.random.default_rng((1, 0, epoch)).permutation(BATCH)

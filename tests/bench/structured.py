@@ -21,7 +21,8 @@ from stages.core.litert.flops import flops
 from stages.core.nn import network
 from stages.core.nn import units as structure
 from stages.core.nn.keras import keras
-from stages.prune import engine
+from stages.prune.importance import most_important
+from stages.prune.prunables import prunables_of
 from stages.quantize.convert import to_float32
 from stages.quantize.params import QuantizeParams
 from stages.runtime.litert import Model
@@ -48,10 +49,9 @@ def files_of(model: Any, clips: np.ndarray) -> dict[str, bytes]:
 
 def without(model: Any, removed: float, layers: dict[str, float], multiple: int) -> Any:
     """Return the network without the last units of every layer that can lose some."""
-    units = engine.prunables_of(model, "unit", layers)
-    masks = engine.most_important(
-        [np.ones(u.size) for u in units], removed, multiple=multiple, parts=[u.part for u in units]
-    )
+    units = prunables_of(model, "unit", layers)
+    scales = [u.sparsity_scale for u in units]
+    masks = most_important([np.ones(u.size) for u in units], removed, round_up_to=multiple, scales=scales)
     return structure.keep(model, {u.name: np.flatnonzero(m).tolist() for u, m in zip(units, masks, strict=True)})
 
 

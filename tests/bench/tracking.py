@@ -15,7 +15,7 @@ from pathlib import Path
 
 from stages.core.artifacts.variant import Variant
 from stages.core.project import files
-from stages.core.tracking import tracker as tracking
+from stages.core.tracking import connection
 
 FIGURES = {name: {"value": 0.8, "low": 0.7, "high": 0.9} for name in ("roc_auc", "f1", "accuracy", "sensitivity")}
 SIDE = {"n": 99, "pooled": FIGURES, "sites": {site: {"n": 33, "metrics": FIGURES} for site in ("a", "b", "c")}}
@@ -26,7 +26,7 @@ VARIANT = Variant(
 
 def write(folder: Path, writer: int, runs: int, parent: str) -> list[float]:
     """Log variants; returns the seconds that each took."""
-    tracker = tracking.connect(folder / "mlruns").with_data(folder)
+    tracker = connection.connect(folder / "mlruns").with_data(folder)
     seconds = []
     for i in range(runs):
         begun = time.perf_counter()
@@ -49,7 +49,7 @@ def write_data(folder: Path) -> None:
 def measure(folder: Path, runs: int, writers: int) -> dict[str, float]:
     """Log `runs` variants with `writers` processes and count what is there."""
     write_data(folder)
-    tracker = tracking.connect(folder / "mlruns")  # the database is made before anybody shares it
+    tracker = connection.connect(folder / "mlruns")  # the database is made before anybody shares it
     begun = time.perf_counter()
     with tracker.sweep("bench", {}) as parent:
         each = runs // writers

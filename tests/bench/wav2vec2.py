@@ -70,9 +70,9 @@ def sounds(seconds: float, n: int = 16) -> dict[str, np.ndarray]:
 
 def spread(model: Any, heard: np.ndarray) -> None:
     """Change the head so that the scores of clips have a mean of one half and are far apart."""
-    from stages.core.training.distillation import before_activation
+    from stages.core.training.distillation_loss import logits_network
 
-    logits = before_activation(model)(heard).numpy()
+    logits = logits_network(model)(heard).numpy()
     kernel, bias = model.layers[-1].get_weights()
     gain = 2 / logits.std()
     model.layers[-1].set_weights([gain * kernel, gain * (bias - logits.mean())])

@@ -151,7 +151,7 @@ def test_a_stages_command_fits_on_a_screen_and_tells_errors_in_a_sentence(module
         ("stages.core.project.files", "stages.split.stage", "core must not import logic"),
         ("stages.split.stage", "stages.split.__main__", "logic must not import __main__"),
         ("stages.split.stage", "stages.pull.listing", "a stage must not import another stage"),
-        ("stages.prune.engine", "stages.train.stage", "a stage must not import another stage"),
+        ("stages.prune.finetune", "stages.train.stage", "a stage must not import another stage"),
         ("stages.push.rollout", "flows.sweep.run", "logic must not import flow"),
         ("stages.push.rollout", "stages.push.transports.local", "plug-ins are loaded by name"),
         ("stages.features.frontends.mfcc", "stages.features.params", "plug-in must not import logic"),
@@ -168,7 +168,7 @@ def test_the_law_forbids(module: str, imported: str, reason: str) -> None:
         ("stages.core.audio.decode", "stages.runtime.audio"),
         ("stages.push.bundle", "stages.runtime.litert"),
         ("stages.features.frontends.mfcc", "stages.features.spectral"),
-        ("flows.sweep.run", "stages.prune.engine"),
+        ("flows.sweep.run", "stages.prune.finetune"),
         ("flows.cli.main", "flows.sweep.run"),
     ],
 )
@@ -178,7 +178,7 @@ def test_the_law_allows(module: str, imported: str) -> None:
 
 def test_imports_are_seen_wherever_they_stand() -> None:
     assert {"tensorflow", "tf_keras"} <= third_party("stages.core.nn.keras")
-    assert "mlflow" in third_party("stages.core.tracking.tracker")
+    assert "mlflow" in third_party("stages.core.tracking.connection")
     assert "prefect" in third_party("flows.sweep.params")  # inside a function
 
 

@@ -12,8 +12,11 @@ from stages.core.nn.keras import keras, save_weights, tf
 from stages.core.nn.units import unit_groups
 from stages.core.project import plugins
 from stages.core.training import loop
-from stages.prune import engine
+from stages.core.training.loop import Run
+from stages.prune.finetune import Pruning, finetune
+from stages.prune.masks import Pruner
 from stages.prune.params import CRITERIA, SCHEDULES, PruneParams
+from stages.prune.prunables import layer_report, prunable_kernels
 from stages.prune.shrink import shrink
 
 tf.config.experimental.enable_op_determinism()
@@ -74,14 +77,14 @@ def network() -> Any:
 
 def prune(criterion: str, schedule: str, params: PruneParams = PARAMS, build: Any = small_network, **more: Any) -> Any:
     model = build()
-    engine.finetune(model, clips(), params, criterion=criterion, schedule=schedule, sparsity=0.5, seed=1, **more)
+    finetune(model, clips(), params, Pruning(schedule, 0.5, criterion), Run(1), **more)
     return model
 
 
 def kept(model: Any, criterion: str) -> list[tuple[int, int]]:
     """Return how many of how many are kept, per kernel or per layer of units."""
     if plugins.load(CRITERIA, criterion, "test").GRANULARITY == "weight":
-        return [(row["n_weights"] - row["n_zeros"], row["n_weights"]) for row in engine.layer_report(model)]
+        return [(row.n_weights - row.n_zeros, row.n_weights) for row in layer_report(model)]
     counts = []
     for group in unit_groups(model):
         dead = np.ones(group.n_units, bool)
@@ -104,15 +107,15 @@ def test_claims_are_kept_and_a_kill_changes_nothing(
 ) -> None:
     """The checkpoint of the third of six steps is set aside, as a kill would leave it, and gone on from."""
     monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0)
-    after_step, checkpoint, left = engine.Masks.after_step, tmp_path / "checkpoint.npz", tmp_path / "left.npz"
+    after_step, checkpoint, left = Pruner.after_step, tmp_path / "checkpoint.npz", tmp_path / "left.npz"
 
-    def set_aside(masks: engine.Masks, step: int) -> bool:
+    def set_aside(pruner: Pruner, step: int) -> bool:
         if step == 4:
             shutil.copy(checkpoint, left)
-        return after_step(masks, step)
+        return after_step(pruner, step)
 
     with monkeypatch.context() as patched:
-        patched.setattr(engine.Masks, "after_step", set_aside)
+        patched.setattr(Pruner, "after_step", set_aside)
         whole = prune(criterion, schedule, checkpoint=checkpoint)
     counts = kept(whole, criterion)
     assert [n for n, _ in counts] == [rounded(n) for _, n in counts]
@@ -161,8 +164,8 @@ def test_rewinding_starts_every_round_at_the_given_weights(tmp_path: Path) -> No
     save_weights(given, tmp_path / "weights.npz")
     params = PruneParams(epochs=1, learning_rate=1e-9, options={"iterative": {"rewind": tmp_path / "weights.npz"}})
     model = prune("magnitude", "iterative", params)
-    baseline = [kernel.numpy() for _, kernel in engine.prunable_kernels(small_network())]
-    for (_, kernel), before in zip(engine.prunable_kernels(model), baseline, strict=True):
+    baseline = [kernel.numpy() for _, kernel in prunable_kernels(small_network())]
+    for (_, kernel), before in zip(prunable_kernels(model), baseline, strict=True):
         values = kernel.numpy()
         assert set(np.round(values, 3).ravel()) == {0.0, 1.0}
         assert np.abs(before[values == 0]).max() <= np.abs(before[values != 0]).min()  # ranked before rewinding

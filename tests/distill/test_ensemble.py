@@ -11,6 +11,7 @@ import scipy.special
 from stages.core.nn import network
 from stages.core.project.errors import ParameterError
 from stages.core.training import loop
+from stages.core.training.inference import predict
 from stages.distill.material import Lesson, read_material
 from stages.distill.teachers import ensemble
 from stages.distill.teachers.ensemble import Config, MemberParams
@@ -29,7 +30,7 @@ def test_softmax_of_the_mean_logits_is_the_geometric_mean_of_the_members(feature
     lesson = learn(CONFIG, features, tmp_path / "seeds")
     validation = read_material(features).validation.split
     members = [network.load(tmp_path / "seeds" / f"member{i}") for i in range(3)]
-    scores = np.stack([loop.predict(member, validation).astype(np.float64) for member in members])
+    scores = np.stack([predict(member, validation).astype(np.float64) for member in members])
     assert np.abs(scores[0] - scores[1]).max() > 1e-3, "the members differ"
     geometric = np.exp(np.log(scores).mean(axis=0))
     expected = geometric / geometric.sum(axis=1, keepdims=True)
@@ -75,7 +76,7 @@ def test_a_killed_teacher_goes_on_within_a_member(
         pass
 
     steps = []
-    honest = loop._Run.save_now_and_then
+    honest = loop._Progress.save_now_and_then
 
     def kill(run: Any) -> None:
         honest(run)
@@ -84,7 +85,7 @@ def test_a_killed_teacher_goes_on_within_a_member(
             raise KilledError
 
     monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0)
-    monkeypatch.setattr(loop._Run, "save_now_and_then", kill)
+    monkeypatch.setattr(loop._Progress, "save_now_and_then", kill)
     with pytest.raises(KilledError):
         learn(CONFIG, features, tmp_path / "killed")
     lesson = learn(CONFIG, features, tmp_path / "killed")

@@ -13,12 +13,13 @@ from stages.core.artifacts import dataset
 from stages.core.artifacts import network as network_file
 from stages.core.artifacts.recordings import Recording
 from stages.core.nn import network
-from stages.core.training import loop
-from stages.core.training.batches import BetweenClass
+from stages.core.training.inference import predict
+from stages.core.training.loop import Run
+from stages.core.training.params import BetweenClass
 from stages.evaluate.scoring import score
 from stages.features.params import FeatureParams
 from stages.features.stage import make_features
-from stages.prune import engine
+from stages.prune.finetune import Pruning, finetune
 from stages.prune.params import PruneParams
 from stages.prune.shrink import shrink
 from stages.push import bundle
@@ -111,12 +112,12 @@ def test_filters_go_on_both_sides_of_the_transpose(features: Path, models: dict[
     model, description = network.load(baseline), network_file.read(baseline)
     params = PruneParams(epochs=2, batch_size=8, options={"filter_taylor": {"warm_up": 1}})
     split, validation = (dataset.read_split(features, side) for side in ("train", "validation"))
-    engine.finetune(model, split, params, criterion="filter_taylor", schedule="one_shot", sparsity=0.5, seed=1)
+    finetune(model, split, params, Pruning("one_shot", 0.5, "filter_taylor"), Run(1))
     smaller, kept = shrink(model)
     assert {name: len(units) for name, units in kept.items()} == {f"conv{i}": 2 for i in (1, *range(3, 13))}
     network.save(smaller, description.without_units(kept, smaller.count_params()), tmp_path)
-    expected = loop.predict(model, validation)
-    np.testing.assert_allclose(loop.predict(network.load(tmp_path), validation), expected, atol=1e-5)
+    expected = predict(model, validation)
+    np.testing.assert_allclose(predict(network.load(tmp_path), validation), expected, atol=1e-5)
     np.testing.assert_allclose(score(to_float32(smaller), validation.crops), expected, atol=1e-4)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from stages.core.artifacts.variant import read_variants
 from stages.core.project import files
-from stages.core.tracking import tracker as tracking
+from stages.core.tracking import connection
 from tests.e2e.test_pipeline import copy_project
 
 TAUGHT: dict[str, dict[str, Any]] = {
@@ -59,7 +59,7 @@ def test_distil_prune_quantise_register_push(tmp_path: Path) -> None:
     assert {row["scheme"] for row in table} >= {"float32", "float32, distilled", "static_wi8_ai8, aware, distilled"}
     assert "static_wi8_ai8, aware, distilled" in (project.root / "models/report.html").read_text()
 
-    tracker = tracking.connect(project.root / "mlruns", "edac-demo")
+    tracker = connection.connect(project.root / "mlruns", "edac-demo")
     runs = tracker.client.search_runs([tracker.experiment_id])
     told = {run.info.run_name: run.data.params["distilled"] for run in runs if "edac.key" in run.data.tags}
     assert told == {variant.name: str(variant.distilled) for variant in variants}

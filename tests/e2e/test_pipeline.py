@@ -21,7 +21,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from stages.core.project import files, provenance
-from stages.core.tracking import tracker as tracking
+from stages.core.tracking import connection
 
 # A process that speaks to anybody but this machine writes down to whom. `sitecustomize` is imported by every Python.
 LISTENER = """
@@ -178,7 +178,7 @@ def test_the_report_loads_nothing_and_is_with_the_sweep_in_mlflow(project: Proje
     page, selection = report.read_text(), files.read_json(project.root / "models/selected/selection.json")
     assert selection["variant"]["name"] in page
     assert not re.findall(r"<(?:script|link|img|iframe)[^>]* (?:src|href)=(?![\"']?data:)", page)
-    tracker = tracking.find(project.root / "mlruns", experiment=selection["registered_name"])
+    tracker = connection.find(project.root / "mlruns", experiment=selection["registered_name"])
     (sweep,) = tracker.sweeps()
     logged = tracker.client.download_artifacts(sweep.run_id, report.name)
     assert files.sha256(Path(logged)) == files.sha256(report)
@@ -285,7 +285,7 @@ def test_where_only_the_first_is_promoted_a_worse_sweep_moves_neither_the_champi
     project: Project,
 ) -> None:
     name = files.read_json(project.root / "models/selected/selection.json")["registered_name"]
-    tracker = tracking.find(project.root / "mlruns", experiment=name)
+    tracker = connection.find(project.root / "mlruns", experiment=name)
     champion, device = tracker.find_version(name, "champion"), project.root / "models/devices/local/current"
     release = device.resolve()
     project.set({"select": {"promote": "first"}, "sweep": {"sparsities": [0.99], "schemes": ["float32"]}})

@@ -30,7 +30,7 @@ from fake_cell import make_cell  # type: ignore[import-not-found]
 from flows import ui
 from flows.sweep.store import Store
 from stages.core.project import files
-from stages.core.tracking import tracker
+from stages.core.tracking import connection
 
 ROOT = Path(__file__).parents[2]
 VICTIMS = ("flow", "cell", "mlflow", "worker", "scheduler")
@@ -160,7 +160,7 @@ def disturb(folder: Path, kills: int, *, victims: tuple[str, ...] = VICTIMS, see
         tracked = _new(folder / "tracked")
         service = ui.mlflow_server(port, tracked)
         with _environment("MLFLOW_TRACKING_URI", ""):
-            tracker.connect(tracked)  # makes the database
+            connection.connect(tracked)  # makes the database
         sweep = Disturbed(
             _new(folder / "killed"),
             names,
@@ -220,7 +220,7 @@ def disturb(folder: Path, kills: int, *, victims: tuple[str, ...] = VICTIMS, see
 def _logged(folder: Path) -> Counter[str]:
     """Return how often each variant is a finished run in MLflow's folder."""
     with _environment("MLFLOW_TRACKING_URI", ""):
-        client = tracker.connect(folder).client
+        client = connection.connect(folder).client
     experiments = [each.experiment_id for each in client.search_experiments()]
     times: Counter[str] = Counter()
     token = None

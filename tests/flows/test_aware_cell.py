@@ -50,7 +50,9 @@ def test_the_fine_tuning_is_work_of_its_own_and_its_variant_says_what_it_is(
 def test_kill_9_amid_the_fine_tuning_changes_no_byte(tmp_path: Path, inputs: dict[str, Any]) -> None:
     quantize = replace(QUANTIZE, aware=replace(QUANTIZE.aware, epochs=40))
     (cell,) = plan(SWEEP, PruneParams(), quantize, EVALUATE, **inputs)
-    often = "from stages.core import fitting; fitting.CHECKPOINT_EVERY_S = 0; from flows.sweep.cell import main; main()"
+    often = (
+        "from flows.sweep.cell import main; from stages.core.training import loop; loop.CHECKPOINT_EVERY_S = 0; main()"
+    )
     made = []
     for name, kill in (("calm", False), ("killed", True)):
         store = Store(tmp_path / name)

@@ -18,7 +18,7 @@ from stages.core.artifacts.variant import Variant, read_variant
 from stages.core.nn import network
 from stages.core.project import files
 from stages.core.project.errors import ParameterError
-from stages.core.training.distillation import Distillation, Teaching
+from stages.core.training.teacher import Distillation, TeacherFolder
 from stages.evaluate.params import EvaluateParams
 from stages.prune.params import PruneParams
 from stages.quantize.params import AwareParams, QuantizeParams
@@ -51,7 +51,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory, inputs: dict[str, Path]) ->
     return {
         "baseline": root / "baseline",
         "features": inputs["features"],
-        "teaching": Teaching(root / "teacher", rule),
+        "teaching": TeacherFolder(root / "teacher", rule),
     }
 
 
@@ -91,13 +91,17 @@ def test_only_what_is_distilled_depends_on_the_teacher(taught: dict[str, Any], t
     teaching = taught["teaching"]
     np.save(tmp_path / "logits_train.npy", np.full((16, 1), 5, np.float32))
     files.write_json(tmp_path / "teacher.json", {"teacher": "ensemble", "labels": ["a", "b"]})
-    others = [Teaching(tmp_path, teaching.rule)]
-    others += [Teaching(teaching.folder, replace(teaching.rule, **{name: 0.7})) for name in ("alpha", "temperature")]
+    others = [TeacherFolder(tmp_path, teaching.rule)]
+    others += [
+        TeacherFolder(teaching.folder, replace(teaching.rule, **{name: 0.7})) for name in ("alpha", "temperature")
+    ]
     for other in others:
         after = keys(cells_of({**taught, "teaching": other}))
         changed = {name for name in before if before[name] != after[name]}
         assert changed == {name for name in before if "distilled" in name}
-    same = Teaching(teaching.folder, replace(teaching.rule, seed=8, train=False, options={"ensemble": {"members": 9}}))
+    same = TeacherFolder(
+        teaching.folder, replace(teaching.rule, seed=8, train=False, options={"ensemble": {"members": 9}})
+    )
     assert keys(cells_of({**taught, "teaching": same})) == before, "its answers are looked at, not how they came about"
     with pytest.raises(ParameterError, match=r"sweep.distilled must be \[false\] without a teacher"):
         cells_of({**taught, "teaching": None})

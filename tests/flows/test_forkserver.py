@@ -24,7 +24,7 @@ def test_a_forked_cell_gives_the_bytes_of_a_fresh_one(tmp_path: Path, inputs: di
     command = [sys.executable, *arguments_for(fresh, tmp_path / "fresh.json")]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     preload = preload_for([forked.cell], Store(forked.store))
-    assert "stages.core.nn.keras" in preload
+    assert "stages.core.nn.loaded" in preload
     with children(preload=preload) as processes:
         processes.run(arguments_for(forked, tmp_path / "forked.json"), log=tmp_path / "log", timeout_s=600)
 

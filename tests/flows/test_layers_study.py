@@ -15,7 +15,7 @@ from stages.core.nn import network
 from stages.core.nn.keras import keras
 from stages.core.project import layout
 from stages.core.project.errors import ParameterError
-from stages.core.training.loop import evaluate
+from stages.core.training.inference import evaluate
 
 
 def clips(n: int = 24) -> Split:

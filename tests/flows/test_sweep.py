@@ -22,7 +22,7 @@ from flows.sweep.store import Store
 from stages.core.artifacts.variant import Variant, read_variants
 from stages.core.project import files
 from stages.core.project.errors import EdacError, ModelError
-from stages.core.tracking import tracker as tracking
+from stages.core.tracking import connection
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 FAKE_SWEEP = Path(__file__).with_name("fake_sweep.py")
@@ -84,7 +84,7 @@ def test_a_sweep_makes_each_cell_once_and_its_output_is_exactly_the_grid(tmp_pat
     assert attempts(tmp_path) == ["a", "a", "b", "c"]
     assert before.items() <= finished(tmp_path).items(), "another scheme redoes nothing that was there"
 
-    tracker = tracking.connect(mlruns)
+    tracker = connection.connect(mlruns)
     runs = tracker.client.search_runs([tracker.experiment_id])
     logged = [r.data.tags["edac.key"] for r in runs if "edac.key" in r.data.tags]
     assert len(logged) == len(set(logged)) == 7
@@ -121,7 +121,7 @@ def test_failed_cells_are_named_at_the_end_and_the_others_are_kept(tmp_path: Pat
     run(tmp_path, cells, mlruns)
     assert attempts(tmp_path) == ["x", *["y"] * (1 + 3 + 1 + 1), "z"], "only the kill was worth another try, and two"
     assert kept.items() <= finished(tmp_path).items()
-    tracker = tracking.connect(mlruns)
+    tracker = connection.connect(mlruns)
     failed = tracker.client.search_runs([tracker.experiment_id], f"tags.`edac.cell` = '{cells[1].key}'")
     told = [run.data.tags["error"] for run in failed if run.info.status == "FAILED"]
     assert sorted(told) == ["The weights went sour. Try again", "ran out of its 2 s", "was killed by SIGABRT"]
@@ -160,7 +160,7 @@ def test_kill_9_at_random_moments_loses_and_redoes_nothing_finished(tmp_path: Pa
     assert not list((tmp_path / "cells").glob("*/.tmp-*")), "what the kills left is swept up"
     assert len(read_variants(tmp_path / "sweep" / "variants.json")) == 2 * len(names)
 
-    tracker = tracking.connect(tmp_path / "mlruns")
+    tracker = connection.connect(tmp_path / "mlruns")
     runs = tracker.client.search_runs([tracker.experiment_id])
     done = [r.data.tags["edac.key"] for r in runs if r.info.status == "FINISHED" and "edac.key" in r.data.tags]
     assert len(done) == len(set(done)) == 2 * len(names)

@@ -8,13 +8,13 @@ import tiny  # type: ignore[import-not-found]
 
 from stages.core.project import files, layout
 from stages.core.project.errors import DataError, DeviceError
-from stages.core.tracking import tracker
+from stages.core.tracking import connection
 from stages.push import __main__ as stage
 from stages.push import bundle
 
 
 def register() -> int:
-    return tiny.register(tracker.connect(layout.MLRUNS), layout.SELECTED)
+    return tiny.register(connection.connect(layout.MLRUNS), layout.SELECTED)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from flows.cli import main
 from flows.push import push
 from stages.core.project import files
 from stages.core.project.errors import DataError, DeviceError, ParameterError
-from stages.core.tracking import tracker as tracking
+from stages.core.tracking import connection
 from stages.push.transports.local import LocalTransport
 
 PARAMS = """\
@@ -35,7 +35,7 @@ push:
 def registry(selections: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two versions of a model; the second is the champion, the first the veteran."""
     folder = tmp_path_factory.mktemp("registry")
-    tracker = tracking.connect(folder / "mlruns")
+    tracker = connection.connect(folder / "mlruns")
     versions = [tiny.register(tracker, selected) for selected in selections[:2]]
     tracker.client.set_registered_model_alias("tiny", "veteran", str(versions[0]))
     return folder / "mlruns"
@@ -129,7 +129,7 @@ def test_push_bench_and_status_from_the_command_line(
     assert attic.split()[:5] == ["attic", "2", "12.5", "13.2", "14"]
     assert attic[head.index("throttled") :].split() == ["no", "-", "-"]
     assert "Device cellar holds no release. Push one to it first." in cellar
-    client = tracking.connect(project / "unused").client
+    client = connection.connect(project / "unused").client
     found = client.get_model_version("tiny", "2")
     assert json.loads(found.tags["device.attic"]) == FIGURES
     assert client.get_run(str(found.run_id)).data.metrics["device.attic.together_ms.p95"] == 13.25

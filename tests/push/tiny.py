@@ -13,11 +13,12 @@ from stages.core.artifacts.clips import Clip
 from stages.core.artifacts.frontend import Frontend
 from stages.core.artifacts.variant import Variant
 from stages.core.project import files
+from stages.core.tracking.records import Registration
 from stages.push import bundle
 from stages.select import golden
 
 if TYPE_CHECKING:
-    from stages.core.tracking.tracker import Tracker
+    from stages.core.tracking.connection import Tracker
 
 SAMPLE_RATE, CLIP_SAMPLES = 8000, 4000
 LABELS = ["negative", "positive"]
@@ -122,7 +123,7 @@ def register(tracker: "Tracker", selected: Path) -> int:
     }
     variant = Variant(**rest, **chosen, key=chosen["name"], keras_difference=0.0, metrics={})
     example = np.zeros((1, CLIP_SAMPLES), np.float32)
-    version = tracker.register("tiny", variant, release=selected, example=example, n_outputs=1, tags={})
+    version = tracker.register("tiny", Registration(variant, selected, example, n_outputs=1))
     tracker.set_alias("tiny", "champion", version)
     return version
 

@@ -8,7 +8,8 @@ import pytest
 from stages.core.litert import flatbuffer
 from stages.core.nn import network
 from stages.core.project import plugins
-from stages.prune.engine import most_important, prunable_kernels
+from stages.prune.importance import most_important
+from stages.prune.prunables import prunable_kernels
 from stages.quantize.check import check
 from stages.quantize.convert import to_float32
 from stages.quantize.params import SCHEMES, QuantizeParams

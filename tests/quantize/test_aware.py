@@ -11,8 +11,8 @@ from stages.core.artifacts.dataset import Split
 from stages.core.litert import flatbuffer
 from stages.core.nn.keras import keras
 from stages.core.project.errors import ParameterError
-from stages.core.training import distillation, loop
-from stages.core.training.distillation import Distillation, Taught
+from stages.core.training import loop
+from stages.core.training.teacher import Distillation, TeacherTargets, softened
 from stages.quantize import aware
 from stages.quantize.params import AwareParams, QuantizeParams
 from stages.quantize.simulation import simulate
@@ -28,14 +28,13 @@ def split(clips: np.ndarray) -> Split:
     return Split(x=clips, y=y, groups=texts, sites=np.full(len(y), ""), clip_ids=texts, labels=("a", "b"))
 
 
-def tune(name: str, float32: bytes, split: Split, params: AwareParams = PARAMS, **given: Any) -> tuple[Any, bytes]:
+def tune(name: str, float32: bytes, split: Split, checkpoint: Path | None = None, **given: Any) -> tuple[Any, bytes]:
     """Return what is learned and the file that is made of it."""
     scheme, config = QuantizeParams().scheme(name)
     calibration = split.x if scheme.NEEDS_CALIBRATION else None
     keras.utils.set_random_seed(1)
-    tuned = aware.finetune(
-        float32, split, params, scheme=scheme, config=config, calibration=calibration, seed=1, **given
-    )
+    quantized = scheme.quantize(config, float32, calibration)
+    tuned = aware.finetune(float32, quantized, split, PARAMS, loop.Run(1, checkpoint=checkpoint), **given)
     return tuned, scheme.quantize(config, tuned.float32, tuned.ranges)
 
 
@@ -90,11 +89,11 @@ def test_a_killed_fine_tuning_goes_on_to_the_same_bytes(
         if self.step == 7:
             raise KilledError
 
-    original = loop._Run.save_now_and_then
-    monkeypatch.setattr(loop._Run, "save_now_and_then", dies)
+    original = loop._Progress.save_now_and_then
+    monkeypatch.setattr(loop._Progress, "save_now_and_then", dies)
     with pytest.raises(KilledError):
         tune("static_wi4_ai8", float32s[2], split, checkpoint=checkpoint)
-    monkeypatch.setattr(loop._Run, "save_now_and_then", original)
+    monkeypatch.setattr(loop._Progress, "save_now_and_then", original)
     resumed, _ = tune("static_wi4_ai8", float32s[2], split, checkpoint=checkpoint)
     assert resumed.float32 == whole.float32
     assert resumed.ranges == whole.ranges
@@ -113,14 +112,14 @@ def test_it_learns_from_a_teacher_by_the_logits_before_the_last_operator(
     simulation = simulate(float32s[2], scheme.quantize(config, float32s[2], split.x))
     scores = simulation(split.x, training=False).numpy()
     logits = np.asarray(simulation.layers[-1].logits)
-    np.testing.assert_allclose(distillation.softened(logits, 1.0, False), scores, atol=1 / 256)
+    np.testing.assert_allclose(softened(logits, 1.0, False), scores, atol=1 / 256)
 
     teacher = np.where(split.x.std(axis=(1, 2, 3)) > np.median(split.x.std(axis=(1, 2, 3))), 2, -2)[:, np.newaxis]
     rule = Distillation(teacher="ensemble", temperature=1.0, alpha=0.0, feature_penalty=1.0)
-    taught = Taught(rule, teacher.astype(np.float32), np.zeros((len(split), 0), np.float32))
-    soft = distillation.softened(taught.logits, 1.0, False)[:, 0]
+    taught = TeacherTargets(rule, teacher.astype(np.float32), np.zeros((len(split), 0), np.float32))
+    soft = softened(taught.logits, 1.0, False)[:, 0]
     _, alone = tune(name, float32s[2], split)
-    _, told = tune(name, float32s[2], split, taught=taught)
+    _, told = tune(name, float32s[2], split, teacher=taught)
 
     def divergence(model: bytes) -> float:
         q = np.clip(Model(model).run(split.x)[:, 0].astype(float), 1e-3, 1 - 1e-3)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stages.core.artifacts.variant import Variant
-from stages.core.tracking import tracker as tracking
+from stages.core.tracking import connection
 
 RAW = {"float32": 24_000_000, "dynamic_wi8_afp32": 6_000_000, "static_wi8_ai8": 5_000_000}
 BITS = {"float32": 32, "dynamic_wi8_afp32": 8, "static_wi8_ai8": 8}
@@ -58,7 +58,7 @@ def mlruns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mlruns")
     model = folder / "model.tflite"
     model.write_bytes(b"a model")
-    tracker = tracking.connect(folder)
+    tracker = connection.connect(folder)
 
     def sweep(key: str, architecture: str, variants: tuple[Variant, ...]) -> None:
         with tracker.sweep(key, {"architecture": architecture}) as parent:

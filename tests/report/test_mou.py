@@ -12,7 +12,7 @@ import pytest
 from flows.cli import main
 from stages.core.artifacts.variant import Variant
 from stages.core.project.errors import ParameterError
-from stages.core.tracking import tracker
+from stages.core.tracking import connection
 from stages.report import mou
 
 PAPER = mou.read()
@@ -45,7 +45,7 @@ def mlruns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """ESC-10 on mel in two folds with two seeds and on raw audio in one; a sweep by group; another's recordings."""
     folder = tmp_path_factory.mktemp("mlruns")
     (folder / "model.tflite").write_bytes(b"a model")
-    trackers = {name: tracker.connect(folder, name) for name in ("esc10", "raw-esc10")}
+    trackers = {name: connection.connect(folder, name) for name in ("esc10", "raw-esc10")}
 
     def sweep(experiment: str, key: str, variants: list[Variant], **parameters: Any) -> None:
         told = {"source": "esc50", "classes": "10", "frontend": "log_mel", "architecture": "mel_cnn", "train_seed": "1"}

@@ -18,7 +18,7 @@ from stages.core.artifacts import variant as variants
 from stages.core.project import files
 from stages.core.project.errors import DataError
 from stages.core.scoring.metrics import MetricParams
-from stages.core.tracking import tracker as tracking
+from stages.core.tracking import connection, records
 from stages.report import facts, plots, stage
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -173,10 +173,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_the_sweep_s_run_in_mlflow_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    tracker, sweep, written = tracking.connect(tmp_path / "mlruns"), tmp_path / "sweep", tmp_path / "report.html"
+    tracker, sweep, written = connection.connect(tmp_path / "mlruns"), tmp_path / "sweep", tmp_path / "report.html"
     written.write_text("a report")
     variants.write_variants(sweep / "variants.json", [])
-    files.write_json(sweep / tracking.SWEEP_FILE, {"key": "0123456789", "parameters": {}})
+    files.write_json(sweep / records.SWEEP_FILE, {"key": "0123456789", "parameters": {}})
     tracker.log_report(sweep, written)
     (run,) = tracker.sweeps()
     assert [each.path for each in tracker.client.list_artifacts(run.run_id)] == ["report.html"]

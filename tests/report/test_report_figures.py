@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure as Picture
 from matplotlib.lines import Line2D
 
-from stages.core.tracking import tracker
+from stages.core.tracking import connection
 from stages.report import figures, paper, results
 
 PAPER = paper.read()
@@ -16,7 +16,7 @@ PAPER = paper.read()
 
 @pytest.fixture
 def found(mlruns: Path) -> results.Results:
-    return results.read(tracker.find(mlruns), architecture="edac_cnn")
+    return results.read(connection.find(mlruns), architecture="edac_cnn")
 
 
 def figure(number: int) -> paper.Figure:

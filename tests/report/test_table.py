@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stages.core.project.errors import DataError
-from stages.core.tracking import tracker
+from stages.core.tracking import connection
 from stages.report import results
 
 
@@ -93,7 +93,7 @@ def test_the_csv_keeps_ours_and_the_published_apart(called: Callable[..., str]) 
 
 
 def test_a_sweep_holds_what_an_earlier_one_made_and_nothing_else(mlruns: Path) -> None:
-    found = results.read(tracker.find(mlruns), architecture="edac_cnn")
+    found = results.read(connection.find(mlruns), architecture="edac_cnn")
     assert len(found.variants) == 8
     assert "foreign" not in {v.name for v in found.variants}
     assert found.reference.figures["deflated_bytes"] == 22_000_000
@@ -115,12 +115,12 @@ def test_a_wrong_name_is_told_in_one_sentence(called: Callable[..., str]) -> Non
 def test_an_absent_store_is_told_and_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(DataError, match=r"mlflow\.db does not exist\. Run `dvc repro`"):
-        tracker.find(tmp_path)
+        connection.find(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_sweep_without_a_baseline_is_told(tmp_path: Path) -> None:
-    with tracker.connect(tmp_path).sweep("empty", {"architecture": "edac_cnn"}):
+    with connection.connect(tmp_path).sweep("empty", {"architecture": "edac_cnn"}):
         pass
     with pytest.raises(DataError, match="sweep-empty has no finished float32 baseline"):
-        results.read(tracker.find(tmp_path), architecture="edac_cnn")
+        results.read(connection.find(tmp_path), architecture="edac_cnn")

@@ -18,8 +18,8 @@ from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts.variant import Variant
 from stages.core.project import files
 from stages.core.project.errors import DataError, EdacError, ModelError
-from stages.core.tracking import tracker as tracking
-from stages.core.tracking.tracker import Tracker
+from stages.core.tracking import connection
+from stages.core.tracking.connection import Tracker
 from stages.runtime.audio import read_wav
 from stages.runtime.litert import Model
 from stages.select import describe, register
@@ -62,7 +62,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     frontend, *models, _ = tiny.tflites()
     (folder / "features").mkdir()
     features, folders = tiny.write_features(folder / "features"), []
-    tracker = tracking.connect(folder / "mlruns", "tiny")
+    tracker = connection.connect(folder / "mlruns", "tiny")
     for i, (model, alias, accuracy) in enumerate(zip(models, ("candidate", "champion"), (0.7, 0.8), strict=True)):
         (folder / f"selected{i}").mkdir()
         selected = tiny.write_selection(folder / f"selected{i}", features, frontend, model, i)

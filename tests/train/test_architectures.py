@@ -327,7 +327,7 @@ def test_learns_one_step_and_the_same_one_again(name: str, rng: np.random.Genera
     before, after = model.get_weights(), []
     for _ in range(2):
         model.set_weights(before)
-        history = loop.fit(model, split, TrainParams(epochs=1, batch_size=4), seed=1)
+        history = loop.fit(model, split, TrainParams(epochs=1, batch_size=4), loop.Run(1))
         assert np.isfinite(history[0]["loss"])
         after.append(model.get_weights())
     assert all((a != b).any() for a, b in zip(before, after[0], strict=True))

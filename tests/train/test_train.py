@@ -18,8 +18,8 @@ from stages.core.nn.keras import tf
 from stages.core.project import files
 from stages.core.project import params as core_params
 from stages.core.project.errors import DataError, ModelError, ParameterError
-from stages.core.training import loop
-from stages.core.training.distillation import Distillation, Teaching
+from stages.core.training import inference, loop
+from stages.core.training.teacher import Distillation, TeacherFolder
 from stages.train.params import TrainParams
 from stages.train.stage import train
 
@@ -69,7 +69,7 @@ def test_learns_and_writes_the_same_bytes_after_a_kill(
 
     monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0)
     with monkeypatch.context() as patched:
-        evaluate, calls = loop.evaluate, []
+        evaluate, calls = inference.evaluate, []
 
         def die(*arguments: Any) -> tuple[float, float]:
             calls.append(arguments)
@@ -114,7 +114,7 @@ def test_a_taught_baseline_is_another_one_and_says_what_its_teacher_says(feature
     for alpha in (0.0, 0.9):
         rule = Distillation(teacher="ensemble", temperature=1.0, alpha=alpha)
         longer = dataclasses.replace(PARAMS, patience=PARAMS.epochs)
-        taught[alpha] = train(features, tmp_path / "baseline", longer, teaching=Teaching(tmp_path, rule))
+        taught[alpha] = train(features, tmp_path / "baseline", longer, teacher=TeacherFolder(tmp_path, rule))
     assert taught[0.9]["train"]["accuracy"] > 0.9
     assert taught[0.0]["train"]["accuracy"] < 0.5
 

@@ -15,8 +15,9 @@ from stages.core.nn import network
 from stages.core.nn.keras import keras
 from stages.core.project.errors import EdacError
 from stages.core.training import loop
-from stages.prune import engine
+from stages.prune.finetune import Pruning, finetune
 from stages.prune.params import PruneParams
+from stages.prune.prunables import prunable_kernels
 from stages.prune.shrink import shrink
 from stages.train.params import TrainParams
 from tests import checkpoints
@@ -95,7 +96,7 @@ def test_learns_dropout_and_all_and_the_frozen_stay(folder: Path) -> None:
     before, after = model.get_weights(), []
     for _ in range(2):
         model.set_weights(before)
-        loop.fit(model, split, TrainParams(epochs=2, batch_size=4), seed=1)
+        loop.fit(model, split, TrainParams(epochs=2, batch_size=4), loop.Run(1))
         after.append(model.get_weights())
     assert all((a == b).all() for a, b in zip(*after, strict=True))
     moved = {w.name for w, a, b in zip(model.weights, before, after[0], strict=True) if (a != b).any()}
@@ -108,7 +109,9 @@ def test_feed_forward_units_can_be_taken_out(folder: Path) -> None:
     names, y = np.array(list("abc")), np.arange(3)
     split = Split(waveforms(), y, names, names, names, LABELS)
     params = PruneParams(epochs=1, batch_size=3)
-    engine.finetune(model, split, params, criterion="filter_magnitude", schedule="one_shot", sparsity=0.5, seed=1)
+    finetune(
+        model, split, params, Pruning(criterion="filter_magnitude", schedule="one_shot", sparsity=0.5), loop.Run(1)
+    )
     smaller, units = shrink(model)
     assert {name: len(kept) for name, kept in units.items()} == {
         "conv2": 3,
@@ -117,7 +120,7 @@ def test_feed_forward_units_can_be_taken_out(folder: Path) -> None:
         "projector": 6,
     }
     np.testing.assert_allclose(smaller(waveforms()), model(waveforms()), atol=1e-5)
-    pruned = {name for name, _ in engine.prunable_kernels(model)}
+    pruned = {name for name, _ in prunable_kernels(model)}
     assert {"conv1", "positions", "layer2_key", "layer1_narrow", "scores"} <= pruned
 
 

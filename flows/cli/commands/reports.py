@@ -50,12 +50,12 @@ def _table_of_paper(given: argparse.Namespace) -> str:
 
 def _table_of_mou(given: argparse.Namespace) -> str:
     from stages.core.project import layout
-    from stages.core.tracking import tracker as tracking
+    from stages.core.tracking import connection
     from stages.report import mou
 
     where, uri = layout.MLRUNS, given.tracking_uri
     one = given.experiment
-    trackers = [tracking.find(where, uri=uri, experiment=one)] if one else tracking.find_all(where, uri=uri)
+    trackers = [connection.find(where, uri=uri, experiment=one)] if one else connection.find_all(where, uri=uri)
     paper = mou.read()
     found = mou.collect(trackers, paper)
     return mou.as_csv(paper, found) if given.format == "csv" else mou.markdown(paper, found)

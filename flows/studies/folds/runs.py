@@ -29,7 +29,7 @@ from stages.core.artifacts.split import SPLITS
 from stages.core.project import files, layout, params
 from stages.core.project.errors import ParameterError, require
 from stages.core.project.progress import track
-from stages.core.tracking import tracker
+from stages.core.tracking import connection
 from stages.evaluate.params import EvaluateParams
 from stages.select.params import SelectParams
 from stages.split.params import SplitParams
@@ -148,8 +148,8 @@ def reproduce(run: Run, stage: str) -> None:
         If it fails; names the log.
     """
     experiment = params.section("select", SelectParams).registered_name
-    tracker.connect(layout.MLRUNS, experiment)  # which places the experiment's artefacts in this project
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or tracker.local_uri(layout.MLRUNS)
+    connection.connect(layout.MLRUNS, experiment)  # which places the experiment's artefacts in this project
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or connection.local_uri(layout.MLRUNS)
     _dvc(run.folder, "repro", stage, environment={"MLFLOW_TRACKING_URI": uri})
 
 

@@ -13,11 +13,14 @@ from stages.core.artifacts import dataset
 from stages.core.artifacts import network as network_file
 from stages.core.litert.flops import flops
 from stages.core.nn import network
+from stages.core.nn.keras import make_deterministic
 from stages.core.project import files
-from stages.core.training.distillation import Teaching
-from stages.core.training.loop import HISTORY_COLUMNS, predict
-from stages.prune import engine
+from stages.core.training.inference import predict
+from stages.core.training.loop import HISTORY_COLUMNS, Run
+from stages.core.training.teacher import TeacherFolder
+from stages.prune.finetune import Pruning, finetune
 from stages.prune.params import PruneParams
+from stages.prune.prunables import layer_report, measured_sparsity
 from stages.prune.shrink import shrink
 from stages.quantize import convert
 
@@ -30,7 +33,7 @@ def write(
     threads: int,
     baseline: Path,
     features: Path,
-    teaching: Teaching | None = None,
+    teaching: TeacherFolder | None = None,
     checkpoint: Path,
 ) -> None:
     """Fine-tune a copy of the baseline and write what its variants need.
@@ -48,37 +51,32 @@ def write(
     threads : int
     baseline, features : Path
         Folders of the stages before.
-    teaching : Teaching or None
+    teaching : TeacherFolder or None
         If it learns from the teacher too.
     checkpoint : Path
         File that a killed fine-tuning goes on from.
     """
-    from stages.core.nn.keras import make_deterministic
-
     make_deterministic(cell.seed, threads)
     model, description = network.load(baseline), network_file.read(baseline)
-    n_prunable = sum(row["n_weights"] for row in engine.layer_report(model))
+    n_prunable = sum(row.n_weights for row in layer_report(model))
     sparsity = 0.0
     if cell.schedule:
         train = dataset.read_split(features, "train")
-        history = engine.finetune(
+        history = finetune(
             model,
             train,
             prune,
-            criterion=cell.criterion,
-            schedule=cell.schedule,
-            sparsity=cell.sparsity,
-            seed=cell.seed,
-            taught=teaching.of(train) if teaching else None,
-            checkpoint=checkpoint,
+            Pruning(cell.schedule, cell.sparsity, cell.criterion),
+            Run(cell.seed, checkpoint=checkpoint, description=cell.title),
+            teacher=teaching.targets(train) if teaching else None,
         )
         files.write_csv(folder / "history.csv", HISTORY_COLUMNS, history)
-        sparsity = engine.measured_sparsity(model)
+        sparsity = measured_sparsity(model)
         model, kept = shrink(model)
         description = description.without_units(kept, model.count_params())
     content = convert.to_float32(model)
     (folder / "float32.tflite").write_bytes(content)
     description = replace(description, n_prunable=n_prunable, sparsity=sparsity, flops=flops(content))
-    network.save(model, replace(description, teacher=teaching.teacher()) if teaching else description, folder)
+    network.save(model, replace(description, teacher=teaching.provenance()) if teaching else description, folder)
     scores = predict(model, dataset.read_split(features, "validation"))
     np.savez(folder / "scores.npz", validation=scores)

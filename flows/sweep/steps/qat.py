@@ -11,9 +11,11 @@ import numpy as np
 from flows.sweep.grid import Cell, Planned
 from stages.core.artifacts import dataset
 from stages.core.artifacts import network as network_file
+from stages.core.nn.keras import make_deterministic
 from stages.core.project import files
-from stages.core.training.distillation import Teaching
-from stages.core.training.loop import HISTORY_COLUMNS, predict
+from stages.core.training.inference import predict
+from stages.core.training.loop import HISTORY_COLUMNS, Run
+from stages.core.training.teacher import TeacherFolder
 from stages.quantize import aware
 from stages.quantize.calibration import calibration_set
 from stages.quantize.params import QuantizeParams
@@ -28,7 +30,7 @@ def write(
     threads: int,
     finetuned: Path,
     features: Path,
-    teaching: Teaching | None = None,
+    teaching: TeacherFolder | None = None,
     checkpoint: Path,
 ) -> None:
     """Fine-tune a network for the scheme of a variant and write what the variant needs.
@@ -46,32 +48,28 @@ def write(
     finetuned : Path
         What `flows.sweep.steps.finetune.write` wrote.
     features : Path
-    teaching : Teaching or None
+    teaching : TeacherFolder or None
         If it learns from the teacher too.
     checkpoint : Path
         File that a killed fine-tuning goes on from.
     """
-    from stages.core.nn.keras import make_deterministic
-
     make_deterministic(cell.seed, threads)
     scheme, config = quantize.scheme(planned.scheme)
     train = dataset.read_split(features, "train")
     clips = calibration_set(train.crops, n=quantize.calibration_clips, seed=quantize.seed)
+    float32 = (finetuned / "float32.tflite").read_bytes()
     tuned = aware.finetune(
-        (finetuned / "float32.tflite").read_bytes(),
+        float32,
+        scheme.quantize(config, float32, clips if scheme.NEEDS_CALIBRATION else None),
         train,
         quantize.aware,
-        scheme=scheme,
-        config=config,
-        calibration=clips if scheme.NEEDS_CALIBRATION else None,
-        seed=cell.seed,
-        taught=teaching.of(train) if teaching else None,
-        checkpoint=checkpoint,
+        Run(cell.seed, checkpoint=checkpoint, description=f"aware {planned.scheme}"),
+        teacher=teaching.targets(train) if teaching else None,
     )
     (folder / "float32.tflite").write_bytes(tuned.float32)
     files.write_json(folder / "ranges.json", tuned.ranges)
     files.write_csv(folder / "history.csv", HISTORY_COLUMNS, tuned.history)
     description = network_file.read(finetuned)
-    network_file.write(folder, replace(description, teacher=teaching.teacher()) if teaching else description)
+    network_file.write(folder, replace(description, teacher=teaching.provenance()) if teaching else description)
     scores = predict(tuned.simulation, dataset.read_split(features, "validation"))
     np.savez(folder / "scores.npz", validation=scores)

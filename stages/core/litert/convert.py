@@ -2,13 +2,10 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from stages.core.litert import flatbuffer
+from stages.core.nn.keras import tf
 from stages.core.project.errors import ModelError
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 
 def convert(
@@ -45,8 +42,6 @@ def convert(
     ModelError
         If an operator has no builtin counterpart.
     """
-    from stages.core.nn.keras import tf  # before TensorFlow's own modules, as it chooses Keras
-
     from tensorflow.lite.python.convert_phase import ConverterError  # isort: skip
 
     input_name, output_name = signature

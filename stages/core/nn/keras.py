@@ -1,26 +1,55 @@
-"""The only place that chooses Keras: legacy Keras 2 (`tf_keras`), which tfmot and the converter understand.
+"""Keras and TensorFlow, loaded on first use: the only place that imports either.
 
-Import this module before anything that imports TensorFlow.
+It chooses legacy Keras 2 (`tf_keras`), which tfmot and the converter understand. ``from stages.core.nn.keras import
+keras, tf`` costs nothing; the first attribute of either loads both, which takes seconds. `load` does so at once.
 """
 
+import functools
 import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its kernels pick their order of summation by the load
 
-from pathlib import Path
-
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
 
 from stages.core.project import files
 from stages.core.project.errors import ModelError
 
-keras.backend.experimental.enable_tf_random_generator()  # dropout from generators, which can be set to a known state
+__all__ = ["keras", "load", "load_weights", "make_deterministic", "save_weights", "tf"]
 
-__all__ = ["keras", "load_weights", "make_deterministic", "save_weights", "tf"]
+
+class _Lazy(ModuleType):
+    """A module that is imported when one of its attributes is first asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name not in ("__internal__", "__version__"):
+            raise AttributeError(name)  # introspection loads nothing
+        load()
+        value = getattr(sys.modules[self.__name__], name)
+        setattr(self, name, value)
+        return value
+
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tf_keras as keras
+else:
+    tf, keras = _Lazy("tensorflow"), _Lazy("tf_keras")
+
+
+@functools.cache
+def load() -> None:
+    """Import TensorFlow and Keras now, if they are not imported yet."""
+    import tensorflow  # noqa: F401
+    import tf_keras
+
+    # Dropout draws from generators, which can be set to a known state.
+    tf_keras.backend.experimental.enable_tf_random_generator()
 
 
 def make_deterministic(seed: int, threads: int) -> None:
@@ -39,13 +68,13 @@ def make_deterministic(seed: int, threads: int) -> None:
         tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
-def save_weights(model: keras.Model, path: Path) -> None:
+def save_weights(model: "keras.Model", path: Path) -> None:
     """Write a model's weights as an `.npz` whose bytes depend on the weights alone."""
     with files.atomic(path) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **{f"{i:03d}": w for i, w in enumerate(model.get_weights())})
 
 
-def load_weights(model: keras.Model, path: Path) -> None:
+def load_weights(model: "keras.Model", path: Path) -> None:
     """Read weights written by `save_weights` into a model of the same architecture.
 
     Raises

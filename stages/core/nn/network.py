@@ -7,16 +7,14 @@ A network's folder holds `architecture.json` (see `stages.core.artifacts.network
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stages.core.artifacts import network as network_file
 from stages.core.artifacts.network import NetworkDescription
 from stages.core.nn import units as structure
+from stages.core.nn.keras import keras, load_weights, save_weights
 from stages.core.project import plugins
 from stages.core.project.errors import DataError, ModelError
-
-if TYPE_CHECKING:
-    from stages.core.nn.keras import keras
 
 ARCHITECTURES = "stages.train.architectures"
 
@@ -65,8 +63,6 @@ def build(
 
 def _with_sigmoids(model: "keras.Model", n_classes: int) -> "keras.Model":
     """Return a network whose last layer, which must be dense, is one of a sigmoid for each class."""
-    from stages.core.nn.keras import keras
-
     last = model.layers[-1]
     if not isinstance(last, keras.layers.Dense):
         raise ModelError(f"{model.name} must end in a dense layer for a multi-label task; it ends in {last.name}.")
@@ -76,8 +72,6 @@ def _with_sigmoids(model: "keras.Model", n_classes: int) -> "keras.Model":
 
 def save(model: "keras.Model", description: NetworkDescription, folder: Path) -> None:
     """Write a network into a folder."""
-    from stages.core.nn.keras import save_weights
-
     network_file.write(folder, description)
     save_weights(model, folder / "weights.npz")
 
@@ -94,8 +88,6 @@ def load(folder: Path) -> "keras.Model":
     """
     if not (folder / "weights.npz").is_file():
         raise DataError(f"{folder} holds no weights.npz. Run `dvc repro train` first.")
-    from stages.core.nn.keras import load_weights
-
     stored = network_file.read(folder)
     options = {stored.name: stored.config}
     model, _ = build(stored.name, options, stored.input_shape, stored.n_classes, multi_label=stored.multi_label)

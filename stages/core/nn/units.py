@@ -8,14 +8,12 @@ passes the numbers on. What a layer of unknown kind reads is not removable, and 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from stages.core.nn.keras import keras, tf
 from stages.core.project.errors import ModelError
-
-if TYPE_CHECKING:
-    from stages.core.nn.keras import keras, tf
 
 Role = Literal["incoming", "outgoing", "statistics"]
 
@@ -296,8 +294,6 @@ def keep(
     ModelError
         If a layer has no removable units, or not those.
     """
-    from stages.core.nn.keras import keras
-
     walk = Walk(model)
     whole = walk.numbers(kept)
     steps = {step.layer.name: step for step in walk.steps}

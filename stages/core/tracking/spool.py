@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.artifacts.variant import Variant
-from stages.core.tracking.tracker import AwayError, Tracker, reaching
+from stages.core.tracking.connection import Tracker, TrackingUnavailableError, reaching
 
 Job = Callable[[Tracker, str], object]
 """Gets the tracker and the id of the sweep's run; may be repeated."""
@@ -81,7 +81,7 @@ class Spool:
                         job(*link)
                     told = False
                     break
-                except AwayError as error:
+                except TrackingUnavailableError as error:
                     link = None
                     if last:
                         left = self._put_in - self.logged

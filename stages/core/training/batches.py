@@ -1,105 +1,29 @@
-"""What a training step sees of the clips: crops, shifts, variations, and blends of two clips with their targets.
+"""Batches of a training step: crops, on-the-fly augmentation, and blends of two clips with their targets.
 
-Every draw comes from the generator that is given, so that a step can be repeated.
+Every draw comes from the generator that is passed in, so that a step can be repeated.
 """
-
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stages.core.artifacts.dataset import Split
-from stages.core.project.errors import ParameterError, require
-
-if TYPE_CHECKING:
-    from stages.core.training.loop import FitParams
+from stages.core.project.errors import ParameterError
+from stages.core.training.params import BetweenClass, FitParams, SpectrogramAugment
 
 LOWEST_DB = -80.0  # of a frequency's weight and of a frame's loudness
 
 
-@dataclass(frozen=True)
-class BetweenClass:
-    """Between-class learning: every clip is a blend of two of different classes, and the target says how much of each.
-
-    Each is stretched along time and cropped, or padded if it became too short; then they are blended so that each is
-    heard, A-weighted, as loud as its share of the target. The loss is the cross-entropy, whose gradients are those of
-    the published Kullback-Leibler divergence: they differ by the targets' entropy, which no weight changes.
-
-    Attributes
-    ----------
-    stretch : float
-        By a factor from 1 / stretch to stretch, uniform in its logarithm; 1 is off.
-    gain_db : float
-        Of the blend, by a gain from -gain_db to gain_db (dB).
-    window_s : float
-        Of the frames whose loudest counts, rounded to a power of two of samples; of waveforms only.
-
-    References
-    ----------
-    Tokozume, Ushiku, Harada, "Learning from Between-class Examples for Deep Sound Recognition", ICLR 2018, section 3.2.
-    The stretch and the gain are those of the code published with it and of ACDNet's.
-    """
-
-    stretch: float = 1.25
-    gain_db: float = 6.0
-    window_s: float = 0.1
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        owner = "between_class"
-        require(1 <= self.stretch <= 4, f"{owner}.stretch", "be in [1, 4]", self.stretch, "1 leaves the time as it is.")
-        require(0 <= self.gain_db <= 40, f"{owner}.gain_db", "be in [0, 40] dB", self.gain_db)
-        require(0 < self.window_s <= 10, f"{owner}.window_s", "be above 0 and at most 10 s", self.window_s)
-
-
-@dataclass(frozen=True)
-class Vary:
-    """How a clip could have sounded too: its levels in dB changed anew at every step, each way with chance `p`.
-
-    Attributes
-    ----------
-    p : float
-    stretch : float
-        Of time, by a factor from 1 / stretch to stretch, uniform in its logarithm; 1 is off.
-    bands : float
-        Shift along frequency by at most this many bands either way, which on a mel scale is nearly a change of pitch;
-        0 is off.
-    gain_db : float
-        By a gain from -gain_db to gain_db (dB).
-    noise_db : tuple[float, float] or None
-        White noise this far below the clip's peak (dB): the least and the most; None is off.
-    """
-
-    p: float = 0.7
-    stretch: float = 1.25
-    bands: float = 4.0
-    gain_db: float = 6.0
-    noise_db: tuple[float, float] | None = (20.0, 60.0)
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        owner = "vary"
-        require(0 <= self.p <= 1, f"{owner}.p", "be in [0, 1]", self.p)
-        require(1 <= self.stretch <= 4, f"{owner}.stretch", "be in [1, 4]", self.stretch, "1 leaves the time as it is.")
-        require(0 <= self.bands <= 64, f"{owner}.bands", "be in [0, 64]", self.bands, "0 leaves the pitch as it is.")
-        require(0 <= self.gain_db <= 40, f"{owner}.gain_db", "be in [0, 40] dB", self.gain_db)
-        noise = self.noise_db
-        rises = noise is None or (len(noise) == 2 and 0 <= noise[0] <= noise[1])
-        require(rises, f"{owner}.noise_db", "be the least and the most dB below the peak", noise, "Write [20, 60].")
-
-
 def batch(
-    split: Split, targets: np.ndarray, rows: np.ndarray, params: "FitParams", rng: np.random.Generator
+    split: Split, targets: np.ndarray, rows: np.ndarray, params: FitParams, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return what a step learns from.
+    """Return the features and targets of one training step.
 
     Parameters
     ----------
     split : Split
     targets : np.ndarray, shape (len(split), k), float32
-        Of every clip: a column per label, and whatever else is to be blended as they are.
+        Targets of every clip: a column per label, then columns that are blended in the same way.
     rows : np.ndarray, shape (n,), int
-        The step's clips.
+        Clips of the step.
     params : FitParams
     rng : np.random.Generator
 
@@ -111,8 +35,8 @@ def batch(
     Raises
     ------
     ParameterError
-        If between-class learning is asked for and the features are neither waveforms nor levels in dB; or variations,
-        and they are not the latter.
+        If the features are neither waveforms nor levels in dB and `between_class` is set, or if they are not levels in
+        dB and `vary` is set.
     """
     if params.between_class is not None:
         return _between_classes(split, targets, rows, params.between_class, rng)
@@ -127,7 +51,7 @@ def batch(
                 "train.vary needs features that are levels in dB; got others. Choose another features.frontend, such "
                 "as log_mel, or leave vary out."
             )
-        x = np.stack([varied(clip, params.vary, rng) for clip in x])
+        x = np.stack([augmented(clip, params.vary, rng) for clip in x])
     if params.time_shift:
         most = round(params.time_shift * x.shape[1])
         x = np.stack(
@@ -172,20 +96,19 @@ def _silence(clip: np.ndarray, bands: tuple[float, ...]) -> float:
     return float(clip.min()) if bands else 0.0
 
 
-def varied(clip: np.ndarray, rule: Vary, rng: np.random.Generator) -> np.ndarray:
-    """Return a clip as it could have sounded too.
+def augmented(clip: np.ndarray, rule: SpectrogramAugment, rng: np.random.Generator) -> np.ndarray:
+    """Return a randomly augmented copy of a clip.
 
     Parameters
     ----------
     clip : np.ndarray, shape (n_steps, n_bands, ...), float32
         Levels in dB of the density of power.
-    rule : Vary
+    rule : SpectrogramAugment
     rng : np.random.Generator
 
     Returns
     -------
-    np.ndarray, float32
-        Of the same shape.
+    np.ndarray, same shape, float32
     """
     if rng.uniform() < rule.p:
         clip = stretched(clip, rule.stretch ** rng.uniform(-1, 1), len(clip), rng, silence=float(clip.min()))
@@ -219,10 +142,10 @@ def stretched(
     clip : np.ndarray, shape (n_steps, ...)
     factor : float
     length : int
-        Steps to return.
+        Number of steps to return.
     rng : np.random.Generator
     silence : float
-        To pad with.
+        Value to pad with.
 
     Returns
     -------
@@ -241,17 +164,17 @@ def stretched(
 
 
 def blend(pair: list[np.ndarray], share: float, sample_rate: int, window_s: float) -> np.ndarray:
-    """Blend two waveforms so that the first is heard as `share` of both.
+    """Blend two waveforms so that the first has a share of the perceived loudness.
 
     Parameters
     ----------
     pair : list of two np.ndarray, shape (n_samples, ...), float32
     share : float
-        Of the first, in [0, 1].
+        Share of the first, in [0, 1].
     sample_rate : int
-        Hz.
+        Sample rate (Hz).
     window_s : float
-        As in `BetweenClass`.
+        Length of a frame (seconds), as in `BetweenClass`.
 
     Returns
     -------
@@ -263,14 +186,14 @@ def blend(pair: list[np.ndarray], share: float, sample_rate: int, window_s: floa
 
 
 def blend_levels(pair: list[np.ndarray], share: float, bands: tuple[float, ...]) -> np.ndarray:
-    """Blend two spectrograms in dB as `blend` would their waveforms: what is not correlated adds up in power.
+    """Blend two spectrograms in dB as `blend` does waveforms; uncorrelated sounds add in power.
 
     Parameters
     ----------
     pair : list of two np.ndarray, shape (n_frames, n_bands, ...), float32
-        dB of the density of power.
+        Levels in dB of the density of power.
     share : float
-        Of the first, in [0, 1].
+        Share of the first, in [0, 1].
     bands : tuple[float, ...]
         Centre frequencies (Hz).
 
@@ -309,6 +232,6 @@ def _loudest(powers: np.ndarray) -> float:
 
 
 def _weight(share: float, first_db: float, second_db: float) -> float:
-    """Return the factor of the first waveform, that of the second being the rest (Tokozume et al., equation 2)."""
+    """Return the factor of the first waveform, 1 minus that of the second (Tokozume et al., equation 2)."""
     amplitude = 10 ** ((first_db - second_db) / 20)
     return share / (share + amplitude * (1 - share))

@@ -1,34 +1,45 @@
 """The optimizer's step in one pass over memory.
 
-Of a step of the EDAC CNN most time goes into its one large kernel, which the penalty, its gradient, the optimizer and
-the mask of a pruning would each read and write several times over. Keras' own formulas for all of them, traced into one
-function that XLA compiles, touch every weight once. A penalty on weights alone leaves the gradient tape for that: its
-gradient needs no batch.
+In a step of the EDAC CNN most time goes into its one large kernel, which the penalty, its gradient, the optimizer and
+the pruning mask would each read and write several times. Keras' own formulas for all of them, traced into one function
+that XLA compiles, touch every weight once. Penalties on weights therefore leave the gradient tape: their gradient needs
+no batch.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from stages.core.nn.keras import keras, tf
+from stages.core.nn.keras import keras, tf
+from stages.core.training.params import FitParams
+from stages.core.training.schedules import learning_rate
 
-Around = Callable[["tf.Variable", "tf.Tensor", Callable[[], None]], None]
+UpdateHook = Callable[["tf.Variable", "tf.Tensor", Callable[[], None]], None]
 LARGE = 2**16  # elements; compiling takes about 0.2 s per variable, and a smaller one's passes stay within the cache
 
 
+def make_optimizer(params: FitParams, n_steps: int) -> "keras.optimizers.Optimizer":
+    """Make the Keras optimizer of a training of so many steps."""
+    module, rate = keras.optimizers, learning_rate(params, n_steps)
+    decay = {} if params.weight_decay is None else {"weight_decay": params.weight_decay}
+    if params.optimizer == "sgd":
+        return module.SGD(rate, momentum=0.9, nesterov=True, **decay)
+    classes = {"adam": "Adam", "adamax": "Adamax", "adamw": "AdamW", "rmsprop": "RMSprop"}
+    return getattr(module, classes[params.optimizer])(rate, **decay)
+
+
 class Update:
-    """One step of an optimizer on all trainable variables of a model, its penalties on weights included.
+    """Updates all trainable variables of a model, penalties on weights included.
 
     Parameters
     ----------
     optimizer : tf_keras.optimizers.Optimizer
-        Of its settings, `clipnorm` and the like are not looked at.
+        `clipnorm` and similar options are ignored.
     model : tf_keras.Model
-    around : callable or None
-        What else is to happen to a variable: called with it, with the gradient of the loss on the batch (no penalties
-        on weights), and with the function that updates the variable, which it must call once. It is traced, into the
-        compiled function if the variable is large.
+    hook : callable or None
+        Wraps each variable's update; must call `apply_update()` once. Its arguments are the variable, the gradient of
+        the loss on the batch (without penalties on weights) and `apply_update`. It is traced, for a large variable into
+        the compiled function.
 
     Attributes
     ----------
@@ -36,12 +47,12 @@ class Update:
         The optimizer's state.
     """
 
-    def __init__(self, optimizer: "keras.optimizers.Optimizer", model: "keras.Model", around: Around | None) -> None:
-        from stages.core.nn.keras import tf
-
+    def __init__(
+        self, optimizer: "keras.optimizers.Optimizer", model: "keras.Model", hook: UpdateHook | None = None
+    ) -> None:
         optimizer.build(model.trainable_variables)
         self.variables = list(optimizer.variables)
-        self._optimizer, self._around = optimizer, around
+        self._optimizer, self._hook = optimizer, hook
         self._layers = list(model._flatten_layers())
         self._of_weight: dict[Any, list[Callable[[], tf.Tensor]]] = {}
         self._of_several: list[Callable[[], tf.Tensor]] = []
@@ -58,28 +69,22 @@ class Update:
         self._small = [v for v in trainable if v.shape.num_elements() < LARGE]
         self._update_large = tf.function(partial(self._update_all, self._large), jit_compile=True)
 
-    def start_afresh(self) -> None:
-        """Forget all steps done, those of the learning rate's decay among them."""
-        from stages.core.nn.keras import tf
-
+    def reset_state(self) -> None:
+        """Set the optimizer's state to zero, the number of steps included."""
         for variable in self.variables:
             variable.assign(tf.zeros_like(variable))
 
     def batch_penalty(self) -> "tf.Tensor":
-        """Return the penalties on activities of the batch seen last; to be called, and learned from, on the tape."""
-        from stages.core.nn.keras import tf
-
+        """Return the penalties on activities of the last batch; call it under the gradient tape."""
         on_activities = [loss for layer in self._layers for loss in layer._eager_losses or layer._losses]
         return tf.add_n([tf.constant(0.0), *on_activities, *(penalty() for penalty in self._of_several)])
 
     def weight_penalty(self) -> float:
-        """Return the penalties on the weights as they are."""
+        """Return the penalties on the current weights."""
         return sum(float(penalty()) for penalties in self._of_weight.values() for penalty in penalties)
 
     def step(self, tape: "tf.GradientTape", loss: "tf.Tensor") -> None:
         """Update all variables in place; to be traced after the tape has recorded the loss."""
-        from stages.core.nn.keras import tf
-
         variables = [*self._large, *self._small]
         gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
@@ -91,15 +96,13 @@ class Update:
 
     def _update_all(self, variables: Sequence["tf.Variable"], gradients: Sequence["tf.Tensor"]) -> None:
         for variable, gradient in zip(variables, gradients, strict=True):
-            update = partial(self._update, variable, gradient)
-            if self._around:
-                self._around(variable, gradient, update)
+            apply_update = partial(self._update, variable, gradient)
+            if self._hook:
+                self._hook(variable, gradient, apply_update)
             else:
-                update()
+                apply_update()
 
     def _update(self, variable: "tf.Variable", gradient: "tf.Tensor") -> None:
-        from stages.core.nn.keras import tf
-
         penalties = self._of_weight.get(variable.ref(), [])
         if penalties:
             with tf.GradientTape() as tape:

@@ -24,10 +24,13 @@ import numpy as np
 from stages.core.artifacts import network as network_file
 from stages.core.artifacts.dataset import Split
 from stages.core.nn import network
+from stages.core.nn.keras import keras, make_deterministic
 from stages.core.project import files
 from stages.core.project.errors import require
-from stages.core.training import distillation, loop
-from stages.core.training.loop import FitParams
+from stages.core.training import loop
+from stages.core.training.distillation_loss import logits_network
+from stages.core.training.inference import predict
+from stages.core.training.params import FitParams
 from stages.distill.material import SIDES, Lesson, Material, parts
 
 _MEMBERS = "distill.options.ensemble.members"
@@ -76,8 +79,6 @@ class Config:
 
 def learn(config: Config, material: Material, folder: Path, *, seed: int, threads: int) -> Lesson:
     """Train the members, a killed one from where it was, and average their logits."""
-    from stages.core.nn.keras import make_deterministic
-
     make_deterministic(seed, threads)
     everyone = np.arange(len(material.train))
     unheard = (
@@ -112,8 +113,6 @@ def learn(config: Config, material: Material, folder: Path, *, seed: int, thread
 
 def _train(config: Config, material: Material, rows: np.ndarray, member: Path, *, seed: int, description: str) -> None:
     """Train one member on some rows of the training split and write it and its answers for both sides."""
-    from stages.core.nn.keras import keras
-
     keras.utils.set_random_seed(seed)
     split = _some(material.train.split, rows)
     model, described = network.build(
@@ -121,10 +120,10 @@ def _train(config: Config, material: Material, rows: np.ndarray, member: Path, *
     )
     member.mkdir(exist_ok=True)
     checkpoint = member / "checkpoint.npz"
-    loop.fit(model, split, config.fit, seed=seed, checkpoint=checkpoint, description=description)
+    loop.fit(model, split, config.fit, loop.Run(seed, checkpoint=checkpoint, description=description))
     network.save(model, described, member)
-    teacher = distillation.before_activation(model)
-    answers = {name: loop.predict(teacher, side.split) for name, side in material.sides()}
+    teacher = logits_network(model)
+    answers = {name: predict(teacher, side.split) for name, side in material.sides()}
     with files.atomic(member / "answers.npz") as temporary:
         np.savez(temporary, **answers)  # type: ignore[arg-type]
     checkpoint.unlink(missing_ok=True)

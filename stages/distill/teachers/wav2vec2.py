@@ -26,7 +26,7 @@ from stages.core.nn.wav2vec2 import Checkpoint
 from stages.core.project import files
 from stages.core.project.errors import ModelError, ParameterError, require
 from stages.core.project.progress import track
-from stages.core.training import loop
+from stages.core.training.losses import class_weights, clip_weights
 from stages.distill.material import SIDES, Lesson, Material, Side
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Config:
     batch_size : int
         Clips per step, and per answer.
     class_weights : bool
-        As of `stages.core.training.loop.FitParams`.
+        As of `stages.core.training.params.FitParams`.
     """
 
     checkpoint: Path = Path("data/wav2vec2")
@@ -261,8 +261,8 @@ def _fine_tune(
 
     y, n_classes = material.train.split.y, len(material.labels)
     targets = dataset.indicators(y, n_classes).astype(np.float32)
-    of_class = loop.class_weights(y, n_classes, balanced=config.class_weights)
-    weights = loop.clip_weights(targets, of_class)
+    of_class = class_weights(y, n_classes, balanced=config.class_weights)
+    weights = clip_weights(targets, of_class)
 
     if config.freeze_feature_encoder:
         network.freeze_feature_encoder()

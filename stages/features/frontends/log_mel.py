@@ -6,13 +6,10 @@ Levels agree with librosa's to 1e-3 dB down to 100 dB below the clip's peak. Far
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from stages.core.nn.keras import tf
 from stages.core.project.errors import require
 from stages.features import spectral
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 ALIGN = "start"
 _OWNER = "features.options.log_mel"
@@ -120,8 +117,6 @@ def levels(config: Config) -> Callable[["tf.Tensor"], "tf.Tensor"]:
         return spectral.decibels(spectral.mel_bands(spectra, filterbank), config.floor, config.top_db)
 
     def with_crossings(waveforms: "tf.Tensor") -> "tf.Tensor":
-        from stages.core.nn.keras import tf
-
         crossings = spectral.zero_crossings(waveforms, config.n_fft, config.hop_length, center=config.center)
         return tf.concat([log_mel(waveforms), crossings[..., None]], axis=2)
 

@@ -17,15 +17,12 @@ that suit a picture of 39 x 88. Hamdi et al., Journal of Intelligent Information
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages.core.nn.keras import tf
 from stages.core.project.errors import require
 from stages.features import spectral
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 ALIGN = "middle"
 _OWNER = "features.options.mel_image"
@@ -104,8 +101,6 @@ def levels(config: Config) -> Callable[["tf.Tensor"], "tf.Tensor"]:
     filterbank = spectral.mel_filterbank(config.sample_rate, config.n_fft, config.n_mels, 0.0, config.fmax)
 
     def log_mel(waveforms: "tf.Tensor") -> "tf.Tensor":
-        from stages.core.nn.keras import tf
-
         bands = spectral.mel_spectrogram(waveforms, window, filterbank, config.hop_length, center=True)
         level = spectral.decibels(bands, _FLOOR, _TOP_DB)
         return level - tf.reduce_max(level, axis=[1, 2], keepdims=True)
@@ -118,8 +113,6 @@ def finish(config: Config) -> Callable[["tf.Tensor"], "tf.Tensor"]:
     colours = viridis()
 
     def picture(level: "tf.Tensor") -> "tf.Tensor":
-        from stages.core.nn.keras import tf
-
         lowest = tf.reduce_min(level, axis=[1, 2], keepdims=True)
         span = tf.reduce_max(level, axis=[1, 2], keepdims=True) - lowest
         share = (level - lowest) / tf.maximum(span, np.float32(1e-6))  # of a flat picture, 0 as in matplotlib

@@ -6,13 +6,10 @@ half the sample rate, decibels within 80 dB of the clip's peak, the orthonormal 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from stages.core.nn.keras import tf
 from stages.core.project.errors import require
 from stages.features import spectral
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 ALIGN = "start"
 _OWNER = "features.options.mfcc"

@@ -12,12 +12,9 @@ whose 30,225 samples at 20 kHz, half of them as silence at either end and ten cr
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from stages.core.nn.keras import tf
 from stages.core.project.errors import require
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 ALIGN = "start"
 _OWNER = "features.options.raw"
@@ -76,8 +73,6 @@ def graph(config: Config) -> Callable[["tf.Tensor"], "tf.Tensor"]:
     """Return the function from waveforms (n, clip_samples) to padded ones (n, n_samples, 1), both float32."""
 
     def padded(waveforms: "tf.Tensor") -> "tf.Tensor":
-        from stages.core.nn.keras import tf
-
         silence = [[0, 0], [config.pad_samples, config.pad_samples]]
         return tf.pad(waveforms, silence)[..., None]
 

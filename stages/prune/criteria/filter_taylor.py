@@ -14,14 +14,11 @@ Mohaimenuzzaman et al., "Environmental Sound Classification on the Edge", Patter
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages.core.nn.keras import tf
 from stages.prune.criteria._common import check_average, relative
-
-if TYPE_CHECKING:
-    from stages.core.nn.keras import tf
 
 GRANULARITY = "unit"
 

@@ -9,14 +9,11 @@ Sanh et al., "Movement Pruning: Adaptive Sparsity by Fine-Tuning", NeurIPS 2020,
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages.core.nn.keras import tf
 from stages.prune.criteria._common import check_average
-
-if TYPE_CHECKING:
-    from stages.core.nn.keras import tf
 
 GRANULARITY = "weight"
 

@@ -10,14 +10,11 @@ of single weights; the running average as in Molchanov et al., "Importance Estim
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages.core.nn.keras import tf
 from stages.prune.criteria._common import check_average
-
-if TYPE_CHECKING:
-    from stages.core.nn.keras import tf
 
 GRANULARITY = "weight"
 

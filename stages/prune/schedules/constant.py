@@ -8,6 +8,7 @@ EDAC, arXiv:2309.05357 (2023), section 4: `ConstantSparsity` of TensorFlow Model
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from stages.core.nn import keras
 from stages.core.project.errors import require
 
 
@@ -30,9 +31,7 @@ class Config:
 
 def sparsity_at(config: Config, target: float, n_steps: int, _n_units: int) -> Callable[[int], tuple[bool, float]]:
     """Return the schedule as the contract of this folder has it."""
-    import stages.core.nn.keras  # noqa: F401  chooses Keras before tfmot does
-
-    # isort: split
+    keras.load()  # before tfmot does, which then takes the same
     import tensorflow_model_optimization as tfmot
 
     schedule = tfmot.sparsity.keras.ConstantSparsity(target, begin_step=0, frequency=config.frequency)

@@ -10,6 +10,7 @@ target was missed whenever the number of steps was no multiple of 100; here the 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from stages.core.nn import keras
 from stages.core.project.errors import require
 
 
@@ -48,9 +49,7 @@ class Config:
 
 def sparsity_at(config: Config, target: float, n_steps: int, _n_units: int) -> Callable[[int], tuple[bool, float]]:
     """Return the schedule as the contract of this folder has it."""
-    import stages.core.nn.keras  # noqa: F401  chooses Keras before tfmot does
-
-    # isort: split
+    keras.load()  # before tfmot does, which then takes the same
     import tensorflow_model_optimization as tfmot
 
     last = max(round(config.end * n_steps), 1)

@@ -6,13 +6,11 @@ bias and followed by batch normalisation and ReLU.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+from stages.core.nn.keras import keras
 from stages.core.project.errors import require
 from stages.train.architectures import _parts
-
-if TYPE_CHECKING:
-    from stages.core.nn.keras import keras
 
 SHORTEST = 17  # samples, of which the two strided convolutions leave 1
 POOLED = (3, 5, 7, 9, 11)  # convolutions that a pooling follows
@@ -77,8 +75,6 @@ def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "kera
         input_shape,
         "Take longer crops, or lower pool.",
     )
-    from stages.core.nn.keras import keras
-
     layers = keras.layers
     channels = (*config.channels, n_classes)[:12]
     decay = keras.regularizers.L2(config.weight_decay) if config.weight_decay else None

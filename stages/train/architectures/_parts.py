@@ -1,12 +1,10 @@
 """What several architectures are made of."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from stages.core.nn.keras import keras
 from stages.core.project.errors import require
-
-if TYPE_CHECKING:
-    from stages.core.nn.keras import keras
 
 
 def check(owner: str, *, dropout: float, widths: Sequence[int] = (1,), weight_decay: float = 0.0) -> None:
@@ -36,8 +34,6 @@ def bands(input_shape: tuple[int, ...]) -> "tuple[keras.KerasTensor, keras.Keras
     inputs, standardised : keras.KerasTensor
         The latter of shape (n, n_frames, n_bands).
     """
-    from stages.core.nn.keras import keras
-
     inputs = keras.layers.Input(input_shape, name="features")
     x = keras.layers.Reshape(input_shape[:2], name="bands")(inputs)
     return inputs, keras.layers.BatchNormalization(momentum=0.9, name="standardise")(x)
@@ -45,23 +41,17 @@ def bands(input_shape: tuple[int, ...]) -> "tuple[keras.KerasTensor, keras.Keras
 
 def picture(input_shape: tuple[int, ...]) -> "tuple[keras.KerasTensor, keras.KerasTensor]":
     """Return the same, the latter of shape (n, n_frames, n_bands, 1)."""
-    from stages.core.nn.keras import keras
-
     inputs, x = bands(input_shape)
     return inputs, keras.layers.Reshape((*input_shape[:2], 1), name="channel")(x)
 
 
 def normed(x: "keras.KerasTensor", name: str) -> "keras.KerasTensor":
     """Return ReLUs of the normalised channels, settled within the few steps of a small data set."""
-    from stages.core.nn.keras import keras
-
     x = keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
 def scores(x: "keras.KerasTensor", n_classes: int, **more: Any) -> "keras.KerasTensor":
     """Return the probabilities: of a sigmoid, (n, 1), of two classes; of a softmax, (n, n_classes), of more."""
-    from stages.core.nn.keras import keras
-
     units, activation = (1, "sigmoid") if n_classes == 2 else (n_classes, "softmax")
     return keras.layers.Dense(units, activation, name="scores", **more)(x)

@@ -11,13 +11,10 @@ Schuster, Paliwal, "Bidirectional recurrent neural networks", IEEE Transactions 
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from stages.core.nn.keras import keras
 from stages.core.project.errors import require
 from stages.train.architectures import _parts
-
-if TYPE_CHECKING:
-    from stages.core.nn.keras import keras
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,6 @@ def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "kera
         config.pool,
         "Lower it.",
     )
-    from stages.core.nn.keras import keras
     from stages.core.nn.layers import UnrolledLSTM
 
     layers = keras.layers

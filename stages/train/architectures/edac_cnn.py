@@ -11,12 +11,9 @@ Mahanta et al., "The Brogrammers DiCOVA 2021 Challenge System Report", arXiv:210
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from stages.core.nn.keras import keras
 from stages.core.project.errors import require
-
-if TYPE_CHECKING:
-    from stages.core.nn.keras import keras
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,6 @@ def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "kera
     -------
     tf_keras.Model
     """
-    from stages.core.nn.keras import keras
     from stages.core.nn.layers import MaxPooling2D
 
     layers, scale = keras.layers, config.regularisation

@@ -12,12 +12,9 @@ Journal of Intelligent Information Systems 59 (2022), section 3.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from stages.core.nn.keras import keras
 from stages.core.project.errors import require
-
-if TYPE_CHECKING:
-    from stages.core.nn.keras import keras
 
 FILTERS = (16, 32, 64, 128)
 SHORTEST = 2 * len(FILTERS) + 1  # every block takes two rows and two columns away
@@ -75,7 +72,6 @@ def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "kera
         input_shape,
         "Take longer clips or more bands, or another architecture.",
     )
-    from stages.core.nn.keras import keras
     from stages.core.nn.layers import Attention, PoolAndNormalise, UnrolledLSTM
 
     layers = keras.layers

@@ -11,13 +11,10 @@ Devices", Sci 6(2), 2024, section 2.2.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from stages.core.nn.keras import keras
 from stages.core.project.errors import require
 from stages.train.architectures import _parts
-
-if TYPE_CHECKING:
-    from stages.core.nn.keras import keras
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,6 @@ def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "kera
         input_shape,
         "Take longer clips or more bands, or fewer blocks.",
     )
-    from stages.core.nn.keras import keras
     from stages.core.nn.layers import MaxPooling2D
 
     layers = keras.layers

@@ -13,13 +13,10 @@ Howard et al., "MobileNets", arXiv:1704.04861 (2017), section 3.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from stages.core.nn.keras import keras
 from stages.core.project.errors import require
 from stages.train.architectures import _parts
-
-if TYPE_CHECKING:
-    from stages.core.nn.keras import keras
 
 CHANNELS = 3  # of what XNNPACK's convolution reads
 
@@ -66,8 +63,6 @@ def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "kera
     -------
     tf_keras.Model
     """
-    from stages.core.nn.keras import keras
-
     layers = keras.layers
     decay = keras.regularizers.L2(config.weight_decay)
     inputs, x = _parts.picture(input_shape)

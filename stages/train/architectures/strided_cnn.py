@@ -14,13 +14,10 @@ Transactions on Audio, Speech, and Language Processing 28 (2020), section II, fo
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from stages.core.nn.keras import keras
 from stages.core.project.errors import require
 from stages.train.architectures import _parts
-
-if TYPE_CHECKING:
-    from stages.core.nn.keras import keras
 
 
 @dataclass(frozen=True)
@@ -65,8 +62,6 @@ def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "kera
     -------
     tf_keras.Model
     """
-    from stages.core.nn.keras import keras
-
     layers = keras.layers
     decay = keras.regularizers.L2(config.weight_decay)
 

@@ -13,17 +13,15 @@ Peng et al., "Shrinking Bigfoot: Reducing wav2vec 2.0 footprint", SustaiNLP 2021
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from stages.core.nn import wav2vec2
+from stages.core.nn.keras import keras
 from stages.core.nn.wav2vec2 import Checkpoint, Shape
 from stages.core.project.errors import ModelError, require
 from stages.train.architectures import _parts
-
-if TYPE_CHECKING:
-    from stages.core.nn.keras import keras
 
 SAMPLE_RATE = 16000
 _OWNER = "train.options.wav2vec2_student"
@@ -132,7 +130,6 @@ def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "kera
 
 
 def _network(config: Config, shape: Shape, input_shape: tuple[int, ...], n_classes: int) -> "keras.Model":
-    from stages.core.nn.keras import keras
     from stages.core.nn.layers import DotProductAttention, GlobalSumPooling1D, GroupedConv1D, Standardise
 
     layers = keras.layers

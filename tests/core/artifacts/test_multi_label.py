@@ -18,8 +18,9 @@ from stages.core.project import files
 from stages.core.project.errors import DataError
 from stages.core.scoring import metrics
 from stages.core.scoring.metrics import METRICS, MetricParams, evaluate, summarise
-from stages.core.training import loop
-from stages.core.training.loop import FitParams
+from stages.core.training import inference, loop
+from stages.core.training.losses import class_weights, clip_weights
+from stages.core.training.params import FitParams
 
 tf.config.experimental.enable_op_determinism()
 THRESHOLDS = [0.3, 0.5, 0.6]
@@ -117,12 +118,12 @@ def test_a_summary_counts_labels_and_keeps_the_thresholds(rng: np.random.Generat
 
 def test_class_weights_make_both_answers_of_each_class_count_alike() -> None:
     y = np.array([[1, 0], [1, 0], [1, 1], [0, 0]])
-    weights = loop.class_weights(y, 2)
+    weights = class_weights(y, 2)
     np.testing.assert_allclose(weights, [[4 / 2, 4 / 6], [4 / 6, 4 / 2]])  # absent: 1 and 3 of 4; present: 3 and 1
-    per_answer = loop.clip_weights(y.astype(np.float32), weights)
+    per_answer = clip_weights(y.astype(np.float32), weights)
     np.testing.assert_allclose((per_answer * y).sum(axis=0), (per_answer * (1 - y)).sum(axis=0))
     with pytest.raises(DataError, match="no clip with or without class 1"):
-        loop.class_weights(np.array([[1, 1], [0, 1]]), 2)
+        class_weights(np.array([[1, 1], [0, 1]]), 2)
 
 
 def clips(rng: np.random.Generator, n: int = 48) -> Split:
@@ -142,7 +143,7 @@ def linear() -> "keras.Model":
 
 def test_a_step_is_that_of_keras_binary_cross_entropy(rng: np.random.Generator) -> None:
     split, ours, theirs = clips(rng), linear(), linear()
-    history = loop.fit(ours, split, Params(optimizer="sgd", batch_size=48, epochs=1, class_weights=False), seed=1)
+    history = loop.fit(ours, split, Params(optimizer="sgd", batch_size=48, epochs=1, class_weights=False), loop.Run(1))
     theirs.compile(keras.optimizers.SGD(1e-3, 0.9, nesterov=True), "binary_crossentropy")
     expected = theirs.fit(split.x, split.y, batch_size=48, epochs=1, verbose=0).history["loss"]
     assert history[0]["loss"] == pytest.approx(expected[0], rel=1e-6)
@@ -154,8 +155,8 @@ def test_learns_every_label_with_weights_and_mixup_and_tells_the_fraction_of_rig
     rng: np.random.Generator,
 ) -> None:
     split, model = clips(rng), linear()
-    loop.fit(model, split, Params(learning_rate=0.05, batch_size=16, epochs=40, mixup=0.2), seed=1)
-    loss, accuracy = loop.evaluate(model, split)
+    loop.fit(model, split, Params(learning_rate=0.05, batch_size=16, epochs=40, mixup=0.2), loop.Run(1))
+    loss, accuracy = inference.evaluate(model, split)
     scores = model(split.x).numpy()
     assert accuracy == pytest.approx(np.mean((scores > 0.5) == split.y))
     assert accuracy > 0.9

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from stages.core.artifacts.variant import Variant
-from stages.core.tracking import tracker as tracking
-from stages.core.tracking.tracker import AwayError
+from stages.core.tracking import connection
+from stages.core.tracking.connection import TrackingUnavailableError
 
 BINARIES = [str(path) for path in Path("/usr/lib/postgresql").glob("*/bin")]
 PATH = os.pathsep.join([*BINARIES, os.environ["PATH"]])
@@ -87,7 +87,7 @@ def test_runs_and_versions_are_kept_and_found_by_the_uri_alone(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", cluster.uri)
     monkeypatch.chdir(tmp_path)  # MLflow's place for artefacts where there is no server is under the current folder
     (tmp_path / "model.tflite").write_bytes(b"abc")
-    tracker = tracking.connect(tmp_path / "unused", "task")
+    tracker = connection.connect(tmp_path / "unused", "task")
     for _ in range(2):
         with tracker.sweep("grid", {"seeds": [1]}) as parent:
             tracker.log_variant(VARIANT, tmp_path / "model.tflite", parent)
@@ -99,11 +99,12 @@ def test_runs_and_versions_are_kept_and_found_by_the_uri_alone(
     assert [(each.number, each.aliases) for each in tracker.versions("task")] == [(1, ("champion",))]
 
     cluster.stop()
-    with pytest.raises(AwayError, match=f"MLflow at postgresql://127.0.0.1:{cluster.port}/postgres does not answer"):
-        tracking.connect(tmp_path / "unused", "task")
-    with pytest.raises(AwayError), tracking.reaching():
+    sentence = f"MLflow at postgresql://127.0.0.1:{cluster.port}/postgres does not answer"
+    with pytest.raises(TrackingUnavailableError, match=sentence):
+        connection.connect(tmp_path / "unused", "task")
+    with pytest.raises(TrackingUnavailableError), connection.reaching():
         tracker.sweeps()
     cluster.start()
-    again = tracking.connect(tmp_path / "unused", "task")
+    again = connection.connect(tmp_path / "unused", "task")
     assert again.variants(parent) == [found]
     assert not (tmp_path / "unused").exists()

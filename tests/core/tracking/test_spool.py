@@ -19,9 +19,9 @@ import pytest
 
 from stages.core.artifacts.variant import Variant, write_variants
 from stages.core.project import files
-from stages.core.tracking import tracker as tracking
+from stages.core.tracking import connection, records
+from stages.core.tracking.connection import Tracker, TrackingUnavailableError
 from stages.core.tracking.spool import spooled
-from stages.core.tracking.tracker import AwayError, Tracker
 
 VARIANT = Variant("v", "k", "", "", 0.0, 0.0, "float32", 32, 0, "0" * 64, 3, 3, {}, 0.0, {"test": {"n": 5}})
 
@@ -55,15 +55,15 @@ def test_what_is_logged_while_mlflow_is_away_is_there_once_it_is_back(
         nonlocal absences
         absences -= 1
         if absences >= 0:
-            raise AwayError("MLflow does not answer.")
-        return tracking.connect(tmp_path / "mlruns")
+            raise TrackingUnavailableError("MLflow does not answer.")
+        return connection.connect(tmp_path / "mlruns")
 
     with spooled(connect, "grid", {}, retry_s=0.01) as spool:
         spool.variant(variant("a"), model)
         spool.failure("title", "b", "It broke.")
         while absences >= 0:
             time.sleep(0.01)
-    tracker = tracking.connect(tmp_path / "mlruns")
+    tracker = connection.connect(tmp_path / "mlruns")
     assert finished(tracker) == {"a": 1}
     assert statuses(tracker) == {"FINISHED": 2, "FAILED": 1}
     assert capsys.readouterr().err == "warning: MLflow does not answer. The sweep goes on meanwhile.\n"
@@ -73,7 +73,7 @@ def test_an_mlflow_that_stays_away_is_told_and_the_assembled_sweep_is_logged_lat
     tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def connect() -> Tracker:
-        raise AwayError("MLflow does not answer.")
+        raise TrackingUnavailableError("MLflow does not answer.")
 
     with spooled(connect, "grid", {}, retry_s=60) as spool:
         for key in "ab":
@@ -84,8 +84,8 @@ def test_an_mlflow_that_stays_away_is_told_and_the_assembled_sweep_is_logged_lat
     write_variants(sweep / "variants.json", [variant(key) for key in "ab"])
     for key in "ab":
         files.write_text(sweep / f"{variant(key).name}.tflite", "abc")
-    files.write_json(sweep / tracking.SWEEP_FILE, {"key": "grid", "parameters": {"seeds": "[1]"}})
-    tracker = tracking.connect(tmp_path / "mlruns")
+    files.write_json(sweep / records.SWEEP_FILE, {"key": "grid", "parameters": {"seeds": "[1]"}})
+    tracker = connection.connect(tmp_path / "mlruns")
     assert [tracker.log_sweep(sweep) for _ in range(2)] == [2, 0]
     assert finished(tracker) == {"a": 1, "b": 1}
     (found,) = tracker.sweeps()
@@ -101,16 +101,16 @@ def test_a_store_whose_logging_breaks_off_is_logged_to_its_end_and_nothing_twice
     def away_once(self: Tracker, variant: Variant, *rest: Any) -> str:
         tried.append(variant.key)
         if len(tried) == 3:
-            raise AwayError("MLflow does not answer.")
+            raise TrackingUnavailableError("MLflow does not answer.")
         return honest(self, variant, *rest)
 
     monkeypatch.setattr(Tracker, "_log_variant", away_once)
-    with spooled(lambda: tracking.connect(tmp_path / "mlruns"), "grid", {}, retry_s=0.01) as spool:
+    with spooled(lambda: connection.connect(tmp_path / "mlruns"), "grid", {}, retry_s=0.01) as spool:
         spool.variants([(variant(key), model) for key in "abcd"])
         while spool.logged < 4:
             time.sleep(0.01)
     assert "".join(tried) == "abcabcd"
-    assert finished(tracking.connect(tmp_path / "mlruns")) == dict.fromkeys("abcd", 1)
+    assert finished(connection.connect(tmp_path / "mlruns")) == dict.fromkeys("abcd", 1)
 
 
 def test_a_mistake_while_logging_ends_the_sweep_with_it(tmp_path: Path) -> None:
@@ -161,9 +161,9 @@ def test_a_server_killed_in_mid_sweep_costs_nothing_and_nothing_is_there_twice(
     keys = [f"k{i}" for i in range(30)]
 
     def connect() -> Tracker:
-        return tracking.connect(tmp_path / "unused", "task")
+        return connection.connect(tmp_path / "unused", "task")
 
-    with pytest.raises(AwayError, match=f"MLflow at {address} does not answer"):
+    with pytest.raises(TrackingUnavailableError, match=f"MLflow at {address} does not answer"):
         connect()
     with contextlib.ExitStack() as stack:
         with spooled(connect, "grid", {"seeds": "[1]"}, retry_s=0.1) as spool:

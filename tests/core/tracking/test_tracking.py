@@ -16,8 +16,9 @@ from mlflow.entities import DatasetInput, Run
 from stages.core.artifacts.variant import Variant
 from stages.core.project import files, provenance
 from stages.core.project.errors import DataError
-from stages.core.tracking import tracker as tracking
-from stages.core.tracking.tracker import Tracker
+from stages.core.tracking import connection, experiment, records
+from stages.core.tracking.connection import Tracker
+from stages.core.tracking.records import Registration
 
 VARIANT = Variant(
     name="polynomial-s0.90-float32-seed1",
@@ -49,7 +50,7 @@ CLIP_SAMPLES = 8
 
 @pytest.fixture(scope="session")
 def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
-    return tracking.connect(tmp_path_factory.mktemp("mlruns"))
+    return connection.connect(tmp_path_factory.mktemp("mlruns"))
 
 
 @pytest.fixture(scope="session")
@@ -114,7 +115,7 @@ def test_a_variant_becomes_one_finished_run_however_often_it_is_logged(tracker: 
 def test_many_variants_cost_one_question_and_none_is_logged_twice(
     tracker: Tracker, model_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = [f"many{i:02d}" for i in range(tracking._FEW)]
+    keys = [f"many{i:02d}" for i in range(experiment.FEW)]
     many = [(replace(VARIANT, key=key, name=key), model_file) for key in keys]
     with tracker.sweep("many", {}) as first:
         for variant, model in many[:2]:
@@ -169,37 +170,32 @@ def test_later_figures_join_the_variants_run(tracker: Tracker, model_file: Path)
         tracker.log_variant(replace(VARIANT, key="k3"), model_file, parent)
     later = {"latency_ms": {"p50": 1.5}}
     assert tracker.add_metrics({"k3": later, "never logged": later}) == {"k3"}
-    assert tracker.add_metrics({"k3": {}} | {f"never logged {i}": later for i in range(tracking._FEW)}) == {"k3"}
+    assert tracker.add_metrics({"k3": {}} | {f"never logged {i}": later for i in range(experiment.FEW)}) == {"k3"}
     (run,) = tracker.client.search_runs([tracker.experiment_id], "tags.`edac.key` = 'k3'")
     assert run.data.metrics["latency_ms.p50"] == 1.5
     assert run.info.status == "FINISHED"
 
 
 def test_flat_joins_names_with_dots() -> None:
-    assert tracking.flat({"a": {"b": 1, "c": {"d": 2.5}}, "e": None, "f": True, "g": "x"}) == {"a.b": 1.0, "a.c.d": 2.5}
+    nested = {"a": {"b": 1, "c": {"d": 2.5}}, "e": None, "f": True, "g": "x"}
+    assert experiment.flat(nested) == {"a.b": 1.0, "a.c.d": 2.5}
 
 
 def test_a_registered_model_loads_and_scores_without_tensorflow(tracker: Tracker, models: Path, tmp_path: Path) -> None:
     waveforms = np.linspace(-1, 1, 2 * CLIP_SAMPLES, dtype=np.float32).reshape(2, CLIP_SAMPLES)
 
     def register(sha256: str, note: str) -> int:
-        version = tracker.register(
-            "tiny",
-            replace(VARIANT, sha256=sha256),
-            release=models,
-            example=waveforms,
-            n_outputs=1,
-            tags={"note": note},
-            description=f"Made as *{note}*.",
-        )
-        tracker.set_alias("tiny", tracking.CHAMPION, version)
+        variant, description = replace(VARIANT, sha256=sha256), f"Made as *{note}*."
+        new = Registration(variant, models, waveforms, n_outputs=1, tags={"note": note}, description=description)
+        version = tracker.register("tiny", new)
+        tracker.set_alias("tiny", records.CHAMPION, version)
         return version
 
     sha256 = files.sha256(models / "model.tflite")
     first = register(sha256, "a")
     assert register("f" * 64, "b") == first + 1
     assert register(sha256, "c") == first, "the same file is not registered twice"
-    champion = tracker.client.get_model_version_by_alias("tiny", tracking.CHAMPION)
+    champion = tracker.client.get_model_version_by_alias("tiny", records.CHAMPION)
     assert int(champion.version) == first
     assert champion.tags["sha256"] == sha256
     assert champion.tags["note"] == "c"
@@ -256,8 +252,8 @@ def registered(tracker: Tracker, model_file: Path, request: pytest.FixtureReques
 
 def register(tracker: Tracker, name: str, variant: Variant, release: Path) -> int:
     example = np.zeros((1, CLIP_SAMPLES), np.float32)
-    version = tracker.register(name, variant, release=release, example=example, n_outputs=1, tags={})
-    tracker.set_alias(name, tracking.CHAMPION, version)
+    version = tracker.register(name, Registration(variant, release, example, n_outputs=1))
+    tracker.set_alias(name, records.CHAMPION, version)
     return version
 
 
@@ -269,12 +265,12 @@ def test_a_release_comes_back_from_the_registry_as_it_was(
     tracker: Tracker, registered: tuple[str, int, Path], tmp_path: Path
 ) -> None:
     name, version, folder = registered
-    assert tracker.download(name, tracking.CHAMPION, tmp_path / "a") == version
+    assert tracker.download(name, records.CHAMPION, tmp_path / "a") == version
     assert content(tmp_path / "a") == content(folder)
     (folder / "golden/0.wav").rename(folder / "golden/1.wav")
     variant = replace(VARIANT, key=name, sha256=files.sha256(folder / "model.tflite"))
     assert register(tracker, name, variant, folder) == version
-    assert tracker.download(name, tracking.CHAMPION, tmp_path / "b") == version
+    assert tracker.download(name, records.CHAMPION, tmp_path / "b") == version
     assert content(tmp_path / "b") == content(folder), "nothing is left of what it was made of before"
 
 
@@ -301,10 +297,10 @@ def test_a_release_that_lies_incomplete_is_refused(
     artifacts = tracker.client.get_run(str(found.run_id)).info.artifact_uri
     harm(Path(artifacts.removeprefix("file://")) / found.tags["release"])
     with pytest.raises(DataError, match=f"version {version} lies incomplete in the registry. Register it again"):
-        tracker.download(name, tracking.CHAMPION, tmp_path / "a")
+        tracker.download(name, records.CHAMPION, tmp_path / "a")
     tracker.client.delete_model_version_tag(name, str(version), "release")
     with pytest.raises(DataError, match="lies incomplete"):
-        tracker.download(name, tracking.CHAMPION, tmp_path / "a")
+        tracker.download(name, records.CHAMPION, tmp_path / "a")
     assert not (tmp_path / "a").exists()
 
 
@@ -343,7 +339,7 @@ def test_runs_name_the_data_by_its_digest_and_the_commit(
 
     def logged(where: str, key: str) -> Run:
         files.write_csv(tmp_path / "clips.csv", columns, [clip | {"path": where} for clip in clips])
-        tracker = tracking.connect(tmp_path / "mlruns", "task").with_data(tmp_path)
+        tracker = connection.connect(tmp_path / "mlruns", "task").with_data(tmp_path)
         with tracker.sweep(key, {}) as parent:
             run = tracker.client.get_run(tracker.log_variant(replace(VARIANT, key=key), model_file, parent))
         assert len(used(tracker.client.get_run(parent))) == 2
@@ -378,7 +374,7 @@ def test_runs_name_the_data_by_its_digest_and_the_commit(
     tags = logged("here", "d").data.tags
     assert (tags["mlflow.source.git.commit"], tags["mlflow.source.git.dirty"]) == (git("rev-parse", "HEAD"), "false")
     files.write_text(tmp_path / "clips.csv", "changed")
-    assert tracking.connect(tmp_path / "mlruns", "task").tags["mlflow.source.git.dirty"] == "true"
+    assert connection.connect(tmp_path / "mlruns", "task").tags["mlflow.source.git.dirty"] == "true"
 
 
 def test_versions_come_with_their_aliases_and_are_found_by_either(
@@ -398,8 +394,8 @@ def test_versions_come_with_their_aliases_and_are_found_by_either(
 
 
 def test_a_database_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
-    code = f"from stages.core import tracking; from pathlib import Path; tracking.create(Path({str(tmp_path)!r}))"
-    draft = tmp_path / ".draft" / tracking.DATABASE
+    code = f"import pathlib as p, stages.core.tracking.connection as c; c.create(p.Path({str(tmp_path)!r}))"
+    draft = tmp_path / ".draft" / connection.DATABASE
     for size in (1, 100_000):  # of the first tables, and of about half of them
         process = subprocess.Popen([sys.executable, "-c", code], cwd=provenance.ROOT)
         while process.poll() is None and not (draft.exists() and draft.stat().st_size >= size):
@@ -407,8 +403,8 @@ def test_a_database_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         assert draft.exists()
-        assert not (tmp_path / tracking.DATABASE).exists()
+        assert not (tmp_path / connection.DATABASE).exists()
     two = [subprocess.Popen([sys.executable, "-c", code], cwd=provenance.ROOT) for _ in range(2)]
     assert [process.wait() for process in two] == [0, 0]
     assert not draft.parent.exists()
-    assert tracking.connect(tmp_path, "task").client.get_experiment_by_name("task")
+    assert connection.connect(tmp_path, "task").client.get_experiment_by_name("task")

@@ -12,8 +12,7 @@ from stages.core.artifacts.dataset import Split
 from stages.core.nn.keras import keras, tf
 from stages.core.project.errors import ParameterError
 from stages.core.training import batches
-from stages.core.training.batches import BetweenClass, Vary
-from stages.core.training.loop import FitParams
+from stages.core.training.params import BetweenClass, FitParams, SpectrogramAugment
 
 RATE = 20000
 
@@ -143,7 +142,7 @@ def test_other_features_cannot_be_blended() -> None:
 
 
 def test_it_stands_alone() -> None:
-    with pytest.raises(ParameterError, match=r"train.between_class must stand without mixup, time_shift and vary"):
+    with pytest.raises(ParameterError, match=r"train\.between_class must not be combined with mixup"):
         Params(between_class=BetweenClass(), mixup=0.2)
     with pytest.raises(ParameterError, match=r"between_class.stretch must be in \[1, 4\]; got 0.8"):
         BetweenClass(stretch=0.8)
@@ -187,27 +186,33 @@ def test_a_variation_keeps_the_shape_and_stays_within_what_it_may_add(seed: int,
     rng = np.random.default_rng(seed)
     clip = rng.uniform(-80, 0, shape).astype(np.float32)
     before = clip.copy()
-    varied = batches.varied(clip, Vary(p=1.0, noise_db=(20.0, 60.0)), rng)
+    varied = batches.augmented(clip, SpectrogramAugment(p=1.0, noise_db=(20.0, 60.0)), rng)
     np.testing.assert_array_equal(clip, before)
     assert varied.shape == clip.shape
     assert varied.dtype == np.float32
     assert varied.max() <= clip.max() + 6 + 10 * np.log10(1 + 0.01 * 40)  # an exponential above 40 is not to be met
-    np.testing.assert_array_equal(batches.varied(clip, Vary(p=0.0), rng), clip)
+    np.testing.assert_array_equal(batches.augmented(clip, SpectrogramAugment(p=0.0), rng), clip)
 
 
 def test_noise_is_as_far_below_the_peak_as_it_is_told() -> None:
     clip = np.full((2000, 8), -200, np.float32)
     clip[0, 0] = 0
-    rule = Vary(p=1.0, stretch=1, bands=0, gain_db=0, noise_db=(30.0, 30.0))
-    noise = batches.varied(clip, rule, np.random.default_rng(1))[1:]
+    rule = SpectrogramAugment(p=1.0, stretch=1, bands=0, gain_db=0, noise_db=(30.0, 30.0))
+    noise = batches.augmented(clip, rule, np.random.default_rng(1))[1:]
     assert 10 * np.log10(np.mean(10.0 ** (noise / 10))) == pytest.approx(-30, abs=0.2)
 
 
 def test_variations_need_levels_and_stand_without_between_class_learning() -> None:
     split = clips(np.zeros((4, 30, 1), np.float32), bands=())
     with pytest.raises(ParameterError, match=r"train.vary needs features that are levels in dB"):
-        batches.batch(split, np.eye(4, dtype=np.float32), np.arange(4), Params(vary=Vary()), np.random.default_rng(1))
-    with pytest.raises(ParameterError, match="between_class must stand without mixup, time_shift and vary"):
-        Params(vary=Vary(), between_class=BetweenClass())
+        batches.batch(
+            split,
+            np.eye(4, dtype=np.float32),
+            np.arange(4),
+            Params(vary=SpectrogramAugment()),
+            np.random.default_rng(1),
+        )
+    with pytest.raises(ParameterError, match="between_class must not be combined with mixup, time_shift or vary"):
+        Params(vary=SpectrogramAugment(), between_class=BetweenClass())
     with pytest.raises(ParameterError, match=r"vary.noise_db must be the least and the most dB below the peak"):
-        Vary(noise_db=(60.0, 20.0))
+        SpectrogramAugment(noise_db=(60.0, 20.0))

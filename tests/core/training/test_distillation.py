@@ -16,10 +16,11 @@ from stages.core.nn import network
 from stages.core.nn.keras import keras, tf
 from stages.core.project import files, plugins
 from stages.core.project.errors import DataError, ModelError, ParameterError
-from stages.core.training import batches, distillation, loop
-from stages.core.training.batches import BetweenClass
-from stages.core.training.distillation import Distillation, Taught, Teaching
-from stages.core.training.loop import FitParams
+from stages.core.training import batches, distillation_loss, loop
+from stages.core.training.distillation_loss import logits_network
+from stages.core.training.inference import predict
+from stages.core.training.params import BetweenClass, FitParams
+from stages.core.training.teacher import Distillation, TeacherFolder, TeacherTargets, softened, teacher_folder
 
 tf.config.experimental.enable_op_determinism()
 RULE = Distillation(teacher="ensemble", temperature=3.0, alpha=0.3)
@@ -38,10 +39,10 @@ def clips(rng: np.random.Generator, n: int = 24, n_classes: int = 3, *, multi_la
     return Split(x, several if multi_label else y, names, names, names, tuple("abcdef"[:n_classes]), bands=(100.0,) * 4)
 
 
-def taught(split: Split, rng: np.random.Generator, n_outputs: int = 3, d: int = 0, **rule: Any) -> Taught:
+def taught(split: Split, rng: np.random.Generator, n_outputs: int = 3, d: int = 0, **rule: Any) -> TeacherTargets:
     sizes = ((len(split), n_outputs), (len(split), d))
     logits, embeddings = (rng.normal(scale=3, size=size).astype(np.float32) for size in sizes)
-    return Taught(replace(RULE, **rule), logits, embeddings)
+    return TeacherTargets(replace(RULE, **rule), logits, embeddings)
 
 
 def small(n_outputs: int = 3, *, sigmoid: bool = False, dropout: float = 0.0) -> Any:
@@ -73,12 +74,12 @@ LOGITS = arrays(np.float32, (4, 3), elements=st.floats(-8, 8, width=32))
 @given(LOGITS, LOGITS, st.floats(0.5, 20))
 def test_divergence_is_scipys(teacher: np.ndarray, student: np.ndarray, temperature: float) -> None:
     for multi_label, reference in ((False, softmax_kl), (True, sigmoid_kl)):
-        p = distillation.softened(teacher, temperature, multi_label)
-        got = distillation.divergence(tf.constant(p), tf.constant(student), temperature, multi_label).numpy()
+        p = softened(teacher, temperature, multi_label)
+        got = distillation_loss.divergence(tf.constant(p), tf.constant(student), temperature, multi_label).numpy()
         expected = reference(p.astype(np.float64), student.astype(np.float64) / temperature)
         np.testing.assert_allclose(got, expected, atol=2e-5)
-    p = distillation.softened(teacher[:, :1], temperature, False)
-    got = distillation.divergence(tf.constant(p), tf.constant(student[:, :1]), temperature, False).numpy()
+    p = softened(teacher[:, :1], temperature, False)
+    got = distillation_loss.divergence(tf.constant(p), tf.constant(student[:, :1]), temperature, False).numpy()
     np.testing.assert_allclose(
         got, sigmoid_kl(p.astype(np.float64), student[:, :1] / np.float64(temperature)), atol=2e-5
     )
@@ -88,14 +89,14 @@ def gradient(teacher: np.ndarray, student: np.ndarray, temperature: float, *, mu
     z = tf.constant(student)
     with tf.GradientTape() as tape:
         tape.watch(z)
-        p = tf.constant(distillation.softened(teacher, temperature, multi_label))
-        loss = temperature**2 * tf.reduce_sum(distillation.divergence(p, z, temperature, multi_label))
+        p = tf.constant(softened(teacher, temperature, multi_label))
+        loss = temperature**2 * tf.reduce_sum(distillation_loss.divergence(p, z, temperature, multi_label))
     return np.asarray(tape.gradient(loss, z))
 
 
 @given(LOGITS, LOGITS, st.floats(0.5, 20), st.booleans())
 def test_gradient_is_the_closed_form(v: np.ndarray, z: np.ndarray, temperature: float, multi_label: bool) -> None:
-    probabilities = distillation.softened
+    probabilities = softened
     expected = temperature * (probabilities(z, temperature, multi_label) - probabilities(v, temperature, multi_label))
     np.testing.assert_allclose(gradient(v, z, temperature, multi_label=multi_label), expected, atol=2e-5)
 
@@ -120,10 +121,10 @@ def test_a_step_is_the_gradient_of_the_loss_by_finite_differences(kind: str, rng
     model, rate = small(n_outputs, sigmoid=kind != "softmax"), 1e-3
     before = [w.astype(np.float64) for w in model.get_weights()]
     params = Params(optimizer="sgd", learning_rate=rate, batch_size=12, epochs=1, class_weights=False)
-    loop.fit(model, split, params, seed=7, taught=lesson)
+    loop.fit(model, split, params, loop.Run(7), teacher=lesson)
     projection = keras.initializers.GlorotUniform(7)((6, 5)).numpy().astype(np.float64)
     x, t = split.x.astype(np.float64), np.eye(n_classes)[split.y][:, -n_outputs:] if not multi_label else split.y
-    p = distillation.softened(lesson.logits, 3.0, multi_label).astype(np.float64)
+    p = softened(lesson.logits, 3.0, multi_label).astype(np.float64)
 
     def loss(weights: list[np.ndarray]) -> float:
         encoded = np.tanh(x @ weights[0] + weights[1])
@@ -156,12 +157,12 @@ def test_alpha_1_is_training_without_a_teacher_to_the_bit(rng: np.random.Generat
     weights = []
     for lesson in (None, taught(split, rng, alpha=1.0), taught(split, rng, alpha=0.9)):
         model = small(dropout=0.2)
-        loop.fit(model, split, params, seed=3, taught=lesson)
+        loop.fit(model, split, params, loop.Run(3), teacher=lesson)
         weights.append(b"".join(w.tobytes() for w in model.get_weights()))
     assert weights[0] == weights[1] != weights[2]
-    assert distillation.teaching(Path(), replace(RULE, alpha=1.0)) is None
-    assert distillation.teaching(Path(), replace(RULE, teacher=None)) is None
-    assert distillation.teaching(Path(), replace(RULE, alpha=1.0, feature_penalty=0.1)) is not None
+    assert teacher_folder(Path(), replace(RULE, alpha=1.0)) is None
+    assert teacher_folder(Path(), replace(RULE, teacher=None)) is None
+    assert teacher_folder(Path(), replace(RULE, alpha=1.0, feature_penalty=0.1)) is not None
 
 
 def test_a_student_comes_to_say_what_its_teacher_says(rng: np.random.Generator) -> None:
@@ -169,8 +170,8 @@ def test_a_student_comes_to_say_what_its_teacher_says(rng: np.random.Generator) 
     lesson = taught(split, rng, temperature=1.0, alpha=0.0)
     lesson = replace(lesson, logits=np.asarray(split.x.mean(axis=1)[:, :3] * 2, np.float32))  # no matter of the labels
     model = small()
-    history = loop.fit(model, split, Params(learning_rate=3e-2, epochs=300), seed=3, taught=lesson)
-    np.testing.assert_allclose(loop.predict(model, split), distillation.softened(lesson.logits, 1, False), atol=0.03)
+    history = loop.fit(model, split, Params(learning_rate=3e-2, epochs=300), loop.Run(3), teacher=lesson)
+    np.testing.assert_allclose(predict(model, split), softened(lesson.logits, 1, False), atol=0.03)
     assert history[-1]["loss"] < 1e-3 < history[0]["loss"], "the divergence is 0 in the end"
 
 
@@ -180,7 +181,7 @@ def test_a_killed_run_goes_on_with_its_projection(
     split = clips(rng)
     lesson, params = taught(split, rng, 3, 5, hidden_cosine=0.5), Params(epochs=3, batch_size=8)
     whole = small()
-    expected = loop.fit(whole, split, params, seed=3, taught=lesson)
+    expected = loop.fit(whole, split, params, loop.Run(3), teacher=lesson)
 
     class KilledError(Exception):
         pass
@@ -192,9 +193,11 @@ def test_a_killed_run_goes_on_with_its_projection(
     monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0)
     path = tmp_path / "checkpoint.npz"
     with pytest.raises(KilledError):
-        loop.fit(small(), split, params, seed=3, taught=lesson, after_step=kill, checkpoint=path)
+        loop.fit(
+            small(), split, params, loop.Run(3, checkpoint=path), teacher=lesson, hooks=loop.Hooks(after_step=kill)
+        )
     again = small()
-    assert loop.fit(again, split, params, seed=3, taught=lesson, checkpoint=path) == expected
+    assert loop.fit(again, split, params, loop.Run(3, checkpoint=path), teacher=lesson) == expected
     for a, b in zip(whole.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     assert len(again.get_weights()) == 4, "the projection is no part of the student"
@@ -223,11 +226,9 @@ def test_every_architecture_has_logits_a_hidden_vector_and_an_encoder(name: str,
     for n_classes in (2, 5):
         model, _ = network.build(name, {}, shape, n_classes)
         x = rng.normal(size=(2, *shape)).astype(np.float32)
-        z = distillation.before_activation(model)(x).numpy()
-        np.testing.assert_allclose(
-            distillation.softened(z, 1.0, False), model(x, training=False).numpy(), rtol=1e-4, atol=1e-6
-        )
-    encoded = distillation.encoded(model)
+        z = logits_network(model)(x).numpy()
+        np.testing.assert_allclose(softened(z, 1.0, False), model(x, training=False).numpy(), rtol=1e-4, atol=1e-6)
+    encoded = distillation_loss.encoder_output(model)
     assert np.prod(encoded.shape[1:-1]) > 1
 
 
@@ -235,34 +236,34 @@ def test_what_a_network_lacks_is_told(rng: np.random.Generator) -> None:
     layers = keras.layers
     flat = keras.Sequential([layers.Input((4,)), layers.Dense(3, "softmax")], name="flat")
     with pytest.raises(ModelError, match=r"flat must have a layer called 'encoder' for distill.feature_penalty"):
-        distillation.encoded(flat)
+        distillation_loss.encoder_output(flat)
     odd = keras.Sequential([layers.Input((4,)), layers.Dense(3), layers.Softmax(name="end")], name="odd")
     lesson = taught(clips(rng), rng)
     with pytest.raises(ModelError, match=r"odd must end in a dense layer to be distilled; it ends in end"):
-        distillation.Student(odd, lesson, multi_label=False, seed=1)
+        distillation_loss.Student(odd, lesson, multi_label=False, seed=1)
     with pytest.raises(ModelError, match=r"odd must end in a dense layer to teach; it ends in end"):
-        distillation.before_activation(odd)
+        logits_network(odd)
 
 
 def test_answers_must_be_of_these_clips(rng: np.random.Generator, tmp_path: Path) -> None:
-    split, teaching = clips(rng), Teaching(tmp_path, replace(RULE, hidden_cosine=0.1))
+    split, teaching = clips(rng), TeacherFolder(tmp_path, replace(RULE, hidden_cosine=0.1))
     with pytest.raises(DataError, match=r"holds no logits_train.npy. Run `dvc repro distill` first\.$"):
         teaching.identity()
     np.save(tmp_path / "logits_train.npy", np.zeros((24, 3), np.float32))
     with pytest.raises(DataError, match=r"holds no embeddings_train.npy.* set distill.hidden_cosine to 0\."):
-        teaching.of(split)
+        teaching.targets(split)
     np.save(tmp_path / "embeddings_train.npy", np.zeros((24, 2), np.float32))
     files.write_json(tmp_path / "teacher.json", {"teacher": "ensemble", "labels": ["a", "b", "c"]})
-    assert teaching.of(split).columns(multi_label=False).shape == (24, 5)
+    assert teaching.targets(split).columns(multi_label=False).shape == (24, 5)
     first = teaching.identity()
     embeddings = rng.normal(3, size=(24, 2)).astype(np.float32)
     np.save(tmp_path / "embeddings_train.npy", embeddings)
-    np.testing.assert_allclose(teaching.of(split).embeddings, embeddings - embeddings.mean(axis=0))
+    np.testing.assert_allclose(teaching.targets(split).embeddings, embeddings - embeddings.mean(axis=0))
     assert teaching.identity() != first
-    assert Teaching(tmp_path, replace(teaching.rule, temperature=4.0)).identity() != teaching.identity()
+    assert TeacherFolder(tmp_path, replace(teaching.rule, temperature=4.0)).identity() != teaching.identity()
     files.write_json(tmp_path / "teacher.json", {"labels": ["a", "c", "b"]})
     with pytest.raises(DataError, match=r"must answer for the 24 training clips of a, b, c; it answers for 24 of a, c"):
-        teaching.of(split)
+        teaching.targets(split)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,10 @@ from stages.core.artifacts.dataset import Split
 from stages.core.nn.keras import keras, tf
 from stages.core.project.errors import DataError, ModelError, ParameterError
 from stages.core.training import batches, loop, optimizer
-from stages.core.training.loop import FitParams
+from stages.core.training.inference import evaluate
+from stages.core.training.losses import class_weights
+from stages.core.training.optimizer import make_optimizer
+from stages.core.training.params import FitParams
 
 tf.config.experimental.enable_op_determinism()
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,7 +109,7 @@ def test_weights_are_those_of_keras_fit(
     split = clips(rng, n_classes=n_classes)
     params = Params(optimizer=name, decay=decay, learning_rate=1e-2, batch_size=8, epochs=7)  # 21 steps
     ours, oracle = network(n_classes), network(n_classes)
-    loop.fit(ours, split, params, seed=3)
+    loop.fit(ours, split, params, loop.Run(3))
     fit_by_keras(oracle, split, params)
     for mine, theirs in zip(ours.get_weights(), oracle.get_weights(), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=2e-5)
@@ -116,7 +119,7 @@ def test_weights_are_those_of_keras_fit(
 def test_loss_and_penalty_are_those_of_keras_fit(n_classes: int, rng: np.random.Generator) -> None:
     """At a standstill, where the penalty on the weights at an epoch's end is that of each of its steps."""
     split, params = clips(rng, n_classes=n_classes), Params(learning_rate=1e-12, batch_size=8, epochs=2)
-    history = loop.fit(network(n_classes), split, params, seed=3)
+    history = loop.fit(network(n_classes), split, params, loop.Run(3))
     totals = [row["loss"] + row["penalty"] for row in history]
     assert totals == pytest.approx(fit_by_keras(network(n_classes), split, params), rel=1e-5)
     assert history[0]["penalty"] > 0.1
@@ -128,7 +131,7 @@ def test_seed_determines_the_weights(rng: np.random.Generator) -> None:
     models = []
     for seed in (1, 1, 2):
         models.append(network(dropout=0.5))
-        loop.fit(models[-1], split, params, seed=seed)
+        loop.fit(models[-1], split, params, loop.Run(seed))
     assert same(models[0], models[1])
     assert not same(models[0], models[2])
 
@@ -143,8 +146,8 @@ def test_dropout_draws_anew_each_step() -> None:
         model,
         split,
         Params(epochs=1, batch_size=8),
-        seed=1,
-        after_step=lambda _: states.append(generator.state.numpy().tolist()),
+        loop.Run(1),
+        hooks=loop.Hooks(after_step=lambda _: states.append(generator.state.numpy().tolist())),
     )
     assert len({str(state) for state in [before, *states]}) == 4
 
@@ -152,7 +155,11 @@ def test_dropout_draws_anew_each_step() -> None:
 def test_last_batch_is_kept_and_steps_are_counted(rng: np.random.Generator) -> None:
     steps: list[int] = []
     history = loop.fit(
-        network(), clips(rng), Params(epochs=2, batch_size=8), seed=1, after_step=lambda step: steps.append(step)
+        network(),
+        clips(rng),
+        Params(epochs=2, batch_size=8),
+        loop.Run(1),
+        hooks=loop.Hooks(after_step=lambda step: steps.append(step)),
     )
     assert steps == [1, 2, 3, 4, 5, 6]
     assert [row["epoch"] for row in history] == [1, 2]
@@ -172,7 +179,7 @@ def test_stops_early_and_puts_the_best_weights_back(
         return next(told), 0.5
 
     monkeypatch.setattr(loop, "evaluate", evaluate)
-    history = loop.fit(model, split, Params(epochs=6, batch_size=8), seed=1, validation=split, patience=patience)
+    history = loop.fit(model, split, Params(epochs=6, batch_size=8), loop.Run(1, validation=split, patience=patience))
     assert [row["validation_loss"] for row in history] == losses[:n_epochs]
     assert all((a == b).all() for a, b in zip(model.get_weights(), seen[kept], strict=True))
 
@@ -180,7 +187,7 @@ def test_stops_early_and_puts_the_best_weights_back(
 def test_evaluate_agrees_with_scikit_learn(rng: np.random.Generator) -> None:
     for n_classes in (2, 3):
         split, model = clips(rng, n_classes=n_classes), network(n_classes)
-        loss, accuracy = loop.evaluate(model, split)
+        loss, accuracy = evaluate(model, split)
         scores = model(split.x).numpy().astype(np.float64)
         scores /= scores.sum(axis=1, keepdims=True) if n_classes == 3 else 1
         predictions = scores[:, 0] > 0.5 if n_classes == 2 else scores.argmax(axis=1)
@@ -191,9 +198,9 @@ def test_evaluate_agrees_with_scikit_learn(rng: np.random.Generator) -> None:
 def test_class_weights_are_scikit_learns_balanced(rng: np.random.Generator) -> None:
     y = rng.choice(3, 50, p=[0.7, 0.2, 0.1])
     expected = compute_class_weight("balanced", classes=np.arange(3), y=y)
-    np.testing.assert_allclose(loop.class_weights(y, 3), expected, rtol=1e-6)
+    np.testing.assert_allclose(class_weights(y, 3), expected, rtol=1e-6)
     with pytest.raises(DataError, match="no clip of class 3"):
-        loop.class_weights(y, 4)
+        class_weights(y, 4)
 
 
 @settings(max_examples=30, deadline=None)
@@ -222,14 +229,14 @@ def test_time_shift_rotates_within_bounds(seed: int, shift: float) -> None:
 
 
 def test_cosine_decay_ends_at_zero() -> None:
-    rate = loop._optimizer(Params(learning_rate=0.1, decay="cosine"), 100)._learning_rate
+    rate = make_optimizer(Params(learning_rate=0.1, decay="cosine"), 100)._learning_rate
     assert [float(rate(step)) for step in (0, 50, 100)] == pytest.approx([0.1, 0.05, 0.0])
 
 
 def test_decay_in_steps_is_acdnets() -> None:
     """2000 epochs at 0.1, a tenth of it after 30, 60 and 90 %, and in the first ten; two steps an epoch."""
     params = Params(learning_rate=0.1, decay="steps", epochs=2000, warmup_epochs=10)
-    rate = loop._optimizer(params, 4000)._learning_rate
+    rate = make_optimizer(params, 4000)._learning_rate
     steps = [0, 19, 20, 1199, 1200, 2399, 2400, 3599, 3600, 3999]
     expected = [0.01, 0.01, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001, 1e-4, 1e-4]
     assert [float(rate(step)) for step in steps] == pytest.approx(expected)
@@ -244,10 +251,10 @@ def test_decay_in_steps_is_acdnets() -> None:
 def test_linear_decay_rises_over_the_warm_up_and_falls_to_zero() -> None:
     """32 epochs of 10 steps of which two warm up: transformers' get_linear_schedule_with_warmup(_, 20, 320) by hand."""
     params = Params(learning_rate=2.5e-5, decay="linear", epochs=32, warmup_epochs=2)
-    rate = loop._optimizer(params, 320)._learning_rate
+    rate = make_optimizer(params, 320)._learning_rate
     expected = [0, 1.25e-6, 2.375e-5, 2.5e-5, 1.25e-5, 2.5e-5 / 300, 0]
     assert [float(rate(step)) for step in (0, 1, 19, 20, 170, 319, 320)] == pytest.approx(expected)
-    straight = loop._optimizer(Params(learning_rate=0.1, decay="linear"), 100)._learning_rate
+    straight = make_optimizer(Params(learning_rate=0.1, decay="linear"), 100)._learning_rate
     assert [float(straight(step)) for step in (0, 50, 100)] == pytest.approx([0.1, 0.05, 0.0])
     with pytest.raises(
         ParameterError, match=r"train.warmup_epochs must be 0 or more and fewer than the 3 epochs; got 3"
@@ -261,7 +268,7 @@ def test_weight_decay_takes_a_fraction_of_the_rate_off_each_weight(rng: np.rando
         model = network()
         before = model.get_weights()
         params = Params(optimizer="sgd", learning_rate=0.01, batch_size=22, epochs=1, weight_decay=decay)
-        loop.fit(model, split, params, seed=1)
+        loop.fit(model, split, params, loop.Run(1))
         weights[decay] = model.get_weights()
     names = [weight.name for weight in model.weights]
     for name, start, without, none, with_decay in zip(
@@ -276,7 +283,7 @@ def test_weight_decay_takes_a_fraction_of_the_rate_off_each_weight(rng: np.rando
 
 @pytest.mark.parametrize("name", ["adam", "adamax", "adamw", "rmsprop", "sgd"])
 def test_every_optimizer_takes_the_learning_rate(name: str) -> None:
-    optimizer = loop._optimizer(Params(optimizer=name, learning_rate=0.25), 1)  # type: ignore[arg-type]
+    optimizer = make_optimizer(Params(optimizer=name, learning_rate=0.25), 1)  # type: ignore[arg-type]
     assert float(optimizer.learning_rate) == 0.25
     assert type(optimizer).__name__.lower() == name
 
@@ -285,7 +292,7 @@ def test_a_diverged_loss_is_an_error(rng: np.random.Generator) -> None:
     split = clips(rng)
     split = dataclasses.replace(split, x=np.where(split.x > 2, np.float32(np.nan), split.x))
     with pytest.raises(ModelError, match=r"training: the loss is not finite at step \d+. Lower the learning rate"):
-        loop.fit(network(), split, Params(), seed=1)
+        loop.fit(network(), split, Params(), loop.Run(1))
 
 
 @pytest.mark.parametrize(
@@ -309,12 +316,12 @@ import os, signal, sys
 from pathlib import Path
 import numpy as np
 sys.path.insert(0, {tests!r})
-from test_fitting import Params, clips, network
-from stages.core import blending, fitting, optimizer
+from test_loop import Params, clips, network
+from stages.core.training import loop, optimizer
 from stages.core.nn.keras import make_deterministic, save_weights
 
 make_deterministic(1, 1)
-fitting.CHECKPOINT_EVERY_S = 0
+loop.CHECKPOINT_EVERY_S = 0
 optimizer.LARGE = 100
 folder, kill_at = Path(sys.argv[1]), int(sys.argv[2])
 split = clips(np.random.default_rng(1))
@@ -322,9 +329,8 @@ split = clips(np.random.default_rng(1))
 def train(checkpoint, after_step=None):
     model = network(dropout=0.5)
     params = Params(epochs=4, batch_size=8, mixup=0.3, time_shift=0.3, decay="cosine")
-    history = fitting.fit(
-        model, split, params, seed=1, validation=split, checkpoint=checkpoint, after_step=after_step
-    )
+    run = loop.Run(1, validation=split, checkpoint=checkpoint)
+    history = loop.fit(model, split, params, run, hooks=loop.Hooks(after_step=after_step))
     return model, history
 
 def die(step):
@@ -375,10 +381,8 @@ def test_state_of_the_caller_survives(
             network(),
             clips(np.random.default_rng(0)),
             Params(epochs=2, batch_size=8),
-            seed=1,
-            after_step=count,
-            state=[counter],
-            checkpoint=tmp_path / "checkpoint.npz",
+            loop.Run(1, checkpoint=tmp_path / "checkpoint.npz"),
+            hooks=loop.Hooks(after_step=count, state=[counter]),
         )
         return int(counter.numpy())
 

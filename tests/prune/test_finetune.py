@@ -1,4 +1,4 @@
-"""The pruning engine against tfmot's wrapper, arithmetic, and a kill."""
+"""Pruning while fine-tuning against tfmot's wrapper, arithmetic, and a kill."""
 
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,13 @@ from stages.core.artifacts.dataset import Split
 from stages.core.nn.keras import keras, tf
 from stages.core.project.errors import ParameterError
 from stages.core.training import loop, optimizer
-from stages.prune import engine
+from stages.core.training.loop import Run
+from stages.prune import importance as ranking
+from stages.prune.finetune import Pruning, finetune
+from stages.prune.importance import most_important
+from stages.prune.masks import Criterion, Masks, Pruner, WeightsFirst
 from stages.prune.params import CRITERIA, PruneParams
+from stages.prune.prunables import KernelSparsity, layer_report, measured_sparsity, prunable_kernels, prunables_of
 
 # isort: split
 import tensorflow_model_optimization as tfmot
@@ -49,7 +54,7 @@ def network(dropout: float = 0.0) -> Any:
 
 
 def kernels(model: Any) -> list[np.ndarray]:
-    return [kernel.numpy() for _, kernel in engine.prunable_kernels(model)]
+    return [kernel.numpy() for _, kernel in prunable_kernels(model)]
 
 
 @pytest.mark.parametrize("schedule, sparsity", [("constant", 0.5), ("polynomial", 0.9)])
@@ -59,7 +64,7 @@ def test_masks_and_weights_are_those_of_tfmot(schedule: str, sparsity: float) ->
     options = {"polynomial": {"frequency": 3}}
     params = PruneParams(epochs=1, batch_size=4, learning_rate=1e-2, class_weights=False, options=options)
     ours = network()
-    engine.finetune(ours, split, params, schedule=schedule, sparsity=sparsity, seed=2)
+    finetune(ours, split, params, Pruning(schedule, sparsity), Run(2))
 
     schedules = tfmot.sparsity.keras
     oracle = schedules.prune_low_magnitude(
@@ -86,36 +91,33 @@ def test_masks_and_weights_are_those_of_tfmot(schedule: str, sparsity: float) ->
 def test_every_kernel_ends_at_its_share_of_positive_zeros(schedule: str, sparsity: float) -> None:
     model = network()
     params = PruneParams(epochs=2, batch_size=20, options={"polynomial": {"frequency": 4}})  # 6 steps: not a multiple
-    engine.finetune(model, clips(), params, schedule=schedule, sparsity=sparsity, seed=1)
+    finetune(model, clips(), params, Pruning(schedule, sparsity), Run(1))
     total = 0
     for kernel in kernels(model):
         n_kept = max(round(kernel.size * (1 - sparsity)), 1)
         assert np.count_nonzero(kernel) == n_kept
         assert not np.signbit(kernel[kernel == 0]).any()
         total += kernel.size - n_kept
-    assert engine.measured_sparsity(model) == total / sum(kernel.size for kernel in kernels(model))
+    assert measured_sparsity(model) == total / sum(kernel.size for kernel in kernels(model))
 
 
 def test_a_masked_weight_can_return() -> None:
     model = network()
-    masks = engine.Masks(
-        model,
-        engine.prunables_of(model, "weight"),
-        PruneParams().plug_in(CRITERIA, "magnitude"),
-        lambda step: (step != 2, 0.5),
-        n_steps=4,
-    )
-    first = masks.masks[0].numpy()
-    kernel = next(kernel for _, kernel in engine.prunable_kernels(model))
+    magnitude = Criterion(*PruneParams().plug_in(CRITERIA, "magnitude"))
+    masks = Masks(prunables_of(model, "weight"))
+    pruner = Pruner(masks, magnitude, lambda step: (step != 2, 0.5), n_steps=4)
+    pruner.start()
+    first = masks.variables[0].numpy()
+    kernel = next(kernel for _, kernel in prunable_kernels(model))
 
     def step(number: int, kept: float, masked: float) -> np.ndarray:
-        masks.around_update(kernel, None, lambda: kernel.assign(tf.where(first, kept, masked)))
-        masks.after_step(number)
+        pruner.update(kernel, tf.zeros_like(kernel), lambda: kernel.assign(tf.where(first, kept, masked)))
+        pruner.after_step(number)
         return kernel.numpy()  # type: ignore[no-any-return]
 
     np.testing.assert_array_equal(step(1, 0.1, 5.0), np.where(first, np.float32(0.1), 0), "not renewed before step 2")
     np.testing.assert_array_equal(step(2, 0.1, 5.0), np.where(first, 0, np.float32(5.0)))
-    np.testing.assert_array_equal(masks.masks[0].numpy(), ~first)
+    np.testing.assert_array_equal(masks.variables[0].numpy(), ~first)
     step(3, 0.1, 5.0)
     np.testing.assert_array_equal(step(4, 9.0, 5.0), np.where(first, 0, np.float32(5.0)), "nothing is chosen after all")
 
@@ -126,7 +128,7 @@ IMPORTANCES = arrays.arrays(np.float32, st.integers(2, 100), elements=st.floats(
 @settings(max_examples=60, deadline=None)
 @given(IMPORTANCES, st.floats(0, 0.999), st.integers(1, 2))
 def test_most_important_is_the_top_k_of_equals_the_first(importance: np.ndarray, sparsity: float, least: int) -> None:
-    (mask,) = engine.most_important([importance], sparsity, least=least)
+    (mask,) = most_important([importance], sparsity, min_kept=least)
     kept = np.float32(importance.size) * (1 - np.float32(sparsity))
     n_kept = max(int(np.round(kept)), least)
     descending = np.sort(importance)[::-1]
@@ -140,9 +142,9 @@ def test_most_important_is_the_top_k_of_equals_the_first(importance: np.ndarray,
 @given(IMPORTANCES, st.sampled_from([0.0, 0.2, 0.5, 0.9]), st.integers(1, 50))
 def test_a_sample_that_misleads_changes_no_mask(importance: np.ndarray, sparsity: float, sample: int) -> None:
     importance = np.round(importance, 1)  # for equals
-    (whole,) = engine.most_important([importance], sparsity)
-    with mock.patch.object(engine, "SAMPLE", sample):
-        (mask,) = engine.most_important([importance], sparsity)
+    (whole,) = most_important([importance], sparsity)
+    with mock.patch.object(ranking, "SAMPLE", sample):
+        (mask,) = most_important([importance], sparsity)
     np.testing.assert_array_equal(mask, whole)
 
 
@@ -156,7 +158,7 @@ def test_the_masks_of_large_kernels_are_those_of_a_sort(kind: str, sparsity: flo
         importance.sort()
     elif kind == "pruned":
         importance[importance < 1.5] *= 1e-3
-    (mask,) = engine.most_important([importance], sparsity)
+    (mask,) = most_important([importance], sparsity)
     expected = np.zeros(importance.size, bool)
     expected[np.argsort(-importance, kind="stable")[: max(round(importance.size * (1 - sparsity)), 1)]] = True
     np.testing.assert_array_equal(mask, expected)
@@ -167,7 +169,7 @@ def test_the_masks_of_large_kernels_are_those_of_a_sort(kind: str, sparsity: flo
 def test_globally_the_top_k_of_all_and_the_top_of_each(
     importances: list[np.ndarray], sparsity: float, least: int
 ) -> None:
-    masks = engine.most_important(importances, sparsity, "global", least=least)
+    masks = most_important(importances, sparsity, "global", min_kept=least)
     together, size = np.concatenate(importances), sum(i.size for i in importances)
     n_kept = max(int(np.round(np.float32(size) * (1 - np.float32(sparsity)))), least * len(importances))
     assert sum(np.count_nonzero(mask) for mask in masks) == n_kept
@@ -191,8 +193,8 @@ def test_what_is_kept_is_rounded_up_to_a_multiple(
     layers: list[tuple[np.ndarray, float]], sparsity: float, multiple: int, scope: str
 ) -> None:
     importances, parts = [importance for importance, _ in layers], [part for _, part in layers]
-    singly = engine.most_important(importances, sparsity, scope, parts=parts)
-    masks = engine.most_important(importances, sparsity, scope, multiple=multiple, parts=parts)
+    singly = most_important(importances, sparsity, scope, scales=parts)
+    masks = most_important(importances, sparsity, scope, round_up_to=multiple, scales=parts)
     for before, mask, importance in zip(singly, masks, importances, strict=True):
         n, kept = np.count_nonzero(before), np.count_nonzero(mask)
         assert kept == min(-(-n // multiple) * multiple, importance.size)
@@ -202,9 +204,9 @@ def test_what_is_kept_is_rounded_up_to_a_multiple(
 @settings(max_examples=60, deadline=None)
 @given(IMPORTANCES, st.floats(0, 0.999), st.floats(0, 1))
 def test_a_layer_takes_its_part_of_the_sparsity(importance: np.ndarray, sparsity: float, part: float) -> None:
-    whole, mask = engine.most_important([importance, importance], sparsity, parts=[1, part])
-    np.testing.assert_array_equal(whole, engine.most_important([importance], sparsity)[0])
-    np.testing.assert_array_equal(mask, engine.most_important([importance], sparsity * part)[0])
+    whole, mask = most_important([importance, importance], sparsity, scales=[1, part])
+    np.testing.assert_array_equal(whole, most_important([importance], sparsity)[0])
+    np.testing.assert_array_equal(mask, most_important([importance], sparsity * part)[0])
 
 
 @pytest.mark.parametrize("scope", ["layer", "global"])
@@ -212,8 +214,8 @@ def test_a_layer_takes_its_part_of_the_sparsity(importance: np.ndarray, sparsity
 def test_a_layer_of_no_part_stays_whole(criterion: str, scope: Any) -> None:
     model, options = network(), {"hybrid": {"weight_sparsity": 0.2}}
     params = PruneParams(epochs=2, scope=scope, layers={"hid*": 0, "h*": 1}, options=options)
-    engine.finetune(model, clips(), params, criterion=criterion, schedule="one_shot", sparsity=0.5, seed=1)
-    found = {row["layer"]: row["sparsity"] for row in engine.layer_report(model)}
+    finetune(model, clips(), params, Pruning(criterion=criterion, schedule="one_shot", sparsity=0.5), Run(1))
+    found = {row.layer: row.sparsity for row in layer_report(model)}
     assert found.pop("hidden") == 0
     assert max(found.values()) > 0
 
@@ -222,7 +224,7 @@ def test_patterns_of_layers_must_fit() -> None:
     with pytest.raises(
         ParameterError, match=r"^prune\.layers has 'hiden', but no such layer .* Did you mean 'hidden'\?"
     ):
-        engine.prunables_of(network(), "unit", {"hiden": 0.5})
+        prunables_of(network(), "unit", {"hiden": 0.5})
 
 
 @pytest.mark.parametrize(
@@ -254,7 +256,7 @@ def test_prunable_kernels_are_those_of_tfmots_registry() -> None:
     x = layers.LSTM(3, return_sequences=True)(layers.Conv1D(2, 2)(x))
     x = layers.SimpleRNN(2)(layers.GRU(3, return_sequences=True)(x))
     model = keras.Model(inputs, layers.Dense(2, "softmax")(x))
-    ours = [kernel.name for _, kernel in engine.prunable_kernels(model)]
+    ours = [kernel.name for _, kernel in prunable_kernels(model)]
     oracle = [
         weight.name
         for layer in model.layers[1:]
@@ -271,7 +273,7 @@ def test_nested_models_and_willing_layers_are_pruned() -> None:
 
     inner = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3, name="inner")])
     model = keras.Sequential([keras.layers.Input((4,)), inner, Willing(2, name="willing")])
-    assert [(name, kernel.shape.as_list()) for name, kernel in engine.prunable_kernels(model)] == [
+    assert [(name, kernel.shape.as_list()) for name, kernel in prunable_kernels(model)] == [
         ("inner", [4, 3]),
         ("willing", [2]),
     ]
@@ -281,9 +283,10 @@ def test_layer_report_counts_zeros() -> None:
     model = network()
     hidden = model.get_layer("hidden").kernel
     hidden.assign(np.where(np.arange(hidden.shape[1]) < 4, 0, 1) * np.ones(hidden.shape, np.float32))
-    row = next(row for row in engine.layer_report(model) if row["layer"] == "hidden")
+    row = next(row for row in layer_report(model) if row.layer == "hidden")
     n = int(np.prod(hidden.shape))
-    assert row == {"layer": "hidden", "n_weights": n, "n_zeros": n * 4 // 10, "sparsity": 0.4}
+    assert row == KernelSparsity("hidden", n, n * 4 // 10)
+    assert row.sparsity == 0.4
 
 
 @pytest.mark.parametrize("schedule", ["constant", "polynomial"])
@@ -296,24 +299,22 @@ def test_a_killed_fine_tuning_goes_on_to_the_same_weights(
 
     def run(checkpoint: Path | None) -> tuple[Any, list[dict[str, float]]]:
         model = network(dropout=0.5)
-        history = engine.finetune(
-            model, clips(), params, schedule=schedule, sparsity=0.8, seed=1, checkpoint=checkpoint
-        )
+        history = finetune(model, clips(), params, Pruning(schedule, 0.8), Run(1, checkpoint=checkpoint))
         return model, history
 
     class KilledError(Exception):
         pass
 
     whole, history = run(None)
-    masked = engine.Masks.after_step
+    masked = Pruner.after_step
     with monkeypatch.context() as patched:
 
-        def die(self: engine.Masks, step: int) -> None:
+        def die(self: Pruner, step: int) -> None:
             if step == 4:
                 raise KilledError
             masked(self, step)
 
-        patched.setattr(engine.Masks, "after_step", die)
+        patched.setattr(Pruner, "after_step", die)
         with pytest.raises(KilledError):
             run(tmp_path / "checkpoint.npz")
     resumed, resumed_history = run(tmp_path / "checkpoint.npz")
@@ -325,23 +326,23 @@ def test_a_killed_fine_tuning_goes_on_to_the_same_weights(
 @pytest.mark.parametrize("sparsity", [80, 1.0, -0.1])
 def test_a_sparsity_must_be_a_fraction(sparsity: float) -> None:
     with pytest.raises(ParameterError, match=rf"sweep.sparsities must .* fractions in \[0, 1\); got {sparsity}"):
-        engine.finetune(network(), clips(), PruneParams(), schedule="constant", sparsity=sparsity, seed=1)
+        finetune(network(), clips(), PruneParams(), Pruning(schedule="constant", sparsity=sparsity), Run(1))
 
 
 def test_hybrid_prunes_weights_first_then_ranks_units_by_what_is_left_of_them() -> None:
     """24 steps: 12 for the weights, of whose rounds the last is at the eighth; then units go at once."""
     seen: list[list[np.ndarray]] = []
-    after_step = engine.WeightsFirst.after_step
+    after_step = WeightsFirst.after_step
 
-    def watched(self: engine.WeightsFirst, step: int) -> bool:
+    def watched(self: WeightsFirst, step: int) -> bool:
         seen.append(kernels(model))
         return after_step(self, step)
 
     model = network()
     options = {"hybrid": {"first": 0.5, "weight_sparsity": 0.75}}
     params = PruneParams(epochs=2, batch_size=4, learning_rate=1e-2, class_weights=False, options=options)
-    with mock.patch.object(engine.WeightsFirst, "after_step", watched):
-        engine.finetune(model, clips(), params, criterion="hybrid", schedule="one_shot", sparsity=0.5, seed=1)
+    with mock.patch.object(WeightsFirst, "after_step", watched):
+        finetune(model, clips(), params, Pruning("one_shot", 0.5, "hybrid"), Run(1))
     assert len(seen) == 24
     for kernel in seen[11]:
         assert np.count_nonzero(kernel) == max(round(kernel.size * 0.25), 1)

@@ -1,0 +1,181 @@
+"""Connect to MLflow: a local folder, or the server that MLFLOW_TRACKING_URI names.
+
+One experiment per task, named as its registered model. An MLflow that does not answer raises
+`TrackingUnavailableError`; `stages.core.tracking.spool` waits for it.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import socket
+import subprocess
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+from stages.core.tracking import environment  # noqa: F401  before MLflow reads it
+
+# isort: split
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_GIT_DIRTY
+from sqlalchemy.exc import SQLAlchemyError
+
+from stages.core.project import params
+from stages.core.project.errors import DataError, EdacError
+from stages.core.tracking.records import EXPERIMENT
+from stages.core.tracking.registry import Registry
+
+DATABASE = "mlflow.db"
+_AWAY = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR")  # the latter also of a server that cannot be reached
+_CONNECT_S = 5.0
+
+
+class TrackingUnavailableError(EdacError):
+    """MLflow does not answer; a later attempt may succeed."""
+
+
+class Tracker(Registry):
+    """A connected experiment: its runs and the model registry."""
+
+
+def local_uri(folder: Path) -> str:
+    """Return the URI of the MLflow in a folder."""
+    return f"sqlite:///{(folder / DATABASE).absolute()}"
+
+
+def create(folder: Path) -> None:
+    """Make a folder's database, unless it is there: whole or not at all, as MLflow can't go on with half of it."""
+    database = folder / DATABASE
+    folder.mkdir(parents=True, exist_ok=True)
+    if database.exists():
+        return
+    with (folder / f".{DATABASE}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if database.exists():  # by another process, meanwhile
+            return
+        draft = folder / ".draft"
+        shutil.rmtree(draft, ignore_errors=True)  # of one that was killed
+        draft.mkdir()
+        store = SqlAlchemyStore(local_uri(draft), _artifacts_uri(folder))  # type: ignore[no-untyped-call]
+        store.engine.dispose()
+        (draft / DATABASE).replace(database)
+        shutil.rmtree(draft)
+
+
+def connect(folder: Path, experiment: str = EXPERIMENT) -> Tracker:
+    """Return a tracker of the MLflow that MLFLOW_TRACKING_URI names, or else of `folder`, made if absent.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``mlflow.db`` and ``artifacts/``. It cannot be moved afterwards: MLflow keeps absolute paths.
+    experiment : str
+        The task's: the name of its registered model.
+
+    Raises
+    ------
+    TrackingUnavailableError
+        If MLflow does not answer.
+    """
+    uri, artifacts = os.environ.get("MLFLOW_TRACKING_URI"), None
+    if not uri:
+        uri, artifacts = local_uri(folder), _artifacts_uri(folder)
+    with reaching(uri):
+        if artifacts:
+            create(folder)
+        client = mlflow.MlflowClient(uri)
+        found = client.get_experiment_by_name(experiment)
+        known = found and found.experiment_id
+        return Tracker(
+            client, known or client.create_experiment(experiment, artifact_location=artifacts), tags=_commit()
+        )
+
+
+def find(folder: Path, *, uri: str | None = None, experiment: str = EXPERIMENT) -> Tracker:
+    """Return a tracker of an experiment that there is, to read from.
+
+    Parameters
+    ----------
+    folder : Path
+        As `connect` takes it.
+    uri : str or None
+        Goes before MLFLOW_TRACKING_URI, and that before `folder`.
+    experiment : str
+
+    Raises
+    ------
+    DataError
+        If there is no such experiment; names those that there are.
+    """
+    client = _existing(folder, uri)
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        names = [each.name for each in client.search_experiments()]
+        raise DataError(f"MLflow has no experiment {experiment!r}. {params.known(experiment, names)}")
+    return Tracker(client, found.experiment_id)
+
+
+def find_all(folder: Path, *, uri: str | None = None) -> list[Tracker]:
+    """Return a tracker of every experiment that there is; parameters and errors as of `find`."""
+    client = _existing(folder, uri)
+    return [Tracker(client, each.experiment_id) for each in client.search_experiments()]
+
+
+@contextlib.contextmanager
+def reaching(uri: str = "") -> Iterator[None]:
+    """Turn what MLflow or its client raises while it cannot be reached into `TrackingUnavailableError`.
+
+    Parameters
+    ----------
+    uri : str
+        If given, its server must take connections before it is asked anything: MLflow's own attempts at a database
+        go on for minutes.
+    """
+    where = urllib.parse.urlsplit(uri)
+    port = where.port or {"postgresql": 5432, "mysql": 3306}.get(where.scheme.partition("+")[0])
+    try:
+        if where.hostname and port:
+            socket.create_connection((where.hostname, port), _CONNECT_S).close()
+        yield
+    except MlflowException as error:
+        if error.error_code not in _AWAY:
+            raise
+        raise _unavailable(uri, error) from error
+    except (OSError, SQLAlchemyError) as error:
+        raise _unavailable(uri, error) from error
+
+
+def _artifacts_uri(folder: Path) -> str:
+    return (folder / "artifacts").absolute().as_uri()
+
+
+def _unavailable(uri: str, error: Exception) -> TrackingUnavailableError:
+    reason = str(error).strip().splitlines()[0][:200]
+    where = re.sub(r"//[^@/]*@", "//", uri)  # no password into a message
+    place = f" at {where}" if where else ""
+    return TrackingUnavailableError(f"MLflow{place} does not answer ({reason}). Start it, then go on.")
+
+
+def _existing(folder: Path, uri: str | None) -> mlflow.MlflowClient:
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or local_uri(folder)
+    database = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("sqlite:///") and not database.is_file():
+        raise DataError(f"{database} does not exist. Run `dvc repro`, or set MLFLOW_TRACKING_URI.")
+    return mlflow.MlflowClient(uri)
+
+
+def _commit() -> dict[str, str]:
+    """Return tags of the commit of the project's folder, none outside a repository or without git."""
+    git = shutil.which("git")
+    if git is None:
+        return {}
+    head = subprocess.run([git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    if head.returncode:
+        return {}
+    changed = subprocess.run([git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, check=False)
+    return {MLFLOW_GIT_COMMIT: head.stdout.strip(), MLFLOW_GIT_DIRTY: str(bool(changed.stdout)).lower()}
