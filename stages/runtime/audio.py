@@ -1,24 +1,25 @@
-"""WAV files to mono float32 at the front end's rate and length, the same on a device as at home."""
+"""Recordings to one channel of float32 at the front end's rate and length, the same on a device as at home."""
 
 import functools
 import math
-import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from stages.runtime.errors import RuntimeInputError
+from stages.runtime.hearing import DEFAULT, Hearing, Listener
 from stages.runtime.hidden import is_hidden
+from stages.runtime.wav import open_wav
 
 ZERO_CROSSINGS = 32
 KAISER_BETA = 8.0
 ROLLOFF = 0.92
 _BLOCK = 64
+_LONGEST_TABLE = 8192  # of a ratio in lowest terms: 4 MiB of taps
+_RESOLUTION = 1024  # of a zero crossing, where the table would be longer
 ALIGNMENTS = ("start", "middle")
-
-_PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 
 
 @functools.lru_cache(maxsize=4)
@@ -45,6 +46,36 @@ def lowpass(up: int, down: int) -> np.ndarray:
     half = ZERO_CROSSINGS * longest
     taps = np.sinc(np.arange(-half, half + 1) * (ROLLOFF / longest)) * np.kaiser(2 * half + 1, KAISER_BETA)
     return taps / taps.sum()
+
+
+@functools.lru_cache(maxsize=1)
+def _half_of_lowpass() -> np.ndarray:
+    """Return `lowpass` between its taps: (ZERO_CROSSINGS * _RESOLUTION + 2,), from its middle on, with unit integral."""
+    offsets = np.arange(ZERO_CROSSINGS * _RESOLUTION + 1) / _RESOLUTION
+    inside = np.sqrt(1 - (offsets / ZERO_CROSSINGS) ** 2)
+    values = np.sinc(offsets * ROLLOFF) * np.i0(KAISER_BETA * inside) / np.i0(KAISER_BETA)
+    integral = (2 * values.sum() - values[0]) / _RESOLUTION
+    return np.append(values, 0.0) / integral
+
+
+def _resample_uneven(samples: np.ndarray, up: int, down: int, wanted: range) -> np.ndarray:
+    """Return a range of `resample`'s outputs for a ratio whose table of taps would be long; within 2e-6."""
+    table, longest = _half_of_lowpass(), max(up, down)
+    reach = ZERO_CROSSINGS * longest // up + 1
+    padded = np.pad(samples, (reach, reach + 1))
+    output = np.empty(len(wanted), np.float32)
+    lags = np.arange(-reach, reach + 1)
+    at_once = max(1, (1 << 18) // len(lags))
+    for first in range(0, len(wanted), at_once):
+        n = np.arange(wanted.start + first, min(wanted.start + first + at_once, wanted.stop))
+        nearest, rest = np.divmod(n * down, up)
+        offsets = np.abs(rest[:, np.newaxis] - lags * up) * (_RESOLUTION / longest)
+        low = np.minimum(offsets, ZERO_CROSSINGS * _RESOLUTION).astype(np.int64)
+        kernel = table[low] + (table[low + 1] - table[low]) * (offsets - low)
+        kernel[offsets > ZERO_CROSSINGS * _RESOLUTION] = 0.0
+        windows = padded[nearest[:, np.newaxis] + lags + reach]
+        output[first : first + len(n)] = np.einsum("ij,ij->i", windows, kernel) * (up / longest)
+    return output
 
 
 def resample(samples: np.ndarray, rate_from: int, rate_to: int) -> np.ndarray:
@@ -75,9 +106,11 @@ def resample(samples: np.ndarray, rate_from: int, rate_to: int) -> np.ndarray:
         return samples
     divisor = math.gcd(rate_from, rate_to)
     up, down = rate_to // divisor, rate_from // divisor
+    n_out = -(-len(samples) * up // down)
+    if max(up, down) > _LONGEST_TABLE:
+        return _resample_uneven(samples, up, down, range(n_out))
     taps = lowpass(up, down) * up
     half = len(taps) // 2
-    n_out = -(-len(samples) * up // down)
 
     # The filter's phases return after `period` outputs, which take `step` inputs. A matrix product of windows `step`
     # apart gives one run of up to _BLOCK neighbouring outputs in every period at once.
@@ -130,7 +163,11 @@ class Resampler:
         if n_out <= self._n_out:
             return np.zeros(0, np.float32)
         skipped = self._first // self._down * self._up
-        samples = resample(self._held, *self._rates)[self._n_out - skipped : n_out - skipped]
+        fresh = range(self._n_out - skipped, n_out - skipped)
+        if max(self._up, self._down) > _LONGEST_TABLE:
+            samples = _resample_uneven(self._held, self._up, self._down, fresh)
+        else:
+            samples = resample(self._held, *self._rates)[fresh.start : fresh.stop]
         self._n_out = n_out
         # Of the past, the filter reaches back this far from the next output.
         needed = (n_out * self._down - self._half) // self._up
@@ -180,100 +217,37 @@ def wav_files(paths: Iterable[Path]) -> Iterator[Path]:
         yield from inside
 
 
-def read_wav(path: Path) -> tuple[np.ndarray, int]:
-    """Read a WAV file: PCM of 8, 16, 24 or 32 bits, or floating point of 32 or 64.
+def read_wav(path: Path, hearing: Hearing = DEFAULT) -> tuple[np.ndarray, int]:
+    """Read a whole WAV file as a task hears it; `stages.runtime.wav` says which files are read.
 
     Parameters
     ----------
     path : Path
+    hearing : Hearing
+        Rules of channel, level and cut files.
 
     Returns
     -------
     samples : np.ndarray, shape (n_samples,), float32
-        Mean of the channels, in [-1, 1].
+        One channel; full scale is 1.
     sample_rate : int
         The file's own rate (Hz).
 
     Raises
     ------
     RuntimeInputError
-        If the file is missing, is not a WAV file, is cut short, is empty or has another encoding.
+        If the file is missing, is not a WAV file that is read, holds no samples, or is excluded by the rules.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise RuntimeInputError(f"{path} cannot be read ({error.strerror}). Check the path.") from None
-    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
-        raise RuntimeInputError(f"{path} is not a WAV file. Convert it to WAV.")
-    chunks = dict(_chunks(content, path))
-    form, data = chunks.get(b"fmt "), chunks.get(b"data")
-    if form is None or len(form) < 16 or data is None:
-        raise RuntimeInputError(f"{path} is a WAV file without a complete format and data chunk. Record it again.")
-    encoding, n_channels, sample_rate, _, _, bits = struct.unpack("<HHIIHH", form[:16])
-    if encoding == _EXTENSIBLE and len(form) >= 26:
-        (encoding,) = struct.unpack("<H", form[24:26])
-    if n_channels < 1 or sample_rate < 1 or (encoding, bits) not in _DECODERS:
-        raise RuntimeInputError(
-            f"{path} must be PCM of 8, 16, 24 or 32 bits or floating point of 32 or 64; got encoding {encoding}, "
-            f"{bits} bits, {n_channels} channels, {sample_rate} Hz. Convert it."
-        )
-    frame_bytes = n_channels * bits // 8
-    n_frames = len(data) // frame_bytes
-    if n_frames == 0:
-        raise RuntimeInputError(f"{path} holds no samples. Record it again.")
-    frames = _DECODERS[encoding, bits](data[: n_frames * frame_bytes]).reshape(n_frames, n_channels)
-    if not np.isfinite(frames).all():
-        raise RuntimeInputError(f"{path} holds samples that are not finite numbers. Record it again.")
-    return frames.mean(axis=1, dtype=np.float32), sample_rate
+    listener = Listener(open_wav(path), hearing)
+    return np.concatenate(list(listener.blocks())), listener.sample_rate
 
 
-def _chunks(content: bytes, path: Path) -> Iterator[tuple[bytes, bytes]]:
-    position = 12
-    while position + 8 <= len(content):
-        name, size = struct.unpack_from("<4sI", content, position)
-        body = content[position + 8 : position + 8 + size]
-        if len(body) < size:
-            kind = name.decode("latin-1").strip()
-            raise RuntimeInputError(
-                f"{path} is cut short: its {kind!r} chunk claims {size} bytes and has {len(body)}. Record it again."
-            )
-        yield name, body
-        position += 8 + size + size % 2
+def _int16(content: bytes) -> np.ndarray:
+    return np.frombuffer(content, "<i2").astype(np.float32) / 2**15
 
 
-def _pcm8(data: bytes) -> np.ndarray:
-    return (np.frombuffer(data, np.uint8).astype(np.float32) - 128) / 128
+def _float32(content: bytes) -> np.ndarray:
+    return np.frombuffer(content, "<f4").astype(np.float32)
 
 
-def _pcm16(data: bytes) -> np.ndarray:
-    return np.frombuffer(data, "<i2").astype(np.float32) / 2**15
-
-
-def _pcm24(data: bytes) -> np.ndarray:
-    high_bytes = np.zeros((len(data) // 3, 4), np.uint8)
-    high_bytes[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
-    return high_bytes.view("<i4")[:, 0].astype(np.float32) / 2**31
-
-
-def _pcm32(data: bytes) -> np.ndarray:
-    return np.frombuffer(data, "<i4").astype(np.float32) / 2**31
-
-
-def _float32(data: bytes) -> np.ndarray:
-    return np.frombuffer(data, "<f4").astype(np.float32)
-
-
-def _float64(data: bytes) -> np.ndarray:
-    return np.frombuffer(data, "<f8").astype(np.float32)
-
-
-_DECODERS = {
-    (_PCM, 8): _pcm8,
-    (_PCM, 16): _pcm16,
-    (_PCM, 24): _pcm24,
-    (_PCM, 32): _pcm32,
-    (_FLOAT, 32): _float32,
-    (_FLOAT, 64): _float64,
-}
-
-PCM_FORMATS = {"s16le": (16, _pcm16), "f32le": (32, _float32)}
+PCM_FORMATS = {"s16le": (16, _int16), "f32le": (32, _float32)}
