@@ -131,6 +131,14 @@ class Source(Protocol):
         """Frames that the file claims or holds, readable or not; 0 if it does not say."""
 
     @property
+    def slack(self) -> int:
+        """Frames that a claim may differ from what is read, by an encoder's delay and padding."""
+
+    @property
+    def broken(self) -> str:
+        """Why reading stopped before the end, once all is read; empty if it did not."""
+
+    @property
     def floating(self) -> bool: ...  # noqa: D102
 
     @property
@@ -243,10 +251,13 @@ class Listener:
             self._choose(levels)
 
     def _check_whole(self, n_frames: int) -> None:
-        if n_frames >= self.source.claimed_frames:
+        claimed, broken = self.source.claimed_frames, self.source.broken
+        if n_frames >= claimed - self.source.slack and not broken:
             return
-        heard, claimed = (n / self.sample_rate for n in (n_frames, self.source.claimed_frames))
-        part = f"{heard:.6g} s of the {claimed:.6g} s that it claims or holds"
+        heard, of = f"{n_frames / self.sample_rate:.6g} s", ""
+        if claimed > n_frames:
+            of = f" of the {claimed / self.sample_rate:.6g} s that it claims or holds"
+        part = f"{heard}{of}{f' ({broken})' if broken else ''}"
         if self.hearing.partial == "exclude":
             raise RuntimeInputError(
                 f"{self.source.path} can be heard in part only: {part}. Copy it again, or set partial: keep."

@@ -61,12 +61,12 @@ _CHUNKS = {
     *(b"id3 ", b"ID3 ", b"_PMX", b"umid", b"levl", b"minf", b"elm1", b"regn", b"afsp", b"DISP", b"ds64", b"strc"),
 }
 _MAGIC = (  # what else may be called .wav
-    (b"fLaC", "FLAC"),
-    (b"OggS", "Ogg"),
-    (b"FORM", "AIFF"),
-    (b"ID3", "MP3"),
-    (b"\xff\xfb", "MP3"),
-    (b"\x1aE\xdf\xa3", "WebM"),
+    (b"fLaC", "a FLAC file"),
+    (b"OggS", "an Ogg file"),
+    (b"FORM", "an AIFF file"),
+    (b"ID3", "an MP3 file"),
+    (b"\xff\xfb", "an MP3 file"),
+    (b"\x1aE\xdf\xa3", "a WebM file"),
     (b"version https://git-lfs", "a Git LFS pointer, not the recording itself"),
     (b"<", "a web page"),
 )
@@ -110,6 +110,8 @@ class Wav:
     _offset: int
     _frame_bytes: int
     _convert: Callable[[bytes], np.ndarray]
+    slack: int = 0
+    broken: str = ""
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
         """Yield the samples in blocks of about a mebibyte.
@@ -253,7 +255,8 @@ def _parse(path: Path, stream: BinaryIO) -> Wav:
     size = stream.seek(0, 2)
     if kind is None:
         stream.seek(0)
-        _refuse_kind(path, stream.read(40))
+        found = _kind(stream.read(40))
+        raise NotWavError(f"{path} is not a WAV file{f'; it is {found}' if found else ''}. Convert it to WAV.")
     form: bytes | None = None
     sound: tuple[_Chunk, int, int, str] | None = None
     long_size, at = None, kind.start
@@ -299,11 +302,16 @@ def _parse(path: Path, stream: BinaryIO) -> Wav:
     )
 
 
-def _refuse_kind(path: Path, head: bytes) -> NoReturn:
-    kind = next((name for magic, name in _MAGIC if head.startswith(magic)), "" if head else "a file of 0 bytes")
-    if kind and not kind.startswith("a "):
-        kind = f"{kind} by its content"
-    raise NotWavError(f"{path} is not a WAV file{f'; it is {kind}' if kind else ''}. Convert it to WAV.")
+def other_kind(path: Path) -> str:
+    """Return what a file that is no WAV file is by its first bytes; empty if they tell nothing."""
+    with path.open("rb") as stream:
+        return _kind(stream.read(40))
+
+
+def _kind(head: bytes) -> str:
+    if not head:
+        return "a file of 0 bytes"
+    return next((name for magic, name in _MAGIC if head.startswith(magic)), "")
 
 
 def _extent(stream: BinaryIO, chunk: _Chunk, size: int, long_size: int | None) -> tuple[_Chunk, int, int, str] | None:

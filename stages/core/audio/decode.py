@@ -1,74 +1,112 @@
-"""Audio files of any format to mono float32, at home. A device uses `stages.runtime.audio` alone.
+"""Audio files of any format to one channel of float32, by the rules of `stages.runtime.hearing`, at home.
 
-libsndfile reads WAV, FLAC, Ogg and MP3; what it does not know, FFmpeg's libraries (in PyAV) read: WebM, MP4, M4A, AAC.
+A device uses `stages.runtime` alone, whose WAV reader, rules and resampler are used here too.
 """
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
+from stages.core.audio.sources import open_source, undecodable
 from stages.core.project.errors import DataError
 from stages.runtime.audio import resample
+from stages.runtime.errors import RuntimeInputError
+from stages.runtime.hearing import DEFAULT, Hearing, Levels, Listener
 
-CONTAINERS = "matroska,webm,mov,mp4,m4a,3gp,aac,ogg,mp3"  # nothing that, as a playlist does, leads to other files
+
+@dataclass(frozen=True)
+class Heard:
+    """What is known of a recording after all of it was heard.
+
+    Attributes
+    ----------
+    sha256 : str
+        Of the samples that are heard (float32, little-endian, at the file's own rate).
+    n_samples : int
+    sample_rate : int
+        Hz.
+    peak : float
+        Largest distance from the mean; 1 is full scale.
+    notes : tuple[str, ...]
+        What a person should know; each completes "FILE ...".
+    """
+
+    sha256: str
+    n_samples: int
+    sample_rate: int
+    peak: float
+    notes: tuple[str, ...]
 
 
-def decode(path: Path) -> tuple[np.ndarray, int]:
-    """Decode an audio file (WAV, FLAC, Ogg, MP3, WebM, MP4, M4A, AAC) to mono.
+def listen(path: Path, hearing: Hearing = DEFAULT) -> Listener:
+    """Open an audio file of any format, to be heard in blocks.
 
     Parameters
     ----------
     path : Path
+    hearing : Hearing
+
+    Returns
+    -------
+    Listener
+
+    Raises
+    ------
+    DataError
+        If the file is missing, is not audio that can be decoded, or is excluded by the rules.
+    """
+    source = open_source(path)
+    try:
+        return Listener(source, hearing)
+    except RuntimeInputError as error:
+        raise DataError(str(error)) from None
+
+
+def decode(path: Path, hearing: Hearing = DEFAULT) -> tuple[np.ndarray, int]:
+    """Decode an audio file (WAV, FLAC, Ogg, MP3, WebM, MP4, AAC, AMR and others) to one channel.
+
+    Parameters
+    ----------
+    path : Path
+    hearing : Hearing
 
     Returns
     -------
     samples : np.ndarray, shape (n_samples,), float32
-        Mean of the channels, in [-1, 1].
+        Full scale is 1.
     sample_rate : int
         The file's own rate (Hz).
 
     Raises
     ------
     DataError
-        If the file is missing or is not audio that can be decoded.
+        If the file is missing, is not audio that can be decoded, holds no samples, or is excluded by the rules.
     """
-    if not path.is_file():
-        raise DataError(f"{path} does not exist. Check the path, or run `dvc repro pull` again.")
+    listener = listen(path, hearing)
     try:
-        samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError:
-        return _decode_container(path)
-    return samples.mean(axis=1, dtype=np.float32), int(sample_rate)
+        pieces = list(listener.blocks())
+    except RuntimeInputError as error:
+        raise DataError(str(error)) from None
+    if not sum(map(len, pieces)):
+        raise DataError(undecodable(path, "it holds no samples"))
+    return np.concatenate(pieces), listener.sample_rate
 
 
-def _decode_container(path: Path) -> tuple[np.ndarray, int]:
-    """Decode the first audio stream of what libsndfile does not know."""
-    import av  # loads all of FFmpeg, for the few files that need it
-
-    undecodable = "{} cannot be decoded as audio ({}). Replace or remove it."
-    pieces: list[np.ndarray] = []
+def hear(path: Path, hearing: Hearing = DEFAULT) -> Heard:
+    """Hear all of an audio file in bounded memory, to know what is in it; errors as of `decode`."""
+    listener, levels, digest = listen(path, hearing), Levels(1), hashlib.sha256()
     try:
-        with av.open(str(path), options={"format_whitelist": CONTAINERS}) as container:
-            if not container.streams.audio:
-                raise DataError(undecodable.format(path, "it holds no audio"))
-            stream = container.streams.audio[0]
-            sample_rate, layout = stream.codec_context.sample_rate, stream.codec_context.layout
-            to_float = av.AudioResampler(format="fltp", layout=layout, rate=sample_rate)
-            for frame in container.decode(stream):
-                if (frame.sample_rate, frame.layout.name) != (sample_rate, layout.name):
-                    raise DataError(undecodable.format(path, "its rate or channels change midway"))
-                pieces += [piece.to_ndarray() for piece in to_float.resample(frame)]
-            pieces += [piece.to_ndarray() for piece in to_float.resample(None)]
-    except av.FFmpegError as error:
-        raise DataError(undecodable.format(path, error.strerror)) from None
-    if not pieces:
-        raise DataError(undecodable.format(path, "it holds no samples"))
-    return np.concatenate(pieces, axis=1).mean(axis=0, dtype=np.float32), int(sample_rate)
+        for samples in listener.blocks():
+            levels.add(samples[:, np.newaxis])
+            digest.update(np.ascontiguousarray(samples, dtype="<f4").tobytes())
+    except RuntimeInputError as error:
+        raise DataError(str(error)) from None
+    return Heard(digest.hexdigest(), levels.n_frames, listener.sample_rate, levels.peak_about_mean, listener.notes)
 
 
-def load(path: Path, sample_rate: int) -> np.ndarray:
+def load(path: Path, sample_rate: int, hearing: Hearing = DEFAULT) -> np.ndarray:
     """Decode an audio file and resample it, with the device's own resampler, to `sample_rate` (Hz).
 
     Returns
@@ -79,7 +117,7 @@ def load(path: Path, sample_rate: int) -> np.ndarray:
     ------
     DataError
     """
-    samples, rate = decode(path)
+    samples, rate = decode(path, hearing)
     return resample(samples, rate, sample_rate)
 
 
