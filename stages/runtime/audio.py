@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +50,7 @@ def lowpass(up: int, down: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=1)
 def _half_of_lowpass() -> np.ndarray:
-    """Return `lowpass` between its taps: (ZERO_CROSSINGS * _RESOLUTION + 2,), from its middle on, with unit integral."""
+    """Return `lowpass` between its taps, from its middle on, with unit integral: _RESOLUTION values a zero crossing."""
     offsets = np.arange(ZERO_CROSSINGS * _RESOLUTION + 1) / _RESOLUTION
     inside = np.sqrt(1 - (offsets / ZERO_CROSSINGS) ** 2)
     values = np.sinc(offsets * ROLLOFF) * np.i0(KAISER_BETA * inside) / np.i0(KAISER_BETA)

@@ -102,10 +102,10 @@ def parse(values: Any) -> Hearing:
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"hearing must be an object; got {values!r}")
-    known = {field.name: field.type for field in dataclasses.fields(Hearing)}
+    known = dataclasses.asdict(DEFAULT)
     for name, value in values.items():
-        kinds = {str: (str,), float: (int, float), bool: (bool,)}.get(known.get(name), ())  # type: ignore[call-overload]
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        kind = type(known.get(name))
+        if name not in known or not (type(value) is kind or (kind is float and type(value) is int)):
             raise ValueError(f"hearing must hold {', '.join(known)}; got {name} {value!r}")
     return Hearing(**values)
 
@@ -162,7 +162,8 @@ class Levels:
             self.n_frames += len(frames)
             self._sum += frames.sum(axis=0, dtype=np.float64)
             self._squares += np.einsum("ij,ij->j", frames, frames, dtype=np.float64)
-            self._low, self._high = np.minimum(self._low, frames.min(axis=0)), np.maximum(self._high, frames.max(axis=0))
+            self._low = np.minimum(self._low, frames.min(axis=0))
+            self._high = np.maximum(self._high, frames.max(axis=0))
 
     @property
     def mean(self) -> np.ndarray:

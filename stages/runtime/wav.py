@@ -137,8 +137,8 @@ class Wav:
             if self.floating and not np.isfinite(frames).all():
                 bad = at + int(np.argmin(np.isfinite(frames).all(axis=1)))
                 raise RuntimeInputError(
-                    f"{self.path} holds samples that are not finite numbers, the first at {bad / self.sample_rate:g} s. "
-                    "Record it again."
+                    f"{self.path} holds samples that are not finite numbers, the first at {bad / self.sample_rate:g} "
+                    "s. Record it again."
                 )
             yield frames
             at += len(frames)
@@ -259,7 +259,7 @@ def _parse(path: Path, stream: BinaryIO) -> Wav:
         raise NotWavError(f"{path} is not a WAV file{f'; it is {found}' if found else ''}. Convert it to WAV.")
     form: bytes | None = None
     sound: tuple[_Chunk, int, int, str] | None = None
-    long_size, at = None, kind.start
+    long_size, at, has_data = None, kind.start, False
     while (form is None or sound is None) and (chunk := _chunk(stream, at, size, kind)):
         if chunk.name == b"ds64":
             stream.seek(chunk.offset)
@@ -268,6 +268,7 @@ def _parse(path: Path, stream: BinaryIO) -> Wav:
             stream.seek(chunk.offset)
             form = stream.read(min(chunk.claimed, 40))
         elif chunk.name == b"data" and sound is None:
+            has_data = True
             sound = _extent(stream, chunk, size, long_size)
             if sound is not None and chunk.offset + sound[1] >= size:
                 break
@@ -275,7 +276,7 @@ def _parse(path: Path, stream: BinaryIO) -> Wav:
             claim = f"its {chunk.name.decode('latin-1').strip()!r} chunk claims {chunk.claimed} bytes"
             raise RuntimeInputError(f"{path} is cut short before its sound: {claim}. Record it again.")
         at = chunk.end
-    if form is None or len(form) < 14 or (sound is None and at == kind.start):
+    if form is None or len(form) < 14 or (sound is None and not has_data):
         raise RuntimeInputError(f"{path} is a WAV file without a complete format and data chunk. Record it again.")
     if sound is None:
         raise RuntimeInputError(f"{path} holds no samples. Record it again.")
@@ -328,12 +329,22 @@ def _extent(stream: BinaryIO, chunk: _Chunk, size: int, long_size: int | None) -
         if not is_open:
             return None
     if is_open:
-        return chunk, held, held, f"has an open header, which claims {claimed} bytes of sound: read to the end of the file"
+        return (
+            chunk,
+            held,
+            held,
+            f"has an open header, which claims {claimed} bytes of sound: read to the end of the file",
+        )
     if held - claimed >= 2**32:  # a 32-bit size that wrapped around
         claimed += (held - claimed) // 2**32 * 2**32
         return chunk, claimed, claimed, "is longer than its header can say: read beyond 4 GiB"
     if held < claimed <= held + min(chunk.offset, _MOST_HEADER):
-        return chunk, held, held, f"claims {claimed - held} bytes of sound more than it holds, as if it counted its header"
+        return (
+            chunk,
+            held,
+            held,
+            f"claims {claimed - held} bytes of sound more than it holds, as if it counted its header",
+        )
     return chunk, min(held, claimed), claimed, ""
 
 
@@ -369,8 +380,8 @@ class _Format:
         if self.encoding not in (_PCM, _FLOAT, _A_LAW, _MU_LAW):
             name = _COMPRESSED.get(self.encoding, "an unknown encoding")
             raise CompressedWavError(
-                f"{path} is a WAV file of {name} (format {self.encoding:#x}); PCM, floating point, A-law and mu-law are "
-                "read. Convert it to PCM."
+                f"{path} is a WAV file of {name} (format {self.encoding:#x}); PCM, floating point, A-law and mu-law "
+                "are read. Convert it to PCM."
             )
         require_shape(path, self.sample_rate, self.n_channels)
         if align % self.n_channels:
@@ -380,7 +391,9 @@ class _Format:
         if not 1 <= self.bits <= 8 * self.width <= 64:
             self._refuse(f"its samples of {bits} bits do not fit into {self.width} bytes")
         if self.encoding == _FLOAT and (self.bits != 8 * self.width or self.width not in (4, 8)):
-            self._refuse(f"its floating-point samples must have 32 or 64 bits; they have {self.bits} in {self.width} bytes")
+            self._refuse(
+                f"floating-point samples must have 32 or 64 bits; got {self.bits} in {self.width} bytes"
+            )
         if self.encoding in (_A_LAW, _MU_LAW) and self.width != 1:
             self._refuse(f"its samples of A-law or mu-law must have 8 bits; they have {8 * self.width}")
         self.frame_bytes = self.width * self.n_channels

@@ -118,12 +118,19 @@ def test_chunks_around_the_data_are_skipped(tmp_path: Path) -> None:
     "content, match",
     [
         (b"hello, I am text", "not a WAV file"),
-        (b"", "not a WAV file"),
-        (wav()[:-1], "cut short: its 'data' chunk claims 2 bytes and has 1"),
+        (b"", "not a WAV file; it is a file of 0 bytes"),
+        (b"version https://git-lfs.github.com/spec/v1", "it is a Git LFS pointer"),
+        (wav()[:-1], "holds no samples"),
+        (wav(data=bytes(999))[:-500], "can be heard in part only: 0.03[0-9]+ s of the 0.06[0-9]+ s that it claims"),
         (wav()[:36], "without a complete format and data chunk"),
+        (
+            wav()[:12] + b"LIST" + struct.pack("<I", 99),
+            "is cut short before its sound: its 'LIST' chunk claims 99 bytes",
+        ),
+        (wav()[:30], "without a complete format and data chunk"),
         (wav(data=b""), "holds no samples"),
-        (wav(encoding=2, bits=4), "got encoding 2, 4 bits"),
-        (wav(channels=0), "0 channels"),
+        (wav(encoding=2, bits=4), "is a WAV file of Microsoft ADPCM"),
+        (wav(channels=0), "must have 1 to 256 channels; got 0"),
         (wav(encoding=3, bits=32, data=struct.pack("<f", math.nan)), "not finite"),
     ],
 )

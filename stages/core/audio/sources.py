@@ -1,8 +1,9 @@
 """Audio files of any format as sources that are read in blocks, each with what it claims and what it holds.
 
 A WAV file is read by the device's own reader. libsndfile reads what else it knows (FLAC, Ogg, MP3, AIFF), and FFmpeg's
-libraries (in PyAV) read the rest: WebM, MP4, AAC, AMR, WMA, AC-3, G.722 and compressed WAV files. FFmpeg also counts what
-a file holds: where libsndfile would stop early, as at the end of the first of two joined files, FFmpeg reads all of it.
+libraries (in PyAV) read the rest: WebM, MP4, AAC, AMR, WMA, AC-3, G.722 and compressed WAV files. FFmpeg also
+counts what a file holds: where libsndfile would stop early, as at the end of the first of two joined files, FFmpeg
+reads all of it.
 """
 
 import contextlib
@@ -59,7 +60,7 @@ def open_source(path: Path) -> Source:
     found: Source
     try:
         found = _soundfile(path, contents)
-    except soundfile.LibsndfileError as error:
+    except Exception as error:  # noqa: BLE001  as above
         if contents.frames == 0:
             reason = "; ".join(filter(None, (wav.other_kind(path), contents.reason or _reason(error))))
             raise DataError(undecodable(path, reason)) from None
@@ -128,6 +129,8 @@ def _contents(path: Path) -> _Contents:
                 return _Contents(reason="it holds no audio")
             stream = container.streams.audio[0]
             context = stream.codec_context
+            if context is None:
+                return _Contents(reason="its encoding is unknown")
             rate, held = context.sample_rate, 0.0
             with contextlib.suppress(av.FFmpegError):  # cut short: what came before counts
                 for packet in container.demux(stream):
@@ -137,8 +140,8 @@ def _contents(path: Path) -> _Contents:
                 claimed = float((stream.duration or 0) * stream.time_base) or (container.duration or 0) / av.time_base
             joined = container.format.name.startswith("mov") and _is_joined_mp4(path)
             return _Contents(round(held * rate), round(claimed * rate), rate, context.channels, context.name, joined)
-    except av.FFmpegError as error:
-        return _Contents(reason=str(error.strerror))
+    except Exception as error:  # noqa: BLE001  whatever a decoder does with a file is that file's matter
+        return _Contents(reason=_reason(error))
 
 
 def _is_joined_mp4(path: Path) -> bool:
@@ -163,7 +166,9 @@ def _slack(sample_rate: int, codec: str) -> int:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).rpartition(": ")[2].rstrip(".")
+    """Return in a few words why a decoder failed."""
+    said = getattr(error, "strerror", None) or str(error).rpartition(": ")[2]
+    return " ".join(said.split()).rstrip(".") or type(error).__name__
 
 
 def _soundfile(path: Path, contents: _Contents) -> Source:
@@ -208,7 +213,9 @@ class _Soundfile:
                 while left > 0 and len(frames := file.read(min(left, _BLOCK), dtype="float32", always_2d=True)):
                     left -= len(frames)
                     yield _finite(self.path, frames)
-        except soundfile.LibsndfileError as error:
+        except DataError:
+            raise
+        except Exception as error:  # noqa: BLE001  as above
             raise DataError(undecodable(self.path, _reason(error))) from None
 
 
@@ -256,10 +263,12 @@ class _Ffmpeg:
                         yield piece.to_ndarray().T
                 for piece in to_float.resample(None):
                     yield piece.to_ndarray().T
-        except av.FFmpegError as error:
+        except DataError:
+            raise
+        except Exception as error:  # noqa: BLE001  as above
             if not heard:
-                raise DataError(undecodable(self.path, error.strerror)) from None
-            self.broken = str(error.strerror)
+                raise DataError(undecodable(self.path, _reason(error))) from None
+            self.broken = _reason(error)
 
 
 def _finite(path: Path, frames: np.ndarray) -> np.ndarray:

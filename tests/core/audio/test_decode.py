@@ -5,6 +5,7 @@ import pytest
 
 from stages.core.audio import decode
 from stages.core.project.errors import DataError
+from stages.runtime.hearing import Hearing
 from tests.trees import encode
 
 RATE = 48_000
@@ -32,11 +33,15 @@ def test_opus_is_the_same_in_webm_and_ogg(tmp_path: Path) -> None:
     np.testing.assert_allclose(webm, ogg, atol=1e-4)
 
 
-def test_a_container_cut_short_gives_what_it_holds(tmp_path: Path) -> None:
+def test_a_container_cut_short_is_refused_or_gives_what_it_holds(tmp_path: Path) -> None:
     encode(tmp_path / "tone.webm", TONE, RATE)
     whole = (tmp_path / "tone.webm").read_bytes()
     (tmp_path / "tone.webm").write_bytes(whole[: len(whole) // 2])
-    samples, _ = decode.decode(tmp_path / "tone.webm")
+    with pytest.raises(
+        DataError, match=r"in part only: 0\.\d+ s of the 1\.\d+ s that it claims or holds\. Copy it again"
+    ):
+        decode.decode(tmp_path / "tone.webm")
+    samples, _ = decode.decode(tmp_path / "tone.webm", Hearing(partial="keep"))
     assert 0.3 * RATE < len(samples) < 0.7 * RATE
 
 
