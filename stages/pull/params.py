@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from stages.core.project import plugins
 from stages.core.project.errors import require
+from stages.runtime.hearing import Hearing
 
 SOURCES = "stages.pull.sources"
 
@@ -22,7 +23,14 @@ class PullParams:
         Folder that holds the publisher's files, read instead of the network; the environment variable
         EDAC_MIRROR does the same. What comes from it is checked like what comes from the network.
     silence_dbfs : float
-        A recording whose peak stays below this level, relative to full scale, is silent and excluded.
+        Level relative to full scale. A recording whose peak about its mean stays below it is silent and excluded; a
+        clip too, and a device says of such a window that it is silent.
+    channel : {"mean", "left", "right", "loudest"}
+        Channel of a recording that is heard: the mean of all, the first, the second, or the one with the most energy.
+    overload : {"exclude", "scale"}
+        What becomes of a floating-point file whose peak exceeds full scale by more than 1 dB.
+    partial : {"exclude", "keep"}
+        What becomes of a recording that is heard in part only: cut short, damaged, or with another one joined to it.
     options : dict
         Source name to that source's `Config`.
     """
@@ -30,12 +38,22 @@ class PullParams:
     source: str = "demo"
     mirror: str | None = None
     silence_dbfs: float = -60.0
+    channel: Literal["mean", "left", "right", "loudest"] = "mean"
+    overload: Literal["exclude", "scale"] = "exclude"
+    partial: Literal["exclude", "keep"] = "exclude"
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         advice = "0 is full scale; 16-bit recordings reach down to -90."
         require(-120 <= self.silence_dbfs < 0, "pull.silence_dbfs", "be in [-120, 0) dB", self.silence_dbfs, advice)
+
+    @property
+    def hearing(self) -> Hearing:
+        """The rules by which recordings are heard."""
+        return Hearing(
+            channel=self.channel, overload=self.overload, partial=self.partial, silence_dbfs=self.silence_dbfs
+        )
 
     def configure(self) -> tuple[ModuleType, Any]:
         """Return the source's module and its filled `Config`."""

@@ -7,44 +7,32 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from stages.core.artifacts.recordings import SEPARATOR, Recording, labels_of, write_index
-from stages.core.audio import decode as audio
+from stages.core.audio.apart import Apart
+from stages.core.audio.decode import Heard
+from stages.core.audio.sources import UnusableError, shown
 from stages.core.project import files
 from stages.core.project.errors import DataError
 from stages.core.project.progress import track
 from stages.pull.listing import Listing
 from stages.pull.params import PullParams
+from stages.runtime.hearing import Hearing
 
-UNDECODABLE = "undecodable"
-EMPTY = "empty"
 SILENT = "silent"
 CONTRADICTORY = "contradictory duplicate"
+UNNAMEABLE = "name is not UTF-8"
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """What decoding one file showed.
+class Unusable:
+    """Why a file cannot be used: `reason` in a word or two, `detail` in a sentence."""
 
-    Attributes
-    ----------
-    sha256 : str
-        Of the mono float32 samples; empty if there are none.
-    duration_s : float
-    sample_rate : int
-        In Hz.
-    peak : float
-        Largest magnitude; 1 is full scale.
-    """
-
-    sha256: str
-    duration_s: float
-    sample_rate: int
-    peak: float
+    reason: str
+    detail: str
 
 
 def pull(
@@ -77,19 +65,25 @@ def pull(
     """
     source, config = params.configure()
     key = files.digest(params.source, dataclasses.asdict(config), mirror)
+    heard = files.digest(dataclasses.asdict(params.hearing))[:8]
     with files.growing_folder(recordings, key) as work:
         source.fetch(config, work, mirror)
-        listed = sorted(source.recordings(config, work), key=lambda entry: entry.path.as_posix())
+        listed = sorted(map(_nameable, source.recordings(config, work)), key=lambda entry: entry.path.as_posix())
         _check_listed(listed, work, params.source)
         candidates = [entry for entry in listed if not entry.excluded]
-        journal = work.with_suffix(".decoded")
-        decoded = _decode_all([work / entry.path for entry in candidates], journal)
+        journal = work.with_suffix(f".{heard}.decoded")  # by other rules, other samples
+        decoded = _decode_all([work / entry.path for entry in candidates], journal, params.hearing)
         reasons = _reasons(candidates, decoded, params.silence_dbfs)
         kept = [
-            (e, found) for e, found, reason in zip(candidates, decoded, reasons, strict=True) if found and not reason
+            (e, found)
+            for e, found, reason in zip(candidates, decoded, reasons, strict=True)
+            if isinstance(found, Heard) and not reason
         ]
         of_path = dict(zip((entry.path for entry in candidates), reasons, strict=True))
         excluded = [(e.path, why) for e in listed if (why := e.excluded or of_path[e.path])]
+        details = {
+            e.path: f.detail for e, f in zip(candidates, decoded, strict=True) if isinstance(f, Unusable) and f.detail
+        }
         order = _output_order(source.LABELS or getattr(config, "labels", ()), listed, [entry for entry, _ in kept])
         groups = merge_groups((entry.group, found.sha256) for entry, found in kept)
     for finished in recordings.parent.glob(f".{recordings.name}.*.decoded"):
@@ -103,7 +97,7 @@ def pull(
             site=entry.site,
             fold=entry.fold,
             sha256=found.sha256,
-            duration_s=round(found.duration_s, 6),
+            duration_s=round(found.n_samples / found.sample_rate, 6),
             sample_rate=found.sample_rate,
         )
         for entry, found in kept
@@ -126,22 +120,19 @@ def pull(
             for site in sorted({e.site for e in listed} - {""})
         },
         "excluded_by_reason": dict(Counter(reason for _, reason in excluded)),
-        "excluded": [{"path": path.as_posix(), "reason": reason} for path, reason in excluded],
+        "excluded": [_described(path, reason, details.get(path)) for path, reason in excluded],
+        "notes": [{"path": shown(e.path), "note": note} for e, found in kept for note in found.notes],
     }
     files.write_json(report, summary)
     return summary
 
 
-def decode(path: Path) -> Decoded | None:
-    """Decode one file; None if it is no audio, or holds samples that are not finite."""
+def decode(apart: Apart, path: Path) -> Heard | Unusable:
+    """Hear one file to its end; return what it holds, or why it cannot be used."""
     try:
-        samples, sample_rate = audio.decode(path)
-    except DataError:
-        return None
-    if not np.isfinite(samples).all():
-        return None
-    peak = float(np.abs(samples).max(initial=0.0))
-    return Decoded(audio.content_hash(samples), len(samples) / sample_rate, sample_rate, peak)
+        return apart.hear(path)
+    except UnusableError as error:
+        return Unusable(error.kind, str(error).replace(shown(path), path.name))
 
 
 def merge_groups(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -193,39 +184,60 @@ def _check_listed(listed: Sequence[Listing], folder: Path, source: str) -> None:
             )
 
 
-def _decode_all(paths: Sequence[Path], journal: Path) -> list[Decoded | None]:
+def _nameable(entry: Listing) -> Listing:
+    """Exclude a file whose name no table can hold."""
+    try:
+        entry.path.as_posix().encode()
+    except UnicodeEncodeError:
+        return dataclasses.replace(entry, excluded=UNNAMEABLE)
+    return entry
+
+
+def _described(path: Path, reason: str, detail: str | None) -> dict[str, str]:
+    return {"path": shown(path), "reason": reason} | ({"detail": detail} if detail else {})
+
+
+def _decode_all(paths: Sequence[Path], journal: Path, hearing: Hearing) -> list[Heard | Unusable]:
     """Decode files, each noted in `journal` at once, so that an interrupted run goes on where it stopped."""
     seen = [(path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     known = _read_journal(journal)
     waiting = [(key, path) for key, path in zip(seen, paths, strict=True) if key not in known]
-    # Threads: libsndfile, FFmpeg, NumPy and hashlib all work outside the interpreter's lock.
-    with ThreadPoolExecutor(os.cpu_count()) as pool, journal.open("a", buffering=1) as notes:
-        fresh = zip(waiting, pool.map(decode, [path for _, path in waiting]), strict=True)
+    # Threads: NumPy and hashlib work outside the interpreter's lock, and decoders in processes of their own.
+    with (
+        Apart(hearing) as apart,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        journal.open("a", buffering=1) as notes,
+    ):
+        fresh = zip(waiting, pool.map(partial(decode, apart), [path for _, path in waiting]), strict=True)
         for (key, _), found in track(fresh, "decode", total=len(paths), initial=len(paths) - len(waiting)):
             known[key] = found
-            notes.write(json.dumps([key, found and dataclasses.asdict(found)]) + "\n")
+            notes.write(json.dumps([key, dataclasses.asdict(found)]) + "\n")
     return [known[key] for key in seen]
 
 
-def _read_journal(journal: Path) -> dict[tuple[str, int, int], Decoded | None]:
+def _read_journal(journal: Path) -> dict[tuple[str, int, int], Heard | Unusable]:
     if not journal.is_file():
         return {}
     whole = journal.read_text().rpartition("\n")[0]
     files.write_text(journal, whole + "\n" * bool(whole))  # without a last line that a kill cut short
-    return {tuple(key): found and Decoded(**found) for key, found in map(json.loads, whole.splitlines())}
+    return {tuple(key): _noted(found) for key, found in map(json.loads, whole.splitlines())}
 
 
-def _reasons(listed: Sequence[Listing], decoded: Sequence[Decoded | None], silence_dbfs: float) -> list[str]:
+def _noted(values: dict[str, Any]) -> Heard | Unusable:
+    if "reason" in values:
+        return Unusable(**values)
+    return Heard(**values | {"notes": tuple(values["notes"])})
+
+
+def _reasons(listed: Sequence[Listing], decoded: Sequence[Heard | Unusable], silence_dbfs: float) -> list[str]:
     classes: dict[str, set[str]] = {}
     for entry, found in zip(listed, decoded, strict=True):
-        if found:
+        if isinstance(found, Heard):
             classes.setdefault(found.sha256, set()).add(entry.label)
 
-    def reason(found: Decoded | None) -> str:
-        if not found:
-            return UNDECODABLE
-        if not found.duration_s:
-            return EMPTY
+    def reason(found: Heard | Unusable) -> str:
+        if isinstance(found, Unusable):
+            return found.reason
         if found.peak < 10 ** (silence_dbfs / 20):
             return SILENT
         return CONTRADICTORY if len(classes[found.sha256]) > 1 else ""

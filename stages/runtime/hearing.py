@@ -27,12 +27,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from stages.runtime.errors import RuntimeInputError
+from stages.runtime.errors import ExcludedError
 
 CHANNELS = ("mean", "left", "right", "loudest")
 OVERLOADS = ("exclude", "scale")
 PARTIALS = ("exclude", "keep")
 PLACES = ("aligned", "loudest")
+PARTIAL, OVERLOADED = "heard in part", "beyond full scale"
 OVERLOAD_DB = 1.0
 MOST_GAIN = 32.0
 _OVER = 10 ** (OVERLOAD_DB / 20)
@@ -236,8 +237,10 @@ class Listener:
 
     Raises
     ------
+    ExcludedError
+        If the rules exclude the recording.
     RuntimeInputError
-        If the rules exclude the recording, or a sample is not finite.
+        If a sample is not finite.
     """
 
     def __init__(self, source: Source, hearing: Hearing) -> None:
@@ -260,8 +263,8 @@ class Listener:
             of = f" of the {claimed / self.sample_rate:.6g} s that it claims or holds"
         part = f"{heard}{of}{f' ({broken})' if broken else ''}"
         if self.hearing.partial == "exclude":
-            raise RuntimeInputError(
-                f"{self.source.path} can be heard in part only: {part}. Copy it again, or set partial: keep."
+            raise ExcludedError(
+                f"{self.source.path} can be heard in part only: {part}. Copy it again, or set partial: keep.", PARTIAL
             )
         self.notes += (f"is heard in part only: {part}",)
 
@@ -273,9 +276,10 @@ class Listener:
             return
         self._scale = overload_scale(over) if self.hearing.overload == "scale" else 0.0
         if not self._scale:
-            raise RuntimeInputError(
+            raise ExcludedError(
                 f"{self.source.path} exceeds full scale by {20 * np.log10(over):.1f} dB, as a floating-point file of "
-                "integers or of a wrong gain does. Scale it to at most 1, or set overload: scale."
+                "integers or of a wrong gain does. Scale it to at most 1, or set overload: scale.",
+                OVERLOADED,
             )
         self.notes += (f"exceeds full scale by {20 * np.log10(over):.1f} dB: divided by {self._scale:g}",)
 

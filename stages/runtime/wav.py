@@ -28,9 +28,10 @@ from typing import BinaryIO, NoReturn
 
 import numpy as np
 
-from stages.runtime.errors import RuntimeInputError
+from stages.runtime.errors import ExcludedError, RuntimeInputError
 
 RATES = (1_000, 768_000)  # Hz
+EMPTY = "empty"
 MAX_CHANNELS = 256
 BLOCK_BYTES = 1 << 20
 _OPEN = 0x7FF00000  # sox, arecord, ffmpeg and others write this or more where they do not know the length
@@ -142,15 +143,6 @@ class Wav:
                 )
             yield frames
             at += len(frames)
-
-
-def is_wav(path: Path) -> bool:
-    """Return whether a file's first bytes are those of a WAV file of any kind that this module knows."""
-    try:
-        with path.open("rb") as stream:
-            return _container(stream) is not None
-    except OSError:
-        return False
 
 
 def open_wav(path: Path) -> Wav:
@@ -279,7 +271,7 @@ def _parse(path: Path, stream: BinaryIO) -> Wav:
     if form is None or len(form) < 14 or (sound is None and not has_data):
         raise RuntimeInputError(f"{path} is a WAV file without a complete format and data chunk. Record it again.")
     if sound is None:
-        raise RuntimeInputError(f"{path} holds no samples. Record it again.")
+        raise ExcludedError(f"{path} holds no samples. Record it again.", EMPTY)
     chunk, held, claimed, note = sound
     following = _chunk(stream, chunk.end, size, kind) if chunk.end < size else None
     if following is not None and following.name in (b"data", b"RIFF", b"riff"):
@@ -287,7 +279,7 @@ def _parse(path: Path, stream: BinaryIO) -> Wav:
     layout = _Format(path, kind.order, form)
     n_frames, claimed_frames = (n // layout.frame_bytes for n in (held, claimed))
     if n_frames == 0:
-        raise RuntimeInputError(f"{path} holds no samples. Record it again.")
+        raise ExcludedError(f"{path} holds no samples. Record it again.", EMPTY)
     convert = layout.converter(lambda: _read(path, chunk.offset, n_frames, layout.frame_bytes))
     return Wav(
         path,
@@ -391,9 +383,7 @@ class _Format:
         if not 1 <= self.bits <= 8 * self.width <= 64:
             self._refuse(f"its samples of {bits} bits do not fit into {self.width} bytes")
         if self.encoding == _FLOAT and (self.bits != 8 * self.width or self.width not in (4, 8)):
-            self._refuse(
-                f"floating-point samples must have 32 or 64 bits; got {self.bits} in {self.width} bytes"
-            )
+            self._refuse(f"floating-point samples must have 32 or 64 bits; got {self.bits} in {self.width} bytes")
         if self.encoding in (_A_LAW, _MU_LAW) and self.width != 1:
             self._refuse(f"its samples of A-law or mu-law must have 8 bits; they have {8 * self.width}")
         self.frame_bytes = self.width * self.n_channels

