@@ -144,7 +144,11 @@ def violation(case: Case, path: Path) -> str | None:
     device, home = found
     if case.damaged and (device is None or home is None):  # another decoder may know what the header says now
         return None
-    if (device is None) != (home is None) or (device is not None and not np.array_equal(device, home)):
+    if device is None or home is None:
+        differ = device is not home
+    else:
+        differ = not np.array_equal(device, home)
+    if differ:
         return f"home and device differ on {case.text}: {sentences}"
     if case.damaged:
         return None

@@ -2,8 +2,10 @@
 
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 
 RATE = 16_000
@@ -93,3 +95,19 @@ def wav(x: np.ndarray, pcm: Pcm = Pcm(), **header: Any) -> bytes:
     """Return a plain file of PCM."""
     fields = {"channels": x.shape[1], "bits": pcm.bits, "align": x.shape[1] * pcm.width} | header
     return riff(chunk(b"fmt ", form(**fields)), chunk(b"data", pcm.encode(x)))
+
+
+def encoded(path: Path, x: np.ndarray, rate: int, *, codec: str, container: str) -> None:
+    """Write one channel, (n,), with an encoder of FFmpeg's."""
+    with av.open(str(path), "w", format=container) as out:
+        stream = out.add_stream(codec, rate=rate)
+        assert isinstance(stream, av.AudioStream)
+        stream.layout = "mono"  # type: ignore[assignment]
+        stream.bit_rate = 12_200 if rate == 8_000 else 128_000
+        frame = av.AudioFrame.from_ndarray((x * 32767).astype(np.int16)[np.newaxis], format="s16", layout="mono")
+        frame.sample_rate = rate
+        formats = av.Codec(codec, "w").audio_formats or []
+        to_codec = av.AudioResampler(formats[0].name, "mono", rate)
+        for converted in [*to_codec.resample(frame), *to_codec.resample(None)]:
+            out.mux(stream.encode(converted))
+        out.mux(stream.encode(None))

@@ -4,7 +4,6 @@ import os
 import struct
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import soundfile
@@ -13,7 +12,7 @@ from stages.core.audio import decode
 from stages.core.audio.sources import UnusableError, shown
 from stages.runtime.hearing import Hearing
 from tests.trees import encode
-from tests.wavs import sound
+from tests.wavs import encoded, sound
 
 RATE = 44_100
 A, B = (np.sin(2 * np.pi * hz * np.arange(RATE) / RATE).astype(np.float32) * 0.4 for hz in (440, 880))
@@ -97,16 +96,7 @@ def test_half_a_file_tells_both_lengths(tmp_path: Path, suffix: str) -> None:
 )
 def test_what_ffmpeg_can_decode_is_heard(tmp_path: Path, name: str, codec: str, container: str, rate: int) -> None:
     tone = 0.4 * np.sin(2 * np.pi * 440 * np.arange(rate) / rate)
-    with av.open(str(tmp_path / name), "w", format=container) as out:
-        stream = out.add_stream(codec, rate=rate)
-        stream.layout = "mono"
-        stream.bit_rate = 12_200 if rate == 8_000 else 128_000
-        frame = av.AudioFrame.from_ndarray((tone * 32767).astype(np.int16)[np.newaxis], format="s16", layout="mono")
-        frame.sample_rate = rate
-        to_codec = av.AudioResampler(av.Codec(codec, "w").audio_formats[0].name, "mono", rate)
-        for converted in [*to_codec.resample(frame), *to_codec.resample(None)]:
-            out.mux(stream.encode(converted))
-        out.mux(stream.encode(None))
+    encoded(tmp_path / name, tone, rate, codec=codec, container=container)
     samples, found = decode.decode(tmp_path / name)
     assert found == rate
     assert len(samples) / rate == pytest.approx(1, abs=0.06)
