@@ -62,10 +62,14 @@ def check(path: Path = params.PARAMS_FILE) -> None:
     for i, scheme in enumerate(sweep.schemes):
         plugins.load(SCHEMES, scheme, f"sweep.schemes[{i}]")
         quantize.scheme(scheme)
-    for i, scheme in enumerate(sweep.aware):
-        module = plugins.load(SCHEMES, scheme, f"sweep.aware[{i}]")
+    for i, scheme in enumerate(sweep.qat_schemes):
+        module = plugins.load(SCHEMES, scheme, f"sweep.qat_schemes[{i}]")
         require(
-            is_lossy(module), f"sweep.aware[{i}]", "be a scheme of at most 8 bits", scheme, "Wider ones lose nothing."
+            is_lossy(module),
+            f"sweep.qat_schemes[{i}]",
+            "be a scheme of at most 8 bits",
+            scheme,
+            "Wider ones lose nothing.",
         )
         quantize.scheme(scheme)
     if any(learning.between_class for learning in (train, prune, quantize.aware)):

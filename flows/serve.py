@@ -24,13 +24,12 @@ from pydantic import Field
 
 from flows.execution.dvc_command import dvc as run_dvc
 from flows.push import push
-from flows.sweep import run as sweep
+from flows.sweep import project
 from flows.sweep.params import SweepParams
+from flows.sweep.run import AXES
 from stages.core.project import errors, params, plugins
 from stages.prune.params import CRITERIA, SCHEDULES
 from stages.quantize.params import SCHEMES
-
-_AXES = ("criteria", "schedules", "sparsities", "schemes", "aware", "seeds", "distilled", "workers")
 
 
 def _shown(description: str, **schema: Any) -> Any:
@@ -61,8 +60,8 @@ def grid(
     criteria: Annotated[list[str], _some(CRITERIA)],
     schedules: Annotated[list[str], _some(SCHEDULES)],
     sparsities: Annotated[list[Sparsity], _shown("Fractions in [0, 1).", uniqueItems=True)],
-    schemes: Annotated[list[str], _some(SCHEMES, "Must hold float32, which sizes are compared with.")],
-    aware: Annotated[list[str], _some(SCHEMES, "Every cell is also fine-tuned for each of these.")],
+    schemes: Annotated[list[str], _some(SCHEMES, "Must contain float32, the reference for sizes.")],
+    qat_schemes: Annotated[list[str], _some(SCHEMES, "Trained with quantisation-aware training.")],
     seeds: Annotated[list[Seed], _shown("Of the fine-tuning.", uniqueItems=True, minItems=1)],
     distilled: Annotated[
         list[bool], _shown("Whether fine-tuning learns from distill.teacher too.", uniqueItems=True, minItems=1)
@@ -80,7 +79,7 @@ def grid(
         "schedules": tuple(schedules),
         "sparsities": tuple(sparsities),
         "schemes": tuple(schemes),
-        "aware": tuple(aware),
+        "qat_schemes": tuple(qat_schemes),
         "seeds": tuple(seeds),
         "distilled": tuple(distilled),
     }
@@ -89,7 +88,7 @@ def grid(
 
 def _sweep(section: SweepParams) -> None:
     """Sweep in this process, which makes the sweep a part of this flow run's page."""
-    variants = sweep.project(section)
+    variants = project.sweep_project(section)
     print(f"{len(variants)} variants are in {section.store} and in MLflow")
 
 
@@ -108,7 +107,7 @@ async def deployments() -> list[RunnerDeployment]:
         If the section `sweep` is invalid.
     """
     section = params.section("sweep", SweepParams)
-    values = {name: getattr(section, name) for name in _AXES}
+    values = {name: getattr(section, name) for name in (*AXES, "workers")}
     return [
         await pipeline.ato_deployment("nightly", cron=section.nightly, paused=False, tags=["edac"]),
         await grid.ato_deployment("on-demand", parameters=values, tags=["edac"]),

@@ -1,4 +1,4 @@
-"""Cells on Dask's workers: a cluster of this machine for the time of the sweep, or a scheduler that runs already."""
+"""Jobs on Dask workers: a cluster of this machine for the duration of the sweep, or a scheduler that runs already."""
 
 import contextlib
 import functools
@@ -17,77 +17,98 @@ from distributed.scheduler import KilledWorker
 from prefect.settings import PREFECT_API_URL
 from prefect_dask.task_runners import DaskTaskRunner
 
-from flows.execution import processes
-from flows.execution.local import Crew, Setup, workers_of
-from flows.sweep.params import SweepParams
-from flows.sweep.store import Store
+from flows.execution import failures
+from flows.execution.executor import ExecutionParams, Executor
+from flows.execution.processes import Processes
 from stages.core.project import provenance
 from stages.core.project.errors import EdacError, ParameterError
 
 _CONNECT_S = 10
 _ABSENT_S = 60
-# As it is when this is imported, which is when a worker first runs a sweep: it must not go on with what it then read.
+# Computed when this module is imported, which is when a worker first runs a sweep: it refuses newer code afterwards.
 _CODE = provenance.code_hash(
     ["flows.sweep.cell", __name__], ("tensorflow", "tf_keras", "ai-edge-litert", "ai-edge-quantizer")
 )
 
 
-@contextlib.contextmanager
-def dask(sweep: SweepParams, setup: Setup, *, store: Store) -> Iterator[Crew]:
-    """Yield the workers of a Dask cluster.
+class DaskExecutor(Executor):
+    """Runs jobs on the workers of a Dask cluster.
 
-    A cell's process is a child of its worker's and ends with it. A task whose worker is lost is given to another, and
-    finds in the store what was finished.
+    A job's process is a child of its worker's and ends with it. A task whose worker is lost goes to another worker,
+    which finds in the store what was finished.
 
     Parameters
     ----------
-    sweep : SweepParams
-    setup : Setup
-    store : Store
-        Must be on a file system that all workers share.
+    params : ExecutionParams
+    client : Client
+        Connection to the scheduler.
+    address : str
+        Address of the scheduler.
+    workers : int
+        Jobs that the workers run at a time.
+    """
+
+    def __init__(self, params: ExecutionParams, client: Client, address: str, workers: int) -> None:
+        self._client, self._address = client, address
+        runner: Any = DaskTaskRunner(address=address)
+        super().__init__(params, runner, functools.partial(_run_process, params), workers)
+        self._present = time.monotonic()
+
+    def check(self) -> None:
+        """Raise an `EdacError` if the scheduler is gone, or has had no worker for a minute."""
+        try:
+            working = bool(self._client.nthreads())  # type: ignore[no-untyped-call]
+        except OSError:
+            raise _gone(self._address) from None
+        if working:
+            self._present = time.monotonic()
+        elif time.monotonic() - self._present > _ABSENT_S:
+            raise EdacError(
+                f"the Dask scheduler {self._address} has had no worker for {_ABSENT_S} s. What was finished is kept; "
+                "start some and run the same command again."
+            )
+
+    def describe_failure(self, exception: BaseException) -> str | None:
+        """Return the sentence that describes a job's failure, such as a worker lost in every attempt."""
+        return failures.WORKER_LOST if isinstance(exception, KilledWorker) else super().describe_failure(exception)
+
+
+@contextlib.contextmanager
+def dask(params: ExecutionParams, *, address: str | None, store: Path) -> Iterator[DaskExecutor]:
+    """Yield a `DaskExecutor`.
+
+    Parameters
+    ----------
+    params : ExecutionParams
+    address : str or None
+        Address of a running scheduler; None starts a cluster on this machine, which ends with the block.
+    store : Path
+        Folder of the cell store, on a file system that all workers share.
 
     Raises
     ------
     ParameterError
-        If there is no scheduler or worker, or the workers do not see the store, have other code, or cannot tell the
-        Prefect server of their tasks.
+        If there is no scheduler or worker, or the workers do not see the store, have other code, or cannot reach the
+        Prefect server.
     """
     with contextlib.ExitStack() as stack:
-        address = sweep.dask.address
         if address is None:
             cluster = LocalCluster(  # type: ignore[no-untyped-call]
-                n_workers=workers_of(sweep), threads_per_worker=1, memory_limit=0, dashboard_address=None
+                n_workers=params.local_workers(), threads_per_worker=1, memory_limit=0, dashboard_address=None
             )
             address = str(stack.enter_context(cluster).scheduler_address)
         client = stack.enter_context(_connected(address))
         workers = _inspect(client, address, store)
-        present = time.monotonic()
-        gone = EdacError(
-            f"the Dask scheduler {address} is gone. What was finished is kept; start it and run the same command again."
-        )
-
-        def check() -> None:
-            nonlocal present
-            try:
-                working = bool(client.nthreads())  # type: ignore[no-untyped-call]
-            except OSError:
-                raise gone from None
-            if working:
-                present = time.monotonic()
-            elif time.monotonic() - present > _ABSENT_S:
-                raise EdacError(
-                    f"the Dask scheduler {address} has had no worker for {_ABSENT_S} s. What was finished is kept; "
-                    "start some and run the same command again."
-                )
-
-        def lost(error: BaseException) -> str | None:
-            return "lost its worker again and again" if isinstance(error, KilledWorker) else None
-
-        runner: Any = DaskTaskRunner(address=address)
         try:
-            yield Crew(runner, functools.partial(_run, setup), workers, lambda: None, lost, check)
+            yield DaskExecutor(params, client, address, workers)
         except (FutureCancelledError, ClosedClientError, CommClosedError):  # of a result, or of a task to submit
-            raise gone from None
+            raise _gone(address) from None
+
+
+def _gone(address: str) -> EdacError:
+    return EdacError(
+        f"the Dask scheduler {address} is gone. What was finished is kept; start it and run the same command again."
+    )
 
 
 def _connected(address: str) -> Client:
@@ -100,16 +121,16 @@ def _connected(address: str) -> Client:
         ) from None
 
 
-def _inspect(client: Client, address: str, store: Store) -> int:
-    """Return how many cells the workers run at a time, after a look at what they need."""
+def _inspect(client: Client, address: str, store: Path) -> int:
+    """Return how many jobs the workers run at a time, after checking that each can run them."""
     threads = client.nthreads()  # type: ignore[no-untyped-call]
     if not threads:
         raise ParameterError(
             f"sweep.dask.address: the scheduler {address} has no workers. Start some in the project's folder: "
             f"`dask worker {address} --nthreads 1`."
         )
-    store.root.mkdir(parents=True, exist_ok=True)
-    token = store.root.absolute() / f".seen-{secrets.token_hex(8)}"
+    store.mkdir(parents=True, exist_ok=True)
+    token = store.absolute() / f".seen-{secrets.token_hex(8)}"
     token.touch()
     try:
         faults = client.run(_fault, token, _CODE, PREFECT_API_URL.value(), on_error="return")
@@ -124,7 +145,7 @@ def _inspect(client: Client, address: str, store: Store) -> int:
 
 
 def _fault(token: Path, code: str, api: str) -> str | None:
-    """Return, on a worker, what is wrong with it."""
+    """Return, on a worker, why it cannot run jobs; None if it can."""
     if not token.is_file():
         return f"does not see {token.parent}. sweep.store must be on a file system that all workers share."
     if code != _CODE:
@@ -137,11 +158,11 @@ def _fault(token: Path, code: str, api: str) -> str | None:
     return None
 
 
-def _run(setup: Setup, arguments: Sequence[str], *, log: Path, timeout_s: float) -> None:
-    """Do on a worker what `Processes.run` does."""
-    _of_this_worker(setup).run(arguments, log=log, timeout_s=timeout_s)
+def _run_process(params: ExecutionParams, arguments: Sequence[str], *, log: Path, timeout_s: float) -> None:
+    """Run a job's process on a worker."""
+    _processes_of_this_worker(params).run(arguments, log=log, timeout_s=timeout_s)
 
 
 @functools.cache
-def _of_this_worker(setup: Setup) -> processes.Processes:
-    return setup.processes()
+def _processes_of_this_worker(params: ExecutionParams) -> Processes:
+    return params.processes()

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from flows.execution.processes import ProcessError, children
+from flows.execution.failures import ProcessError
+from flows.execution.processes import children
 
 _BUSY = re.compile(r"Unable to acquire lock|is busy, it is being blocked by")
 _CAUSES = (re.compile(r"^error: (.*)", re.MULTILINE), re.compile(r"^ERROR: (.*)", re.MULTILINE))  # a stage's, DVC's

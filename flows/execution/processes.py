@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import re
 import signal
 import socket
 import stat
@@ -13,26 +12,16 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from flows.execution import failures
 from flows.execution.forkserver import STARTED
-from stages.core.project.errors import EdacError
-
-_OUT_OF_MEMORY = re.compile(r"MemoryError\b|.*\bResourceExhaustedError\b")
-
-
-class ProcessError(EdacError):
-    """A child process failed; the message says how, and the last line it printed."""
-
-
-class LostError(ProcessError):
-    """It failed by no fault of what it was told to do, such as a kill or want of memory: another try may succeed."""
 
 
 def die_with_parent() -> None:
-    """In a child of `Processes`: end this process and its own children as soon as the parent is gone.
+    """In a child of `Processes`, end this process and its own children as soon as the parent is gone.
 
-    The parent holds the other end of standard input and never writes to it, so that the end of the stream is the
-    parent's end: the kernel closes it even after kill -9, on every POSIX system. Does nothing if standard input is no
-    pipe, that is, if a person started the process.
+    The parent holds the other end of standard input and never writes to it. The kernel closes that end with the parent,
+    even after kill -9, on every POSIX system. Does nothing if standard input is not a pipe, that is, if a person
+    started the process.
     """
 
     def watch() -> None:
@@ -44,9 +33,9 @@ def die_with_parent() -> None:
 
 
 class Processes:
-    """The children running now. Call `run` from any thread; `stop` ends them all and lets no new one start.
+    """Child processes that run now. Any thread may call `run`; `stop` ends all of them and lets no new one start.
 
-    Each is forked from one Python that has imported `preload`; see `flows.execution.forkserver`.
+    Each child is forked from one Python process that has imported `preload`; see `flows.execution.forkserver`.
     """
 
     def __init__(
@@ -57,18 +46,18 @@ class Processes:
         keep: Sequence[int] = (),
         folder: Path | None = None,
     ) -> None:
-        """Start with none.
+        """Prepare; the first `run` starts the process that is forked.
 
         Parameters
         ----------
         preload : Sequence[str]
-            Modules that the children need and that a process may import before it forks.
+            Modules that the children need and that can be imported before a fork.
         environment : Mapping or None
-            Added to the children's environment.
+            Additions to the children's environment.
         keep : Sequence[int]
             File descriptors that every child inherits.
         folder : Path or None
-            That the children work in; this process's by default.
+            Working folder of the children; None takes this process's.
         """
         self._preload, self._keep, self._folder = tuple(preload), tuple(keep), folder
         self._environment = dict(environment or {})
@@ -79,21 +68,21 @@ class Processes:
         self._stopped = False
 
     def run(self, arguments: Sequence[str], *, log: Path, timeout_s: float | None) -> None:
-        """Run Python with some arguments, in a process group of its own, and wait for it.
+        """Run Python with the given arguments, in a process group of its own, and wait for it.
 
         Parameters
         ----------
         arguments : Sequence[str]
             ``("-m", module, ...)`` or ``(file, ...)``.
         log : Path
-            Takes what it prints.
+            File that takes its output.
         timeout_s : float or None
-            After this time the whole process group is killed.
+            Time limit in seconds, after which the whole process group is killed; None: no limit.
 
         Raises
         ------
         ProcessError
-            If it fails or runs out of time; a `LostError` if it is killed or runs out of memory.
+            If it fails or exceeds the time limit; a `TransientProcessError` if it is killed or runs out of memory.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         ours, theirs = socket.socketpair()
@@ -109,16 +98,9 @@ class Processes:
                 with self._guard:
                     self._running.discard(ours)
         if not answer:
-            raise LostError("was lost with the process that watched it")
-        code = int(answer)
-        if code < 0:
-            name = signal.Signals(-code).name
-            hint = "; if memory ran out, lower sweep.workers" if name == "SIGKILL" else ""
-            raise LostError(f"was killed by {name}{hint}")
-        if code:
-            said = _last_line(log)
-            error = LostError if _OUT_OF_MEMORY.match(said) else ProcessError
-            raise error(said or f"ended with exit code {code}")
+            raise failures.TransientProcessError(failures.WATCHER_LOST)
+        if failure := failures.from_exit(int(answer), _last_line(log)):
+            raise failure
 
     def stop(self) -> None:
         """Kill every child that still runs."""
@@ -132,7 +114,7 @@ class Processes:
     def _request(self, ours: socket.socket, theirs: socket.socket, log: int) -> None:
         with self._guard:
             if self._stopped:
-                raise ProcessError("was not started, the sweep was stopped before")
+                raise failures.ProcessError(failures.STOPPED)
             handles = [theirs.fileno(), log]
             try:
                 socket.send_fds(self._served(), [b"."], handles)
@@ -142,7 +124,7 @@ class Processes:
             self._running.add(ours)
 
     def _served(self) -> socket.socket:
-        """Return the control of a server, started if there is none."""
+        """Return the socket that controls the fork server; start one if there is none."""
         if self._control is None:
             self._control, theirs = socket.socketpair()
             with theirs:
@@ -164,7 +146,7 @@ class Processes:
             self._control = self._server = None
 
     def _answer(self, connection: socket.socket, timeout_s: float | None) -> bytes:
-        """Return the exit code, or nothing if whoever should tell it is gone."""
+        """Return the exit code, or nothing if the keeper that should report it is gone."""
         if connection.recv(1) != STARTED:
             return b""
         connection.settimeout(timeout_s)
@@ -174,7 +156,7 @@ class Processes:
             connection.settimeout(None)
             connection.shutdown(socket.SHUT_WR)
             connection.recv(16)
-            raise ProcessError(f"ran out of its {timeout_s:g} s") from None
+            raise failures.timed_out(timeout_s or 0.0) from None
 
 
 @contextlib.contextmanager
@@ -195,4 +177,4 @@ def children(
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1].removeprefix("error: ").strip().rstrip(".") if lines else ""
+    return lines[-1] if lines else ""

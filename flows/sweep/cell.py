@@ -1,109 +1,112 @@
 """One cell in a process of its own: `python -m flows.sweep.cell SPEC.json`, started or forked.
 
-Fine-tunes if the store lacks that, then makes every variant that it lacks; each is committed when it is done.
-TensorFlow is imported for a fine-tuning only.
+Fine-tunes unless the store has the result, then makes every variant that the store lacks. Each result is committed as
+soon as it is finished. Only training imports TensorFlow.
 """
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from flows.execution import processes
-from flows.sweep.grid import Cell
+from flows.sweep.grid import Cell, PlannedVariant, Workspace
+from flows.sweep.inputs import SweepInputs
+from flows.sweep.steps import finetune, qat, variant
 from flows.sweep.store import Store
 from stages.core.project import errors, files, params
-from stages.core.training.teacher import TeacherFolder
-from stages.evaluate.params import EvaluateParams
-from stages.prune.params import PruneParams
-from stages.quantize.params import QuantizeParams
+
+_FOR_VARIANTS = ("flows.sweep.steps.variant", "ai_edge_litert.interpreter", "ai_edge_quantizer", "sklearn.metrics")
+_FOR_TRAINING = ("stages.core.nn.loaded", "flows.sweep.steps.finetune")
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What the process is told: a cell, and where and how to make it."""
+    """A cell, and where and from what it is made; written to a file for the cell's process.
+
+    Attributes
+    ----------
+    cell : Cell
+    store : Path
+        Folder of the cell store.
+    threads : int
+        Threads of one operator.
+    inputs : SweepInputs
+    """
 
     cell: Cell
     store: Path
     threads: int
-    prune: PruneParams
-    quantize: QuantizeParams
-    evaluate: EvaluateParams
-    baseline: Path
-    features: Path
-    teaching: TeacherFolder | None = None
+    inputs: SweepInputs
 
 
 def arguments_for(spec: Spec, path: Path) -> tuple[str, ...]:
-    """Write a spec to a file and return the arguments with which Python carries it out."""
+    """Write a spec to a file and return the arguments with which Python makes that cell."""
     files.write_json(path, asdict(spec))
     return "-m", "flows.sweep.cell", str(path)
 
 
 def preload_for(cells: Sequence[Cell], store: Store) -> tuple[str, ...]:
-    """Return the modules that the cells need; TensorFlow only if something must be fine-tuned."""
-    cheap = ("flows.sweep.steps.variant", "ai_edge_litert.interpreter", "ai_edge_quantizer", "sklearn.metrics")
-    costly = ("stages.core.nn.loaded", "flows.sweep.steps.finetune")
-    keys = {key for cell in cells for key in (cell.key, *(planned.aware for planned in cell.variants)) if key}
-    return cheap if all(store.has("finetuned", key) for key in keys) else cheap + costly
+    """Return the modules that the cells' processes need; TensorFlow only if something must be trained."""
+    keys = {key for cell in cells for key in (cell.key, *(planned.qat_key for planned in cell.variants)) if key}
+    trained = all(store.has("finetuned", key) for key in keys)
+    return _FOR_VARIANTS if trained else _FOR_VARIANTS + _FOR_TRAINING
 
 
 def compute(spec: Spec) -> None:
-    """Make what the store lacks of a cell."""
-    cell, store = spec.cell, Store(spec.store)
-    if not store.has("finetuned", cell.key):
-        from flows.sweep.steps import finetune
+    """Make whatever the store lacks of a cell.
 
-        checkpoint = store.checkpoint(cell.key)
-        with store.commit("finetuned", cell.key) as folder:
-            finetune.write(
-                folder,
-                cell,
-                prune=spec.prune,
-                threads=spec.threads,
-                baseline=spec.baseline,
-                features=spec.features,
-                teaching=spec.teaching if cell.distilled else None,
-                checkpoint=checkpoint,
-            )
-        checkpoint.unlink(missing_ok=True)
-    for planned in cell.variants:
-        if planned.aware and not store.has("finetuned", planned.aware):
-            from flows.sweep.steps import qat
+    Parameters
+    ----------
+    spec : Spec
 
-            checkpoint = store.checkpoint(planned.aware)
-            with store.commit("finetuned", planned.aware) as folder:
-                qat.write(
-                    folder,
-                    cell,
-                    planned,
-                    quantize=spec.quantize,
-                    threads=spec.threads,
-                    finetuned=store.folder("finetuned", cell.key),
-                    features=spec.features,
-                    teaching=spec.teaching if planned.distilled else None,
-                    checkpoint=checkpoint,
-                )
-            checkpoint.unlink(missing_ok=True)
-    missing = [planned for planned in cell.variants if not store.has("variants", planned.key)]
-    if missing:
-        from flows.sweep.steps import variant
+    Raises
+    ------
+    EdacError
+        If a folder is incomplete, or a model file is not what it claims to be.
+    """
+    store = Store(spec.store)
+    _finetune(spec, store)
+    for planned in spec.cell.variants:
+        if planned.qat_key:
+            _train_qat(spec, planned, store)
+    for planned in spec.cell.variants:
+        _write_variant(spec, planned, store)
 
-        for planned in missing:
-            with store.commit("variants", planned.key) as folder:
-                variant.write(
-                    folder,
-                    cell,
-                    planned,
-                    quantize=spec.quantize,
-                    evaluate=spec.evaluate,
-                    finetuned=store.folder("finetuned", planned.aware or cell.key),
-                    features=spec.features,
-                )
+
+def _finetune(spec: Spec, store: Store) -> None:
+    if not store.has("finetuned", spec.cell.key):
+        with _training(spec, spec.cell.key, store) as workspace:
+            finetune.write(workspace, spec.cell, spec.inputs.prune, spec.inputs.sources)
+
+
+def _train_qat(spec: Spec, planned: PlannedVariant, store: Store) -> None:
+    if not store.has("finetuned", planned.qat_key):
+        network = store.folder("finetuned", spec.cell.key)
+        with _training(spec, planned.qat_key, store) as workspace:
+            qat.write(workspace, spec.cell, planned, network, spec.inputs.quantize, spec.inputs.sources)
+
+
+@contextlib.contextmanager
+def _training(spec: Spec, key: str, store: Store) -> Iterator[Workspace]:
+    """Yield the workspace of a training that is committed when the block ends."""
+    checkpoint = store.checkpoint(key)
+    with store.commit("finetuned", key) as folder:
+        yield Workspace(folder, checkpoint, spec.threads)
+    checkpoint.unlink(missing_ok=True)
+
+
+def _write_variant(spec: Spec, planned: PlannedVariant, store: Store) -> None:
+    if store.has("variants", planned.key):
+        return
+    network = store.folder("finetuned", planned.qat_key or spec.cell.key)
+    with store.commit("variants", planned.key) as folder:
+        variant.write(folder, spec.cell, planned, network, spec.inputs)
 
 
 def main() -> None:
-    """Carry out the spec that the command line names."""
+    """Make the cell whose spec the command line names."""
     processes.die_with_parent()
     path = Path(sys.argv[1])
     spec = params.load(Spec, files.read_json(path), str(path))

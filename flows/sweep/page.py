@@ -1,4 +1,4 @@
-"""What the sweep's page in Prefect's UI shows, as Markdown."""
+"""Tables of a sweep for its flow run's page in Prefect's UI, as Markdown."""
 
 from collections.abc import Sequence
 
@@ -7,34 +7,44 @@ from stages.core.project import tables
 from stages.core.scoring import stats
 from stages.core.tracking import experiment
 
-METRIC = "roc_auc"
+MAX_ROWS = 500  # the page must stay readable, and MLflow has them all
 _SPLITS = ("validation", "test")
-MOST = 500  # rows: the page must stay readable, and MLflow has them all
 
 
-def artefacts(variants: Sequence[Variant]) -> dict[str, str]:
-    """Return the artefacts of a sweep: name to Markdown.
+def artifacts(variants: Sequence[Variant], metric: str) -> dict[str, str]:
+    """Return the tables of a sweep.
 
     Parameters
     ----------
     variants : Sequence[Variant]
-        Those that are finished.
+        Finished variants.
+    metric : str
+        Metric to show, `select.metric`.
+
+    Returns
+    -------
+    dict[str, str]
+        Name to Markdown: `variants`, all of them, and `front`, the Pareto front.
     """
+    front = f"# Pareto front: no other variant is as small (deflated) and has as good a {metric} (validation)"
     return {
-        "variants": f"# {len(variants)} variants\n\n" + _table(variants),
-        "front": f"# Front: no other variant is as small and has as good a {METRIC} (validation)\n\n"
-        + _table(front(variants)),
+        "variants": f"# {len(variants)} variants\n\n{_table(variants, metric)}",
+        "front": f"{front}\n\n{_table(pareto_front(variants, metric), metric)}",
     }
 
 
-def front(variants: Sequence[Variant]) -> list[Variant]:
-    """Return the variants that no other beats in deflated bytes and metric (validation), smallest first."""
+def pareto_front(variants: Sequence[Variant], metric: str) -> list[Variant]:
+    """Return the Pareto front of deflated bytes and the metric on the validation split, smallest first."""
+
+    def validation(variant: Variant) -> float:
+        return experiment.flat(variant.metrics).get(f"validation.{metric}", float("-inf"))
+
     named = sorted(variants, key=lambda v: v.name)  # of equals, the first by name
-    return stats.front(named, size=lambda v: v.deflated_bytes, metric=lambda v: _figure(v, "validation"))
+    return stats.front(named, size=lambda v: v.deflated_bytes, metric=validation)
 
 
-def _table(variants: Sequence[Variant]) -> str:
-    heads = ("variant", "sparsity", "bits", "bytes", "deflated", *(f"{METRIC} ({split})" for split in _SPLITS))
+def _table(variants: Sequence[Variant], metric: str) -> str:
+    head = ("variant", "sparsity", "bits", "bytes", "deflated", *(f"{metric} ({split})" for split in _SPLITS))
     rows = [
         (
             v.name,
@@ -42,20 +52,16 @@ def _table(variants: Sequence[Variant]) -> str:
             v.bit_width,
             f"{v.raw_bytes:,}",
             f"{v.deflated_bytes:,}",
-            *(_told(v, split) for split in _SPLITS),
+            *(_value(v, split, metric) for split in _SPLITS),
         )
-        for v in variants[:MOST]
+        for v in variants[:MAX_ROWS]
     ]
-    more = f"\n\n… and {len(variants) - MOST} more." if len(variants) > MOST else ""
-    return tables.markdown(heads, rows, text_columns=1) + more
+    more = f"\n\n… and {len(variants) - MAX_ROWS} more." if len(variants) > MAX_ROWS else ""
+    return tables.markdown(head, rows, text_columns=1) + more
 
 
-def _told(variant: Variant, split: str) -> str:
+def _value(variant: Variant, split: str, metric: str) -> str:
     figures = experiment.flat(variant.metrics)
-    value, low, high = (figures.get(f"{split}.{METRIC}{end}") for end in ("", ".low", ".high"))
+    value, low, high = (figures.get(f"{split}.{metric}{end}") for end in ("", ".low", ".high"))
     interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
     return "–" if value is None else f"{value:.3f}{interval}"
-
-
-def _figure(variant: Variant, split: str) -> float:
-    return experiment.flat(variant.metrics).get(f"{split}.{METRIC}", float("-inf"))

@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Literal
 
 from stages.core.project.errors import require
+from stages.core.project.params import formerly
 
 
 @dataclass(frozen=True)
 class DaskParams:
-    """The Dask cluster that runs the cells.
+    """Dask cluster that runs the cells.
 
     Attributes
     ----------
     address : str or None
-        Of a scheduler that runs already, e.g. ``"tcp://10.0.0.5:8786"``; its workers, and their number, are its own.
-        None starts a cluster on this machine, for the time of the sweep.
+        Address of a running scheduler, for example ``"tcp://10.0.0.5:8786"``; its workers decide how many cells run at
+        a time. None starts a cluster on this machine for the duration of the sweep.
     """
 
     address: str | None = None
@@ -24,7 +25,8 @@ class DaskParams:
     def __post_init__(self) -> None:
         """Check the address."""
         good = self.address is None or re.fullmatch(r"(tcp|tls|ws|wss|ucx)://.+:\d+", self.address)
-        require(bool(good), "sweep.dask.address", "be like tcp://HOST:PORT", self.address, "`dask scheduler` tells it.")
+        advice = "`dask scheduler` prints it."
+        require(bool(good), "sweep.dask.address", "be like tcp://HOST:PORT", self.address, advice)
 
 
 @dataclass(frozen=True)
@@ -34,44 +36,47 @@ class SweepParams:
     Attributes
     ----------
     schemes : tuple[str, ...]
-        Quantisation schemes, files of ``stages/quantize/schemes/``; every cell gives one model file per scheme.
-    aware : tuple[str, ...]
-        Schemes that every cell is also fine-tuned for, with the integers in place (`quantize.aware`), which gives
-        one more model file each.
+        Quantisation schemes, files of ``stages/quantize/schemes/``. Every cell gives one model file per scheme.
+    qat_schemes : tuple[str, ...]
+        Schemes trained with quantisation-aware training (`quantize.aware`). Every cell gives one more model file per
+        scheme listed here.
     criteria : tuple[str, ...]
-        Files of ``stages/prune/criteria/``.
+        Pruning criteria, files of ``stages/prune/criteria/``.
     schedules : tuple[str, ...]
-        Files of ``stages/prune/schedules/``.
+        Pruning schedules, files of ``stages/prune/schedules/``.
     sparsities : tuple[float, ...]
-        Fractions in [0, 1). The unpruned baseline is part of every sweep; 0 adds a fine-tuning without pruning.
+        Target fractions of zeros, in [0, 1). The unpruned baseline is part of every sweep; 0 adds a fine-tuning without
+        pruning.
     seeds : tuple[int, ...]
-        Of the fine-tuning.
+        Seeds of the fine-tuning.
     distilled : tuple[bool, ...]
-        Whether fine-tuning, pruning and quantisation-aware, learns from the teacher (`distill`) too. Whether the
-        baseline does is `distill.train`.
+        Whether fine-tuning, for pruning and for quantisation-aware training, also learns from the teacher (`distill`).
+        `distill.train` decides that for the baseline.
     runner : {"local", "dask"}
-        What cells are handed to: threads of this process, or Dask's workers. Either way each cell is made in a process
-        of its own, and the models are the same to the byte.
+        Executor of the cells: threads of this process, or Dask workers. Either way each cell runs in a process of its
+        own, and the models are the same byte for byte.
     dask : DaskParams
+        Dask cluster; read only if `runner` is ``"dask"``.
     workers : int or None
-        Cells run at a time, each in a process of its own. None: as many as processors and memory allow.
+        Cells that run at a time, each in a process of its own. None: as many as processors and memory allow.
     threads : int
-        Threads of each cell. Part of a fine-tuning's identity: it decides the order of summation. So it is never chosen
-        for the machine, which would give other models on another one.
+        Threads of each cell. Part of a fine-tuning's key, since it decides the order of summation; never derived from
+        the machine, which would give different models on different machines.
     cell_timeout_s : float
-        A cell that takes longer is killed and counted as failed.
+        Time limit of a cell in seconds. A cell that exceeds it is killed and counts as failed.
     retries : int
-        How often a cell is tried again that was killed, ran out of memory or lost its worker.
+        Retries of a cell that was killed, ran out of memory or lost its worker.
     retry_delay_s : float
-        Wait before the first of these; each further one waits twice as long.
+        Wait before the first retry in seconds; each further wait is twice as long.
     store : Path
         Folder of the finished cells.
     nightly : str or None
-        When `make ui` runs the pipeline from pull to select, as a cron expression in UTC, e.g. ``"0 2 * * *"``.
+        When `make ui` runs the pipeline from pull to select: a cron expression in UTC, for example ``"0 2 * * *"``.
+        None: never.
     """
 
     schemes: tuple[str, ...]
-    aware: tuple[str, ...] = ()
+    qat_schemes: tuple[str, ...] = formerly("aware", default=())
     criteria: tuple[str, ...] = ("magnitude",)
     schedules: tuple[str, ...] = ()
     sparsities: tuple[float, ...] = ()
@@ -95,18 +100,16 @@ class SweepParams:
             require(0 <= sparsity < 1, f"sweep.sparsities[{i}]", "be a fraction in [0, 1)", got, advice)
         for i, seed in enumerate(self.seeds):
             require(0 <= seed < 2**32, f"sweep.seeds[{i}]", "be in [0, 2**32)", seed)
-        for name in ("schemes", "aware", "criteria", "schedules", "sparsities", "seeds", "distilled"):
+        for name in ("schemes", "qat_schemes", "criteria", "schedules", "sparsities", "seeds", "distilled"):
             values = getattr(self, name)
             once = len(set(values)) == len(values)
             require(once, f"sweep.{name}", "name each value once", list(values), "Remove the repetition.")
-        reference = "float32" in self.schemes
-        require(
-            reference, "sweep.schemes", "hold float32, which sizes are compared with", list(self.schemes), "Add it."
-        )
-        require(len(self.seeds) > 0, "sweep.seeds", "hold at least one seed", [], "Try [1234].")
-        require(len(self.distilled) > 0, "sweep.distilled", "hold false, true or both", [], "Write [false].")
-        some = self.workers is None or self.workers >= 1
-        require(some, "sweep.workers", "be at least 1, or null", self.workers)
+        rule = "contain float32, the reference for sizes"
+        require("float32" in self.schemes, "sweep.schemes", rule, list(self.schemes), "Add it.")
+        require(len(self.seeds) > 0, "sweep.seeds", "contain at least one seed", [], "Try [1234].")
+        require(len(self.distilled) > 0, "sweep.distilled", "contain false, true or both", [], "Write [false].")
+        workers = self.workers is None or self.workers >= 1
+        require(workers, "sweep.workers", "be at least 1, or null", self.workers)
         require(self.threads >= 1, "sweep.threads", "be at least 1", self.threads)
         require(self.cell_timeout_s > 0, "sweep.cell_timeout_s", "be positive", self.cell_timeout_s)
         require(0 <= self.retries <= 10, "sweep.retries", "be in [0, 10]", self.retries)

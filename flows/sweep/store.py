@@ -1,13 +1,13 @@
-"""The cell store: a folder per finished piece of work, named by the digest of everything that made it.
+"""The cell store: one folder per finished piece of work, named by the digest of everything that determined it.
 
-<store>/finetuned/<key>/   a fine-tuned network, its float32 flatbuffer and its Keras scores
-<store>/variants/<key>/    one model file of it, its LiteRT scores and `variant.json`
-<store>/checkpoints/        of fine-tunings under way
-<store>/logs/<cell>.log    what the cell's last process printed
+<store>/finetuned/<key>/   a trained network, its float32 flatbuffer and its Keras scores
+<store>/variants/<key>/    one model file made from it, its LiteRT scores and `variant.json`
+<store>/checkpoints/       states of trainings under way
+<store>/logs/<cell>.log    output of the cell's last process
 <store>/working/<key>      locked by the process that works on a cell
 
-Work is written in a folder aside and renamed into place: the rename is the commit, so that a folder which is
-there is finished. Nothing here is a DVC output, and all of it may be deleted at the price of computing it again.
+Work is written to a temporary folder and renamed into place. The rename is the commit: a folder that exists is
+finished. Nothing here is a DVC output, and all of it may be deleted at the price of computing it again.
 """
 
 import contextlib
@@ -17,10 +17,13 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
+
+from flows.sweep.grid import Cell
+from stages.core.artifacts.variant import Variant, read_variant
 
 Kind = Literal["finetuned", "variants"]
 _ASIDE = ".tmp-"
@@ -33,35 +36,45 @@ class Store:
     Attributes
     ----------
     root : Path
-        Made when first needed.
+        Folder of the store; created when first needed.
     """
 
     root: Path
 
     def folder(self, kind: Kind, key: str) -> Path:
-        """Return the place of a finished piece of work, there or not."""
+        """Return the folder of a piece of work, which exists if it is finished."""
         return self.root / kind / key
 
     def has(self, kind: Kind, key: str) -> bool:
         """Return whether a piece of work is finished."""
         return self.folder(kind, key).is_dir()
 
+    def has_variants(self, cell: Cell) -> bool:
+        """Return whether every variant of a cell is finished."""
+        return all(self.has("variants", planned.key) for planned in cell.variants)
+
+    def finished(self, cells: Iterable[Cell]) -> list[tuple[Variant, Path]]:
+        """Return the finished variants of some cells, each with the absolute path of its model file."""
+        keys = [planned.key for cell in cells for planned in cell.variants if self.has("variants", planned.key)]
+        folders = [self.folder("variants", key).absolute() for key in keys]
+        return [(read_variant(folder / "variant.json"), folder / "model.tflite") for folder in folders]
+
     def checkpoint(self, key: str) -> Path:
-        """Return the file in which the fine-tuning `key` may keep its state."""
+        """Return the checkpoint file of the training `key`."""
         return self.root / "checkpoints" / f"{key}.npz"
 
     def log(self, cell: str) -> Path:
-        """Return the file that holds what a cell's process printed."""
+        """Return the file with the output of a cell's process."""
         return self.root / "logs" / f"{cell}.log"
 
     @contextlib.contextmanager
     def commit(self, kind: Kind, key: str) -> Iterator[Path]:
-        """Yield an empty folder that becomes the finished one when the block ends, and is removed if it fails.
+        """Yield an empty folder that is committed when the block ends, and removed if the block fails.
 
         Raises
         ------
         OSError
-            If it cannot be written.
+            If the folder cannot be written.
         """
         target = self.folder(kind, key)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -81,24 +94,24 @@ class Store:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[int]:
-        """Hold the store alone; wait, and say so, while another process has it. Removes what a kill left behind.
+        """Lock the store and remove what a kill left behind; wait, with a message, for another process to unlock it.
 
         Yields
         ------
         int
-            The lock's file descriptor. A process that inherits it holds the lock too.
+            File descriptor of the lock. A process that inherits it holds the lock too.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / ".lock").open("w") as stream:
             if not _locked(stream):
                 print(f"another sweep works in {self.root}; waiting for it to end", file=sys.stderr, flush=True)
                 fcntl.flock(stream, fcntl.LOCK_EX)
-            self._sweep_up()
+            self._remove_unfinished()
             yield stream.fileno()
 
     @contextlib.contextmanager
     def working(self, key: str) -> Iterator[None]:
-        """Hold a cell alone; wait while another process has it, as one of a killed sweep on another machine may."""
+        """Lock a cell; wait while another process holds it, such as one of a killed sweep on another machine."""
         path = self.root / "working" / key
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w") as stream:
@@ -106,8 +119,8 @@ class Store:
             yield
             path.unlink(missing_ok=True)
 
-    def _sweep_up(self) -> None:
-        """Remove unfinished folders, unless somebody may still write in them."""
+    def _remove_unfinished(self) -> None:
+        """Remove unfinished folders, unless a process may still write to them."""
         with contextlib.ExitStack() as stack:
             held = [stack.enter_context(path.open("w")) for path in (self.root / "working").glob("*")]
             if all(_locked(stream) for stream in held):
@@ -118,7 +131,7 @@ class Store:
 
 
 def _locked(stream: IO[str]) -> bool:
-    """Try to lock a file and return whether that was possible at once."""
+    """Try to lock a file without waiting, and return whether that succeeded."""
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -127,7 +140,7 @@ def _locked(stream: IO[str]) -> bool:
 
 
 def _flush(path: Path) -> None:
-    """Have a file or a folder on the disk before the rename that declares it finished."""
+    """Flush a file or a folder to disk, before the rename that commits it."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

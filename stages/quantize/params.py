@@ -44,7 +44,7 @@ class QuantizeParams:
     options : dict
         Scheme name to that scheme's own parameters.
     aware : AwareParams
-        Of the quantisation-aware fine-tuning of the schemes in ``sweep.aware``.
+        Of the quantisation-aware fine-tuning of the schemes in ``sweep.qat_schemes``.
     """
 
     calibration_clips: int = 128

@@ -245,7 +245,7 @@ class SimulatedGraph(keras.layers.Layer):
         if code not in _FUNCTIONS:
             raise ModelError(
                 f"Quantisation-aware fine-tuning must know every operator of a network; got {code}. "
-                f"It knows {', '.join(_FUNCTIONS)}. Write the network with those, or leave it out of sweep.aware."
+                f"It knows {', '.join(_FUNCTIONS)}. Write the network with those, or leave it out of sweep.qat_schemes."
             )
         return code
 
@@ -292,7 +292,7 @@ class SimulatedGraph(keras.layers.Layer):
             if shape is None or len(shape) == 0 or shape[0] != 1:
                 raise ModelError(
                     f"Quantisation-aware fine-tuning must find every clip on the first axis; got {self._names[i]} of "
-                    f"shape {[] if shape is None else list(shape)}. Leave this network out of sweep.aware."
+                    f"shape {[] if shape is None else list(shape)}. Leave this network out of sweep.qat_schemes."
                 )
 
 

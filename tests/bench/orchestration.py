@@ -35,7 +35,8 @@ import numpy as np
 import flows  # noqa: F401  says to Prefect what it must know before it is imported
 from flows.execution.processes import children
 from flows.sweep.cell import Spec, arguments_for, preload_for
-from flows.sweep.grid import Cell
+from flows.sweep.grid import Cell, Sources
+from flows.sweep.inputs import SweepInputs
 from flows.sweep.params import SweepParams
 from flows.sweep.plan import plan
 from flows.sweep.store import Store
@@ -56,27 +57,34 @@ def sweep_of_nothing(n: int, *, workers: int = 2, ahead: int | None = None, fork
     """Return the seconds until the first result and in all, of a sweep whose cells do nothing."""
     from prefect.task_runners import ThreadPoolTaskRunner
 
-    from flows.execution import local
+    from flows.execution import executor
     from flows.execution.prefect_server import server
 
-    cells = [Cell(f"c{i}", f"c{i}", "", "", 0.0, 0, str(i), ()) for i in range(n)]
     if ahead is not None:
-        local.AHEAD = ahead
+        executor.AHEAD = ahead
     with tempfile.TemporaryDirectory() as temporary, server(), children() as processes:
         script = Path(temporary, "nothing.py")
         script.touch()
         processes.run([str(script)], log=Path(temporary, "log"), timeout_s=60)  # the server of processes is up
         nowhere = Path(temporary, "never")
 
-        def job(cell: Cell) -> local.Job:
-            return local.Job(cell.title, (str(script),), Path(temporary, cell.name), (nowhere,), ("cell", "nothing"))
-
+        names = [f"c{i}" for i in range(n)]
+        jobs = (
+            executor.Job(name, name, (str(script),), Path(temporary, name), (nowhere,), ("cell", "nothing"))
+            for name in names
+        )
         run: Callable[..., None] = processes.run if fork else lambda *_, **__: None
         runner: Any = ThreadPoolTaskRunner(max_workers=workers)
-        crew = local.Crew(runner, run, workers, lambda: None)
+        nothing = executor.Executor(executor.ExecutionParams(), runner, run, workers)
         moments: list[float] = []
+
+        def flow() -> None:
+            for _, failure in nothing.run(jobs):
+                assert failure is None, failure
+                moments.append(time.perf_counter())
+
         start = time.perf_counter()
-        local.fan_out(cells, job, crew, sweep=SWEEP, finished=lambda _: moments.append(time.perf_counter()))
+        nothing.in_flow("nothing", flow)
         total = time.perf_counter() - start
     return {"first_s": moments[0] - start, "cells_s": moments[-1] - start, "total_s": total}
 
@@ -190,17 +198,17 @@ def threads(rounds: int) -> dict[str, Any]:
     evaluate = EvaluateParams(bootstrap_resamples=100)
     seconds: dict[str, list[float]] = {"2 workers x 1 thread": [], "1 worker x 2 threads": []}
     with tempfile.TemporaryDirectory() as temporary:
-        paths = _inputs(Path(temporary))
+        inputs = SweepInputs(_sources(Path(temporary)), prune, quantize, evaluate)
         for turn in range(rounds):
             arrangements = [(2, 1), (1, 2)]
             for workers, n in arrangements if turn % 2 == 0 else arrangements[::-1]:
                 sweep = replace(
                     SWEEP, schedules=("constant",), sparsities=(0.5, 0.8, 0.9, 0.95), workers=workers, threads=n
                 )
-                cells = plan(sweep, prune, quantize, evaluate, **paths)[1:]
+                cells = plan(sweep, inputs)[1:]
                 with tempfile.TemporaryDirectory(dir=temporary) as store:
                     name = f"{workers} worker{'s' * (workers > 1)} x {n} thread{'s' * (n > 1)}"
-                    specs = [Spec(cell, Path(store), n, prune, quantize, evaluate, **paths) for cell in cells]
+                    specs = [Spec(cell, Path(store), n, inputs) for cell in cells]
                     seconds[name].append(_together(specs, workers))
     two, one = seconds.values()
     return {
@@ -216,11 +224,11 @@ def threads(rounds: int) -> dict[str, Any]:
 def _together(specs: list[Spec], workers: int) -> float:
     from concurrent.futures import ThreadPoolExecutor
 
-    from flows.execution.local import Setup
+    from flows.execution.executor import ExecutionParams
 
     store = Store(specs[0].store)
-    setup = Setup(preload_for([spec.cell for spec in specs], store), specs[0].threads)
-    processes = setup.processes()
+    params = ExecutionParams(preload_for([spec.cell for spec in specs], store), threads=specs[0].threads)
+    processes = params.processes()
     nothing = store.root / "nothing.py"
     nothing.touch()
     processes.run([str(nothing)], log=store.log("nothing"), timeout_s=300)  # what is imported is paid for once
@@ -236,7 +244,7 @@ def _together(specs: list[Spec], workers: int) -> float:
     return seconds
 
 
-def _inputs(root: Path) -> dict[str, Any]:
+def _sources(root: Path) -> Sources:
     """Write random features and an untrained EDAC CNN."""
     rng, shape, sides = np.random.default_rng(1), (302, 15), ["train"] * 320 + ["validation"] * 32 + ["test"] * 32
     features, baseline = root / "features", root / "baseline"
@@ -250,7 +258,7 @@ def _inputs(root: Path) -> dict[str, Any]:
     files.write_csv(features / "clips.csv", clips_file.COLUMNS, rows)
     files.write_json(features / "frontend.json", {"labels": ["a", "b"], "sample_rate": 8000, "clip_samples": 8000})
     network.save(*network.build("edac_cnn", {}, shape, 2), baseline)
-    return {"features": features, "baseline": baseline}
+    return Sources(baseline, features)
 
 
 def main() -> None:

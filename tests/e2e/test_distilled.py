@@ -27,7 +27,7 @@ TAUGHT: dict[str, dict[str, Any]] = {
         },
     },
     "quantize": {"aware": {"epochs": 1}},
-    "sweep": {"sparsities": [0.5], "aware": ["static_wi8_ai8"], "distilled": [False, True]},
+    "sweep": {"sparsities": [0.5], "qat_schemes": ["static_wi8_ai8"], "distilled": [False, True]},
     "evaluate": {"bootstrap_resamples": 100, "latency_runs": 10},
 }
 

@@ -29,7 +29,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "criteria": ["magnitude", "filter_taylor"],
         "sparsities": [0.5],
         "schemes": ["float32", "static_wi8_ai8"],
-        "aware": ["static_wi8_ai8"],
+        "qat_schemes": ["static_wi8_ai8"],
     },
     "evaluate": {"bootstrap_resamples": 100, "latency_runs": 10},
     "select": {"metric": "pr_auc", "margin": 0.9, "prefer": "raw_bytes"},

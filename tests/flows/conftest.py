@@ -6,11 +6,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
+from flows.sweep.grid import Sources
 from stages.core.artifacts import clips as clips_file
 from stages.core.nn import network
 from stages.core.project import files
@@ -41,7 +41,7 @@ def prefect_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
     """Folders of random features and of an untrained baseline."""
     root, rng = tmp_path_factory.mktemp("inputs"), np.random.default_rng(1234)
     shape, sides = (20, 8), ["train"] * 16 + ["validation"] * 12 + ["test"] * 12
@@ -57,4 +57,4 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     baseline = root / "baseline"
     baseline.mkdir()
     network.save(*network.build("ds_cnn", {"ds_cnn": {"stem": 4, "widths": [8]}}, shape, 2), baseline)
-    return {"baseline": baseline, "features": features}
+    return Sources(baseline, features)

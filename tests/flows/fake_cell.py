@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from flows.execution import processes
-from flows.sweep.grid import Cell, Planned
+from flows.sweep.grid import Cell, PlannedVariant
 from flows.sweep.store import Store
 from stages.core.artifacts.variant import Variant
 from stages.core.project import errors, files
@@ -21,7 +21,7 @@ from stages.core.project.errors import ModelError
 
 def make_cell(name: str, schemes: tuple[str, ...] = ("float32", "float16")) -> Cell:
     key = files.digest(name)
-    variants = tuple(Planned(f"{name}-{scheme}", scheme, files.digest(key, scheme)) for scheme in schemes)
+    variants = tuple(PlannedVariant(f"{name}-{scheme}", scheme, files.digest(key, scheme)) for scheme in schemes)
     return Cell(name, f"title of {name}", "magnitude", "constant", 0.5, 1, key, variants)
 
 

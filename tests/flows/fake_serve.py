@@ -12,8 +12,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from fake_cell import fake_arguments, make_cell  # type: ignore[import-not-found]
 
 from flows import serve, ui
-from flows.sweep import run
+from flows.sweep import project
 from flows.sweep.params import SweepParams
+from flows.sweep.run import run
+from flows.sweep.work import Tracking, Work
 from stages.core.artifacts.variant import Variant
 from stages.core.project import errors, params
 
@@ -39,14 +41,13 @@ def make_project(folder: Path) -> None:
     (folder / "dvc.yaml").write_text("stages:\n" + "".join(STAGE.format(**stage) for stage in stages))
 
 
-def project(section: SweepParams, target: Path | None = None) -> list[Variant]:
+def sweep_project(section: SweepParams, target: Path | None = None) -> list[Variant]:
     fine_tunings = itertools.product(section.schedules, section.sparsities, section.seeds)
     cells = [make_cell("-".join(map(str, each)), section.schemes) for each in fine_tunings]
-    arguments = fake_arguments(section.store.absolute())
-    return run.run(cells, arguments, sweep=section, mlruns=Path("mlruns"), target=target)
+    return run(Work(cells, fake_arguments(section.store.absolute())), section, Tracking(Path("mlruns")), target)
 
 
-vars(run)["project"] = project
+vars(project)["sweep_project"] = sweep_project
 grid, pipeline = serve.grid, serve.pipeline
 grid.__module__ = pipeline.__module__ = __name__  # flow runs load this file and so the fakes
 vars(ui)["DEPLOYMENTS"] = (__file__,)
@@ -55,6 +56,6 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["ui"]:
         errors.run(ui.main)
     elif sys.argv[1:] == ["sweep"]:
-        project(params.section("sweep", SweepParams), Path("models/sweep"))
+        sweep_project(params.section("sweep", SweepParams), Path("models/sweep"))
     else:
         serve.main()

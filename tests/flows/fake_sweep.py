@@ -11,8 +11,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from fake_cell import fake_arguments, make_cell  # type: ignore[import-not-found]
 
-from flows.sweep import run
 from flows.sweep.params import DaskParams, SweepParams
+from flows.sweep.run import run
+from flows.sweep.work import Tracking, Work
 
 if __name__ == "__main__":
     folder, mode, dask, names = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]
@@ -20,5 +21,5 @@ if __name__ == "__main__":
     if dask:
         params = replace(params, runner="dask", dask=DaskParams(None if dask == "null" else dask))
     cells = [make_cell(name) for name in names]
-    arguments = fake_arguments(params.store, mode)
-    run.run(cells, arguments, sweep=params, mlruns=folder / "mlruns", target=folder / "sweep")
+    work = Work(cells, fake_arguments(params.store, mode))
+    run(work, params, Tracking(folder / "mlruns"), folder / "sweep")

@@ -5,12 +5,13 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from flows.sweep.cell import Spec, arguments_for
+from flows.sweep.grid import Sources
+from flows.sweep.inputs import SweepInputs
 from flows.sweep.params import SweepParams
 from flows.sweep.plan import plan
 from flows.sweep.store import Store
@@ -30,13 +31,13 @@ KERNELS = ("stem", "block1_depthwise", "block1_pointwise", "scores")
 ROOT = Path(__file__).parents[2]
 
 
-def spec_of(which: int, store: Path, inputs: dict[str, Any], sweep: SweepParams = SWEEP) -> Spec:
-    cell = plan(sweep, PRUNE, QUANTIZE, EVALUATE, **inputs)[which]
-    return Spec(cell, store, 1, PRUNE, QUANTIZE, EVALUATE, **inputs)
+def spec_of(which: int, store: Path, sources: Sources, sweep: SweepParams = SWEEP) -> Spec:
+    inputs = SweepInputs(sources, PRUNE, QUANTIZE, EVALUATE)
+    return Spec(plan(sweep, inputs)[which], store, 1, inputs)
 
 
-def test_a_cell_is_made_and_another_scheme_needs_no_tensorflow(tmp_path: Path, inputs: dict[str, Any]) -> None:
-    spec = spec_of(1, tmp_path / "cells", inputs)
+def test_a_cell_is_made_and_another_scheme_needs_no_tensorflow(tmp_path: Path, sources: Sources) -> None:
+    spec = spec_of(1, tmp_path / "cells", sources)
     done = subprocess.run(
         [sys.executable, *arguments_for(spec, tmp_path / "spec.json")], cwd=ROOT, capture_output=True, text=True
     )
@@ -58,14 +59,14 @@ def test_a_cell_is_made_and_another_scheme_needs_no_tensorflow(tmp_path: Path, i
     assert variant.metrics["test"]["n"] == 12
 
     stamps = {path: path.stat().st_mtime_ns for path in spec.store.rglob("*") if path.is_file()}
-    more = spec_of(1, spec.store, inputs, replace(SWEEP, schemes=("float32", "sparse_float32", "static_wi4_ai8")))
+    more = spec_of(1, spec.store, sources, replace(SWEEP, schemes=("float32", "sparse_float32", "static_wi4_ai8")))
     assert more.cell.key == cell.key
     files.write_json(tmp_path / "more.json", asdict(more))
     script = f"""
 import json, sys
 from pathlib import Path
 from flows.sweep import cell
-from stages.core import files, params
+from stages.core.project import files, params
 cell.compute(params.load(cell.Spec, files.read_json(Path({str(tmp_path / "more.json")!r})), "spec"))
 print(json.dumps("tensorflow" in sys.modules))
 """
@@ -86,9 +87,9 @@ print(json.dumps("tensorflow" in sys.modules))
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
 
 
-def test_keys_change_with_what_shapes_a_result_and_with_nothing_else(inputs: dict[str, Any]) -> None:
+def test_keys_change_with_what_shapes_a_result_and_with_nothing_else(sources: Sources) -> None:
     def keys(sweep: SweepParams = SWEEP, prune: PruneParams = PRUNE, evaluate: EvaluateParams = EVALUATE) -> list[str]:
-        cell = plan(sweep, prune, QUANTIZE, evaluate, **inputs)[1]
+        cell = plan(sweep, SweepInputs(sources, prune, QUANTIZE, evaluate))[1]
         return [cell.key, cell.variants[0].key]
 
     first = keys()
@@ -104,9 +105,9 @@ def test_keys_change_with_what_shapes_a_result_and_with_nothing_else(inputs: dic
         assert not set(changed) & set(first)
 
 
-def test_a_criterion_other_than_magnitude_is_named_and_has_its_own_key(inputs: dict[str, Any]) -> None:
+def test_a_criterion_other_than_magnitude_is_named_and_has_its_own_key(sources: Sources) -> None:
     sweep = replace(SWEEP, criteria=("magnitude", "taylor", "random"))
-    _, magnitude, taylor, random = plan(sweep, PRUNE, QUANTIZE, EVALUATE, **inputs)
+    _, magnitude, taylor, random = plan(sweep, SweepInputs(sources, PRUNE, QUANTIZE, EVALUATE))
     assert (magnitude.name, magnitude.criterion) == ("constant-s0.50-seed1234", "magnitude")
     assert (taylor.name, taylor.criterion) == ("taylor-constant-s0.50-seed1234", "taylor")
     assert taylor.title == "taylor constant s=0.50 seed=1234"
@@ -114,20 +115,20 @@ def test_a_criterion_other_than_magnitude_is_named_and_has_its_own_key(inputs: d
     assert len({magnitude.key, taylor.key, random.key}) == 3
 
 
-def test_the_weights_to_rewind_to_are_part_of_the_key(inputs: dict[str, Any], tmp_path: Path) -> None:
+def test_the_weights_to_rewind_to_are_part_of_the_key(sources: Sources, tmp_path: Path) -> None:
     sweep, keys = replace(SWEEP, schedules=("iterative",)), []
     for content in (b"early", b"late"):
         (tmp_path / "weights.npz").write_bytes(content)
         prune = replace(PRUNE, options={"iterative": {"rewind": str(tmp_path / "weights.npz")}})
-        keys.append(plan(sweep, prune, QUANTIZE, EVALUATE, **inputs)[1].key)
+        keys.append(plan(sweep, SweepInputs(sources, prune, QUANTIZE, EVALUATE))[1].key)
     assert keys[0] != keys[1]
 
 
-def test_the_baseline_comes_first_and_names_are_unique(inputs: dict[str, Any]) -> None:
+def test_the_baseline_comes_first_and_names_are_unique(sources: Sources) -> None:
     sweep = SweepParams(
         schemes=("float32", "float16"), schedules=("constant", "polynomial"), sparsities=(0.5, 0.9, 0.995), seeds=(1, 2)
     )
-    cells = plan(sweep, PRUNE, QUANTIZE, EVALUATE, **inputs)
+    cells = plan(sweep, SweepInputs(sources, PRUNE, QUANTIZE, EVALUATE))
     assert [v.name for v in cells[0].variants] == ["baseline-float32", "baseline-float16"]
     assert (cells[0].schedule, cells[0].sparsity, cells[0].criterion) == ("", 0.0, "")
     assert cells[5].name == "constant-s0.995-seed1"

@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from fake_cell import make_cell  # type: ignore[import-not-found]
 
 from flows.execution import dask as runners_dask
-from flows.execution.local import Setup
-from flows.sweep.params import DaskParams, SweepParams
+from flows.execution.executor import ExecutionParams
+from flows.sweep.params import DaskParams
 from flows.sweep.store import Store
 from stages.core.artifacts.variant import read_variants
 from stages.core.project import files
@@ -169,10 +169,9 @@ def test_what_a_cluster_lacks_is_told_in_a_sentence(tmp_path: Path, prefect_serv
     nobody = "http://127.0.0.1:9/api"
     assert str(runners_dask._fault(token, here, nobody)).startswith(f"does not reach the Prefect server {nobody}.")
 
-    sweep = SweepParams(schemes=("float32",), runner="dask", dask=DaskParams("tcp://127.0.0.1:9"))
     with (
         pytest.raises(ParameterError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9\. Start it with"),
-        runners_dask.dask(sweep, Setup(), store=Store(tmp_path)),
+        runners_dask.dask(ExecutionParams(), address="tcp://127.0.0.1:9", store=tmp_path),
     ):
         pass
 

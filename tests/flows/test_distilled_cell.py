@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from flows.sweep.cell import Spec
-from flows.sweep.grid import Cell
+from flows.sweep.grid import Cell, Sources
+from flows.sweep.inputs import SweepInputs
 from flows.sweep.params import SweepParams
 from flows.sweep.plan import plan
 from flows.sweep.store import Store
@@ -25,7 +26,7 @@ from stages.quantize.params import AwareParams, QuantizeParams
 
 SWEEP = SweepParams(
     schemes=("float32",),
-    aware=("dynamic_wi8_afp32",),
+    qat_schemes=("dynamic_wi8_afp32",),
     schedules=("constant",),
     sparsities=(0.5,),
     distilled=(False, True),
@@ -37,7 +38,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def taught(tmp_path_factory: pytest.TempPathFactory, inputs: dict[str, Path]) -> dict[str, Any]:
+def taught(tmp_path_factory: pytest.TempPathFactory, sources: Sources) -> Sources:
     """The same features, a baseline without dropout, and a teacher who is sure that every clip is positive."""
     root, shape = tmp_path_factory.mktemp("taught"), (20, 8)
     for name in ("baseline", "teacher"):
@@ -48,18 +49,18 @@ def taught(tmp_path_factory: pytest.TempPathFactory, inputs: dict[str, Path]) ->
     about = {"kind": "a yes-man", "licence": "CC0"}
     files.write_json(root / "teacher" / "teacher.json", {"teacher": "ensemble", "labels": ["a", "b"], "about": about})
     rule = Distillation(teacher="ensemble", alpha=0.0)
-    return {
-        "baseline": root / "baseline",
-        "features": inputs["features"],
-        "teaching": TeacherFolder(root / "teacher", rule),
-    }
+    return Sources(root / "baseline", sources.features, TeacherFolder(root / "teacher", rule))
 
 
-def cells_of(taught: dict[str, Any], **changes: Any) -> list[Cell]:
-    return plan(replace(SWEEP, **changes), PRUNE, QUANTIZE, EVALUATE, **taught)
+def inputs(sources: Sources) -> SweepInputs:
+    return SweepInputs(sources, PRUNE, QUANTIZE, EVALUATE)
 
 
-def test_the_grid_has_every_fine_tuning_with_and_without(taught: dict[str, Any]) -> None:
+def cells_of(sources: Sources, **changes: Any) -> list[Cell]:
+    return plan(replace(SWEEP, **changes), inputs(sources))
+
+
+def test_the_grid_has_every_fine_tuning_with_and_without(taught: Sources) -> None:
     cells = cells_of(taught)
     assert [(cell.name, cell.distilled) for cell in cells] == [
         ("baseline", False),
@@ -84,34 +85,34 @@ def keys(cells: list[Cell]) -> dict[str, str]:
     return {cell.name: cell.key for cell in cells} | of_variants
 
 
-def test_only_what_is_distilled_depends_on_the_teacher(taught: dict[str, Any], tmp_path: Path) -> None:
+def test_only_what_is_distilled_depends_on_the_teacher(taught: Sources, tmp_path: Path) -> None:
     before = keys(cells_of(taught))
     assert len(set(before.values())) == len(before)
-    assert keys(cells_of({**taught, "teaching": None}, distilled=(False,))).items() <= before.items()
-    teaching = taught["teaching"]
+    assert keys(cells_of(replace(taught, teacher=None), distilled=(False,))).items() <= before.items()
+    teacher = taught.teacher
+    assert teacher
     np.save(tmp_path / "logits_train.npy", np.full((16, 1), 5, np.float32))
     files.write_json(tmp_path / "teacher.json", {"teacher": "ensemble", "labels": ["a", "b"]})
-    others = [TeacherFolder(tmp_path, teaching.rule)]
-    others += [
-        TeacherFolder(teaching.folder, replace(teaching.rule, **{name: 0.7})) for name in ("alpha", "temperature")
-    ]
+    others = [TeacherFolder(tmp_path, teacher.rule)]
+    rules = replace(teacher.rule, alpha=0.7), replace(teacher.rule, temperature=0.7)
+    others += [TeacherFolder(teacher.folder, rule) for rule in rules]
     for other in others:
-        after = keys(cells_of({**taught, "teaching": other}))
+        after = keys(cells_of(replace(taught, teacher=other)))
         changed = {name for name in before if before[name] != after[name]}
         assert changed == {name for name in before if "distilled" in name}
     same = TeacherFolder(
-        teaching.folder, replace(teaching.rule, seed=8, train=False, options={"ensemble": {"members": 9}})
+        teacher.folder, replace(teacher.rule, seed=8, train=False, options={"ensemble": {"members": 9}})
     )
-    assert keys(cells_of({**taught, "teaching": same})) == before, "its answers are looked at, not how they came about"
+    assert keys(cells_of(replace(taught, teacher=same))) == before, "its answers are looked at, not how they came about"
     with pytest.raises(ParameterError, match=r"sweep.distilled must be \[false\] without a teacher"):
-        cells_of({**taught, "teaching": None})
+        cells_of(replace(taught, teacher=None))
 
 
-def test_a_distilled_fine_tuning_says_what_the_teacher_says(tmp_path: Path, taught: dict[str, Any]) -> None:
+def test_a_distilled_fine_tuning_says_what_the_teacher_says(tmp_path: Path, taught: Sources) -> None:
     store, variants, positive = Store(tmp_path), dict[str, Variant](), dict[str, float]()
     for cell in cells_of(taught):
         spec = tmp_path / f"{cell.name}.json"
-        files.write_json(spec, asdict(Spec(cell, store.root, 1, PRUNE, QUANTIZE, EVALUATE, **taught)))
+        files.write_json(spec, asdict(Spec(cell, store.root, 1, inputs(taught))))
         subprocess.run(
             [sys.executable, "-m", "flows.sweep.cell", str(spec)], cwd=ROOT, check=True, stderr=subprocess.DEVNULL
         )

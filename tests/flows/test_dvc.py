@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.execution.dvc_command import dvc
-from flows.execution.processes import ProcessError
+from flows.execution.failures import ProcessError
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "[core]\n    no_scm = True\n    analytics = false\n"

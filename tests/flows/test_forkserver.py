@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.execution.processes import LostError, ProcessError, Processes, children
+from flows.execution.failures import ProcessError, TransientProcessError
+from flows.execution.processes import Processes, children
 from flows.sweep.cell import arguments_for, preload_for
+from flows.sweep.grid import Sources
 from flows.sweep.store import Store
 from stages.core.project import files
 
@@ -19,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from test_cell import ROOT, spec_of  # type: ignore[import-not-found]
 
 
-def test_a_forked_cell_gives_the_bytes_of_a_fresh_one(tmp_path: Path, inputs: dict[str, Path]) -> None:
-    fresh, forked = (spec_of(1, tmp_path / name / "cells", inputs) for name in ("fresh", "forked"))
+def test_a_forked_cell_gives_the_bytes_of_a_fresh_one(tmp_path: Path, sources: Sources) -> None:
+    fresh, forked = (spec_of(1, tmp_path / name / "cells", sources) for name in ("fresh", "forked"))
     command = [sys.executable, *arguments_for(fresh, tmp_path / "fresh.json")]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     preload = preload_for([forked.cell], Store(forked.store))
@@ -81,7 +83,7 @@ def test_the_kill_of_one_hurts_that_one_only_and_even_the_servers_none(tmp_path:
         assert os.getpgid(child) == child, "a group of its own"
         os.kill(child, signal.SIGKILL)
         one.join(10)
-        assert [type(error) for error in one_failed] == [LostError]
+        assert [type(error) for error in one_failed] == [TransientProcessError]
         processes._server.kill()
         processes._server.wait()
         processes.run(quick, log=tmp_path / "quick.log", timeout_s=60)
@@ -90,24 +92,24 @@ def test_the_kill_of_one_hurts_that_one_only_and_even_the_servers_none(tmp_path:
         child, keeper = started(tmp_path / "two.log")
         os.kill(keeper, signal.SIGKILL)
         two.join(10)
-        assert str(two_failed[0]) == "was lost with the process that watched it"
+        assert str(two_failed[0]) == "lost the process that watched it"
 
 
 def test_a_want_of_memory_is_worth_another_try_and_a_mistake_is_none(tmp_path: Path) -> None:
     greedy = written(tmp_path, "greedy.py", "x = bytearray(1 << 62)")
     wrong = written(tmp_path, "wrong.py", "raise KeyError('x')")
     with children() as processes:
-        with pytest.raises(LostError, match="MemoryError"):
+        with pytest.raises(TransientProcessError, match="MemoryError"):
             processes.run(greedy, log=tmp_path / "log", timeout_s=60)
         with pytest.raises(ProcessError, match="KeyError: 'x'") as raised:
             processes.run(wrong, log=tmp_path / "log", timeout_s=60)
-    assert not isinstance(raised.value, LostError)
+    assert not isinstance(raised.value, TransientProcessError)
     assert "Traceback" in (tmp_path / "log").read_text()
 
 
 def test_who_runs_out_of_time_ends_with_all_that_it_started(tmp_path: Path) -> None:
     script = "import subprocess, time; print(subprocess.Popen(['sleep', '60']).pid, 0, flush=True); time.sleep(60)"
-    with children() as processes, pytest.raises(ProcessError, match=r"ran out of its 5 s"):
+    with children() as processes, pytest.raises(ProcessError, match=r"exceeded its time limit of 5 s"):
         processes.run(written(tmp_path, "s.py", script), log=tmp_path / "log", timeout_s=5)
     grandchild, _ = started(tmp_path / "log")
     deadline = time.monotonic() + 10

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.sweep import run
+from flows.sweep import project
 from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts import network as network_file
 from stages.core.artifacts.frontend import Frontend
@@ -18,7 +18,7 @@ def test_fold_seed_front_end_and_recordings_are_told(tmp_path: Path, monkeypatch
     frontend_file.write(layout.FEATURES, Frontend(("a", "b", "c"), 8000, 8000, frontend="raw"))
     text = "pull: {source: esc50}\nsplit: {method: official, folds: {test: [5]}}\ntrain: {seed: 7}\n"
     Path("params.yaml").write_text(text)
-    assert run._shown() == {
+    assert project.described() == {
         "architecture": "acdnet",
         "frontend": "raw",
         "source": "esc50",
@@ -28,8 +28,8 @@ def test_fold_seed_front_end_and_recordings_are_told(tmp_path: Path, monkeypatch
         "train_seed": "7",
     }
     Path("params.yaml").write_text("pull: {source: demo}\n")
-    assert run._shown()["fold"] == "none"
+    assert project.described()["fold"] == "none"
     Path("params.yaml").write_text("distill: {teacher: ensemble, alpha: 0.1}\n")
-    assert run._shown()["teacher"] == "ensemble, T 2, alpha 0.1"
+    assert project.described()["teacher"] == "ensemble, T 2, alpha 0.1"
     Path("params.yaml").write_text("distill: {teacher: ensemble, train: false}\n")
-    assert run._shown()["teacher"] == "none"
+    assert project.described()["teacher"] == "none"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.execution.processes import ProcessError, children
+from flows.execution.failures import ProcessError
+from flows.execution.processes import children
 from flows.sweep.store import Store
 
 ROOT = Path(__file__).parents[2]

@@ -19,6 +19,7 @@ from flows.sweep import run as sweep
 from flows.sweep.grid import Cell
 from flows.sweep.params import SweepParams
 from flows.sweep.store import Store
+from flows.sweep.work import Tracking, Work
 from stages.core.artifacts.variant import Variant, read_variants
 from stages.core.project import files
 from stages.core.project.errors import EdacError, ModelError
@@ -35,8 +36,7 @@ def mlruns(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, cells: list[Cell], mlruns: Path, mode: str = "work", **changes: Any) -> list[Variant]:
     params = replace(SweepParams(schemes=("float32",), workers=2, retry_delay_s=0.1, store=folder / "cells"), **changes)
-    arguments = fake_arguments(params.store, mode)
-    return sweep.run(cells, arguments, sweep=params, mlruns=mlruns, target=folder / "sweep")
+    return sweep.run(Work(cells, fake_arguments(params.store, mode)), params, Tracking(mlruns), folder / "sweep")
 
 
 def attempts(folder: Path) -> list[str]:
@@ -111,7 +111,7 @@ def test_failed_cells_are_named_at_the_end_and_the_others_are_kept(tmp_path: Pat
     kept = finished(tmp_path)
     with pytest.raises(EdacError, match=r"title of y \(was killed by SIGABRT\)"):
         run(tmp_path, cells, mlruns, "die y")
-    with pytest.raises(EdacError, match=r"title of y \(ran out of its 2 s\)"):
+    with pytest.raises(EdacError, match=r"title of y \(exceeded its time limit of 2 s\)"):
         run(tmp_path, cells, mlruns, "hang y", cell_timeout_s=2.0)
     (hung,) = [int(line.split()[1]) for line in (tmp_path / "attempts.txt").read_text().splitlines() if line[0] == "y"][
         -1:
@@ -124,7 +124,11 @@ def test_failed_cells_are_named_at_the_end_and_the_others_are_kept(tmp_path: Pat
     tracker = connection.connect(mlruns)
     failed = tracker.client.search_runs([tracker.experiment_id], f"tags.`edac.cell` = '{cells[1].key}'")
     told = [run.data.tags["error"] for run in failed if run.info.status == "FAILED"]
-    assert sorted(told) == ["The weights went sour. Try again", "ran out of its 2 s", "was killed by SIGABRT"]
+    assert sorted(told) == [
+        "The weights went sour. Try again",
+        "exceeded its time limit of 2 s",
+        "was killed by SIGABRT",
+    ]
 
 
 def test_kill_9_at_random_moments_loses_and_redoes_nothing_finished(tmp_path: Path, prefect_server: str) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from flows.execution.dvc_command import dvc
-from flows.execution.processes import ProcessError
+from flows.execution.failures import ProcessError
 from flows.studies.folds.table import COLUMNS, GAIN_COLUMNS, Figures, collect, compare, gains_table, records, table
 from stages.core.artifacts.recordings import read_index
 from stages.core.artifacts.split import SPLITS

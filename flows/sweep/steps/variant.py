@@ -1,6 +1,6 @@
-"""The cheap half of a cell: one model file of a fine-tuned network, checked and judged through LiteRT.
+"""The cheap step of a cell: one model file of a trained network, checked and scored through LiteRT.
 
-Part of a variant's key is the source of this module and of all it imports.
+A variant's key includes the source of this module and of all that it imports.
 """
 
 from dataclasses import asdict
@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from flows.sweep.grid import Cell, Planned
+from flows.sweep.grid import Cell, PlannedVariant
+from flows.sweep.inputs import SweepInputs
 from stages.core.artifacts import dataset
 from stages.core.artifacts import network as network_file
 from stages.core.artifacts.variant import Variant, write_variant
@@ -17,57 +18,47 @@ from stages.core.litert import flatbuffer
 from stages.core.project import files
 from stages.core.project.errors import ModelError
 from stages.evaluate import scoring
-from stages.evaluate.params import EvaluateParams
 from stages.quantize import check
 from stages.quantize.calibration import calibration_set
-from stages.quantize.params import QuantizeParams, is_lossy
+from stages.quantize.params import is_lossy
 
-KERAS_TOLERANCE = {32: 1e-3, 16: 5e-2}  # by bit-width; what a lossy scheme costs is a result and no mistake
+KERAS_TOLERANCE = {32: 1e-3, 16: 5e-2}  # by bit-width; the error of a lossy scheme is a result and not a mistake
+QAT_TOLERANCE = 0.1  # between the file's scores and those under fake quantisation
 
-AWARE_TOLERANCE = 0.1  # between the file and the integers as they were simulated
 
+def write(folder: Path, cell: Cell, planned: PlannedVariant, trained: Path, inputs: SweepInputs) -> None:
+    """Quantise a trained network, check the file, score it and write it.
 
-def write(
-    folder: Path,
-    cell: Cell,
-    planned: Planned,
-    *,
-    quantize: QuantizeParams,
-    evaluate: EvaluateParams,
-    finetuned: Path,
-    features: Path,
-) -> None:
-    """Quantise a fine-tuned network, check the file, score it and write it.
+    Writes `model.tflite`, `scores.npz` (arrays `validation` and `test`) and `variant.json`.
 
     Parameters
     ----------
     folder : Path
-        Takes `model.tflite`, `scores.npz` (arrays `validation` and `test`) and `variant.json`.
+        Takes the files.
     cell : Cell
-    planned : Planned
-        One of the cell's.
-    quantize : QuantizeParams
-    evaluate : EvaluateParams
-    finetuned : Path
-        What `flows.sweep.steps.finetune.write` wrote, or `flows.sweep.steps.qat.write`.
-    features : Path
+    planned : PlannedVariant
+        One of the cell's variants.
+    trained : Path
+        Folder that `flows.sweep.steps.finetune.write` or `flows.sweep.steps.qat.write` filled.
+    inputs : SweepInputs
 
     Raises
     ------
     ModelError
-        If the file is not what it claims to be, or its scores stray from the Keras function's.
+        If the file is not what it claims to be, or its scores differ from the Keras network's.
     """
+    quantize, features = inputs.quantize, inputs.sources.features
     module, config = quantize.scheme(planned.scheme)
     calibration: Any = None
     calibrated: dict[str, Any] = {}
-    if planned.aware:
-        calibration = {name: (low, high) for name, (low, high) in files.read_json(finetuned / "ranges.json").items()}
+    if planned.qat_key:
+        calibration = {name: (low, high) for name, (low, high) in files.read_json(trained / "ranges.json").items()}
     elif module.NEEDS_CALIBRATION:
         train = dataset.read_split(features, "train")
         calibration = calibration_set(train.crops, n=quantize.calibration_clips, seed=quantize.seed)
         calibrated = {"clips": len(calibration), "seed": quantize.seed, "method": config.calibration}
-    model = module.quantize(config, (finetuned / "float32.tflite").read_bytes(), calibration)
-    network = network_file.read(finetuned)
+    model = module.quantize(config, (trained / "float32.tflite").read_bytes(), calibration)
+    network = network_file.read(trained)
     n_prunable = network.n_prunable
     contents = check.check(
         model, scheme=module, config=config, expected_sparsity=network.sparsity, n_prunable=n_prunable
@@ -77,14 +68,14 @@ def write(
     splits = {side: dataset.read_split(features, side) for side in ("validation", "test")}
     scores = {side: scoring.score(model, split.crops) for side, split in splits.items()}
     np.savez(folder / "scores.npz", **scores)  # type: ignore[arg-type]
-    with np.load(finetuned / "scores.npz") as keras:
+    with np.load(trained / "scores.npz") as keras:
         expected = keras["validation"].reshape(scores["validation"].shape)  # a sigmoid's are (n, 1)
     difference = float(np.abs(scores["validation"] - expected).max())
-    tolerance = AWARE_TOLERANCE if planned.aware else 1.0 if is_lossy(module) else KERAS_TOLERANCE[module.BIT_WIDTH]
+    tolerance = QAT_TOLERANCE if planned.qat_key else 1.0 if is_lossy(module) else KERAS_TOLERANCE[module.BIT_WIDTH]
     if difference > tolerance:
         raise ModelError(
             f"{planned.name}: the file's scores must be within {tolerance:g} of the network's; "
-            f"they differ by {difference:.3g}. The conversion changed the network; write its layers otherwise."
+            f"they differ by {difference:.3g}. The conversion changed the network; build it from other layers."
         )
     variant = Variant(
         name=planned.name,
@@ -94,7 +85,7 @@ def write(
         sparsity=cell.sparsity,
         measured_sparsity=check.sparsity(contents, n_prunable),
         scheme=planned.scheme,
-        aware=bool(planned.aware),
+        aware=bool(planned.qat_key),
         distilled=planned.distilled,
         teacher=asdict(network.teacher) if network.teacher else {},
         bit_width=module.BIT_WIDTH,
@@ -104,7 +95,7 @@ def write(
         deflated_bytes=flatbuffer.deflated_bytes(model),
         operators=contents.operators,
         keras_difference=difference,
-        metrics=scoring.metrics(scores, splits, evaluate),
+        metrics=scoring.metrics(scores, splits, inputs.evaluate),
         weights=contents.stored_as,
         mean_bits=contents.mean_bits,
         calibration=calibrated,

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from stages.core.project.errors import ParameterError
+from stages.core.project.errors import ParameterError, notice
 
 PARAMS_FILE = Path("params.yaml")
 SECTIONS = (
@@ -36,6 +36,7 @@ SECTIONS = (
 )
 
 T = TypeVar("T")
+_FORMERLY = "formerly"
 
 
 def read(path: Path = PARAMS_FILE) -> dict[str, Any]:
@@ -111,6 +112,7 @@ def load(cls: type[T], values: Any, owner: str) -> T:
         raise ParameterError(f"{owner} must be a table of parameters; got {values!r}.")
     hints = _hints(cls)  # type: ignore[arg-type]
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    values = _by_current_names(values, fields, owner)
     for key in values:
         if key not in fields:
             raise ParameterError(f"{owner} has no parameter {key!r}. {known(key, fields)}")
@@ -119,6 +121,43 @@ def load(cls: type[T], values: Any, owner: str) -> T:
         if unset and name not in values:
             raise ParameterError(f"{owner}.{name} must be given; it has no default.")
     return cls(**{key: _value(hints[key], value, f"{owner}.{key}") for key, value in values.items()})
+
+
+def formerly(old: str, *, default: Any) -> Any:
+    """Return the dataclass field of a parameter that has been renamed; `load` accepts the old name with a notice.
+
+    Parameters
+    ----------
+    old : str
+        Name that the parameter had in the release before.
+    default : Any
+        Its default value.
+
+    Examples
+    --------
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Example:
+    ...     workers: int = formerly("jobs", default=1)
+    >>> load(Example, {"jobs": 2}, "example")
+    Example(workers=2)
+    """
+    return dataclasses.field(default=default, metadata={_FORMERLY: old})
+
+
+def _by_current_names(values: Mapping[str, Any], fields: Mapping[str, "dataclasses.Field[Any]"], owner: str) -> Any:
+    """Return the values with old names of parameters replaced, after a notice about each."""
+    current = {field.metadata[_FORMERLY]: name for name, field in fields.items() if _FORMERLY in field.metadata}
+    for old, name in current.items():
+        if old in values and name in values:
+            raise ParameterError(f"{owner}.{old} and {owner}.{name} are one parameter. Remove {owner}.{old}.")
+        if old in values:
+            _notice_renamed(f"{owner}.{old}", f"{owner}.{name}")
+    return {current.get(key, key): value for key, value in values.items()}
+
+
+@functools.cache  # one notice per process
+def _notice_renamed(old: str, new: str) -> None:
+    notice(f"the parameter {old} is now {new}; the old name works for one more release.")
 
 
 def known(name: str, names: Iterable[str]) -> str:

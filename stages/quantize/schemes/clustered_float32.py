@@ -1,8 +1,8 @@
 """float32 with few distinct values: the weights of each kernel share centroids, as weight clustering has it.
 
 Raw size, kernels, latency and memory are those of float32; what shrinks is the deflated file, to about log2(clusters)
-bits per weight, for downloads and archives. Zeros stay zeros and take no centroid. In `sweep.aware` the centroids learn
-on while the weights keep the clusters they are in.
+bits per weight, for downloads and archives. Zeros stay zeros and take no centroid. In `sweep.qat_schemes` the
+centroids learn on while the weights keep the clusters they are in.
 
 Han, Mao and Dally, "Deep Compression", ICLR 2016, section 3: k-means from evenly spaced centroids, which they found to
 keep large weights best; the gradient of a centroid is the sum of its weights'. The clustering of TensorFlow Model

@@ -148,3 +148,26 @@ def test_a_missing_file_says_where_to_stand(tmp_path: Path) -> None:
 def test_the_committed_params_hold_every_section() -> None:
     committed = params.read(Path(__file__).parents[3] / "params.yaml")
     assert tuple(committed) == params.SECTIONS
+
+
+@dataclass(frozen=True)
+class Renamed:
+    workers: int = params.formerly("jobs", default=1)
+
+
+def test_the_old_name_of_a_parameter_works_with_one_notice(capsys: pytest.CaptureFixture[str]) -> None:
+    params._notice_renamed.cache_clear()
+    for _ in range(2):
+        assert params.load(Renamed, {"jobs": 3}, "x") == Renamed(workers=3)
+    assert capsys.readouterr().err == (
+        "notice: the parameter x.jobs is now x.workers; the old name works for one more release.\n"
+    )
+    assert params.load(Renamed, {"workers": 3}, "x") == Renamed(workers=3)
+    assert capsys.readouterr().err == ""
+    with pytest.raises(ParameterError, match=r"^x\.jobs and x\.workers are one parameter\. Remove x\.jobs\."):
+        params.load(Renamed, {"jobs": 3, "workers": 4}, "x")
+
+
+def test_an_error_names_a_renamed_parameter_by_its_new_name() -> None:
+    with pytest.raises(ParameterError, match=r"^x\.workers must be a whole number; got 'many'"):
+        params.load(Renamed, {"jobs": "many"}, "x")
