@@ -25,7 +25,7 @@ def main() -> int:
     ok = True
     try:
         for answer in arguments.command(arguments):
-            print(json.dumps(answer), flush=True)
+            _write(answer)
             ok = ok and answer.get("ok", True)
     except RuntimeInputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(command=function)
         if name == "classify":
             command.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="a WAV file, or a folder of them")
+            command.add_argument("--hop-s", type=float, help="between windows of a long file; the task's by default")
         if name == "listen":
             command.add_argument("--microphone", nargs="?", const="", metavar="DEVICE", help="instead of stdin")
             command.add_argument("--rate", type=int, help="Hz; the model's own by default")
@@ -90,20 +91,56 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _classify(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    from stages.runtime.audio import read_wav, wav_files
+    from stages.runtime.audio import wav_files
     from stages.runtime.classify import Classifier
+    from stages.runtime.recording import Recording
 
     classifier, bad, n_files = Classifier(arguments.folder), list[str](), 0
-    for path in wav_files(arguments.paths):
-        n_files += 1
+
+    def failed(path: Path, error: Exception) -> dict[str, Any]:
+        bad.append(str(error) or f"{path} does not fit into memory. Split it.")
+        return {"ok": False, "error": bad[-1]}
+
+    def windows(recording: Recording, end: dict[str, Any]) -> Iterator[dict[str, Any]]:
         try:
-            yield {"file": str(path)} | classifier.classify(*read_wav(path))
+            yield from recording.windows()
+            end.update(recording.answer())
+        except (RuntimeInputError, MemoryError) as error:  # a sample in the middle, say
+            end.update(failed(recording.path, error))
+
+    for named in arguments.paths:
+        try:
+            files = list(wav_files([named]))
         except RuntimeInputError as error:
-            yield {"file": str(path), "ok": False, "error": str(error)}
-            bad.append(str(error))
+            n_files += 1
+            yield {"file": str(named)} | failed(named, error)
+            continue
+        for path in files:
+            n_files += 1
+            try:
+                recording = Recording(classifier, path, hop_s=arguments.hop_s)
+                if recording.is_long:
+                    end: dict[str, Any] = {}
+                    yield {"file": str(path), "windows": windows(recording, end), "end": end}
+                else:
+                    yield {"file": str(path)} | recording.answer()
+            except (RuntimeInputError, MemoryError) as error:
+                yield {"file": str(path)} | failed(path, error)
     if bad:
         counted = f"{len(bad)} of {n_files} files cannot be classified. The first: " if n_files > 1 else ""
         raise RuntimeInputError(counted + bad[0])
+
+
+def _write(answer: dict[str, Any]) -> None:
+    """Write one line of JSON; windows are written as they come, and what is known only then stands behind them."""
+    if "windows" in answer:
+        sys.stdout.write(f'{json.dumps({"file": answer["file"]})[:-1]}, "windows": [')
+        for number, window in enumerate(answer["windows"]):
+            sys.stdout.write((", " if number else "") + json.dumps(window))
+        sys.stdout.write(f"], {json.dumps(answer['end'])[1:]}\n")
+        sys.stdout.flush()
+    else:
+        print(json.dumps(answer), flush=True)
 
 
 def _listen(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -112,11 +149,12 @@ def _listen(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
     started = _place(arguments.folder)
     classifier = Classifier(arguments.folder)
+    channel = classifier.manifest.hearing.channel
     rate = classifier.manifest.sample_rate if arguments.rate is None else arguments.rate
     if arguments.microphone is None:
         # Unbuffered: a thread that waits in a buffered read would hold its lock while the process ends.
         source = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115
-        chunks = stream.pcm(source, rate, encoding=arguments.format, n_channels=arguments.channels)
+        chunks = stream.pcm(source, rate, encoding=arguments.format, n_channels=arguments.channels, channel=channel)
     else:
         chunks = stream.microphone(rate, arguments.microphone or None)
     dropped = 0

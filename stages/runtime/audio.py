@@ -198,8 +198,127 @@ def fit_length(samples: np.ndarray, n_samples: int, align: str = "start") -> np.
     return np.pad(samples, (before, missing - before)) if missing else samples
 
 
+def clip_start(samples: np.ndarray, n_samples: int, align: str = "start", hearing: Hearing = DEFAULT) -> int:
+    """Return where in a waveform its clip begins; 0 if the clip holds all of it.
+
+    Parameters
+    ----------
+    samples : np.ndarray, shape (n,), float32
+    n_samples : int
+        Length of the clip.
+    align : {"start", "middle"}
+        Of the front end.
+    hearing : Hearing
+        With `place` loudest the clip is the part with the most energy about its mean, of those that begin at a multiple
+        of an eighth of the clip, and the last one.
+
+    Examples
+    --------
+    >>> clip_start(np.arange(10), 4, "middle")
+    3
+    """
+    spare = len(samples) - n_samples
+    if spare <= 0 or (hearing.place == "aligned" and align == "start"):
+        return 0
+    if hearing.place == "aligned":
+        return spare // 2
+    starts = [*range(0, spare, loudest_hop(n_samples)), spare]
+    loudest = Loudest()
+    for start in starts:
+        loudest.add(start, samples[start : start + n_samples])
+    return loudest.start
+
+
+def loudest_hop(n_samples: int) -> int:
+    """Return from one candidate for the loudest clip to the next, in samples: an eighth of the clip."""
+    return max(1, n_samples // 8)
+
+
+class Loudest:
+    """The loudest of several windows, the earliest of those that are equal but for rounding.
+
+    Attributes
+    ----------
+    start : int
+        Of that window.
+    """
+
+    def __init__(self) -> None:
+        self.start, self._energy = 0, -1.0
+
+    def add(self, start: int, window: np.ndarray) -> None:
+        """Compare one more window."""
+        values = window.astype(np.float64)
+        energy = float(np.square(values - values.mean()).sum())
+        if energy > self._energy * (1 + 1e-6) + 1e-12:
+            self.start, self._energy = start, energy
+
+
+def clip(samples: np.ndarray, n_samples: int, align: str = "start", hearing: Hearing = DEFAULT) -> np.ndarray:
+    """Return what the front end is given of a waveform: placed, without its mean if so wanted, and padded.
+
+    Parameters
+    ----------
+    samples : np.ndarray, shape (n,), float32
+    n_samples, align, hearing
+        As of `clip_start`; what is shorter is padded as by `fit_length`.
+
+    Returns
+    -------
+    np.ndarray, shape (n_samples,), float32
+
+    Examples
+    --------
+    >>> clip(np.array([1, 3], np.float32), 3, hearing=Hearing(remove_dc=True)).tolist()
+    [-1.0, 1.0, 0.0]
+    """
+    start = clip_start(samples, n_samples, align, hearing)
+    part = np.asarray(samples[start : start + n_samples], np.float32)
+    if hearing.remove_dc and len(part):
+        part = part - np.float32(part.mean(dtype=np.float64))
+    return fit_length(part, n_samples, align)
+
+
+def read_part(listener: Listener, rate: int, start: int, stop: int) -> np.ndarray:
+    """Read part of a recording and resample it, to what resampling all of it gives there.
+
+    Parameters
+    ----------
+    listener : Listener
+    rate : int
+        Hz.
+    start, stop : int
+        First sample at `rate`, and the one after the last.
+
+    Returns
+    -------
+    np.ndarray, shape (stop - start,) or shorter at the recording's end, float32
+    """
+    divisor = math.gcd(listener.sample_rate, rate)
+    up, down = rate // divisor, listener.sample_rate // divisor
+    margin = 0 if up == down else ZERO_CROSSINGS * max(up, down) // up + 1
+    periods = max(0, (start * down // up - margin) // down)  # where an output falls on an input
+    blocks = listener.blocks(periods * down, stop * down // up + margin + 1)
+    samples = np.concatenate([np.zeros(0, np.float32), *blocks])
+    return resample(samples, listener.sample_rate, rate)[start - periods * up : stop - periods * up]
+
+
+def resampled_length(n_samples: int, rate_from: int, rate_to: int) -> int:
+    """Return how many samples `resample` gives.
+
+    Examples
+    --------
+    >>> resampled_length(3, 48000, 16000)
+    1
+    """
+    return -(-n_samples * rate_to // rate_from)
+
+
+SUFFIXES = (".wav", ".wave", ".bwf", ".rf64", ".w64")
+
+
 def wav_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield files as they are named, and of folders every WAV file within that is not hidden, sorted.
+    """Yield files as they are named, and of folders every WAV file within, sorted, except for hidden ones.
 
     Raises
     ------
@@ -210,7 +329,7 @@ def wav_files(paths: Iterable[Path]) -> Iterator[Path]:
         if not path.is_dir():
             yield path
             continue
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() == ".wav" and p.is_file())
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
         inside = [p for p in inside if not is_hidden(p.relative_to(path))]
         if not inside:
             raise RuntimeInputError(f"{path} holds no WAV file. Name another folder.")

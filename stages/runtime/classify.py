@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from stages.runtime import manifest
-from stages.runtime.audio import fit_length, resample
+from stages.runtime.audio import clip, clip_start, resample
 from stages.runtime.errors import RuntimeInputError
+from stages.runtime.hearing import is_silent
 from stages.runtime.litert import Model
 
 
@@ -46,7 +47,14 @@ class Classifier:
         """Return a waveform at the front end's rate and length: shape (clip_samples,), float32."""
         manifest = self.manifest
         resampled = resample(samples, sample_rate, manifest.sample_rate)
-        return fit_length(resampled, manifest.clip_samples, manifest.align)
+        return clip(resampled, manifest.clip_samples, manifest.align, manifest.hearing)
+
+    def is_silent(self, samples: np.ndarray, sample_rate: int) -> bool:
+        """Return whether nothing is to be heard in what the front end is given of a waveform."""
+        manifest = self.manifest
+        resampled = resample(samples, sample_rate, manifest.sample_rate)
+        start = clip_start(resampled, manifest.clip_samples, manifest.align, manifest.hearing)
+        return is_silent(resampled[start : start + manifest.clip_samples], manifest.hearing.silence_dbfs)
 
     def outputs(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
         """Return the model's output vector for a waveform, the mean over its crops if it takes crops.
@@ -79,10 +87,12 @@ class Classifier:
         -------
         dict
             ``label``; ``score``, the probability it was decided by: with two labels the positive one's, which decides
-            at `threshold` and above, with more the winner's; ``scores``, label to probability; ``threshold``. Of a
-            multi-label task, ``labels``, all whose scores reach their thresholds, in place of the first two.
+            at `threshold` and above, with more the winner's; ``scores``, label to probability; ``threshold``;
+            ``silent``, whether nothing is to be heard, so that the label means nothing. Of a multi-label task,
+            ``labels``, all whose scores reach their thresholds, in place of the first two.
         """
-        return self.answer(self.outputs(samples, sample_rate), self.manifest.threshold)
+        answer = self.answer(self.outputs(samples, sample_rate), self.manifest.threshold)
+        return answer | {"silent": self.is_silent(samples, sample_rate)}
 
     def answer(self, outputs: np.ndarray, threshold: float | tuple[float, ...] | None) -> dict[str, Any]:
         """Decide by an output vector, as `classify` does, with thresholds such as the manifest has."""

@@ -12,6 +12,7 @@ sample_rate   of the front end (Hz)
 clip_samples  length of what the front end takes (samples)
 align         where a recording of another length lies in it: "start", or "middle"; if it is left out, "start"
 crops         of the front end's features along time that the model takes, whose scores are averaged; if left out, 1
+hearing       how recordings are heard, as `stages.runtime.hearing` has it; what is left out takes its default
 files         relative path to sha256, of every file but the manifest itself and its signature, `manifest.sig`
 golden        [{"file", "scores"}]: recordings, and the model's output vector for each
 tolerance     largest absolute difference of a golden score
@@ -26,8 +27,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stages.runtime import hearing
 from stages.runtime.audio import ALIGNMENTS
 from stages.runtime.errors import RuntimeInputError
+from stages.runtime.hearing import Hearing
 
 NAME, SIGNATURE = "manifest.json", "manifest.sig"
 SCHEMA = 2
@@ -64,6 +67,7 @@ class Manifest:
     model: dict[str, Any]
     align: str = "start"
     crops: int = 1
+    hearing: Hearing = hearing.DEFAULT
 
     @property
     def n_outputs(self) -> int:
@@ -123,7 +127,9 @@ def parse(values: Any, owner: str = NAME) -> Manifest:
     require(isinstance(values, dict), "it must be a JSON object", values)
     expected = {"schema", *Manifest.__dataclass_fields__}
     require(
-        set(values) | {"align", "crops"} == expected, f"its keys must be {', '.join(sorted(expected))}", sorted(values)
+        set(values) | {"align", "crops", "hearing"} == expected,
+        f"its keys must be {', '.join(sorted(expected))}",
+        sorted(values),
     )
     require(values["schema"] == SCHEMA, f"schema must be {SCHEMA}", values["schema"])
     require(_is_text(values["name"]), "name must be text", values["name"])
@@ -149,6 +155,11 @@ def parse(values: Any, owner: str = NAME) -> Manifest:
 
     crops = values.get("crops", 1)
     require(_is_count(crops), "crops must be a whole number of at least 1", crops)
+
+    try:
+        rules = hearing.parse(values.get("hearing", {}))
+    except ValueError as error:
+        raise RuntimeInputError(f"{owner}: {error}. Push the release again.") from None
 
     listed = values["files"]
     require(isinstance(listed, dict), "files must be an object of paths and sha256", listed)
@@ -187,6 +198,7 @@ def parse(values: Any, owner: str = NAME) -> Manifest:
         model=dict(values["model"]),
         align=align,
         crops=crops,
+        hearing=rules,
     )
 
 

@@ -14,13 +14,16 @@ import numpy as np
 from stages.runtime.audio import PCM_FORMATS, Resampler
 from stages.runtime.classify import Classifier
 from stages.runtime.errors import RuntimeInputError
+from stages.runtime.hearing import stream_mono
 
 CHUNK_S = 0.1
 PENDING_WINDOWS = 2  # that a live stream may be behind
 T = TypeVar("T")
 
 
-def pcm(source: IO[bytes], sample_rate: int, *, encoding: str, n_channels: int) -> Iterator[np.ndarray]:
+def pcm(
+    source: IO[bytes], sample_rate: int, *, encoding: str, n_channels: int, channel: str = "mean"
+) -> Iterator[np.ndarray]:
     """Read raw interleaved PCM until it ends; the last frame is left out if it is cut short.
 
     Parameters
@@ -32,11 +35,12 @@ def pcm(source: IO[bytes], sample_rate: int, *, encoding: str, n_channels: int) 
     encoding : str
         ``"s16le"`` or ``"f32le"``.
     n_channels : int
+    channel : {"mean", "left", "right", "loudest"}
+        Channel that is heard, as of `stages.runtime.hearing`.
 
     Yields
     ------
     np.ndarray, shape (n_samples,), float32
-        Mean of the channels.
 
     Raises
     ------
@@ -50,11 +54,11 @@ def pcm(source: IO[bytes], sample_rate: int, *, encoding: str, n_channels: int) 
         )
     bits, decode = PCM_FORMATS[encoding]
     frame_bytes = n_channels * bits // 8
-    held = b""
+    held, mono = b"", stream_mono(channel, n_channels)
     while content := source.read(max(1, round(CHUNK_S * sample_rate)) * frame_bytes):
         held += content
         whole = len(held) // frame_bytes * frame_bytes
-        samples = decode(held[:whole]).reshape(-1, n_channels).mean(axis=1, dtype=np.float32)
+        samples = mono(decode(held[:whole]).reshape(-1, n_channels))
         if not np.isfinite(samples).all():
             raise RuntimeInputError("The stream holds samples that are not finite numbers. Check its format.")
         held = held[whole:]
@@ -246,7 +250,7 @@ def listen(
     Yields
     ------
     dict
-        ``start_s`` and ``end_s`` of the window; what `Classifier.answer` returns; ``dropped``, windows until now.
+        ``start_s`` and ``end_s`` of the window; what `Classifier.classify` returns; ``dropped``, windows until now.
 
     Raises
     ------
@@ -276,4 +280,5 @@ def listen(
     for (start, window), dropped in newest(framed) if live else zip(framed, itertools.repeat(0)):
         answer = classifier.answer(smoothed(classifier.outputs(window, rate)), applied())
         held = answer["labels"] if "labels" in answer else [answer["label"]]
-        yield {"start_s": start / rate, "end_s": (start + length) / rate, **answer, "dropped": dropped}
+        answer |= {"silent": classifier.is_silent(window, rate), "dropped": dropped}
+        yield {"start_s": start / rate, "end_s": (start + length) / rate} | answer

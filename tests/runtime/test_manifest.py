@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from stages.runtime import manifest
 from stages.runtime.errors import RuntimeInputError
+from stages.runtime.hearing import Hearing
 
 SHA256 = "0" * 64
 SCHEMA = json.loads(Path(manifest.__file__).with_name("manifest.schema.json").read_text())
@@ -152,7 +153,7 @@ def test_a_path_that_is_read_stays_inside_and_follows_the_schema(path: str) -> N
 def test_the_schema_itself_is_sound() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     assert VALIDATOR.is_valid(values())
-    assert set(SCHEMA["required"]) == set(SCHEMA["properties"]) - {"align", "crops"} == set(values())
+    assert set(SCHEMA["required"]) == set(SCHEMA["properties"]) - {"align", "crops", "hearing"} == set(values())
 
 
 @pytest.mark.parametrize("key", sorted(values()))
@@ -201,3 +202,26 @@ def test_a_folder_without_manifest_and_one_without_json(release: Path, alter: Ca
     (release / "manifest.json").write_text("{")
     with pytest.raises(RuntimeInputError, match="is not JSON"):
         manifest.load(release)
+
+
+def test_how_recordings_are_heard_travels_and_may_be_left_out() -> None:
+    assert manifest.parse(values()).hearing == Hearing()
+    rules = {"channel": "loudest", "remove_dc": True, "segment_s": 1, "hop_s": 0.5}
+    assert manifest.parse(values(hearing=rules)).hearing == Hearing("loudest", remove_dc=True, segment_s=1, hop_s=0.5)
+    VALIDATOR.validate(values(hearing=rules))
+
+
+@pytest.mark.parametrize(
+    ("rules", "sentence"),
+    [
+        ({"channel": "rear"}, "channel must be mean or left or right or loudest; got 'rear'"),
+        ({"volume": 11}, "hearing must hold channel, .*; got volume 11"),
+        ({"remove_dc": 1}, "got remove_dc 1"),
+        ({"silence_dbfs": 3}, r"silence_dbfs must be in \[-120, 0\) dB; got 3"),
+        ({"segment_s": 1.0, "hop_s": 2.0}, "hop_s must be above 0 and at most segment_s; got 2.0 of 1.0"),
+        ([], "hearing must be an object"),
+    ],
+)
+def test_a_rule_of_hearing_that_nobody_knows_is_refused(rules: Any, sentence: str) -> None:
+    with pytest.raises(RuntimeInputError, match=rf"^manifest\.json: .*{sentence}.*Push the release again\.$"):
+        manifest.parse(values(hearing=rules))
