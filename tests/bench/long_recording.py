@@ -71,7 +71,7 @@ def main() -> None:
         hits = [window["start_s"] for window in answer["windows"] if not window.get("silent")]
         covered = [start for start in hits if start <= event_s and start + 1 >= event_s + EVENT_S]
         print(
-            f"{len(answer['windows'])} windows in a line of {len(done.stdout) / 1e6:.1f} MB; the event at {event_s:.2f} "
+            f"{len(answer['windows'])} windows, {len(done.stdout) / 1e6:.1f} MB; event at {event_s:.2f} "
             f"s is heard in windows from {hits[0]:g} to {hits[-1] + 1:g} s, wholly in {covered}"
         )
         assert abs(hits[-1] - event_s) <= HOP_S + EVENT_S
