@@ -3,6 +3,7 @@
 A mistake in the last section would otherwise surface after hours.
 """
 
+import os
 from pathlib import Path
 
 from flows.sweep.params import SweepParams
@@ -14,6 +15,8 @@ from stages.distill.params import DistillParams
 from stages.evaluate.params import EvaluateParams
 from stages.features.params import FeatureParams
 from stages.prune.params import CRITERIA, SCHEDULES, PruneParams
+from stages.pull import guard
+from stages.pull.link import linking
 from stages.pull.params import PullParams
 from stages.push.params import PushParams, choose, devices
 from stages.quantize.params import SCHEMES, QuantizeParams, is_lossy
@@ -30,7 +33,7 @@ def check(path: Path = params.PARAMS_FILE) -> None:
     ParameterError
         For the first mistake.
     """
-    params.section("pull", PullParams, path).configure()
+    _check_pull(params.section("pull", PullParams, path))
     params.section("split", SplitParams, path)
     augment, features = params.section("augment", AugmentParams, path), params.section("features", FeatureParams, path)
     augment.configure()
@@ -81,6 +84,15 @@ def check(path: Path = params.PARAMS_FILE) -> None:
             choose(devices(push), names=[device])
         except ParameterError as error:
             raise ParameterError(f"select.budget speaks of a device that there is not: {error}") from None
+
+
+def _check_pull(pull: PullParams) -> None:
+    """Check the source and that no data of the user's lies where DVC deletes, before any stage runs."""
+    _, config = pull.configure()
+    mirror = pull.mirror or os.environ.get("EDAC_MIRROR")
+    guard.protect(guard.named(config, Path(mirror).expanduser() if mirror else None), guard.outputs())
+    with linking(pull.link):
+        pass
 
 
 def main() -> None:

@@ -14,12 +14,19 @@ def main() -> None:
     mirror = chosen.mirror or os.environ.get("EDAC_MIRROR")
     found = pull(
         chosen,
-        mirror=Path(mirror) if mirror else None,
+        mirror=Path(mirror).expanduser() if mirror else None,
         recordings=layout.RECORDINGS,
         index=layout.INDEX,
         labels=layout.LABELS,
         report=layout.PULL_REPORT,
     )
+    for kind, changed in found["renamed"].items():
+        print(f"{kind}: {len(changed)} names cleaned, renamed or merged (listed in {layout.PULL_REPORT})")
+    for kind, alike in found["similar_names"].items():
+        print(f"{kind}: {len(alike)} sets of similar names kept apart, as pull.similar_names: allow says")
+    if notes := found["notes"]:
+        more = f", and {len(notes) - 1} more notes in {layout.PULL_REPORT}" if len(notes) > 1 else ""
+        print(f"note: {notes[0]['path']}: {notes[0]['note']}{more}")
     excluded = ", ".join(f"{n} {reason}" for reason, n in found["excluded_by_reason"].items()) or "none"
     print(
         f"{found['source']}: {found['usable']} of {found['found']} recordings usable, in {found['groups']} groups; "

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import http.client
-import os
 import shutil
 import time
 import urllib.error
@@ -17,6 +16,7 @@ from stages.core.project import files
 from stages.core.project.errors import DataError
 from stages.core.project.progress import track
 from stages.pull.archive import extract
+from stages.pull.link import bring
 
 DOWNLOADS = "downloads"  # beside the tree: archives stay there, so that another subset or a new check costs no download
 ATTEMPTS = 6
@@ -230,17 +230,15 @@ def find_tree(mirror: Path, names: Sequence[str], landmark: str) -> Path:
 
 
 def sync(root: Path, names: Iterable[str], folder: Path) -> None:
-    """Make `folder` hold copies of exactly the named files of `root`; those unchanged since an earlier run stay."""
+    """Make `folder` hold exactly the named files of `root`; those unchanged since an earlier run stay."""
     wanted = {folder / name: root / name for name in sorted(names)}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path not in wanted:
             path.unlink()
-    for target, origin in track(wanted.items(), f"copy {root.name}"):
+    for target, origin in track(wanted.items(), f"bring {root.name}"):
         before = origin.stat()
         if target.is_file():
             there = target.stat()
             if (there.st_size, there.st_mtime_ns) == (before.st_size, before.st_mtime_ns):
                 continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(origin, target)
-        os.utime(target, ns=(before.st_atime_ns, before.st_mtime_ns))  # last: a copy cut short has another time
+        bring(origin, target)

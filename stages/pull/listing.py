@@ -13,7 +13,7 @@ class Listing:
     path : Path
         Relative to the source's folder.
     label : str
-        Of a multi-label task, all that the file holds, joined by `|`.
+        Class name; in a multi-label task, all classes that the file holds, joined by `|`.
     group : str
         Speaker, patient or source recording: whatever must not be on two sides of a split.
     site : str
@@ -21,8 +21,10 @@ class Listing:
     fold : str
         The publisher's fold or split name; empty if none.
     excluded : str
-        Why it cannot be used, if the layout alone tells (missing, without a status); such an entry needs no file and
-        no label. Else empty.
+        Reason why it cannot be used, if the layout alone shows it (missing, hidden, without a status); such an entry
+        needs no file and no label. Else empty.
+    notes : tuple of str
+        What a person should know of it although it may be used, such as an empty cell of its row.
     """
 
     path: Path
@@ -31,3 +33,4 @@ class Listing:
     site: str = ""
     fold: str = ""
     excluded: str = ""
+    notes: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from stages.core.project.errors import require
 from stages.runtime.hearing import Hearing
 
 SOURCES = "stages.pull.sources"
+KINDS = ("labels", "groups", "sites", "splits")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,17 @@ class PullParams:
         What becomes of a floating-point file whose peak exceeds full scale by more than 1 dB.
     partial : {"exclude", "keep"}
         What becomes of a recording that is heard in part only: cut short, damaged, or with another one joined to it.
+    similar_names : {"stop", "merge", "allow"}
+        What happens to labels, groups, sites and splits whose names probably mean the same (`dog00` and `Dog00`, `1`
+        and `1.0`; see `stages.core.project.names.similar`): stop with their list, give them one spelling, or keep them
+        apart.
+    rename : dict of str to dict of str to str
+        Kind of name (`labels`, `groups`, `sites`, `splits`) to names as the source gives them and as they are to be,
+        such as ``{groups: {Dog00: dog00}}``. Applied before similar names are looked for.
+    link : {"auto", "copy", "hardlink", "symlink"}
+        How files of your own folder or of a mirror come into `data/recordings`. `auto` makes a reflink (a copy that
+        takes no space until one side changes) where the file system can, and otherwise a copy. The others need DVC's
+        `cache.type` not to begin with `hardlink`, so that DVC never shares your files with its cache.
     options : dict
         Source name to that source's `Config`.
     """
@@ -41,12 +53,17 @@ class PullParams:
     channel: Literal["mean", "left", "right", "loudest"] = "mean"
     overload: Literal["exclude", "scale"] = "exclude"
     partial: Literal["exclude", "keep"] = "exclude"
+    similar_names: Literal["stop", "merge", "allow"] = "stop"
+    rename: dict[str, dict[str, str]] = field(default_factory=dict)
+    link: Literal["auto", "copy", "hardlink", "symlink"] = "auto"
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         advice = "0 is full scale; 16-bit recordings reach down to -90."
         require(-120 <= self.silence_dbfs < 0, "pull.silence_dbfs", "be in [-120, 0) dB", self.silence_dbfs, advice)
+        kinds = sorted(map(str, self.rename))
+        require(set(kinds) <= set(KINDS), "pull.rename", f"have no keys but {', '.join(KINDS)}", kinds)
 
     @property
     def hearing(self) -> Hearing:

@@ -1,38 +1,27 @@
 """Published data set in, checked recordings and one index out."""
 
 import dataclasses
-import json
-import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from stages.core.artifacts.recordings import SEPARATOR, Recording, labels_of, write_index
-from stages.core.audio.apart import Apart
 from stages.core.audio.decode import Heard
-from stages.core.audio.sources import UnusableError, shown
-from stages.core.project import files
+from stages.core.audio.sources import shown
+from stages.core.project import files, names
 from stages.core.project.errors import DataError
-from stages.core.project.progress import track
+from stages.pull import guard
+from stages.pull.decoding import Unusable, decode_all
+from stages.pull.link import linking
 from stages.pull.listing import Listing
 from stages.pull.params import PullParams
-from stages.runtime.hearing import Hearing
+from stages.pull.settle import settle
+from stages.pull.summary import counts
 
 SILENT = "silent"
 CONTRADICTORY = "contradictory duplicate"
 UNNAMEABLE = "name is not UTF-8"
-
-
-@dataclass(frozen=True)
-class Unusable:
-    """Why a file cannot be used: `reason` in a word or two, `detail` in a sentence."""
-
-    reason: str
-    detail: str
 
 
 def pull(
@@ -64,27 +53,26 @@ def pull(
         If files cannot be had or are not as published, or if not every class has a usable recording.
     """
     source, config = params.configure()
-    key = files.digest(params.source, dataclasses.asdict(config), mirror)
+    guard.protect(guard.named(config, mirror), [recordings, index, labels, report, *guard.outputs()])
+    key = files.digest(params.source, dataclasses.asdict(config), mirror, params.link)
     heard = files.digest(dataclasses.asdict(params.hearing))[:8]
-    with files.growing_folder(recordings, key) as work:
+    with files.growing_folder(recordings, key) as work, linking(params.link):
         source.fetch(config, work, mirror)
         listed = sorted(map(_nameable, source.recordings(config, work)), key=lambda entry: entry.path.as_posix())
         _check_listed(listed, work, params.source)
-        candidates = [entry for entry in listed if not entry.excluded]
+        given = [names.clean(label) for label in source.LABELS or getattr(config, "labels", ())]
+        settled = settle(params, listed, given)
+        candidates = [entry for entry in settled.listed if not entry.excluded]
         journal = work.with_suffix(f".{heard}.decoded")  # by other rules, other samples
-        decoded = _decode_all([work / entry.path for entry in candidates], journal, params.hearing)
+        decoded = decode_all([work / entry.path for entry in candidates], journal, params.hearing)
         reasons = _reasons(candidates, decoded, params.silence_dbfs)
         kept = [
             (e, found)
             for e, found, reason in zip(candidates, decoded, reasons, strict=True)
             if isinstance(found, Heard) and not reason
         ]
-        of_path = dict(zip((entry.path for entry in candidates), reasons, strict=True))
-        excluded = [(e.path, why) for e in listed if (why := e.excluded or of_path[e.path])]
-        details = {
-            e.path: f.detail for e, f in zip(candidates, decoded, strict=True) if isinstance(f, Unusable) and f.detail
-        }
-        order = _output_order(source.LABELS or getattr(config, "labels", ()), listed, [entry for entry, _ in kept])
+        excluded = _excluded(settled.listed, candidates, decoded, reasons)
+        order = _output_order(given, settled.listed, [entry for entry, _ in kept])
         groups = merge_groups((entry.group, found.sha256) for entry, found in kept)
     for finished in recordings.parent.glob(f".{recordings.name}.*.decoded"):
         finished.unlink()
@@ -109,30 +97,11 @@ def pull(
         "citation": source.CITATION,
         "licence": source.LICENCE,
         "homepage": source.HOMEPAGE,
-        "found": len(listed),
-        "usable": len(usable),
-        "distinct_contents": len({r.sha256 for r in usable}),
-        "groups": len({r.group for r in usable}),
         "merged_groups": sum(name != merged for name, merged in groups.items()),
-        "labels": _counts((e.label for e in listed), (r.label for r in usable)),
-        "sites": {
-            site: _counts((e.label for e in listed if e.site == site), (r.label for r in usable if r.site == site))
-            for site in sorted({e.site for e in listed} - {""})
-        },
-        "excluded_by_reason": dict(Counter(reason for _, reason in excluded)),
-        "excluded": [_described(path, reason, details.get(path)) for path, reason in excluded],
-        "notes": [{"path": shown(e.path), "note": note} for e, found in kept for note in found.notes],
-    }
+        "notes": [{"path": shown(e.path), "note": note} for e, found in kept for note in (*e.notes, *found.notes)],
+    } | counts(settled, usable, excluded)
     files.write_json(report, summary)
     return summary
-
-
-def decode(apart: Apart, path: Path) -> Heard | Unusable:
-    """Hear one file to its end; return what it holds, or why it cannot be used."""
-    try:
-        return apart.hear(path)
-    except UnusableError as error:
-        return Unusable(error.kind, str(error).replace(shown(path), path.name))
 
 
 def merge_groups(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -174,10 +143,10 @@ def _check_listed(listed: Sequence[Listing], folder: Path, source: str) -> None:
             raise DataError(
                 f"the source {source!r} lists {entry.path}, which is not among its files. Get a complete copy."
             )
-        if not entry.group or not entry.label:
+        if not names.clean(entry.group) or not names.clean(entry.label):
             raise DataError(f"the source {source!r} gives {entry.path} no label or no group. Every file needs both.")
-        names = labels_of(entry.label)
-        if "" in names or len(set(names)) < len(names):
+        held = [names.clean(label) for label in labels_of(entry.label)]
+        if "" in held or len(set(held)) < len(held):
             raise DataError(
                 f"the source {source!r} gives {entry.path} the label {entry.label!r}, where {SEPARATOR} stands between "
                 "different names. Correct it."
@@ -193,47 +162,11 @@ def _nameable(entry: Listing) -> Listing:
     return entry
 
 
-def _described(path: Path, reason: str, detail: str | None) -> dict[str, str]:
-    return {"path": shown(path), "reason": reason} | ({"detail": detail} if detail else {})
-
-
-def _decode_all(paths: Sequence[Path], journal: Path, hearing: Hearing) -> list[Heard | Unusable]:
-    """Decode files, each noted in `journal` at once, so that an interrupted run goes on where it stopped."""
-    seen = [(path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    known = _read_journal(journal)
-    waiting = [(key, path) for key, path in zip(seen, paths, strict=True) if key not in known]
-    # Threads: NumPy and hashlib work outside the interpreter's lock, and decoders in processes of their own.
-    with (
-        Apart(hearing) as apart,
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        journal.open("a", buffering=1) as notes,
-    ):
-        fresh = zip(waiting, pool.map(partial(decode, apart), [path for _, path in waiting]), strict=True)
-        for (key, _), found in track(fresh, "decode", total=len(paths), initial=len(paths) - len(waiting)):
-            known[key] = found
-            notes.write(json.dumps([key, dataclasses.asdict(found)]) + "\n")
-    return [known[key] for key in seen]
-
-
-def _read_journal(journal: Path) -> dict[tuple[str, int, int], Heard | Unusable]:
-    if not journal.is_file():
-        return {}
-    whole = journal.read_text().rpartition("\n")[0]
-    files.write_text(journal, whole + "\n" * bool(whole))  # without a last line that a kill cut short
-    return {tuple(key): _noted(found) for key, found in map(json.loads, whole.splitlines())}
-
-
-def _noted(values: dict[str, Any]) -> Heard | Unusable:
-    if "reason" in values:
-        return Unusable(**values)
-    return Heard(**values | {"notes": tuple(values["notes"])})
-
-
 def _reasons(listed: Sequence[Listing], decoded: Sequence[Heard | Unusable], silence_dbfs: float) -> list[str]:
-    classes: dict[str, set[str]] = {}
+    classes: dict[str, set[frozenset[str]]] = {}
     for entry, found in zip(listed, decoded, strict=True):
         if isinstance(found, Heard):
-            classes.setdefault(found.sha256, set()).add(entry.label)
+            classes.setdefault(found.sha256, set()).add(frozenset(labels_of(entry.label)))
 
     def reason(found: Heard | Unusable) -> str:
         if isinstance(found, Unusable):
@@ -245,16 +178,33 @@ def _reasons(listed: Sequence[Listing], decoded: Sequence[Heard | Unusable], sil
     return [reason(found) for found in decoded]
 
 
+def _excluded(
+    listed: Sequence[Listing],
+    candidates: Sequence[Listing],
+    decoded: Sequence[Heard | Unusable],
+    reasons: Sequence[str],
+) -> list[dict[str, str]]:
+    """Return path, reason and, of files that cannot be decoded, the decoder's own reason, in the order of `listed`."""
+    of_path = {
+        entry.path: {"reason": reason}
+        | ({"detail": found.detail} if isinstance(found, Unusable) and found.detail else {})
+        for entry, found, reason in zip(candidates, decoded, reasons, strict=True)
+        if reason
+    }
+    told = ((e.path, {"reason": e.excluded} if e.excluded else of_path.get(e.path)) for e in listed)
+    return [{"path": shown(path)} | why for path, why in told if why]
+
+
 def _output_order(order: Sequence[str], listed: Sequence[Listing], kept: Sequence[Listing]) -> list[str]:
-    names = sorted({label for entry in listed for label in labels_of(entry.label)} - {""})
-    order = list(order or names)
+    known = sorted({label for entry in listed for label in labels_of(entry.label)} - {""})
+    order = list(order or known)
     usable = {label for entry in kept for label in labels_of(entry.label)}
     if not kept:
         raise DataError(
             f"none of the {len(listed)} listed recordings is usable: none is there and decodes to sound. Check the "
             "files."
         )
-    for name in names:
+    for name in known:
         if name not in order:
             raise DataError(f"the label {name!r} is not among {', '.join(order)}. Correct it, or add it to labels.")
     for name in order:
@@ -263,8 +213,3 @@ def _output_order(order: Sequence[str], listed: Sequence[Listing], kept: Sequenc
     if len(order) == 1:
         raise DataError(f"there must be at least two classes; all recordings are {order[0]!r}. Add another class.")
     return order
-
-
-def _counts(found: Iterable[str], usable: Iterable[str]) -> Mapping[str, Mapping[str, int]]:
-    listed, kept = (Counter(name for label in labels for name in labels_of(label)) for labels in (found, usable))
-    return {label: {"found": n, "usable": kept[label]} for label, n in sorted(listed.items()) if label}

@@ -1,5 +1,6 @@
 """`python -m stages.split`: divide the index as params.yaml says."""
 
+from stages.core.artifacts import pull_report
 from stages.core.artifacts import split as split_file
 from stages.core.artifacts.recordings import read_index
 from stages.core.artifacts.split import SPLITS
@@ -12,12 +13,18 @@ def main() -> None:
     """Split, and say what is where."""
     chosen = params.section("split", SplitParams)
     recordings = read_index(layout.INDEX)
-    sides = split(chosen, recordings)
+    apart = pull_report.read(layout.PULL_REPORT).similar_names.get("groups", ())
+    sides = split(chosen, recordings, apart)
     split_file.write(layout.SPLITS, sides)
-    summary = summarise(recordings, sides)
+    summary = summarise(chosen, recordings, sides, apart)
     split_file.write_report(layout.SPLIT_REPORT, summary)
     counts = ", ".join(f"{side} {summary.of(side).recordings} in {summary.of(side).groups} groups" for side in SPLITS)
     print(f"recordings: {counts}; no group and no content on two sides")
+    if similar := summary.audit.similar_names_on_two_sides:
+        print(f"{similar} sets of groups with similar names are on two sides, as pull.similar_names: allow says")
+    if unused := summary.published_split_not_used:
+        published = ", ".join(f"{fold} {n}" for fold, n in unused.items())
+        print(f"the published split ({published}) is not used, since split.method is groups; set official to use it")
 
 
 if __name__ == "__main__":

@@ -5,12 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from stages.core.artifacts.recordings import Recording
 from stages.core.artifacts.split import SPLITS, LeakageAudit, SplitCounts, SplitName, SplitReport, SplitSummary
+from stages.core.project import names
 from stages.core.project.errors import DataError
 from stages.split.groups import assign, stratify
 from stages.split.params import SplitParams
 
+Names = Sequence[Sequence[str]]  # sets of similar names
 
-def split(params: SplitParams, recordings: Sequence[Recording]) -> dict[str, SplitName]:
+
+def split(params: SplitParams, recordings: Sequence[Recording], apart: Names = ()) -> dict[str, SplitName]:
     """Divide recordings by group, or by the publisher's folds.
 
     Parameters
@@ -18,6 +21,8 @@ def split(params: SplitParams, recordings: Sequence[Recording]) -> dict[str, Spl
     params : SplitParams
     recordings : sequence of Recording
         Their order does not matter.
+    apart : sequence of sequence of str
+        Groups that are different although their names are similar, as the user says (`pull.similar_names: allow`).
 
     Returns
     -------
@@ -31,18 +36,22 @@ def split(params: SplitParams, recordings: Sequence[Recording]) -> dict[str, Spl
     """
     recordings = sorted(recordings, key=lambda r: r.recording_id)
     sides = _official(params, recordings) if params.method == "official" else _by_group(params, recordings)
-    audit(recordings, sides)
+    audit(recordings, sides, apart)
     return sides
 
 
-def audit(recordings: Sequence[Recording], sides: Mapping[str, str]) -> LeakageAudit:
+def audit(recordings: Sequence[Recording], sides: Mapping[str, str], apart: Names = ()) -> LeakageAudit:
     """Refuse a split with a group or a content on two sides, or with a class missing from a side.
+
+    Groups are compared by what their names mean (`stages.core.project.names.similar`), not by their bytes.
 
     Parameters
     ----------
     recordings : sequence of Recording
     sides : mapping
         `recording_id` to side.
+    apart : sequence of sequence of str
+        As of `split`.
 
     Returns
     -------
@@ -61,8 +70,9 @@ def audit(recordings: Sequence[Recording], sides: Mapping[str, str]) -> LeakageA
         if leaks:
             raise DataError(
                 f"no {kind} may be on two sides of the split; {_few(leaks)} {'is' if len(leaks) == 1 else 'are'}. "
-                "Set split.method: groups, or mend the folds."
+                "Set split.method: groups, or correct the folds."
             )
+    similar = _similar_on_two_sides(recordings, sides, apart)
     labels = _labels(recordings)
     for side in SPLITS:
         missing = sorted(set(labels) - set(_labels(r for r in recordings if sides[r.recording_id] == side)))
@@ -70,10 +80,45 @@ def audit(recordings: Sequence[Recording], sides: Mapping[str, str]) -> LeakageA
             raise DataError(
                 f"every class must be on every side; {side} has no {_few(missing)}. Add groups or change folds."
             )
-    return LeakageAudit(groups=len({r.group for r in recordings}), contents=len({r.sha256 for r in recordings}))
+    return LeakageAudit(
+        groups=len({r.group for r in recordings}),
+        contents=len({r.sha256 for r in recordings}),
+        similar_names_on_two_sides=similar,
+    )
 
 
-def summarise(recordings: Sequence[Recording], sides: Mapping[str, str]) -> SplitReport:
+def _similar_on_two_sides(recordings: Sequence[Recording], sides: Mapping[str, str], apart: Names) -> int:
+    """Refuse similar names of groups on two sides, and return how many sets of them the user says are different."""
+    at: dict[str, set[str]] = defaultdict(set)
+    for recording in recordings:
+        at[recording.group].add(sides[recording.recording_id])
+    found = [alike for alike in names.similar(at) if len(set().union(*(at[name] for name in alike))) > 1]
+    leaks = [alike for alike in found if not any(set(alike) <= set(known) for known in apart)]
+    if leaks:
+        shown = "; ".join(" / ".join(map(repr, alike)) for alike in leaks[:3])
+        raise DataError(
+            f"no group may be on two sides of the split; these are, in different spellings: {shown}"
+            f"{f' and {len(leaks) - 3} more' if len(leaks) > 3 else ''}. Set pull.similar_names: merge if they mean "
+            "the same, or allow if they do not, and run `dvc repro` again."
+        )
+    return len(found)
+
+
+def unused_folds(params: SplitParams, recordings: Iterable[Recording]) -> dict[str, int]:
+    """Return the recordings in each published fold if `params.method` does not use the published split; else nothing.
+
+    Returns
+    -------
+    dict
+        Fold to its number of recordings, sorted; empty if no split is published or if it is used.
+    """
+    folds = Counter(r.fold for r in recordings if r.fold)
+    return dict(sorted(folds.items())) if params.method == "groups" else {}
+
+
+def summarise(
+    params: SplitParams, recordings: Sequence[Recording], sides: Mapping[str, str], apart: Names = ()
+) -> SplitReport:
     """Count the recordings, groups and class prevalence of every split and site, and audit the split once more."""
     labels = _labels(recordings)
 
@@ -88,7 +133,13 @@ def summarise(recordings: Sequence[Recording], sides: Mapping[str, str]) -> Spli
             site={site: _count([r for r in members if r.site == site], labels) for site in sites},
         )
 
-    return SplitReport(summary("train"), summary("validation"), summary("test"), audit(recordings, sides))
+    return SplitReport(
+        train=summary("train"),
+        validation=summary("validation"),
+        test=summary("test"),
+        audit=audit(recordings, sides, apart),
+        published_split_not_used=unused_folds(params, recordings),
+    )
 
 
 def _by_group(params: SplitParams, recordings: Sequence[Recording]) -> dict[str, SplitName]:
@@ -96,11 +147,11 @@ def _by_group(params: SplitParams, recordings: Sequence[Recording]) -> dict[str,
     for recording in recordings:
         for label in recording.labels:
             groups[label].add(recording.group)
-    for label, names in sorted(groups.items()):
-        if len(names) < len(SPLITS):
+    for label, held in sorted(groups.items()):
+        if len(held) < len(SPLITS):
             raise DataError(
-                f"every class needs a group for each of {', '.join(SPLITS)}; {label!r} has {len(names)} "
-                f"({_few(sorted(names))}). Add recordings of other groups, or leave the class out."
+                f"every class needs a group for each of {', '.join(SPLITS)}; {label!r} has {len(held)} "
+                f"({_few(sorted(held))}). Add recordings of other groups, or leave the class out."
             )
     fractions: dict[SplitName, float] = {side: params.fractions[side] for side in SPLITS}
     return _assigned(recordings, fractions, params)
@@ -110,13 +161,20 @@ def _official(params: SplitParams, recordings: Sequence[Recording]) -> dict[str,
     side_of = {str(fold): side for side in SPLITS for fold in params.folds.get(side, () if params.folds else (side,))}
     published = {r.fold for r in recordings}
     lost = sorted(published - set(side_of))
-    if lost == [""]:
+    if published == {""}:
         raise DataError("split.method: official needs published folds; this source has none. Set split.method: groups.")
     absent = sorted(set(side_of) - published) if set(params.folds) == {"test"} else []
     if absent:
         raise DataError(f"split.folds.test must name published folds; got {_few(absent)}. Known: {_all(published)}.")
     if lost and set(params.folds) == {"test"}:
         return _validated({r.recording_id: "test" for r in recordings if r.fold in side_of}, params, recordings)
+    if lost == [""]:
+        without = sorted(r.recording_id for r in recordings if not r.fold)
+        raise DataError(
+            f"split.method: official needs a published fold of every recording; {_few(without)} "
+            f"{'has' if len(without) == 1 else 'have'} none. Fill in their split (data/pull_report.json names the "
+            "lines), or name the test folds alone in split.folds: {test: [...]}."
+        )
     if lost:
         raise DataError(
             f"split.folds must put every published fold on a side; {_few(lost)} {'has' if len(lost) == 1 else 'have'} "
@@ -157,10 +215,10 @@ def _labels(recordings: Iterable[Recording]) -> list[str]:
     return sorted({label for r in recordings for label in r.labels})
 
 
-def _few(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:3])
-    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
+def _few(items: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, items[:3]))
+    return f"{shown} and {len(items) - 3} more" if len(items) > 3 else shown
 
 
-def _all(names: Iterable[str]) -> str:
-    return ", ".join(repr(name) for name in sorted(names))
+def _all(items: Iterable[str]) -> str:
+    return ", ".join(map(repr, sorted(items)))

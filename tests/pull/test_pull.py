@@ -16,8 +16,9 @@ from stages.core.audio.decode import Heard
 from stages.core.project import files
 from stages.core.project.errors import DataError, ParameterError
 from stages.core.project.params import load
+from stages.pull.decoding import Unusable, decode
 from stages.pull.params import PullParams
-from stages.pull.stage import Unusable, decode, merge_groups, pull
+from stages.pull.stage import merge_groups, pull
 
 RATE = 8000
 
@@ -145,8 +146,8 @@ def test_an_interrupted_check_goes_on_where_it_stopped(project: Project, monkeyp
         asked.append(path.name)
         return real(apart, path)
 
-    monkeypatch.setattr("stages.pull.stage.os.cpu_count", lambda: 1)
-    monkeypatch.setattr("stages.pull.stage.decode", interrupted)
+    monkeypatch.setattr("stages.pull.decoding.os.cpu_count", lambda: 1)
+    monkeypatch.setattr("stages.pull.decoding.decode", interrupted)
     with pytest.raises(KeyboardInterrupt):
         project.pull()
     (journal,) = project.out.glob(".recordings.*.decoded")
@@ -240,7 +241,7 @@ def test_a_wrong_row_is_told(project: Project, row: str, sentence: str) -> None:
     ("content", "sentence"),
     [
         (b"path,label\na1.wav,ill\n", r"must have the columns path, label and group, .*; it has no group"),
-        (b"path;label;group\n", r"separated by commas; it has no path"),
+        (b"path|label|group\n", r"separated by commas; it has no path"),
         (b"", r"it has no path"),
         (b"\xff\xfe1", r"other\.csv must be text in UTF-8; it is not"),
         (b"path,label,group\n", r"lists no recordings"),

@@ -173,7 +173,7 @@ def test_the_summary_counts_by_hand() -> None:
         *(recording(f"{label}-{i}", label, f"{label}-{i}") for label in ("ill", "well") for i in "45"),
     ]
     sides = {r.recording_id: {"4": "validation", "5": "test"}.get(r.recording_id[-1], "train") for r in corpus}
-    summary = summarise(corpus, sides)
+    summary = summarise(SplitParams(), corpus, sides)
     sites = {
         "home": SplitCounts(1, 1, {"ill": 1.0, "well": 0.0}),
         "ward": SplitCounts(2, 1, {"ill": 0.5, "well": 0.5}),

@@ -122,7 +122,7 @@ def test_official_folds_of_recordings_with_several_labels() -> None:
     assert {r.recording_id for r in corpus if sides[r.recording_id] == "test"} == {
         r.recording_id for r in corpus if r.fold == "3"
     }
-    summary = summarise(corpus, sides)
+    summary = summarise(SplitParams(), corpus, sides)
     assert summary.audit.on_two_sides == 0
     assert summary.test.prevalence == {"a": 0.5, "b": 0.5, "c": 0.375}
 

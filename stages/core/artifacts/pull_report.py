@@ -16,10 +16,19 @@ class ClassCounts:
 
 @dataclass(frozen=True)
 class Excluded:
-    """A recording that was left out, with the reason."""
+    """A recording that was left out, with the reason in a word or two and, where there is more to say, a sentence."""
 
     path: str
     reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a person should know of one recording, whether it is used or not."""
+
+    path: str
+    note: str
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,12 @@ class PullReport:
         Groups that were merged with another because they share a content.
     sites : dict[str, dict[str, ClassCounts]]
         Site to the counts of each class there.
+    notes : tuple[Note, ...]
+    renamed : dict[str, dict[str, str]]
+        Kind of name (`labels`, `groups`, `sites`, `splits`) to each name that was cleaned, renamed or merged, and what
+        it became.
+    similar_names : dict[str, tuple[tuple[str, ...], ...]]
+        Kind of name to the sets of similar names that stay apart because `pull.similar_names` is `allow`.
     """
 
     source: str
@@ -60,6 +75,9 @@ class PullReport:
     distinct_contents: int = 0
     merged_groups: int = 0
     sites: dict[str, dict[str, ClassCounts]] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
+    renamed: dict[str, dict[str, str]] = field(default_factory=dict)
+    similar_names: dict[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
 
 
 def read(path: Path) -> PullReport:

@@ -73,21 +73,33 @@ class LeakageAudit:
         Number of groups and of distinct audio contents that were checked.
     on_two_sides : int
         Number of them that are in more than one split; always 0 in a split that was written.
+    similar_names_on_two_sides : int
+        Number of sets of groups in more than one split whose names are similar and which the user says are different.
     """
 
     groups: int
     contents: int
     on_two_sides: int = 0
+    similar_names_on_two_sides: int = 0
 
 
 @dataclass(frozen=True)
 class SplitReport:
-    """Counts of every split and the leakage audit."""
+    """Counts of every split and the leakage audit.
+
+    Attributes
+    ----------
+    train, validation, test : SplitSummary
+    audit : LeakageAudit
+    published_split_not_used : dict[str, int]
+        Published fold to its number of recordings, where `split.method` does not use the published split.
+    """
 
     train: SplitSummary
     validation: SplitSummary
     test: SplitSummary
     audit: LeakageAudit
+    published_split_not_used: dict[str, int] = field(default_factory=dict)
 
     def of(self, split: SplitName) -> SplitSummary:
         """Return the counts of one split."""

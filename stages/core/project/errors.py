@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from stages.core.project.parent import end_with_dvc
+
 
 class EdacError(Exception):
     """A mistake the user can mend; the message names what, the rule, what was got and what to do."""
@@ -54,7 +56,11 @@ def notice(sentence: str) -> None:
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Run a `__main__`, turning an `EdacError` into one line on stderr and exit code 1."""
+    """Run a `__main__`, turning an `EdacError` into one line on stderr and exit code 1.
+
+    A process that DVC started ends with it.
+    """
+    end_with_dvc()
     try:
         sys.exit(main() or 0)
     except EdacError as error:

@@ -2,14 +2,20 @@
 
 import contextlib
 import csv
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from stages.core.project.errors import DataError
+
+LOCK_S = 30.0  # time for a process that ends to let go of what it works on
 
 
 def sha256(path: Path) -> str:
@@ -96,7 +102,17 @@ def growing_folder(target: Path, key: str) -> Iterator[Path]:
         The finished folder.
     key : str
         Digest of everything that determines the content.
+
+    Raises
+    ------
+    DataError
+        If another process works on `target` and does not end within some seconds.
     """
+    with _only_one(target):
+        yield from _grow(target, key)
+
+
+def _grow(target: Path, key: str) -> Iterator[Path]:
     work = target.with_name(f".{target.name}.{key[:16]}.partial")
     work.mkdir(parents=True, exist_ok=True)
     for half_written in [path for path in work.rglob(".*") if path.is_file()]:  # by `atomic`, when it was killed
@@ -107,3 +123,30 @@ def growing_folder(target: Path, key: str) -> Iterator[Path]:
     work.replace(target)
     for stale in target.parent.glob(f".{target.name}.*.partial"):
         shutil.rmtree(stale)
+
+
+@contextlib.contextmanager
+def _only_one(target: Path) -> Iterator[None]:
+    """Keep other processes from working on `target`; the system frees the lock of a process that is killed."""
+    lock = target.with_name(f".{target.name}.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + LOCK_S
+    while True:
+        stream = lock.open("w")
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if lock.exists() and os.path.samestat(os.fstat(stream.fileno()), lock.stat()):
+                break
+        except BlockingIOError:
+            pass
+        stream.close()
+        if time.monotonic() > until:
+            raise DataError(
+                f"{target} is being made by another process. Wait for it to end, or end it; then run again."
+            )
+        time.sleep(0.1)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        stream.close()

@@ -38,13 +38,18 @@ def spawned(workers: int, setup: Callable[..., None], *arguments: Any) -> Iterat
 
 def _start(setup: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it and shuts the pool down
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     threadpoolctl.threadpool_limits(1)  # the processes share the cores; their BLAS threads would fight over them
     setup(*arguments)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """In a process of `multiprocessing`: end it as soon as its parent is gone, even by kill -9."""
+
+    def watch(sentinel: int) -> None:
+        multiprocessing.connection.wait([sentinel])
+        os._exit(1)
+
     parent = multiprocessing.parent_process()
     if parent is not None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
+        threading.Thread(target=watch, args=(parent.sentinel,), daemon=True).start()

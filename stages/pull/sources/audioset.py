@@ -3,8 +3,8 @@
 The publisher gives the lists of segments (`balanced_train_segments.csv`, `unbalanced_train_segments.csv`,
 `eval_segments.csv`), the labels' names (`class_labels_indices.csv`) and an ontology, a graph in which `Animal` stands
 above `Dog`. You bring the clips, cut to their segments: audio files anywhere below one folder, named as download tools
-do, `<video>_<start>.wav` or `<video>_<start>_<end>.wav` with times in seconds or milliseconds, `Y<video>.wav` or
-`<video>.wav`.
+do: `<video>.wav`, `<video>_<start>.wav` or `<video>_<start>_<end>.wav`, with or without a `Y` before, with times in
+seconds or milliseconds, of any audio format. A picture or a text of the same name is passed over.
 
     pull:
       source: audioset
@@ -19,9 +19,10 @@ No checksum of these files is published.
 import csv
 import re
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from stages.core.artifacts.recordings import SEPARATOR
@@ -29,6 +30,7 @@ from stages.core.project import files, params
 from stages.core.project.errors import DataError, ParameterError, require
 from stages.pull.download import download, find_tree, sync
 from stages.pull.listing import Listing
+from stages.pull.tree import not_audio, walk
 
 CITATION = (
     "J. F. Gemmeke et al.: Audio Set: An ontology and human-labeled dataset for audio events. ICASSP 2017, "
@@ -42,6 +44,7 @@ TABLES_URL = "https://storage.googleapis.com/us_audioset/youtube_corpus/v1/csv"
 ONTOLOGY_URL = "https://raw.githubusercontent.com/audioset/ontology/master/ontology.json"
 NAMES, ONTOLOGY, CLIPS = "class_labels_indices.csv", "ontology.json", "clips"
 _VIDEO = re.compile(r"[A-Za-z0-9_-]{11}")
+_TIMES = re.compile(r"(?:[_,-]\d+(?:\.\d+)?){0,2}")
 
 
 @dataclass(frozen=True)
@@ -74,11 +77,16 @@ class Config:
             bool(self.segments), "pull.options.audioset.segments", "name a list", [], "Write [balanced_train, eval]."
         )
 
+    @property
+    def own_paths(self) -> dict[str, Path]:
+        """What is the user's own, by the parameter that names it."""
+        return {} if self.clips is None else {"pull.options.audioset.clips": Path(self.clips).expanduser()}
+
 
 def fetch(config: Config, folder: Path, mirror: Path | None) -> None:
     """Bring the tables, and copy the clips of the chosen segments."""
     root = find_tree(mirror, ("audioset", "AudioSet"), NAMES) if mirror else None
-    clips = Path(config.clips) if config.clips is not None else root
+    clips = Path(config.clips).expanduser() if config.clips is not None else root
     if clips is None:
         raise DataError("AudioSet publishes no audio. Name the folder of your clips in pull.options.audioset.clips.")
     if not clips.is_dir():
@@ -91,20 +99,20 @@ def fetch(config: Config, folder: Path, mirror: Path | None) -> None:
         else:
             with files.atomic(folder / name) as temporary:
                 shutil.copyfile(root / name, temporary)
-    there = {path.stem: path.relative_to(clips).as_posix() for path in sorted(clips.rglob("*")) if path.is_file()}
+    there = _clips(clips)
     found = (_clip(segment, there) for segment in _segments(config, folder))
     sync(clips, [name for name in found if name], folder / CLIPS)
 
 
 def recordings(config: Config, folder: Path) -> list[Listing]:
     """Read the lists; a segment's label joins all that it has of the chosen ones."""
-    there = {path.stem: path.relative_to(folder).as_posix() for path in sorted((folder / CLIPS).rglob("*"))}
+    there = _clips(folder / CLIPS)
     listed = []
     for segment in _segments(config, folder):
         clip = _clip(segment, there)
         listed.append(
             Listing(
-                path=Path(clip or f"{CLIPS}/{segment.video}"),
+                path=Path(CLIPS, clip or segment.video),
                 label=SEPARATOR.join(segment.labels),
                 group=segment.video,
                 fold=segment.fold,
@@ -164,12 +172,25 @@ def _meant(config: Config, folder: Path) -> dict[str, set[str]]:
     return {name: below(ids[name]) for name in config.labels or names}
 
 
-def _clip(segment: _Segment, there: Mapping[str, str]) -> str | None:
-    """Return the file of a segment among files by their stems."""
-    times = [(segment.start, segment.end), (1000 * segment.start, 1000 * segment.end)]
-    written = [(f"{start:{form}}", f"{end:{form}}") for start, end in times for form in (".0f", ".3f")]
-    stems = [f"{segment.video}_{start}{after}" for start, end in written for after in ("", f"_{end}")]
-    for stem in (*stems, segment.video, f"Y{segment.video}"):
-        if stem in there:
-            return there[stem]
-    return None
+_Times = tuple[float, ...]  # start, or start and end, as a file's name has them
+
+
+def _clips(folder: Path) -> dict[str, list[tuple[_Times, str]]]:
+    """Return (times in its name, path) of every audio file below a folder, by the video in its name."""
+    found: dict[str, list[tuple[_Times, str]]] = defaultdict(list)
+    for name in walk(folder).files:
+        stem = PurePosixPath(name).stem
+        for video, rest in ((stem[:11], stem[11:]), (stem[1:12], stem[12:]) if stem[0] == "Y" else ("", "")):
+            if _VIDEO.fullmatch(video) and _TIMES.fullmatch(rest) and not not_audio(folder / name):
+                found[video].append((tuple(map(float, re.findall(r"[\d.]+", rest))), name))
+    return found
+
+
+def _clip(segment: _Segment, there: Mapping[str, list[tuple[_Times, str]]]) -> str | None:
+    """Return the file of a segment: one whose name has its start in s or ms, else one with the video alone."""
+    of_video = there.get(segment.video, [])
+    for scale in (1, 1000):
+        for times, name in of_video:
+            if times and abs(times[0] - scale * segment.start) < 0.001 * scale:
+                return name
+    return next((name for times, name in of_video if not times), None)
