@@ -21,6 +21,17 @@ def check(owner: str, *, dropout: float, widths: Sequence[int] = (1,), weight_de
     require(weight_decay >= 0, f"{owner}.weight_decay", "be 0 or more", weight_decay)
 
 
+def scaled(n: int, width: float) -> int:
+    """Return a number of filters times `width`, to the nearest even number, at least 4.
+
+    Examples
+    --------
+    >>> scaled(24, 0.6)
+    14
+    """
+    return max(4, 2 * round(n * width / 2))
+
+
 def bands(input_shape: tuple[int, ...]) -> "tuple[keras.KerasTensor, keras.KerasTensor]":
     """Return the input, and its bands, each standardised: levels in decibels need no scaling of their own.
 

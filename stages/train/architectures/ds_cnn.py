@@ -28,6 +28,8 @@ class Config:
         Filters of the first convolution, 3 × 3 with stride 2.
     widths : tuple[int, ...]
         Filters of each block; a block that is wider than the one before halves time and frequency.
+    width : float
+        Factor of all numbers of filters, `stem` and `widths`; 1 leaves them as they are.
     dropout : float
         Rate before the last layer.
     weight_decay : float
@@ -36,12 +38,14 @@ class Config:
 
     stem: int = 32
     widths: tuple[int, ...] = (64, 64, 128, 128, 192)
+    width: float = 1.0
     dropout: float = 0.3
     weight_decay: float = 1e-4
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         owner = "train.options.ds_cnn"
+        require(0 < self.width <= 16, f"{owner}.width", "be above 0 and at most 16", self.width, "1 is as published.")
         require(self.stem >= 1, f"{owner}.stem", "be at least 1 filter", self.stem)
         _parts.check(owner, widths=self.widths, dropout=self.dropout, weight_decay=self.weight_decay)
 
@@ -62,12 +66,16 @@ def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "kera
     """
     layers = keras.layers
     decay = keras.regularizers.L2(config.weight_decay)
+    if config.width == 1:
+        stem, widths = config.stem, config.widths
+    else:
+        stem = _parts.scaled(config.stem, config.width)
+        widths = tuple(_parts.scaled(n, config.width) for n in config.widths)
     inputs, x = _parts.picture(input_shape)
-    conv = layers.Conv2D(config.stem, 3, 2, "same", use_bias=False, kernel_regularizer=decay, name="stem")
+    conv = layers.Conv2D(stem, 3, 2, "same", use_bias=False, kernel_regularizer=decay, name="stem")
     x = _parts.normed(conv(x), "stem")
-    width = config.stem
-    for i, wider in enumerate(config.widths, start=1):
-        stride, width = (2 if wider > width else 1), wider
+    for i, (width, before) in enumerate(zip(widths, (config.stem, *config.widths), strict=False), start=1):
+        stride = 2 if config.widths[i - 1] > before else 1
         depthwise = layers.DepthwiseConv2D(3, stride, "same", use_bias=False, name=f"block{i}_depthwise")
         x = _parts.normed(depthwise(x), f"block{i}_depthwise")
         pointwise = layers.Conv2D(width, 1, use_bias=False, kernel_regularizer=decay, name=f"block{i}_pointwise")

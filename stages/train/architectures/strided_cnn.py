@@ -30,6 +30,8 @@ class Config:
         Filters of the first convolution and of each block.
     head : int
         Filters of the convolution over all bands that are left.
+    width : float
+        Factor of all numbers of filters, `widths` and `head`; 1 leaves them as they are.
     dropout : float
         Rate before the last layer.
     weight_decay : float
@@ -38,12 +40,14 @@ class Config:
 
     widths: tuple[int, ...] = (16, 24, 32, 48, 56)
     head: int = 80
+    width: float = 1.0
     dropout: float = 0.3
     weight_decay: float = 1e-4
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         owner = "train.options.strided_cnn"
+        require(0 < self.width <= 16, f"{owner}.width", "be above 0 and at most 16", self.width, "1 is as published.")
         require(self.head >= 1, f"{owner}.head", "be at least 1 filter", self.head)
         _parts.check(owner, widths=self.widths, dropout=self.dropout, weight_decay=self.weight_decay)
 
@@ -72,12 +76,17 @@ def build(config: Config, input_shape: tuple[int, ...], n_classes: int) -> "kera
         conv = layers.Conv2D(width, size, stride, padding, use_bias=False, kernel_regularizer=decay, name=name)
         return _parts.normed(conv(x), name)
 
+    if config.width == 1:
+        widths, head = config.widths, config.head
+    else:
+        widths = tuple(_parts.scaled(n, config.width) for n in config.widths)
+        head = _parts.scaled(config.head, config.width)
     inputs, x = _parts.picture(input_shape)
-    x = convolved(x, config.widths[0], "stem", stride=2)
-    for i, width in enumerate(config.widths[1:], start=1):
+    x = convolved(x, widths[0], "stem", stride=2)
+    for i, width in enumerate(widths[1:], start=1):
         x = convolved(x, width, f"block{i}a", stride=2)
         x = convolved(x, width, f"block{i}b")
-    x = convolved(x, config.head, "spectrum", size=(1, int(x.shape[2])))
+    x = convolved(x, head, "spectrum", size=(1, int(x.shape[2])))
     lasting = layers.GlobalAveragePooling2D(name="mean")(x)
     once = layers.MaxPooling2D(x.shape[1:3], name="maximum")(x)  # which has more integer kernels than the global one
     x = layers.Concatenate(name="pool")([lasting, layers.Flatten(name="once")(once)])

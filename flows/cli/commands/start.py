@@ -1,0 +1,34 @@
+"""`edac start`: from a folder of recordings to a `params.yaml` that is right for them."""
+
+import argparse
+from pathlib import Path
+
+from flows.cli.arguments import Commands
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    start = commands.add_parser("start", help="look at your recordings and write a params.yaml that is right for them")
+    start.add_argument("recordings", type=Path, metavar="FOLDER|CSV", help="recordings, or a table that lists them")
+    for kind, more in (("label", ""), ("group", "; `file` for each its own"), ("split", ""), ("site", "")):
+        text = f"field that holds the {kind}, or a regular expression with one pair of parentheses{more}"
+        start.add_argument(f"--{kind}", metavar="FIELD", help=text)
+    start.add_argument("--bytes", metavar="N", help="largest model file, such as 60kB or 1MB; default: 100kB")
+    start.add_argument("--latency-ms", type=float, metavar="MS", help="longest time for one clip; default: 50")
+    start.add_argument("--minutes", type=float, default=5.0, metavar="M", help="training time on two cores; default: 5")
+    start.add_argument("--positive", metavar="LABEL", help="positive class of two; default: guessed from its name")
+    start.add_argument("--name", metavar="NAME", help="name of the registered model; default: edac- and the folder's")
+    start.add_argument("--yes", action="store_true", help="ask nothing")
+    start.add_argument("--explain", action="store_true", help="show the params.yaml and write nothing")
+    start.add_argument("--force", action="store_true", help="overwrite a params.yaml of your own")
+    start.set_defaults(run=_start)
+
+
+def _start(given: argparse.Namespace) -> None:
+    from flows.start import run
+    from flows.start.naming import Asked
+
+    asked = Asked(given.label, given.group, given.split, given.site)
+    device = run.Device(given.bytes, given.latency_ms)
+    rest = run.Rest(given.minutes, given.positive, given.name)
+    run.start(given.recordings, asked, device, rest, run.Manner(given.yes, given.explain, given.force))

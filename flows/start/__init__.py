@@ -1,0 +1,1 @@
+"""`edac start`: looks at a user's recordings and writes a `params.yaml` that is right for them."""

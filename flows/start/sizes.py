@@ -1,0 +1,141 @@
+"""Bytes and operations of a network's files, known before training: they follow from its shape alone."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stages.core.litert.flops import flops
+from stages.core.nn import network
+from stages.core.project.errors import ParameterError
+from stages.quantize import convert
+from stages.quantize.params import QuantizeParams
+
+if TYPE_CHECKING:
+    from stages.core.nn.keras import keras
+
+WIDTHS = tuple(round(0.05 * step, 2) for step in range(2, 81))
+"""Widths that are tried: 0.1 to 4 in steps of 0.05."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a file takes.
+
+    Attributes
+    ----------
+    raw_bytes : int
+    multiply_adds : int
+        Of one clip.
+    parameters : int
+        Of the network.
+    """
+
+    raw_bytes: int
+    multiply_adds: int
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a network reads and answers.
+
+    Attributes
+    ----------
+    features : tuple of int
+        Shape of one clip's features.
+    n_classes : int
+    """
+
+    features: tuple[int, ...]
+    n_classes: int
+
+
+def build(architecture: str, options: dict[str, Any], shape: Shape) -> "keras.Model":
+    """Return a network with fresh weights; see `stages.core.nn.network.build`."""
+    return network.build(architecture, {architecture: options}, shape.features, shape.n_classes)[0]
+
+
+def measure(model: "keras.Model", schemes: Sequence[str], quantize: QuantizeParams | None = None) -> dict[str, Size]:
+    """Convert a network as the sweep would and return what each scheme's file takes.
+
+    Raw bytes do not depend on the weights, so that a network with fresh weights tells those of the trained one.
+
+    Parameters
+    ----------
+    model : tf_keras.Model
+    schemes : sequence of str
+    quantize : QuantizeParams or None
+
+    Returns
+    -------
+    dict of str to Size
+        By scheme.
+    """
+    quantize = quantize or QuantizeParams()
+    float32 = convert.to_float32(model)
+    clips = np.random.default_rng(0).normal(-40, 15, (4, *model.input_shape[1:])).astype(np.float32)
+    found = {}
+    for name in schemes:
+        module, config = quantize.scheme(name)
+        content = module.quantize(config, float32, clips if module.NEEDS_CALIBRATION else None)
+        found[name] = Size(len(content), flops(float32), int(model.count_params()))
+    return found
+
+
+def widest(
+    architecture: str, shape: Shape, *, raw_bytes: float, scheme: str, options: dict[str, Any] | None = None
+) -> tuple[float, Size]:
+    """Return the largest width of an architecture whose file keeps within a limit, and what that file takes.
+
+    Parameters
+    ----------
+    architecture : str
+        One with a parameter `width`.
+    shape : Shape
+    raw_bytes : float
+    scheme : str
+    options : dict or None
+        Its other parameters.
+
+    Raises
+    ------
+    ParameterError
+        If even the narrowest is too large.
+    """
+
+    def made(width: float) -> "keras.Model":
+        return build(architecture, (options or {}) | {"width": width}, shape)
+
+    def size(width: float) -> Size:
+        return measure(made(width), [scheme])[scheme]
+
+    guess = functools.cache(lambda width: _guess(made(width)))
+    known: dict[float, Size] = {}
+    offset = 0.0  # of the last file that was made from its guess
+    while True:
+        too_wide = min((width for width, found in known.items() if found.raw_bytes > raw_bytes), default=np.inf)
+        fitting = [w for w in WIDTHS if w < too_wide and guess(w) + offset <= raw_bytes]
+        width = max(fitting, default=WIDTHS[0])
+        if width in known:
+            break
+        known[width] = size(width)
+        offset = known[width].raw_bytes - guess(width)
+    if known[width].raw_bytes > raw_bytes:
+        raise ParameterError(
+            f"the size budget must be at least the {known[width].raw_bytes:,} bytes of {architecture} in {scheme} "
+            f"at its narrowest, width {width:g}; got {raw_bytes:,.0f}. Raise the budget."
+        )
+    return width, known[width]
+
+
+def _guess(model: "keras.Model") -> float:
+    """Return about how many bytes a network takes in 8 bits: its weights, the scales of its channels, the graph."""
+    channels = sum(layer.output_shape[-1] for layer in model.layers if hasattr(layer, "kernel") or _is_depthwise(layer))
+    return float(model.count_params()) + 24 * channels + 7500
+
+
+def _is_depthwise(layer: "keras.layers.Layer") -> bool:
+    return hasattr(layer, "depthwise_kernel")

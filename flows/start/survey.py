@@ -1,0 +1,127 @@
+"""Measure recordings: lengths, rates, channels, levels and the frequencies that they hold."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stages.core.audio import decode
+from stages.core.project.errors import DataError
+from stages.core.project.progress import track
+
+MEASURED = 400
+"""Recordings that are decoded, spread evenly over all."""
+_FRAME = 1024
+_HELD = 0.99  # of a recording's energy, after +6 dB per octave, up to the frequency that counts as its bandwidth
+_SILENT = 1e-3
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was measured of a sample of recordings.
+
+    Attributes
+    ----------
+    n : int
+        Recordings measured.
+    seconds : np.ndarray, shape (n,)
+        Lengths.
+    rates : Counter of int
+        Sample rate (Hz) to recordings.
+    by_label : dict of str to Counter of int
+        The same for each label.
+    peaks_db : np.ndarray, shape (n,)
+        Peak levels (dB relative to full scale).
+    bandwidth_hz : np.ndarray, shape (n,)
+        Frequencies below which nearly all energy lies.
+    failed : tuple of str
+        Paths that cannot be decoded.
+    silent : int
+        Recordings without any sound.
+    """
+
+    n: int
+    seconds: np.ndarray
+    rates: Counter[int]
+    by_label: dict[str, Counter[int]]
+    peaks_db: np.ndarray
+    bandwidth_hz: np.ndarray
+    failed: tuple[str, ...]
+    silent: int
+
+    def quantile(self, q: float) -> float:
+        """Return a quantile of the lengths (seconds)."""
+        return float(np.quantile(self.seconds, q))
+
+
+def survey(root: Path, paths: Sequence[str], labels: Sequence[str]) -> Survey:
+    """Decode a sample of recordings and measure them.
+
+    Parameters
+    ----------
+    root : Path
+    paths : sequence of str
+        Relative to `root`.
+    labels : sequence of str
+        Of each path.
+
+    Returns
+    -------
+    Survey
+
+    Raises
+    ------
+    DataError
+        If none of the sample can be decoded.
+    """
+    order = np.random.default_rng(0).permutation(len(paths))[:MEASURED]
+    rates: Counter[int] = Counter()
+    by_label: dict[str, Counter[int]] = {}
+    rows, failed, silent = [], [], 0
+    for i in track(sorted(order), "recordings", total=len(order)):
+        try:
+            samples, rate = decode.decode(root / paths[i])
+        except DataError:
+            failed.append(paths[i])
+            continue
+        peak = float(np.abs(samples).max(initial=0.0))
+        if not len(samples) or not np.isfinite(peak) or peak < _SILENT:
+            silent += 1
+            continue
+        rates[rate] += 1
+        by_label.setdefault(labels[i], Counter())[rate] += 1
+        rows.append((len(samples) / rate, 20 * np.log10(peak), bandwidth(samples, rate)))
+    if not rows:
+        raise DataError(f"none of {len(order)} recordings below {root} can be decoded. Check one with a player.")
+    seconds, peaks, bands = np.array(rows).T
+    return Survey(len(rows), seconds, rates, by_label, peaks, bands, tuple(failed), silent)
+
+
+def bandwidth(samples: np.ndarray, rate: int) -> float:
+    """Return the frequency below which nearly all of a recording's energy lies, after 6 dB more per octave.
+
+    Parameters
+    ----------
+    samples : np.ndarray, shape (n,), float32
+    rate : int
+        Hz.
+
+    Returns
+    -------
+    float
+        Hz.
+
+    Examples
+    --------
+    >>> tone = np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000)
+    >>> 950 < bandwidth(tone, 16000) < 1100
+    True
+    """
+    padded = np.pad(samples, (0, max(0, _FRAME - len(samples))))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, _FRAME)[:: _FRAME // 2][:2000]
+    power = (np.abs(np.fft.rfft(frames * np.hanning(_FRAME))) ** 2).mean(axis=0)
+    hz = np.arange(len(power)) * rate / _FRAME
+    held = np.cumsum(power * hz**2)
+    return float(hz[np.searchsorted(held, _HELD * held[-1])])

@@ -1,0 +1,99 @@
+"""What `edac start` reads from folders and file names."""
+
+import random
+
+import pytest
+
+from flows.start.naming import Asked, Item, Names, find, path_fields
+from stages.core.project.errors import DataError, ParameterError
+
+WORDS = ("yes", "no", "up", "down")
+PEOPLE = ("jackson", "nicolas", "theo", "george", "lucas")
+TAKES = range(4)
+
+
+def found(paths: list[str], **asked: str) -> Names:
+    items = [Item(path, fields) for path, fields in zip(paths, path_fields(paths), strict=True)]
+    return find(items, Asked(**asked))
+
+
+LAYOUTS = {
+    "flat label_speaker_take": ([f"{w}_{p}_{t}.wav" for w in WORDS for p in PEOPLE for t in TAKES], "part1", "part2"),
+    "flat digits": ([f"{d}_{p}_{t}.wav" for d in range(10) for p in PEOPLE for t in range(50)], "part1", "part2"),
+    "flat speaker first": ([f"s{p:02}_{w}_{t}.wav" for w in WORDS for p in range(9) for t in TAKES], "part2", "part1"),
+    "speaker/label": ([f"spk{p:02}/{w}/{t}.wav" for w in WORDS for p in range(9) for t in TAKES], "folder2", "folder1"),
+    "label/speaker": ([f"{w}/{p:03}/{t}.wav" for w in WORDS for p in range(9) for t in TAKES], "folder1", "folder2"),
+    "label/id_NO_take": (
+        [f"{w}/{p:08}_NO_{t:02}.flac" for w in WORDS for p in range(1, 31) for t in range(1, 11)],
+        "folder1",
+        "part1",
+    ),
+    "label/hash_nohash_take": (
+        [f"{w}/{p}_nohash_{t}.wav" for w in WORDS for p in ("c50f55b8", "a0f12b33", "deadbe3f") for t in TAKES],
+        "folder1",
+        "part1",
+    ),
+    "label/name and number": ([f"{w}/{p}{t:02}.wav" for w in WORDS for p in PEOPLE for t in TAKES], "folder1", "name"),
+    "label/take": ([f"{w}/{t}.wav" for w in WORDS for t in range(30)], "folder1", "file"),
+    "label/random": (
+        [f"{w}/{random.Random(f'{w}{t}').getrandbits(64):x}.wav" for w in WORDS for t in range(30)],
+        "folder1",
+        "file",
+    ),
+    "patients of one class each": (
+        [
+            f"{w}/{p}-{t}.wav"
+            for w, people in (("ill", PEOPLE[:3]), ("well", PEOPLE[3:]))
+            for p in people
+            for t in TAKES
+        ],
+        "folder1",
+        "part1",
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts(layout: str) -> None:
+    paths, label, group = LAYOUTS[layout]
+    names = found(paths)
+    assert (names.label.name, names.group.name) == (label, group)
+
+
+def test_split_folders() -> None:
+    paths = [
+        f"{s}/{w}/{s[0]}{p}-{t}.wav" for s in ("train", "val", "test") for w in WORDS for p in "abc" for t in TAKES
+    ]
+    names = found(paths)
+    assert names.split is not None
+    assert (names.split.name, names.label.name, names.group.name) == ("folder1", "folder2", "part1")
+
+
+def test_fold_folders() -> None:
+    paths = [f"fold{f}/{w}-{f}{p}-{t}.wav" for f in range(1, 6) for w in WORDS for p in "abc" for t in TAKES]
+    names = found(paths)
+    assert names.split is not None
+    assert names.split.distinct == [f"fold{f}" for f in range(1, 6)]
+
+
+def test_own_words_go_first() -> None:
+    paths, _, _ = LAYOUTS["flat label_speaker_take"]
+    names = found(paths, label=r"_(\w+)_", group="part1")
+    assert names.label.distinct == sorted(PEOPLE)
+    assert names.group.distinct == sorted(WORDS)
+
+
+@pytest.mark.parametrize("wanted", ["part9", "(", "no_parentheses"])
+def test_unknown_field(wanted: str) -> None:
+    paths, _, _ = LAYOUTS["flat label_speaker_take"]
+    with pytest.raises(ParameterError, match="--group must be a field or a regular expression"):
+        found(paths, group=wanted)
+
+
+def test_one_label() -> None:
+    with pytest.raises(DataError, match="at least two labels"):
+        found([f"dog/{t}.wav" for t in range(9)], label="folder1")
+
+
+def test_no_group_is_told() -> None:
+    assert any("--group" in note for note in found(LAYOUTS["label/random"][0]).notes)

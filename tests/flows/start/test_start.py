@@ -1,0 +1,201 @@
+"""`edac start` on folders, and what it writes read back by the pipeline's own check."""
+
+import csv
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flows.check import check
+from flows.cli.main import parser
+from flows.start import listing, naming, recipe, sizes, survey
+from flows.start.naming import Asked, Item
+from stages.core.project import params
+from stages.core.project.errors import DataError, ParameterError
+from stages.pull.sources import folder as source
+from tests.trees import encode
+
+RATE = 16000
+
+
+def tone(hz: float, seconds: float, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    t = np.arange(round(seconds * RATE)) / RATE
+    return (0.3 * np.sin(2 * np.pi * hz * t) + 0.01 * rng.normal(size=len(t))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("calls")
+    for i, label in enumerate(("low", "middle", "high")):
+        for person in range(8):
+            for take in range(2):
+                name = f"{label}_p{person:02}_{take}.wav"
+                encode(root / name, tone(300 * 2**i, 0.5 + 0.02 * person, person), RATE)
+    return root
+
+
+def start(*words: str) -> None:
+    given = parser().parse_args(["start", *words])
+    given.run(given)
+
+
+def test_flat_folder_becomes_a_valid_project(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    start(str(recordings), "--yes", "--bytes", "40kB")
+    check(tmp_path / "params.yaml")
+    document = params.read(tmp_path / "params.yaml")
+    assert document["features"]["options"]["log_mel"]["sample_rate"] == RATE
+    assert document["features"]["options"]["log_mel"]["clip_samples"] == round(0.7 * RATE)  # the longest is 0.64 s
+    assert document["select"]["metric"] == "accuracy"
+    assert document["select"]["budget"]["raw_bytes"] == 40_000
+    listed = source.recordings(source.Config(**document["pull"]["options"]["folder"]), tmp_path)
+    assert Counter(entry.label for entry in listed) == {"low": 16, "middle": 16, "high": 16}
+    assert len({entry.group for entry in listed}) == 8
+    told = capsys.readouterr().out
+    assert len(re.findall(r"^\w+_p\d\d_\d\.wav", told, re.MULTILINE)) == 10  # examples
+
+
+@pytest.mark.usefixtures("any_width")
+def test_explain_writes_nothing(recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    start(str(recordings), "--yes", "--explain")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_own_params_are_kept(recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("pull: {source: demo}\n")
+    with pytest.raises(ParameterError, match="holds changes of your own"):
+        start(str(recordings), "--yes")
+    assert (tmp_path / "params.yaml").read_text() == "pull: {source: demo}\n"
+
+
+@pytest.mark.parametrize(
+    "words, error, message",
+    [
+        (["nowhere"], DataError, "does not exist"),
+        (["{}", "--bytes", "2kB"], ParameterError, r"at least the [\d,]+ bytes"),
+        (["{}", "--bytes", "small"], ParameterError, "such as 60kB"),
+        (["{}", "--group", "part1"], DataError, "recordings of at least 3 groups"),
+    ],
+)
+def test_mistakes_leave_nothing(
+    words: list[str],
+    error: type[Exception],
+    message: str,
+    recordings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=message):
+        start(*(word.format(recordings) for word in words), "--yes")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_network_is_the_widest_that_fits() -> None:
+    shape = sizes.Shape((32, 24, 1), 3)
+    width, size = sizes.widest("ds_cnn", shape, raw_bytes=30_000, scheme="static_wi8_ai8")
+    wider = sizes.WIDTHS[sizes.WIDTHS.index(width) + 1]
+    larger = sizes.measure(sizes.build("ds_cnn", {"width": wider}, shape), ["static_wi8_ai8"])["static_wi8_ai8"]
+    assert size.raw_bytes <= 30_000 < larger.raw_bytes
+
+
+def test_tables_name_label_group_and_side(tmp_path: Path) -> None:
+    for side, people in (("train", "abcd"), ("val", "ef"), ("test", "gh")):
+        with (tmp_path / f"{side}.csv").open("w") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["file", "class"])
+            for person in people:
+                for word in ("yes", "no"):
+                    path = tmp_path / "sounds" / word / f"{person * 3}_{word}.wav"
+                    encode(path, tone(500, 0.1, 0), RATE)
+                    writer.writerow([f"sounds/{word}/{path.name}", word])
+    encode(tmp_path / "sounds" / "noise.wav", tone(500, 0.1, 0), RATE)
+    items, notes = listing.list_recordings(tmp_path)
+    names = naming.find(items, Asked(group="part1"))
+    assert names.label.distinct == ["no", "yes"]
+    assert names.split is not None
+    assert Counter(names.split.values) == {"train": 8, "validation": 4, "test": 4}
+    assert any("1 recordings that no table names" in note for note in notes)
+
+
+def names_of(rows: list[tuple[str, str, str]]) -> naming.Names:
+    items = [
+        Item(f"{i}.wav", {"label": label, "speaker": who, "split": side}) for i, (label, who, side) in enumerate(rows)
+    ]
+    return naming.find(items, Asked())
+
+
+def surveyed(seconds: list[float], rates: dict[int, int], bandwidth: float = 3500) -> survey.Survey:
+    n = sum(rates.values())
+    lengths = np.resize(np.array(seconds), n)
+    return survey.Survey(n, lengths, Counter(rates), {}, np.zeros(n), np.full(n, bandwidth), (), 0)
+
+
+@pytest.fixture
+def any_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Solve for no width, which takes a conversion: the rules under test do not depend on it."""
+    monkeypatch.setattr(sizes, "widest", lambda *_, **__: (1.0, sizes.Size(50_000, 1_000_000, 40_000)))
+
+
+def chosen(names: naming.Names, found: survey.Survey) -> tuple[dict[str, object], str]:
+    made = recipe.choose(names, found, recipe.Target())
+    return {choice.name: choice.value for choice in made.choices}, " ".join(made.warnings)
+
+
+@pytest.mark.usefixtures("any_width")
+def test_a_split_with_a_leak_or_without_a_class_is_not_used() -> None:
+    whole = [
+        (w, f"s{p}", side) for w in ("a", "b", "c") for side, ps in (("train", range(9)), ("test", (9, 10))) for p in ps
+    ]
+    values, _ = chosen(names_of(whole), surveyed([1.0], {16000: 33}))
+    assert values["split.method"] == "official"
+    leaking = [(w, "s1" if who == "s9" else who, side) for w, who, side in whole]
+    values, told = chosen(names_of(leaking), surveyed([1.0], {16000: 33}))
+    assert values["split.method"] == "groups"
+    assert "on two of its sides" in told
+    lacking = [row for row in whole if row[::2] != ("c", "test")]
+    values, told = chosen(names_of(lacking), surveyed([1.0], {16000: 31}))
+    assert values["split.method"] == "groups"
+    assert "test has no c" in told
+
+
+@pytest.mark.usefixtures("any_width")
+@pytest.mark.parametrize(
+    "seconds, rates, rate, samples",
+    [
+        ([1.0], {16000: 100}, 16000, 16000),
+        ([0.3, 0.5, 0.9], {8000: 100}, 8000, 7200),
+        ([5.0], {44100: 100}, 16000, 80000),
+        ([2.0], {8000: 40, 48000: 60}, 8000, 16000),
+        ([60.0], {16000: 100}, 16000, 160000),
+    ],
+)
+def test_length_and_rate(seconds: list[float], rates: dict[int, int], rate: int, samples: int) -> None:
+    rows = [(w, f"s{p}", "") for w in ("a", "b", "c") for p in range(25)]
+    values, _ = chosen(names_of(rows), surveyed(seconds, rates))
+    options = values["features.options.log_mel"]
+    assert isinstance(options, dict)
+    assert (options["sample_rate"], options["clip_samples"]) == (rate, samples)
+
+
+@pytest.mark.usefixtures("any_width")
+@pytest.mark.parametrize(
+    "labels, metric, order",
+    [
+        (("ill", "well"), "roc_auc", ["well", "ill"]),
+        (("a", "b", "c"), "accuracy", None),
+        (("a", "b|c", "c"), "pr_auc", None),
+    ],
+)
+def test_metric_and_order(labels: tuple[str, ...], metric: str, order: list[str] | None) -> None:
+    rows = [(w, f"s{p}", "") for w in labels for p in range(25)]
+    values, _ = chosen(names_of(rows), surveyed([1.0], {16000: 50}))
+    assert values["select.metric"] == metric
+    assert values.get("pull.options.folder.labels") == order
