@@ -1,12 +1,12 @@
-"""Prefect flows and what composes the stages; the only place that knows Prefect."""
+"""Prefect flows and everything else that composes the stages; the only package that imports Prefect."""
 
 import os
 from pathlib import Path
 
-# Said before Prefect or MLflow is imported, and inherited by every process a flow starts.
+# Must be set before Prefect or MLflow is imported; every process that a flow starts inherits them.
 os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_HOME", str(Path(".prefect").absolute()))
-os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # a flow tells its own progress and its own failures
+os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # flows report their own progress and failures
 os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")

@@ -1,6 +1,6 @@
-"""Every parameter of every stage, read before any work: `python -m flows.check` is the first DVC stage.
+"""Check of every parameter before any work: `python -m flows.check` is the first DVC stage.
 
-A mistake in the last section would otherwise surface after hours.
+Without it, a mistake in the last section would surface after hours.
 """
 
 import os
@@ -26,7 +26,7 @@ from stages.train.params import TrainParams
 
 
 def check(path: Path = params.PARAMS_FILE) -> None:
-    """Check a params file: every section, every plug-in that it names, and that plug-in's own parameters.
+    """Check a params file: every section, every plug-in that it names, and that plug-in's parameters.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def check(path: Path = params.PARAMS_FILE) -> None:
     rate, owner = getattr(architecture, "SAMPLE_RATE", None), f"features.options.{features.frontend}.sample_rate"
     require(rate in (None, frontend.sample_rate), owner, f"be {rate} for {train.architecture}", frontend.sample_rate)
     sweep, prune = params.section("sweep", SweepParams, path), params.section("prune", PruneParams, path)
-    advice = "Name a distill.teacher, and weigh it, or write [false]."
+    advice = "Set distill.teacher and give it a weight, or write [false]."
     require(
         distill.enabled or not any(sweep.distilled),
         "sweep.distilled",
@@ -83,7 +83,7 @@ def check(path: Path = params.PARAMS_FILE) -> None:
         try:
             choose(devices(push), names=[device])
         except ParameterError as error:
-            raise ParameterError(f"select.budget speaks of a device that there is not: {error}") from None
+            raise ParameterError(f"select.budget names a device that does not exist: {error}") from None
 
 
 def _check_pull(pull: PullParams) -> None:
@@ -96,7 +96,7 @@ def _check_pull(pull: PullParams) -> None:
 
 
 def main() -> None:
-    """Check `params.yaml` and leave a file that the other stages depend on."""
+    """Check `params.yaml` and write a file that the other stages depend on."""
     check()
     files.write_json(layout.PARAMS_CHECKED, {"params.yaml": "is valid"})
 

@@ -1,4 +1,4 @@
-"""The registry's choice onto the fleet as a Prefect flow, so that a schedule or a person in the UI can push.
+"""A Prefect flow that pushes a registered model to devices, from a schedule or from Prefect's UI.
 
 `edac push` does the same without Prefect. `python -m flows.push` serves the deployment `push/fleet` until it is
 stopped; `prefect deployment run push/fleet --param group=attic` runs it then. Both need PREFECT_API_URL.
@@ -20,15 +20,16 @@ def push(alias: str = records.CHAMPION, group: str | None = None, force: bool = 
     Parameters
     ----------
     alias : str
+        Alias of the registered model.
     group : str or None
-        Of devices; None is all.
+        Group of devices; None takes all devices.
     force : bool
-        Install it also where a newer version runs.
+        Also replace a newer version.
 
     Raises
     ------
     EdacError
-        If there is no such version or group, or a device did not take the release.
+        If there is no such version or group, or a device refused the release.
     """
     section, name = params.section("push", PushParams), params.section("select", SelectParams).registered_name
     chosen = choose(devices(section), groups=[] if group is None else [group])

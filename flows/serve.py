@@ -1,11 +1,11 @@
-"""What Prefect's UI can start, by the clock or by a click: `python -m flows.serve` serves it until it is stopped.
+"""Deployments that Prefect's UI can start: `python -m flows.serve` serves them until it is stopped.
 
-pipeline/nightly   from pull to the registry as `params.yaml` has it, at `sweep.nightly`
-grid/on-demand     another grid on the same baseline; `params.yaml` and what `dvc repro` left stay as they are
-push/fleet         the registry's choice onto the devices
+pipeline/nightly   the pipeline from pull to the registry, as in `params.yaml`, at the times of `sweep.nightly`
+grid/on-demand     another grid on the same baseline; changes neither `params.yaml` nor outputs of `dvc repro`
+push/fleet         a registered model to the devices
 
-All of it works in this folder, on the store and behind the locks of `dvc repro`: nothing is made twice, whoever asks
-for it. Needs PREFECT_API_URL; `flows.ui` starts all that is needed. While nobody serves, the schedule is paused.
+All of them work in this folder, with the store and the locks of `dvc repro`, so nothing is computed twice. They need
+PREFECT_API_URL; `flows.ui` starts everything they need. The schedule is paused while nothing serves it.
 """
 
 import asyncio
@@ -33,12 +33,12 @@ from stages.quantize.params import SCHEMES
 
 
 def _shown(description: str, **schema: Any) -> Any:
-    """Return what the form says of a parameter; Prefect takes it from the schema alone."""
+    """Return a parameter's entry in the form; Prefect reads it from the schema alone."""
     return Field(json_schema_extra={"description": description, **schema})
 
 
 def _some(package: str, more: str = "") -> Any:
-    """Return what the form says of names of a package's plug-ins."""
+    """Return the form's entry for names of a package's plug-ins."""
     items = {"type": "string", "enum": plugins.names(package)}
     return _shown(f"Files of {package.replace('.', '/')}/. {more}".rstrip(), items=items, uniqueItems=True)
 
@@ -49,7 +49,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 @flow(log_prints=True)
 def pipeline() -> None:
-    """Bring everything from pull to the registry up to date with `params.yaml`; what devices run is not touched."""
+    """Bring everything from pull to the registry up to date with `params.yaml`; devices are left alone."""
     dvc("repro", "train")
     _sweep(params.section("sweep", SweepParams))
     dvc("repro", "select")
@@ -62,16 +62,16 @@ def grid(
     sparsities: Annotated[list[Sparsity], _shown("Fractions in [0, 1).", uniqueItems=True)],
     schemes: Annotated[list[str], _some(SCHEMES, "Must contain float32, the reference for sizes.")],
     qat_schemes: Annotated[list[str], _some(SCHEMES, "Trained with quantisation-aware training.")],
-    seeds: Annotated[list[Seed], _shown("Of the fine-tuning.", uniqueItems=True, minItems=1)],
+    seeds: Annotated[list[Seed], _shown("Seeds of the fine-tuning.", uniqueItems=True, minItems=1)],
     distilled: Annotated[
-        list[bool], _shown("Whether fine-tuning learns from distill.teacher too.", uniqueItems=True, minItems=1)
+        list[bool], _shown("Whether fine-tuning also learns from distill.teacher.", uniqueItems=True, minItems=1)
     ],
     workers: Annotated[int | None, _shown("Cells at a time. None: as many as fit.", minimum=1)],
 ) -> None:
-    """Sweep a grid of one's own. Every variant goes to the store and to MLflow.
+    """Sweep another grid. Every variant goes to the store and to MLflow.
 
-    All else is as `params.yaml` has it, which stays as it is. To have `select` choose among these variants, write the
-    grid there and run `dvc repro`: what was made here is not made again.
+    All other parameters come from `params.yaml`, which does not change. To let `select` choose among these variants,
+    write the grid there and run `dvc repro`: nothing made here is made again.
     """
     dvc("repro", "train")
     axes: dict[str, Any] = {
@@ -87,19 +87,19 @@ def grid(
 
 
 def _sweep(section: SweepParams) -> None:
-    """Sweep in this process, which makes the sweep a part of this flow run's page."""
+    """Sweep in this process, so that the sweep is a subflow of this flow run."""
     variants = project.sweep_project(section)
     print(f"{len(variants)} variants are in {section.store} and in MLflow")
 
 
 def dvc(*arguments: str) -> None:
-    """Run a DVC command here and print what it prints."""
+    """Run a DVC command in this folder and print its output."""
     with tempfile.TemporaryDirectory() as folder:
-        run_dvc(*arguments, log=Path(folder) / "dvc.log", tell=print)
+        run_dvc(*arguments, log=Path(folder) / "dvc.log", on_line=print)
 
 
 async def deployments() -> list[RunnerDeployment]:
-    """Return what is served; the form starts from the values of `params.yaml`.
+    """Return the deployments; their forms start from the values of `params.yaml`.
 
     Raises
     ------
@@ -115,8 +115,8 @@ async def deployments() -> list[RunnerDeployment]:
     ]
 
 
-async def forsaken(served: list[RunnerDeployment]) -> None:
-    """Close the runs that a killed server of these deployments left open, and forget those that it missed."""
+async def close_abandoned(served: list[RunnerDeployment]) -> None:
+    """Close runs that a killed server of these deployments left open, and delete those that it missed."""
     async with get_client() as client:
         for each in served:
             mine = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[await each.aapply()]))
@@ -135,7 +135,7 @@ def _missed(run: FlowRun) -> bool:
 async def serve() -> None:
     """Serve until stopped."""
     served = await deployments()
-    await forsaken(served)
+    await close_abandoned(served)
     await aserve(*served, print_starting_message=False)
 
 

@@ -1,6 +1,6 @@
 """`make ui`: the Prefect server, the MLflow server and the deployments, on this machine alone, until Ctrl-C.
 
-All three end with this process, however it ends. What they print is in `.prefect/logs/`.
+All three end with this process, however it ends. Their output is in `.prefect/logs/`.
 """
 
 import os
@@ -25,15 +25,15 @@ _READY_S = 300.0
 
 @dataclass(frozen=True)
 class Service:
-    """A process that serves.
+    """A server process.
 
     Attributes
     ----------
     name : str
     arguments : tuple[str, ...]
-        Of Python.
+        Arguments of Python.
     health : str
-        Address that answers as soon as it is ready; empty if there is none.
+        Address that answers as soon as the server is ready; empty if there is none.
     """
 
     name: str
@@ -42,17 +42,17 @@ class Service:
 
 
 def prefect_server(port: int) -> Service:
-    """Return the Prefect server; it looks for its port in the environment."""
+    """Return the Prefect server, which also reads its port from the environment."""
     app = ("--factory", "prefect.server.api.server:create_app")
     where = ("--host", HOST, "--port", str(port), "--log-level", "warning")
     return Service("prefect", ("-m", "uvicorn", *app, *where), f"http://{HOST}:{port}/api/health")
 
 
 def mlflow_server(port: int, folder: Path) -> Service:
-    """Make the database of a folder if there is none, and return its MLflow server."""
+    """Return the MLflow server of a folder; create its database if there is none."""
     database, artefacts = (folder / "mlflow.db").absolute(), (folder / "artifacts").absolute().as_uri()
     if not database.exists():
-        from stages.core.tracking import connection  # which takes seconds, most of them MLflow's
+        from stages.core.tracking import connection  # takes seconds, and is needed only once
 
         connection.create(folder)
     stores = ("--backend-store-uri", f"sqlite:///{database}", "--default-artifact-root", artefacts)
@@ -61,12 +61,12 @@ def mlflow_server(port: int, folder: Path) -> Service:
 
 
 def free_port(variable: str, default: int) -> int:
-    """Return the port that a variable of the environment names.
+    """Return the port that an environment variable names, or the default.
 
     Raises
     ------
     EdacError
-        If it is no port, or taken.
+        If it is not a port, or in use.
     """
     given = os.environ.get(variable, str(default))
     valid = given.isdecimal() and 0 < int(given) < 2**16
@@ -75,8 +75,8 @@ def free_port(variable: str, default: int) -> int:
         socket.create_server((HOST, int(given))).close()
     except OSError as error:
         raise EdacError(
-            f"Port {given} cannot be had ({error.strerror}); does another `make ui` run? End it, or choose a free one: "
-            f"`make ui {variable}={default + 1}`."
+            f"Port {given} is not available ({error.strerror}); is another `make ui` running? End it, or choose "
+            f"another port: `make ui {variable}={default + 1}`."
         ) from None
     return int(given)
 
@@ -103,7 +103,7 @@ def answers(address: str) -> bool:
 
 
 def main() -> None:
-    """Serve what is not served elsewhere already."""
+    """Serve everything that the environment does not say is served elsewhere."""
     params.section("sweep", SweepParams)
     services, environment = [], {"PREFECT_LOGGING_LEVEL": "INFO", "PREFECT_LOGGING_TO_API_ENABLED": "true"}
     api, uri = os.environ.get("PREFECT_API_URL"), os.environ.get("MLFLOW_TRACKING_URI")

@@ -1,1 +1,1 @@
-"""Where work runs: child processes, local workers, Dask, a Prefect server, DVC commands."""
+"""Execution: child processes, executors on this machine and on Dask, a Prefect server, DVC commands."""

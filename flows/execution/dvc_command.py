@@ -1,4 +1,4 @@
-"""DVC as a child process, which ends with this one and waits while another DVC command works in the folder."""
+"""DVC as a child process, which ends with this process and waits while another DVC command uses the folder."""
 
 import os
 import re
@@ -12,8 +12,8 @@ from flows.execution.failures import ProcessError
 from flows.execution.processes import children
 
 _BUSY = re.compile(r"Unable to acquire lock|is busy, it is being blocked by")
-_CAUSES = (re.compile(r"^error: (.*)", re.MULTILINE), re.compile(r"^ERROR: (.*)", re.MULTILINE))  # a stage's, DVC's
-_AGAIN_S = 15.0  # between looks whether DVC is free
+_CAUSES = (re.compile(r"^error: (.*)", re.MULTILINE), re.compile(r"^ERROR: (.*)", re.MULTILINE))  # of a stage, of DVC
+_RETRY_S = 15.0  # between attempts while DVC is busy
 
 
 def dvc(
@@ -21,37 +21,38 @@ def dvc(
     log: Path,
     folder: Path | None = None,
     environment: Mapping[str, str] | None = None,
-    tell: Callable[[str], object] = lambda _: None,
+    on_line: Callable[[str], object] = lambda _: None,
 ) -> None:
     """Run a DVC command.
 
     Parameters
     ----------
     *arguments : str
+        Words after `dvc`.
     log : Path
-        Takes what it prints.
+        File that takes the output.
     folder : Path or None
-        To run it in, with the code there; this one by default.
+        Working folder, whose code runs; None takes this process's.
     environment : Mapping or None
-        Added to this process's.
-    tell : callable
-        Is given every line that it prints, as soon as it is printed.
+        Additions to this process's environment.
+    on_line : Callable
+        Called with each line of the output as soon as it is printed.
 
     Raises
     ------
     ProcessError
-        If it fails: one line, the stage's own if a stage failed.
+        If the command fails; the message is the stage's own error if a stage failed.
     """
     while True:
         try:
-            return _run(("-m", "dvc", "--wait-for-lock", *arguments), log.absolute(), folder, environment, tell)
+            return _run(("-m", "dvc", "--wait-for-lock", *arguments), log.absolute(), folder, environment, on_line)
         except ProcessError as error:
             said = log.read_text(errors="replace")
             if not _BUSY.search(said):
                 causes = (cause for pattern in _CAUSES for cause in pattern.findall(said))
                 raise ProcessError(f"`dvc {' '.join(arguments)}` failed: {next(causes, error)}") from None
-        tell("another DVC command works in this folder; waiting for it to end")
-        time.sleep(_AGAIN_S)
+        on_line("another DVC command works in this folder; waiting for it to end")
+        time.sleep(_RETRY_S)
 
 
 def _run(
@@ -59,9 +60,9 @@ def _run(
     log: Path,
     folder: Path | None,
     environment: Mapping[str, str] | None,
-    tell: Callable[[str], object],
+    on_line: Callable[[str], object],
 ) -> None:
-    """Run Python and tell what it prints, line by line, progress bars left out."""
+    """Run Python and pass on its output line by line, without progress bars."""
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_bytes(b"")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # where the stages' `python` is found
@@ -75,7 +76,7 @@ def _run(
             last = ended.done()
             *lines, rest = (rest + output.read()).split("\n")
             for line in filter(str.strip, lines):
-                tell(line.rstrip("\r").rpartition("\r")[2])
+                on_line(line.rstrip("\r").rpartition("\r")[2])
             if last:
                 return ended.result()
             time.sleep(0.5)

@@ -1,13 +1,14 @@
-"""A Python that has imported what every cell needs and becomes each cell by a fork.
+"""The fork server: a Python process that imports what every cell needs, and forks once per cell.
 
 `flows.execution.processes` starts it.
 
 Importing TensorFlow takes seconds and hundreds of megabytes; a fork of a process that has imported it takes
-milliseconds and shares them. It is safe as long as that process never *used* TensorFlow: what an operator or a session
-starts, threads above all, does not survive a fork. This process imports, forks, and does nothing else.
+milliseconds and shares that memory. This is safe as long as the process has never *used* TensorFlow, since what an
+operator or a session starts, above all threads, does not survive a fork. This process imports, forks, and does nothing
+else.
 
-Every process so made has a *keeper*, a fork too, that waits for it, tells how it ended, and kills it with all that it
-started when whoever asked hangs up. The kill of one touches no other.
+Every forked process has a *keeper*, also a fork. The keeper waits for it, reports its exit code, and kills it with all
+its children when the connection of the requester closes. A kill of one process affects no other.
 """
 
 import contextlib
@@ -26,21 +27,21 @@ STARTED = b"+"
 
 
 def main() -> None:
-    """Import the modules that the command line names after the number of the socket, and serve it."""
+    """Import the modules that the command line names after the socket's number, and serve that socket."""
     control = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a keeper
     for module in sys.argv[2:]:
         importlib.import_module(module)
-    gc.freeze()  # a collection in a fork would copy every page that it looks at
+    gc.freeze()  # a garbage collection in a fork would copy every page that it visits
     arguments = serve(control)
     if arguments:
         execute(arguments)
 
 
 def serve(control: socket.socket) -> list[str]:
-    """Fork for every request, a connection and a log file; return in each fork with the arguments that it was given.
+    """Fork once per request, which holds a connection and a log file; return the arguments in each fork.
 
-    Returns nothing in the server itself when nobody can ask any more.
+    Returns an empty list in the server itself when the requesting process is gone.
     """
     while True:
         message, handles, _, _ = socket.recv_fds(control, 1, 2)
@@ -54,12 +55,12 @@ def serve(control: socket.socket) -> list[str]:
 
 
 def keep(connection: socket.socket, log: int) -> list[str]:
-    """Fork once more and see that process to its end; return in it alone, with its arguments."""
+    """Fork the process and wait for its end as its keeper; return its arguments, in that process alone."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with connection.makefile() as stream:
         arguments: list[str] = json.loads(stream.readline())
-    stdin, held = os.pipe()  # `die_with_parent` watches the one, this process holds the other
-    ended, alive = os.pipe()  # the same, to see the other's end
+    stdin, held = os.pipe()  # `die_with_parent` reads one end, this process holds the other
+    ended, alive = os.pipe()  # likewise, to notice that the process has ended
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)
@@ -69,12 +70,12 @@ def keep(connection: socket.socket, log: int) -> list[str]:
             os.close(handle)
         connection.close()
         return arguments
-    os.setpgid(child, child)  # here as there: whichever comes first
+    os.setpgid(child, child)  # set by both processes, whichever comes first
     os.close(alive)
-    with contextlib.suppress(OSError):  # nobody listens any more
+    with contextlib.suppress(OSError):  # the requester is gone
         connection.sendall(STARTED)
     select.select([connection.fileno(), ended], [], [])
-    os.killpg(child, signal.SIGKILL)  # it is not reaped yet, so that the number is still its own
+    os.killpg(child, signal.SIGKILL)  # it is not reaped yet, so its number cannot have been reused
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     with contextlib.suppress(OSError):
         connection.sendall(str(code).encode())
@@ -82,7 +83,7 @@ def keep(connection: socket.socket, log: int) -> list[str]:
 
 
 def execute(arguments: list[str]) -> None:
-    """Do what `python ARGUMENTS` does: `-m MODULE ...` or `FILE ...`."""
+    """Run `-m MODULE ...` or `FILE ...` as Python's command line does."""
     if arguments[0] == "-m":
         sys.argv = arguments[1:]
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)

@@ -1,4 +1,4 @@
-"""The Prefect server of a flow that runs on its own."""
+"""A Prefect server for a flow that is started without one."""
 
 import contextlib
 import socket
@@ -14,13 +14,13 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 def server() -> Iterator[str]:
     """Yield the address of a Prefect server: the one that PREFECT_API_URL names, or else one for this block only.
 
-    The latter runs in a thread of this process and so is gone with it however it ends, where the server process that
-    Prefect itself would start outlives a kill -9. What flows did stays readable in PREFECT_HOME.
+    The latter runs in a thread of this process and ends with it, even after kill -9, unlike the server process that
+    Prefect itself would start. Records of the flow runs stay in PREFECT_HOME.
     """
     if address := PREFECT_API_URL.value():
         yield address
         return
-    import uvicorn  # these take seconds, which a flow with a server need not wait
+    import uvicorn  # take seconds, and only a flow without a server needs them
     from prefect.server.api.server import create_app
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -38,7 +38,7 @@ def server() -> Iterator[str]:
                 try:
                     yield address
                 finally:
-                    EventsWorker.drain_all()  # to a server that is gone each event would be tried for seconds
+                    EventsWorker.drain_all()  # otherwise each event is retried for seconds after the server is gone
         finally:
             service.should_exit = True
             thread.join()

@@ -1,4 +1,4 @@
-"""What each layer's units cost and are worth: a part of one layer's at a time goes, and nothing is fine-tuned.
+"""Sensitivity of a network to removing units from one layer at a time, without fine-tuning.
 
 References
 ----------
@@ -31,20 +31,20 @@ WARMUP, RUNS = 10, 200
 
 @dataclass(frozen=True)
 class Row:
-    """A network without some of a layer's units.
+    """Cost and loss of a network without some units of one layer.
 
     Attributes
     ----------
     layer : str
-        Empty for the network as it is.
+        Name of the layer; empty for the whole network.
     n_units : int
-        Of the layer.
+        Units of the layer.
     n_kept : int
-        Of them.
+        Units that remain.
     flops : int
-        Of a clip.
+        Floating-point operations of one clip.
     latency_ms : float
-        Median of a clip in float32, on one thread of this machine.
+        Median latency of one clip in float32, on one thread of this machine, in milliseconds.
     loss : float
         Mean cross-entropy in nats.
     """
@@ -58,18 +58,18 @@ class Row:
 
 
 def sensitivity(model: "keras.Model", split: Split, *, removed: float = 0.5, multiple: int = 1) -> list[Row]:
-    """Return the network as it is, then without the least of each layer's units in turn.
+    """Measure a network as it is, then without the least important units of each layer in turn.
 
     Parameters
     ----------
     model : tf_keras.Model
-        Not changed.
+        Trained network; not changed.
     split : Split
-        Not the test split: what follows from it is chosen.
+        Clips that the loss is measured on; not the test split, since the result guides choices.
     removed : float
-        Fraction in [0, 1) of a layer's units, by their L1 norm.
+        Fraction of a layer's units to remove, in [0, 1): those of the smallest L1 norm.
     multiple : int
-        To which the number of units kept is rounded up.
+        The number of units kept is rounded up to a multiple of this.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def sensitivity(model: "keras.Model", split: Split, *, removed: float = 0.5, mul
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Return the rows as Markdown, each layer's beside the network as it is."""
+    """Return the rows as a Markdown table, each layer compared with the whole network."""
     whole, *layers = rows
     head = ("layer", "units", "kept", "MFLOPs saved", "ms saved", "loss added (nats)")
     lines = [
@@ -114,8 +114,8 @@ def table(rows: Sequence[Row]) -> str:
         )
         for row in layers
     ]
-    told = f"The network as it is: {whole.flops / 1e6:.2f} MFLOPs, {whole.latency_ms:.3f} ms, loss {whole.loss:.3f}."
-    return f"{tables.markdown(head, lines, text_columns=1)}\n\n{told}"
+    caption = f"The whole network: {whole.flops / 1e6:.2f} MFLOPs, {whole.latency_ms:.3f} ms, loss {whole.loss:.3f}."
+    return f"{tables.markdown(head, lines, text_columns=1)}\n\n{caption}"
 
 
 def _latencies(contents: Sequence[bytes], clip: np.ndarray) -> list[float]:

@@ -1,4 +1,4 @@
-"""What a sweep is to make, and how it is logged."""
+"""The work of a sweep, and how it is logged."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

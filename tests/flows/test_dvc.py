@@ -28,7 +28,7 @@ def test_every_line_is_told_and_logged_and_the_environment_reaches_the_stage(tmp
     log.parent.mkdir()
     log.write_text("an earlier command's words\n" * 1000)
     folder = project(tmp_path / "project", "echo $GREETING && pwd")
-    dvc("repro", log=log, folder=folder, environment={"GREETING": "hello"}, tell=told.append)
+    dvc("repro", log=log, folder=folder, environment={"GREETING": "hello"}, on_line=told.append)
     assert "hello" in told
     assert str(folder) in told
     assert "an earlier command's words" not in told

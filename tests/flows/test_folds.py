@@ -1,5 +1,6 @@
 """Cross-validation over published folds: real DVC projects for the arrangement, runs made up by hand for the sums."""
 
+import functools
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ from stages.core.artifacts.split import SPLITS
 from stages.core.artifacts.variant import Variant, write_variants
 from stages.core.project import files, layout, provenance
 from stages.core.project.errors import DataError, EdacError, ParameterError
+from stages.core.project.progress import track
 from stages.evaluate.params import EvaluateParams
 
 
@@ -108,6 +110,21 @@ def test_seeds_are_checked_before_any_work(tmp_path: Path, monkeypatch: pytest.M
         folds.run([1, 1])
     with pytest.raises(ParameterError, match=r"--seeds must be 0 or more; got \[-1\]"):
         folds.run([-1])
+
+
+def test_progress_names_the_fold_the_seed_and_the_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = ["Stage 'pull' is cached", "Running stage 'train':", "> python -m stages.train", "Running stage 'sweep':"]
+    monkeypatch.setattr(folds, "dvc", lambda *_, on_line, **__: [on_line(line) for line in printed])
+    progress = track([Run("2", 7, tmp_path)], "folds")
+    for run in progress:
+        folds._dvc(run.folder, "repro", "sweep", on_stage=functools.partial(folds._show_stage, progress, run))
+    shown = capsys.readouterr().err
+    assert "fold 2, seed 7: train" in shown
+    assert "fold 2, seed 7: sweep" in shown
+    assert "pull" not in shown
+    assert Run("", 7, tmp_path, {"train.mixup": 0}).title == "seed 7, with train.mixup"
 
 
 def test_a_split_by_group_is_run_once_per_seed(inside: Path, monkeypatch: pytest.MonkeyPatch) -> None:

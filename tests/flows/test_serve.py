@@ -180,7 +180,9 @@ def test_a_port_that_is_taken_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -
     with socket.create_server((ui.HOST, 0)) as listener:
         port = listener.getsockname()[1]
         monkeypatch.setenv("MLFLOW_PORT", str(port))
-        with pytest.raises(EdacError, match=rf"Port {port} cannot be had .* choose a free one: `make ui MLFLOW_PORT="):
+        with pytest.raises(
+            EdacError, match=rf"Port {port} is not available .* choose another port: `make ui MLFLOW_PORT="
+        ):
             ui.free_port("MLFLOW_PORT", 5000)
     monkeypatch.setenv("MLFLOW_PORT", "http")
     with pytest.raises(ParameterError, match="MLFLOW_PORT must be a port, 1 to 65535; got 'http'"):

@@ -1,25 +1,28 @@
 """Cross-validation over the publisher's folds: `edac folds` runs the pipeline once per fold and seed.
 
-Where the split is not by folds (`split.method`), it runs the one split once per seed.
+Without published folds (`split.method`), it runs the one split once per seed.
 
-Each run is a project of its own in `data/folds/`, with this project's code and parameters but for the test fold and the
-seed of training, and with this project's DVC cache: what does not depend on the fold is computed once. `dvc repro` in
-such a folder is what runs it, so that a killed command goes on where it stopped, and only what changed is done again.
-All runs are logged to this project's MLflow.
+Each run is a project of its own in `data/folds/`. It has this project's code, parameters (except for the test fold and
+the training seed) and DVC cache, so whatever does not depend on the fold is computed once. `dvc repro` in that folder
+runs it, so a killed command resumes where it stopped and repeats only what has changed. All runs are logged to this
+project's MLflow.
 
-`edac folds --against KEY=VALUE` runs every fold and seed a second time with other parameters, and tells what this
-project's gain on them, pair by pair.
+`edac folds --against KEY=VALUE` runs every fold and seed a second time with other parameters, and compares the two pair
+by pair.
 """
 
+import functools
 import os
+import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from tqdm import tqdm
 
 from flows.execution.dvc_command import dvc
 from flows.execution.failures import ProcessError
@@ -37,11 +40,12 @@ from stages.split.params import SplitParams
 FOLDER = Path("data/folds")
 _CODE = ("stages", "flows")
 _COPIED = ("dvc.yaml", ".dvcignore", "pyproject.toml", "constraints.txt")
-_PLACES = (  # of files that lie in this project or elsewhere
+_PATHS = (  # parameters that may hold a path relative to this project
     (("pull",), "mirror"),
     (("distill", "options", "tflite"), "model"),
     (("distill", "options", "wav2vec2"), "checkpoint"),
 )
+_STAGE_BEGINS = re.compile(r"Running stage '([^']+)'")  # as DVC prints it
 _DVC_CONFIG = """[core]
     no_scm = True
     analytics = false
@@ -53,17 +57,18 @@ _DVC_CONFIG = """[core]
 
 @dataclass(frozen=True)
 class Run:
-    """A fold under test with a seed.
+    """One run of the pipeline: a test fold and a seed.
 
     Attributes
     ----------
     fold : str
-        Empty if the split is not by folds.
+        Test fold; empty if the split is not by folds.
     seed : int
+        Seed of training and of the sweep.
     folder : Path
-        The run's project.
+        Folder of the run's project.
     changes : Mapping
-        Dotted names of parameters to values other than this project's.
+        Dotted names of parameters to values that replace this project's.
     """
 
     fold: str
@@ -71,17 +76,24 @@ class Run:
     folder: Path
     changes: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
+    @property
+    def title(self) -> str:
+        """Name for people, for example ``"fold 2, seed 1234"``."""
+        named = f"fold {self.fold}, seed {self.seed}" if self.fold else f"seed {self.seed}"
+        return f"{named}, with {', '.join(self.changes)}" if self.changes else named
+
 
 def plan(seeds: Sequence[int], folder: Path = FOLDER, changes: Mapping[str, Any] | None = None) -> list[Run]:
-    """Return the runs that `params.yaml` and the pulled recordings ask for.
+    """Return the runs of every fold and seed.
 
     Parameters
     ----------
     seeds : Sequence[int]
-        Of training and of the sweep.
+        Seeds of training and of the sweep.
     folder : Path
+        Takes the runs' projects.
     changes : Mapping or None
-        Of every run.
+        Changed parameters of every run.
 
     Raises
     ------
@@ -92,12 +104,12 @@ def plan(seeds: Sequence[int], folder: Path = FOLDER, changes: Mapping[str, Any]
         return [Run("", seed, folder / f"seed{seed}", changes or {}) for seed in seeds]
     folds = sorted({recording.fold for recording in read_index(layout.INDEX)} - {""}, key=lambda f: (len(f), f))
     if len(folds) < 2 or set(folds) <= set(SPLITS):
-        raise ParameterError("pull.source must have published folds for split.method: official; this one has none.")
+        raise ParameterError("pull.source must have published folds for split.method: official; this source has none.")
     return [Run(fold, seed, folder / f"fold{fold}-seed{seed}", changes or {}) for seed in seeds for fold in folds]
 
 
 def prepare(run: Run) -> None:
-    """Bring a run's project up to this one's code and parameters.
+    """Update a run's project to this one's code and parameters.
 
     Parameters
     ----------
@@ -106,7 +118,7 @@ def prepare(run: Run) -> None:
     Raises
     ------
     ParameterError
-        If a parameter to change is none.
+        If a parameter to change does not exist.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     for name in _CODE:
@@ -122,7 +134,7 @@ def prepare(run: Run) -> None:
         document["split"]["folds"] = {"test": [run.fold]}
     document["train"]["seed"] = run.seed
     document["sweep"]["seeds"] = [run.seed]
-    for section, name in _PLACES:
+    for section, name in _PATHS:
         given = document
         for key in section:
             given = given.get(key) or {}
@@ -134,23 +146,26 @@ def prepare(run: Run) -> None:
     _share_teacher(run)
 
 
-def reproduce(run: Run, stage: str) -> None:
+def reproduce(run: Run, stage: str, *, on_stage: Callable[[str], object] = lambda _: None) -> None:
     """Run the pipeline in a run's project, up to a stage.
 
     Parameters
     ----------
     run : Run
     stage : str
+        Last stage to run.
+    on_stage : Callable
+        Called with the name of each stage as it begins.
 
     Raises
     ------
     ProcessError
-        If it fails; names the log.
+        If a stage fails; names the log.
     """
     experiment = params.section("select", SelectParams).registered_name
-    connection.connect(layout.MLRUNS, experiment)  # which places the experiment's artefacts in this project
+    connection.connect(layout.MLRUNS, experiment)  # creates it with its artifacts in this project
     uri = os.environ.get("MLFLOW_TRACKING_URI") or connection.local_uri(layout.MLRUNS)
-    _dvc(run.folder, "repro", stage, environment={"MLFLOW_TRACKING_URI": uri})
+    _dvc(run.folder, "repro", stage, environment={"MLFLOW_TRACKING_URI": uri}, on_stage=on_stage)
 
 
 def run(seeds: Sequence[int], *, against: Sequence[str] = (), stage: str = "evaluate", folder: Path = FOLDER) -> str:
@@ -159,18 +174,24 @@ def run(seeds: Sequence[int], *, against: Sequence[str] = (), stage: str = "eval
     Parameters
     ----------
     seeds : Sequence[int]
+        Seeds of training and of the sweep.
     against : Sequence[str]
-        ``"KEY=VALUE"`` with the dotted name of a parameter and YAML: if there are any, every run has a twin with these.
+        ``"KEY=VALUE"``, the dotted name of a parameter and YAML. If given, every run is repeated with these parameters.
     stage : str
-        Of the pipeline, the last that is run.
+        Last stage of the pipeline to run.
     folder : Path
-        Takes the projects, ``results.csv`` and ``results.md``; those of the twins, with the gains, go into a folder of
-        their own in it.
+        Takes the runs' projects, ``results.csv`` and ``results.md``. The repeated runs have a subfolder of their
+        own, with the gains.
+
+    Returns
+    -------
+    str
+        Tables in Markdown.
 
     Raises
     ------
     ParameterError
-        If a seed is no seed, a parameter to change is none, or the recordings have no folds to split by.
+        If a seed is negative or given twice, a parameter to change does not exist, or the recordings have no folds.
     ProcessError
         If a run fails.
     """
@@ -180,12 +201,14 @@ def run(seeds: Sequence[int], *, against: Sequence[str] = (), stage: str = "eval
     document = YAML().load(params.PARAMS_FILE)
     for name, value in changes.items():
         _change(document, name, value)
-    _dvc(Path(), "repro", "pull")  # which tells the folds
+    _dvc(Path(), "repro", "pull")  # the index names the folds
     runs, other = plan(seeds, folder), folder / f"against-{files.digest(changes)[:8]}"
     twins = plan(seeds, other, changes) if changes else []
-    for each in track([*chain(*zip(runs, twins, strict=True))] if twins else runs, "folds"):
+    progress = track([*chain(*zip(runs, twins, strict=True))] if twins else runs, "folds")
+    for each in progress:
+        progress.set_description(each.title)
         prepare(each)
-        reproduce(each, stage)
+        reproduce(each, stage, on_stage=functools.partial(_show_stage, progress, each))
     text, figures = _summarise(runs, folder)
     if not twins:
         return text
@@ -197,8 +220,12 @@ def run(seeds: Sequence[int], *, against: Sequence[str] = (), stage: str = "eval
     return "\n\n".join([text, f"With {', '.join(against)}:", their_text, "Gains:", gained])
 
 
+def _show_stage(progress: "tqdm[Run]", run: Run, stage: str) -> None:
+    progress.set_description(f"{run.title}: {stage}")
+
+
 def _summarise(runs: Sequence[Run], folder: Path) -> tuple[str, Figures]:
-    """Write the rows of finished runs into a folder and return them as Markdown."""
+    """Write the table of finished runs to a folder and return it as Markdown, with its figures."""
     metric, evaluate = params.section("select", SelectParams).metric, params.section("evaluate", EvaluateParams)
     figures = Figures(runs, metric=metric, evaluate=evaluate)
     rows = collect(figures)
@@ -210,12 +237,12 @@ def _summarise(runs: Sequence[Run], folder: Path) -> tuple[str, Figures]:
 
 def _parsed(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
-    require(bool(name and equals), "--against", "be KEY=VALUE", text, "Write train.mixup=0, say.")
+    require(bool(name and equals), "--against", "be KEY=VALUE", text, "For example, train.mixup=0.")
     return name.strip(), YAML(typ="safe", pure=True).load(value)
 
 
 def _change(document: dict[str, Any], name: str, value: Any) -> None:
-    """Change a parameter by its dotted name; where it may stand, it need not stand yet."""
+    """Set a parameter by its dotted name; its section must exist, the parameter need not."""
     *sections, last = name.split(".")
     for section in sections:
         document = document.get(section) if isinstance(document, dict) else None  # type: ignore[assignment]
@@ -224,13 +251,13 @@ def _change(document: dict[str, Any], name: str, value: Any) -> None:
         "--against",
         "name a parameter of params.yaml",
         name,
-        "Write train.mixup=0, say.",
+        "For example, train.mixup=0.",
     )
     document[last] = value
 
 
 def _share_teacher(run: Run) -> None:
-    """Begin with the newest teacher that another seed has of this fold, if any; the stage `distill` checks it."""
+    """Copy the newest teacher that another seed trained on this fold, if any; the stage `distill` checks it."""
     mine, of_fold = run.folder / layout.TEACHER, f"fold{run.fold}-seed*" if run.fold else "seed*"
     theirs = list(run.folder.parent.glob(f"{of_fold}/{layout.TEACHER / 'teacher.json'}"))
     if theirs and not mine.exists():
@@ -240,24 +267,33 @@ def _share_teacher(run: Run) -> None:
 
 
 def _mirror(source: Path, target: Path) -> None:
-    """Make one folder of sources like another; what is alike keeps its time, which DVC goes by."""
-    wanted = {path.relative_to(source) for path in source.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    """Make a folder of sources equal to another; equal files keep their modification time, which DVC looks at."""
+    names = {path.relative_to(source) for path in source.rglob("*") if path.is_file() and path.suffix != ".pyc"}
     for path in [path for path in target.rglob("*") if path.is_file() and path.suffix != ".pyc"]:
-        if path.relative_to(target) not in wanted:
+        if path.relative_to(target) not in names:
             path.unlink()
-    for name in wanted:
+    for name in names:
         if not (target / name).is_file() or (target / name).read_bytes() != (source / name).read_bytes():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, target / name)
 
 
-def _dvc(folder: Path, *command: str, environment: Mapping[str, str] | None = None) -> None:
+def _dvc(
+    folder: Path,
+    *command: str,
+    environment: Mapping[str, str] | None = None,
+    on_stage: Callable[[str], object] = lambda _: None,
+) -> None:
+    def read(line: str) -> None:
+        if begun := _STAGE_BEGINS.match(line):
+            on_stage(begun[1])
+
     log = folder / "data/dvc.log"
     environment = {"PYTHONPATH": ".", "DVC_NO_ANALYTICS": "true", **(environment or {})}
     try:
-        dvc(*command, log=log, folder=folder, environment=environment)
+        dvc(*command, log=log, folder=folder, environment=environment, on_line=read)
     except ProcessError as error:
         said = f"{folder.absolute()}: {str(error).rstrip('.')}."
         raise ProcessError(
-            f"{said} Read {log}, mend the cause and run the same command again; what is finished is kept."
+            f"{said} Read {log}, fix the cause and run the same command again; what is finished is kept."
         ) from None
