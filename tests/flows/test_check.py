@@ -36,7 +36,7 @@ def test_the_committed_params_are_valid() -> None:
         ("sweep", {"criteria": ["magnitud"]}, "sweep.criteria[0] must name a file of stages/prune/criteria/"),
         ("sweep", {"seeds": []}, "sweep.seeds must contain at least one seed; got []. Try [1234]."),
         ("sweep", {"distilled": []}, "sweep.distilled must contain false, true or both; got []. Write [false]."),
-        ("sweep", {"distilled": [True]}, "sweep.distilled must be [false] without a teacher; got [True]. Set distill.teacher"),
+        ("sweep", {"distilled": [True]}, "sweep.distilled must be [false] without a teacher; got [True]."),
         ("distill", {"teacher": "wise"}, "distill.teacher must name a file of stages/distill/teachers/; got 'wise'."),
         ("distill", {"alpha": 2}, "distill.alpha must be a fraction in [0, 1]; got 2.0."),
         ("sweep", {"workers": 0}, "sweep.workers must be at least 1, or null; got 0."),
