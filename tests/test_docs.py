@@ -136,3 +136,11 @@ def test_the_site_builds_without_a_warning_and_asks_nothing_of_the_network(tmp_p
     assert "polynomial" in pages["reference/parameters.html"]
     fetched = r'<(?:script|link|img)[^>]+(?:src|href)="?https?://'
     assert [name for name, page in pages.items() if re.search(fetched, page)] == []
+
+
+def test_the_page_on_architecture_names_every_room() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"^\| `((?:stages|flows)/[\w/]+)` \|", page, re.MULTILINE))
+    rooms = {path.parent.relative_to(ROOT).as_posix() for path in ROOT.glob("stages/core/*/__init__.py")}
+    rooms |= {path.parent.relative_to(ROOT).as_posix() for path in ROOT.glob("flows/*/__init__.py")}
+    assert named - {"stages/runtime", "stages/presets"} == rooms
