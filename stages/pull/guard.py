@@ -75,12 +75,16 @@ def _links(folder: Path) -> Iterable[Path]:
 
 def _within(path: Path, folder: Path) -> bool:
     """Return whether a path is a folder, or anything in it."""
-    resolved = path.resolve()
+    resolved = _real(path)
     return any(_same(part, folder) for part in (resolved, *resolved.parents))
 
 
 def _same(first: Path, second: Path) -> bool:
-    first, second = first.resolve(), second.resolve()
+    first, second = _real(first), _real(second)
     if str(first).casefold() == str(second).casefold():
         return True
     return first.exists() and second.exists() and first.samefile(second)
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # Path.resolve raises for a link to itself

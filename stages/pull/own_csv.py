@@ -93,9 +93,9 @@ class _Paths:
         if written.startswith("~") and not (self.root / path).exists():
             path = path.expanduser()
         if path.is_absolute():
-            for place, root in ((path, self.root.absolute()), (path.resolve(), self.root.resolve())):
-                if place.is_relative_to(root):
-                    path = place.relative_to(root)
+            for place, root in ((path, self.root.absolute()), (os.path.realpath(path), os.path.realpath(self.root))):
+                if Path(place).is_relative_to(root):
+                    path = Path(place).relative_to(root)
                     break
         name = os.path.normpath(path)
         return None if path.is_absolute() or name == "." or PurePosixPath(name).parts[0] == ".." else name

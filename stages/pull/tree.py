@@ -116,7 +116,7 @@ def _no_file(entry: os.DirEntry[str], name: str) -> str:
         return HIDDEN
     if name != _printable(name):
         return "name is not UTF-8"
-    if not Path(entry.path).exists():
+    if not os.path.exists(entry.path):  # noqa: PTH110  Path's raises for a link to itself
         return DANGLING
     if entry.is_dir():
         return ""

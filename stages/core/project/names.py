@@ -34,8 +34,8 @@ def similar(names: Iterable[str]) -> list[tuple[str, ...]]:
     Two names are similar if they differ only in case, spacing, dashes and underscores, full or half width, accents,
     punctuation around them, or the way a number is written (`1` and `1.0`, `dog1` and `dog01`); or, where they have at
     least `LONG` letters and digits, in one letter of a word that has at least `WORD` letters (Levenshtein distance 1).
-    Three or more names that differ in the same letter enumerate something and are not similar for that; nor is a
-    letter more at a word's beginning, which may turn it into its opposite (`symptomatic`, `asymptomatic`).
+    Three or more names that differ in the same letter enumerate something and are not similar for that; nor are names
+    that differ in a word's first letter, which may turn it into its opposite (`symptomatic`, `asymptomatic`).
 
     Parameters
     ----------
@@ -108,20 +108,19 @@ def _by_one_letter(names: Sequence[str]) -> Iterator[tuple[str, str]]:
         folded.setdefault(_fold(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)), name)
     replaced: dict[str, list[str]] = defaultdict(list)
     for key in folded:
-        for start, place in _places(key):
+        for place in _places(key):
             shorter = key[:place] + key[place + 1 :]
-            if place > start and shorter in folded and _is_long(shorter):
+            if shorter in folded and _is_long(shorter):
                 yield folded[shorter], folded[key]
             replaced[f"{key[:place]}\0{key[place + 1 :]}"].append(key)
     yield from _pairs(replaced, folded)
 
 
-def _places(key: str) -> Iterator[tuple[int, int]]:
-    """Yield where a letter may be mistyped, with the beginning of its word."""
+def _places(key: str) -> Iterator[int]:
+    """Yield where a letter may be mistyped."""
     if _is_long(key):
         for word in re.finditer(rf"[^\W\d_]{{{WORD},}}", key):
-            for place in range(word.start(), word.end()):
-                yield word.start(), place
+            yield from range(word.start() + 1, word.end())
 
 
 def _is_long(key: str) -> bool:
