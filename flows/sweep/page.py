@@ -26,7 +26,7 @@ def artifacts(variants: Sequence[Variant], metric: str) -> dict[str, str]:
     dict[str, str]
         Name to Markdown: `variants`, all of them, and `front`, the Pareto front.
     """
-    front = f"# Pareto front: no other variant is as small (deflated) and has as good a {metric} (validation)"
+    front = f"# Pareto front: no other variant is both as small (deflated) and as good ({metric}, validation)"
     return {
         "variants": f"# {len(variants)} variants\n\n{_table(variants, metric)}",
         "front": f"{front}\n\n{_table(pareto_front(variants, metric), metric)}",

@@ -89,6 +89,8 @@ def test_a_sweep_makes_each_cell_once_and_its_output_is_exactly_the_grid(tmp_pat
     logged = [r.data.tags["edac.key"] for r in runs if "edac.key" in r.data.tags]
     assert len(logged) == len(set(logged)) == 7
     assert {r.info.status for r in runs} == {"FINISHED"}
+    sweeps = [r.data.params for r in runs if "edac.key" not in r.data.tags]
+    assert {(given["criteria"], given["qat_schemes"]) for given in sweeps} == {("('magnitude',)", "()")}
 
     with get_client(sync_client=True) as client:
         newest = client.read_artifacts(sort=ArtifactSort.CREATED_DESC, limit=3)
