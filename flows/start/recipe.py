@@ -334,18 +334,20 @@ def _training(n_train: int, size: sizes.Size, target: Target, names: Names, shap
     if steps == round(max(300.0, affordable)):
         why = f"{steps} steps of {batch} clips, as many as {target.minutes:g} minutes are expected to allow"
     vary = {"p": 0.7, "stretch": 1.25, "bands": round(shape[1] / 16), "gain_db": 6, "noise_db": [20, 60]}
+    vary |= {"warp": 0.15, "room": 0.5, "filter_db": 4, "background_db": [5, 40]}
     counts = Counter(names.label.values)
     uneven = max(counts.values()) > 1.5 * min(counts.values())
     common = {
         "batch_size": batch,
         "class_weights": uneven,
         "mixup": 0.3,
+        "label_smoothing": 0.1,
         "time_shift": 0.1,
         "vary": vary,
     }
     reasons = {
         "class_weights": "classes differ in number" if uneven else "classes are about equally frequent",
-        "vary": "time, pitch, level and noise changed anew at every step",
+        "vary": "another speaker, microphone, room, level and background at every step (docs/recipes.md)",
     }
     learned = [Choice(f"train.{name}", value, reasons.get(name, "")) for name, value in common.items()]
     again = [Choice(f"prune.{name}", value) for name, value in common.items()]

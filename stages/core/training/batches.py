@@ -8,6 +8,7 @@ import numpy as np
 from stages.core.artifacts.dataset import Split
 from stages.core.project.errors import ParameterError
 from stages.core.training.params import BetweenClass, FitParams, SpectrogramAugment
+from stages.core.training.surroundings import surrounded
 
 LOWEST_DB = -80.0  # of a frequency's weight and of a frame's loudness
 
@@ -52,6 +53,9 @@ def batch(
                 "as log_mel, or leave vary out."
             )
         x = np.stack([augmented(clip, params.vary, rng) for clip in x])
+        if params.vary.has_surroundings:
+            others = split.x[np.sort(rng.integers(len(split), size=len(x)))][:, :length]
+            x = surrounded(x, others, params.vary, rng)
     if params.time_shift:
         most = round(params.time_shift * x.shape[1])
         x = np.stack(

@@ -117,7 +117,7 @@ def fit(
     """
     hooks, seed = hooks or Hooks(), run.seed
     binary, n_classes = model.output_shape[-1] == 1, len(split.labels)
-    targets = indicators(split.y, n_classes).astype(np.float32)
+    targets = losses.smoothed(indicators(split.y, n_classes), params.label_smoothing, multi_label=split.multi_label)
     student = Student(model, teacher, multi_label=split.multi_label, seed=seed) if teacher else None
     network = student.network if student else model
     if teacher:

@@ -24,6 +24,32 @@ def cross_entropy(targets: Any, scores: Any, multi_label: bool) -> "tf.Tensor":
     return (losses.binary_crossentropy if scores.shape[-1] == 1 else losses.categorical_crossentropy)(targets, scores)
 
 
+def smoothed(y: np.ndarray, smoothing: float, *, multi_label: bool) -> np.ndarray:
+    """Return targets of which a fraction is spread evenly: over the classes, or over presence and absence of each.
+
+    Parameters
+    ----------
+    y : np.ndarray, shape (n, n_classes), int
+        0 or 1.
+    smoothing : float
+        In [0, 1).
+    multi_label : bool
+
+    Returns
+    -------
+    np.ndarray, shape (n, n_classes), float32
+
+    Examples
+    --------
+    >>> smoothed(np.array([[0, 1, 0, 0]]), 0.5, multi_label=False).tolist()
+    [[0.125, 0.625, 0.125, 0.125]]
+    """
+    targets = y.astype(np.float32)
+    if not smoothing:
+        return targets
+    return targets * np.float32(1 - smoothing) + np.float32(smoothing / (2 if multi_label else y.shape[1]))
+
+
 def correct(targets: Any, scores: Any, multi_label: bool) -> "tf.Tensor":
     """Return 1 where a prediction is right, else 0: shape (n,), for a multi-label task (n, n_classes).
 

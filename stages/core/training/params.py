@@ -60,6 +60,15 @@ class SpectrogramAugment:
         Largest gain, drawn uniformly from [-gain_db, gain_db] (dB).
     noise_db : tuple[float, float] or None
         Lowest and highest distance of white noise below the clip's peak (dB); None is off.
+    warp : float
+        Largest change of the vocal tract's length (or the instrument's size), as a fraction: bands are spread by a
+        factor drawn log-uniformly from [exp(-warp), exp(warp)]. 0 is off.
+    room : float
+        Longest reverberation time, as a fraction of the clip's length; 0 is off.
+    filter_db : float
+        Standard deviation of the gains of a random smooth filter, as microphones differ (dB); 0 is off.
+    background_db : tuple[float, float] or None
+        Lowest and highest signal-to-noise ratio at which another clip of the training split is heard (dB); None is off.
     """
 
     p: float = 0.7
@@ -67,6 +76,10 @@ class SpectrogramAugment:
     bands: float = 4.0
     gain_db: float = 6.0
     noise_db: tuple[float, float] | None = (20.0, 60.0)
+    warp: float = 0.0
+    room: float = 0.0
+    filter_db: float = 0.0
+    background_db: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -78,6 +91,17 @@ class SpectrogramAugment:
         noise = self.noise_db
         rises = noise is None or (len(noise) == 2 and 0 <= noise[0] <= noise[1])
         require(rises, f"{owner}.noise_db", "be the least and the most dB below the peak", noise, "Write [20, 60].")
+        require(0 <= self.warp <= 1, f"{owner}.warp", "be in [0, 1]", self.warp, "0.15 spans most adults.")
+        require(0 <= self.room <= 4, f"{owner}.room", "be in [0, 4] clip lengths", self.room, "0 is off.")
+        require(0 <= self.filter_db <= 20, f"{owner}.filter_db", "be in [0, 20] dB", self.filter_db, "0 is off.")
+        snr = self.background_db
+        rises = snr is None or (len(snr) == 2 and -20 <= snr[0] <= snr[1])
+        require(rises, f"{owner}.background_db", "be the least and the most dB, from -20 on", snr, "Write [5, 40].")
+
+    @property
+    def has_surroundings(self) -> bool:
+        """Whether speaker, room, microphone or background vary (`stages.core.training.surroundings`)."""
+        return bool(self.warp or self.room or self.filter_db or self.background_db)
 
 
 @dataclass(frozen=True)
@@ -110,6 +134,9 @@ class FitParams:
     mixup : float
         Parameter of Beta(mixup, mixup), the distribution of the weights with which pairs of clips and their targets
         are blended; 0 is off (Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, section 2).
+    label_smoothing : float
+        Fraction of each target that is spread evenly over the classes; 0 is off (Szegedy et al., "Rethinking the
+        Inception Architecture for Computer Vision", CVPR 2016, section 7).
     time_shift : float
         Largest rotation of a clip's features along time, as a fraction of its length, either way; 0 is off.
     vary : SpectrogramAugment or None
@@ -130,6 +157,7 @@ class FitParams:
     epochs: int = 20
     class_weights: bool = True
     mixup: float = 0.0
+    label_smoothing: float = 0.0
     time_shift: float = 0.0
     vary: SpectrogramAugment | None = None
     between_class: BetweenClass | None = None
@@ -141,6 +169,9 @@ class FitParams:
         for name in ("batch_size", "epochs"):
             require(getattr(self, name) >= 1, f"{self.SECTION}.{name}", "be at least 1", getattr(self, name))
         require(self.mixup >= 0, f"{self.SECTION}.mixup", "be 0 (off) or more", self.mixup, "Try 0.2.")
+        smoothing = self.label_smoothing
+        valid = 0 <= smoothing < 1
+        require(valid, f"{self.SECTION}.label_smoothing", "be a fraction in [0, 1)", smoothing, "Try 0.1.")
         milestones, owner = (0.0, *self.milestones, 1.0), f"{self.SECTION}.milestones"
         rising = all(low < high for low, high in itertools.pairwise(milestones))
         require(rising, owner, "be rising fractions in (0, 1)", list(self.milestones))
