@@ -1,4 +1,5 @@
-# `make` installs everything and runs the pipeline of params.yaml; `make test` installs likewise and runs the tests.
+# `make` installs everything and runs the pipeline of params.yaml; `make test` installs likewise and runs the tests that
+# take minutes in all, `make test-all` every test. `make docs` builds the documentation into build/docs.
 # `make ui` serves sweeps and models on this machine until Ctrl-C.
 # Needs Python 3.11+, git and make. Set PYTHON to choose the interpreter.
 
@@ -9,7 +10,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DO_NOT_TRACK := true
 export DVC_NO_ANALYTICS := true
 
-.PHONY: run ui install test arm lint types docs
+.PHONY: run ui install test test-all arm lint types docs
 
 run: $(INSTALLED)
 	dvc repro
@@ -28,6 +29,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 test: $(INSTALLED)
 	pytest
+
+test-all: $(INSTALLED)
+	pytest -m 'not arm and not network and not slow'
 
 arm: $(INSTALLED)
 	pytest -m arm

@@ -104,6 +104,7 @@ def test_the_service_is_one(tmp_path: Path) -> None:
     assert "edac-listen.service:" not in done.stderr
 
 
+@pytest.mark.thorough
 def test_the_worked_examples_of_plug_ins_keep_their_contracts(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "new_plugin.md").read_text()
     examples = re.findall(r'^```python title="([^"]+)"\n(.*?)^```', page, re.MULTILINE | re.DOTALL)
@@ -127,6 +128,7 @@ def test_the_worked_examples_of_plug_ins_keep_their_contracts(tmp_path: Path) ->
     assert int(passed[1]) >= 2 * len(examples)
 
 
+@pytest.mark.thorough
 def test_the_site_builds_without_a_warning_and_asks_nothing_of_the_network(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
