@@ -4,7 +4,7 @@ import os
 
 from stages.augment.params import AugmentParams
 from stages.augment.stage import augment
-from stages.core.artifacts import split
+from stages.core.artifacts import hearing, split
 from stages.core.artifacts.recordings import read_index
 from stages.core.project import errors, layout, params
 
@@ -15,6 +15,7 @@ def main() -> None:
         params.section("augment", AugmentParams),
         read_index(layout.INDEX),
         splits=split.read(layout.SPLITS),
+        hearing=hearing.read(layout.HEARING),
         target=layout.AUGMENTED,
         workers=os.cpu_count() or 1,
     )

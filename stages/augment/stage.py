@@ -19,9 +19,9 @@ from stages.core.project import files, provenance
 from stages.core.project.errors import DataError
 from stages.core.project.progress import track
 from stages.core.project.workers import spawned
+from stages.runtime.hearing import DEFAULT, Hearing, is_silent
 
 DRAWS = 10
-SILENCE = 10 ** (-60 / 20)  # a peak below -60 dB of full scale
 
 Transform = Callable[[np.ndarray, int], np.ndarray]
 
@@ -39,12 +39,15 @@ class Copy:
         Of the whole stage.
     chained : bool
         Made from the copy before it, if there is one, instead of from the recording.
+    hearing : Hearing
+        Rules by which the recording is heard.
     """
 
     parent: Recording
     number: int
     seed: int
     chained: bool = False
+    hearing: Hearing = DEFAULT
 
     @property
     def recording_id(self) -> str:
@@ -56,11 +59,14 @@ class Copy:
         """Where it lies in the folder of copies."""
         return Path("audio", f"{self.recording_id}.wav")
 
-    def source(self, work: Path) -> Path:
-        """Return the file that it is made from."""
+    def source(self, work: Path) -> tuple[np.ndarray, int]:
+        """Return the samples that it is made from, (n_samples,) float32, and their rate (Hz)."""
         if self.chained and self.number > 1:
-            return work / dataclasses.replace(self, number=self.number - 1).place
-        return self.parent.path
+            return decode.decode(work / dataclasses.replace(self, number=self.number - 1).place)
+        if self.parent.span is None:
+            return decode.decode(self.parent.path, self.hearing)
+        rate = self.parent.sample_rate
+        return decode.load(self.parent.path, rate, self.hearing, self.parent.span), rate
 
 
 def augment(
@@ -68,6 +74,7 @@ def augment(
     recordings: Sequence[Recording],
     *,
     splits: Mapping[str, str],
+    hearing: Hearing = DEFAULT,
     target: Path,
     workers: int,
 ) -> tuple[list[Recording], list[str]]:
@@ -82,6 +89,8 @@ def augment(
     recordings : sequence of Recording
     splits : mapping
         `recording_id` to side; only ``"train"`` is touched.
+    hearing : Hearing
+        Rules by which recordings are heard.
     target : Path
         A killed run goes on when called again.
     workers : int
@@ -110,12 +119,13 @@ def augment(
     train = sorted((r for r in recordings if splits[r.recording_id] == "train"), key=lambda r: r.recording_id)
     counts = [max(wanted[label] for label in r.labels) for r in train]
     jobs = [
-        [Copy(r, number, params.seed, params.chained) for number in range(1, n + 1)]
+        [Copy(r, number, params.seed, params.chained, hearing) for number in range(1, n + 1)]
         for r, n in zip(train, counts, strict=True)
         if n
     ]
     key = files.digest(
         dataclasses.asdict(params),
+        dataclasses.asdict(hearing),
         [dataclasses.asdict(r) for r in train],
         provenance.code_hash([__name__, preset.__name__], ["audiomentations", "librosa"]),
     )
@@ -153,7 +163,7 @@ def make_copy(copy: Copy, chain: Sequence[Transform], *, work: Path, target: Pat
     """
     draws = 0
     if not (work / copy.place).exists():
-        samples, rate = decode.decode(copy.source(work))
+        samples, rate = copy.source(work)
         altered, draws = _draw(copy, chain, samples, rate)
         with files.atomic(work / copy.place) as temporary:
             soundfile.write(temporary, altered, rate, subtype="PCM_16", format="WAV")
@@ -165,6 +175,8 @@ def make_copy(copy: Copy, chain: Sequence[Transform], *, work: Path, target: Pat
         sha256=decode.content_hash(samples),
         duration_s=round(len(samples) / rate, 6),
         parent=copy.parent.recording_id,
+        start_s=None,
+        end_s=None,
     )
     return recording, draws
 
@@ -178,7 +190,7 @@ def _draw(copy: Copy, chain: Sequence[Transform], samples: np.ndarray, rate: int
             random.seed(seed)
             np.random.seed(seed)  # noqa: NPY002  audiomentations draws from the global generators
             altered = transform(altered, rate)
-        if np.abs(altered).max(initial=0.0) >= SILENCE:
+        if not is_silent(altered, copy.hearing.silence_dbfs):
             return altered, draw
     raise DataError(
         f"augment.preset makes {copy.parent.path} silent, drawn {DRAWS} times. Choose milder augment.options, or "

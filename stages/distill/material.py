@@ -16,7 +16,8 @@ from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts.dataset import Split
 from stages.core.audio import decode
 from stages.core.project.errors import DataError
-from stages.runtime.audio import fit_length
+from stages.runtime.audio import clip
+from stages.runtime.hearing import DEFAULT, Hearing
 
 SideName = Literal["train", "validation"]
 SIDES: tuple[SideName, ...] = ("train", "validation")
@@ -36,12 +37,18 @@ class Side:
         What the front end takes of a recording (seconds).
     align : {"start", "middle"}
         Where in it, as of `stages.runtime.audio.fit_length`.
+    spans : tuple
+        Part of its file (seconds) that each clip is, or None for all of it; all of each if empty.
+    hearing : Hearing
+        Rules by which recordings are heard.
     """
 
     split: Split
     paths: tuple[Path, ...]
     clip_s: float
     align: str
+    spans: tuple[tuple[float, float] | None, ...] = ()
+    hearing: Hearing = DEFAULT
 
     def __len__(self) -> int:
         """Return the number of clips."""
@@ -72,10 +79,12 @@ class Side:
             If a file is missing or cannot be decoded.
         """
         last, waveform = None, np.empty(0, np.float32)
-        for path in self.paths[first:]:
-            if path != last:  # masked copies follow what they mask
-                samples = decode.load(path, sample_rate)
-                last, waveform = path, fit_length(samples, self.clip_samples(sample_rate), self.align)
+        spans = self.spans or (None,) * len(self.paths)
+        for part in list(zip(self.paths, spans, strict=True))[first:]:
+            if part != last:  # masked copies follow what they mask
+                path, span = part
+                samples = decode.load(path, sample_rate, self.hearing, span)
+                last, waveform = part, clip(samples, self.clip_samples(sample_rate), self.align, self.hearing)
             yield waveform
 
 
@@ -179,12 +188,14 @@ def read_material(features: Path) -> Material:
 
 
 def _read_side(features: Path, name: SideName) -> Side:
-    frontend = frontend_file.read(features)
+    frontend, clips = frontend_file.read(features), clips_file.read(features, name)
     return Side(
         dataset.read_split(features, name),
-        tuple(clip.path for clip in clips_file.read(features, name)),
+        tuple(clip.path for clip in clips),
         clip_s=frontend.clip_s,
         align=frontend.align,
+        spans=tuple(clip.span for clip in clips),
+        hearing=frontend.hearing,
     )
 
 

@@ -22,7 +22,8 @@ from stages.core.scoring import stats
 from stages.core.scoring.metrics import METRICS, predict, summarise
 from stages.evaluate.params import EvaluateParams, Robustness
 from stages.evaluate.scoring import score
-from stages.runtime.audio import fit_length, resample
+from stages.runtime.audio import clip as fit
+from stages.runtime.audio import resample
 from stages.runtime.litert import Model
 
 COLUMNS = ("name", "condition", "n", "groups", "figure", "value", "low", "high", "reason")
@@ -130,8 +131,8 @@ def _disturbed_features(features: Path, name: str, disturb: Disturbance, seed: i
     x = np.empty((len(clips), *model.output_shape), np.float32)
     for i, clip in enumerate(track(clips, f"features, {name}")):
         rng = np.random.default_rng([seed, int(files.digest(clip.clip_id)[:16], 16)])  # the same in every condition
-        samples = disturb(decode.load(clip.path, rate), rate, rng)
-        x[i] = model.run(fit_length(samples, frontend.clip_samples, frontend.align)[np.newaxis])[0]
+        samples = disturb(decode.load(clip.path, rate, frontend.hearing, clip.span), rate, rng)
+        x[i] = model.run(fit(samples, frontend.clip_samples, frontend.align, frontend.hearing)[np.newaxis])[0]
     return x
 
 

@@ -2,11 +2,11 @@
 
 import os
 
-from stages.core.artifacts import augmented, split
+from stages.core.artifacts import augmented, hearing, split
 from stages.core.artifacts.recordings import read_index, read_labels
-from stages.core.project import errors, layout, params
+from stages.core.project import errors, files, layout, params
 from stages.features.params import FeatureParams
-from stages.features.stage import make_features
+from stages.features.stage import EXCLUDED, make_features
 
 
 def main() -> None:
@@ -18,9 +18,13 @@ def main() -> None:
         augmented.read_masks(layout.AUGMENTED),
         splits=split.read(layout.SPLITS),
         labels=read_labels(layout.LABELS),
+        hearing=hearing.read(layout.HEARING),
         target=layout.FEATURES,
         workers=os.cpu_count() or 1,
     )
+    if (excluded := layout.FEATURES / EXCLUDED).is_file():
+        n_silent = len(files.read_csv(excluded))
+        print(f"excluded: {n_silent} clips in which nothing is to be heard (named in {excluded})")
     print(f"{shape[0]} clips, {' x '.join(map(str, shape[1:]))} each, in {layout.FEATURES}")
 
 

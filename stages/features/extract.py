@@ -15,17 +15,20 @@ from stages.core.audio.spec_augment import Masks, mask
 from stages.core.project import files
 from stages.core.project.progress import track
 from stages.core.project.workers import spawned
-from stages.runtime.audio import fit_length
+from stages.runtime.audio import clip as fit
+from stages.runtime.audio import clip_start
+from stages.runtime.hearing import DEFAULT, Hearing, is_silent
 from stages.runtime.litert import Model
 
 CHUNK = 32
 
 
 class Clip(NamedTuple):
-    """An audio file of any format, rate and length, and the id of its masked copy if that is what is meant."""
+    """An audio file of any format, rate and length, or part of it (seconds), and the id of its masked copy if meant."""
 
     path: Path
     masked_id: str = ""
+    span: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,11 @@ def extract(
     sample_rate: int,
     clip_samples: int,
     align: str = "start",
+    hearing: Hearing = DEFAULT,
     folder: Path,
     workers: int,
-) -> None:
-    """Write `features.npy`, row i of which are the features of clip i: (n_clips, ...) float32.
+) -> np.ndarray:
+    """Write `features.npy`: the features of the clips in which anything is to be heard, (n, ...) float32, in order.
 
     The clips are done in chunks, each of them a file in `folder` until all are there: call again after a kill, with the
     same arguments, and it goes on. The bytes do not depend on `workers`.
@@ -67,9 +71,16 @@ def extract(
         Clip length that it takes.
     align : {"start", "middle"}
         Of a file of another length, as of `fit_length`.
+    hearing : Hearing
+        Rules by which files are heard and become clips.
     folder : Path
     workers : int
         Processes, each with one thread.
+
+    Returns
+    -------
+    np.ndarray, shape (n_clips,), bool
+        Which clips are not silent, and so are in `features.npy`.
 
     Raises
     ------
@@ -80,23 +91,33 @@ def extract(
     chunks.mkdir(exist_ok=True)
     starts = range(0, len(clips), CHUNK)
     todo = [start for start in starts if not _chunk_file(chunks, start).exists()]
-    with spawned(workers, _set_up, frontend, masker, sample_rate, clip_samples, align) as pool:
+    with spawned(workers, _set_up, frontend, masker, sample_rate, clip_samples, align, hearing) as pool:
         futures = [
             pool.submit(_write_chunk, _chunk_file(chunks, start), clips[start : start + CHUNK]) for start in todo
         ]
         n_todo = sum(len(clips[start : start + CHUNK]) for start in todo)
         for _ in track(_clips_done(futures), "features", total=len(clips), initial=len(clips) - n_todo):
             pass
-    shape = (len(clips), *Model(frontend).output_shape)
+    heard = np.concatenate([_read_chunk(chunks, start, "heard") for start in starts])
+    shape = (int(heard.sum()), *Model(frontend).output_shape)
     features = np.lib.format.open_memmap(folder / "features.npy", mode="w+", dtype=np.float32, shape=shape)
+    row = 0
     for start in starts:
-        features[start : start + CHUNK] = np.load(_chunk_file(chunks, start))
+        kept = _read_chunk(chunks, start, "features")[heard[start : start + CHUNK]]
+        features[row : row + len(kept)] = kept
+        row += len(kept)
     features.flush()
     shutil.rmtree(chunks)
+    return heard
+
+
+def _read_chunk(chunks: Path, start: int, name: str) -> np.ndarray:
+    with np.load(_chunk_file(chunks, start)) as chunk:
+        return np.asarray(chunk[name])
 
 
 def _chunk_file(chunks: Path, start: int) -> Path:
-    return chunks / f"{start:09d}.npy"
+    return chunks / f"{start:09d}.npz"
 
 
 def _clips_done(futures: Iterable[Future[int]]) -> Iterator[int]:
@@ -105,22 +126,36 @@ def _clips_done(futures: Iterable[Future[int]]) -> Iterator[int]:
 
 
 class _Worker:
-    def __init__(self, frontend: bytes, masker: Masker | None, sample_rate: int, clip_samples: int, align: str) -> None:
+    def __init__(
+        self,
+        frontend: bytes,
+        masker: Masker | None,
+        sample_rate: int,
+        clip_samples: int,
+        align: str,
+        hearing: Hearing,
+    ) -> None:
         self.frontend, self.masker = Model(frontend), masker
         if masker is not None:
             self.levels, self.finish = Model(masker.levels), Model(masker.finish)
         self.sample_rate, self.clip_samples, self.align = sample_rate, clip_samples, align
+        self.hearing = hearing
         self.read = functools.lru_cache(maxsize=1)(self._read)
 
-    def _read(self, path: Path) -> np.ndarray:
-        return fit_length(decode.load(path, self.sample_rate), self.clip_samples, self.align)[np.newaxis]
+    def _read(self, path: Path, span: tuple[float, float] | None) -> tuple[np.ndarray, bool]:
+        """Return the waveform of a clip, (1, clip_samples), and whether it is heard."""
+        samples = decode.load(path, self.sample_rate, self.hearing, span)
+        start = clip_start(samples, self.clip_samples, self.align, self.hearing)
+        part = samples[start : start + self.clip_samples]
+        silent = is_silent(part, self.hearing.silence_dbfs)
+        return fit(samples, self.clip_samples, self.align, self.hearing)[np.newaxis], not silent
 
-    def features(self, clip: Clip) -> np.ndarray:
-        waveform = self.read(clip.path)
+    def features(self, clip: Clip) -> tuple[np.ndarray, bool]:
+        waveform, heard = self.read(clip.path, clip.span)
         if self.masker is None or not clip.masked_id:
-            return self.frontend.run(waveform)
+            return self.frontend.run(waveform), heard
         masked = mask(self.levels.run(waveform)[0], self.masker.masks, clip.masked_id)
-        return self.finish.run(masked[np.newaxis])
+        return self.finish.run(masked[np.newaxis]), heard
 
 
 def _set_up(*arguments: Any) -> None:
@@ -129,9 +164,9 @@ def _set_up(*arguments: Any) -> None:
 
 
 def _write_chunk(target: Path, clips: Sequence[Clip]) -> int:
-    features = np.concatenate([_worker.features(clip) for clip in clips])
+    features, heard = zip(*map(_worker.features, clips), strict=True)
     with files.atomic(target) as temporary:
-        np.save(temporary, features)
+        np.savez(temporary, features=np.concatenate(features), heard=np.array(heard, bool))
     return len(clips)
 
 

@@ -1,18 +1,36 @@
 """The `features` section of `params.yaml`."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from stages.core.project import plugins
-from stages.core.project.errors import ParameterError
+from stages.core.project.errors import ParameterError, require
+from stages.runtime.hearing import Hearing
 
 FRONTENDS = "stages.features.frontends"
 
 
 @dataclass(frozen=True)
+class Segment:
+    """How a recording is cut into segments, each of them a clip; the last one ends where the recording does.
+
+    Attributes
+    ----------
+    hop_s : float
+        From the start of one segment to the next (seconds).
+    length_s : float or None
+        Length of a segment (seconds); null is that of the front end's clip, and it can be no other.
+    """
+
+    hop_s: float
+    length_s: float | None = None
+
+
+@dataclass(frozen=True)
 class FeatureParams:
-    """What the classifier sees of a clip.
+    """Which part of a recording is a clip, and what the classifier sees of it.
 
     Attributes
     ----------
@@ -20,10 +38,45 @@ class FeatureParams:
         A file of `stages/features/frontends/`.
     options : dict
         Front end name to that front end's `Config`.
+    remove_dc : bool
+        Subtract the mean of what is heard from every clip.
+    place : {"aligned", "loudest"}
+        Part of a longer recording that is its clip: as the front end says (from the start or from the middle), or where
+        it has the most energy.
+    segment : Segment or None
+        Cut every recording into several clips; null makes one clip of each.
     """
 
     frontend: str = "mfcc"
     options: dict[str, Any] = field(default_factory=dict)
+    remove_dc: bool = False
+    place: Literal["aligned", "loudest"] = "aligned"
+    segment: Segment | None = None
+
+    def __post_init__(self) -> None:
+        """Check that a clip is placed in one way."""
+        advice = "Segments cover all of a recording, the loudest part included."
+        alone = self.segment is None or self.place == "aligned"
+        require(alone, "features.place", "be aligned where features.segment is set", self.place, advice)
+
+    def hearing(self, heard: Hearing, sample_rate: int, clip_samples: int) -> Hearing:
+        """Return the rules of the whole task: those by which files are heard, and these.
+
+        Raises
+        ------
+        ParameterError
+            If segments do not fit the front end's clips.
+        """
+        clip_s, segment = clip_samples / sample_rate, self.segment
+        rules = dataclasses.replace(heard, remove_dc=self.remove_dc, place=self.place)
+        if segment is None:
+            return rules
+        name, rule = "features.segment", f"be a clip's length, {clip_s:g} s, or null"
+        fits = segment.length_s is None or abs(segment.length_s * sample_rate - clip_samples) <= 1
+        require(fits, f"{name}.length_s", rule, segment.length_s, "Or change clip_samples of the front end.")
+        rule = f"be above 0 and at most a segment's length, {clip_s:g} s"
+        require(1 <= segment.hop_s * sample_rate <= clip_samples, f"{name}.hop_s", rule, segment.hop_s)
+        return dataclasses.replace(rules, segment_s=clip_s, hop_s=segment.hop_s)
 
     def configure(self) -> tuple[ModuleType, Any]:
         """Return the front end's module and its filled `Config`.

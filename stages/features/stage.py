@@ -1,13 +1,16 @@
 """Recordings, their splits and their augmented copies to the features folder (see `stages.core.artifacts.dataset`)."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts.frontend import Frontend
-from stages.core.artifacts.recordings import Recording
+from stages.core.artifacts.recordings import Recording, part_id
 from stages.core.artifacts.split import SPLITS
 from stages.core.audio.spec_augment import Masks
 from stages.core.project import files, provenance
@@ -15,7 +18,10 @@ from stages.core.project.errors import DataError
 from stages.features.export import export, export_halves
 from stages.features.extract import Clip, Masker, extract
 from stages.features.params import FeatureParams
+from stages.runtime.hearing import DEFAULT, Hearing
 from stages.runtime.litert import Model
+
+EXCLUDED, SILENT = "excluded.csv", "silent within the clip"
 
 
 def make_features(
@@ -26,10 +32,14 @@ def make_features(
     *,
     splits: Mapping[str, str],
     labels: Sequence[str],
+    hearing: Hearing = DEFAULT,
     target: Path,
     workers: int,
 ) -> tuple[int, ...]:
     """Write the features folder.
+
+    A clip in which nothing is to be heard, such as one that ends before the recording's sound begins, is left out and
+    named in `excluded.csv`.
 
     Parameters
     ----------
@@ -42,6 +52,8 @@ def make_features(
         `recording_id` to ``"train"``, ``"validation"`` or ``"test"``.
     labels : Sequence[str]
         In output order.
+    hearing : Hearing
+        Rules by which files are heard.
     target : Path
         The features folder. A killed run goes on when called again.
     workers : int
@@ -57,7 +69,12 @@ def make_features(
     """
     frontend, config = params.configure()
     masks = masks or Masks()
-    clips = _clips(recordings, augmented, masks, splits, labels)
+    hearing = params.hearing(hearing, config.sample_rate, config.clip_samples)
+    clips = [
+        part
+        for clip in _clips(recordings, augmented, masks, splits, labels)
+        for part in _parts(*clip, hearing, config.sample_rate, config.clip_samples)
+    ]
     graph = export(frontend, config)
     masker = None
     if masks.wanted:
@@ -69,22 +86,28 @@ def make_features(
         graph.hex(),
         frontend.ALIGN,
         dataclasses.asdict(masks),
+        dataclasses.asdict(hearing),
         *([] if masker is None else [masker.levels.hex(), masker.finish.hex()]),
         provenance.code_hash([extract.__module__]),
     )
     with files.growing_folder(target, key) as folder:
-        extract(
-            [clip for clip, _ in clips],
+        heard = extract(
+            [clip for clip, _, _ in clips],
             graph,
             masker,
             sample_rate=config.sample_rate,
             clip_samples=config.clip_samples,
             align=frontend.ALIGN,
+            hearing=hearing,
             folder=folder,
             workers=workers,
         )
         (folder / "frontend.tflite").write_bytes(graph)
-        clips_file.write(folder, [row for _, row in clips])
+        rows = [row for _, row, _ in clips]
+        kept = [row for row, is_heard in zip(rows, heard, strict=True) if is_heard]
+        _write_excluded(folder, rows, heard)
+        _check_classes(kept, labels)
+        clips_file.write(folder, kept)
         crops, crop_length = frontend.crops(config) if hasattr(frontend, "crops") else (1, None)
         description = Frontend(
             labels=tuple(labels),
@@ -97,9 +120,51 @@ def make_features(
             crops=crops,
             crop_length=crop_length,
             bands=frontend.bands(config) if hasattr(frontend, "bands") else None,
+            hearing=hearing,
         )
         frontend_file.write(folder, description)
-    return len(clips), *frontend.feature_shape(config)
+    return len(kept), *frontend.feature_shape(config)
+
+
+def _parts(
+    clip: Clip, row: clips_file.Clip, source: Recording, hearing: Hearing, rate: int, length: int
+) -> list[tuple[Clip, clips_file.Clip, Recording]]:
+    """Return the clips of a recording: itself, or its segments, at the times of a device's windows."""
+    begin, end = source.span or (0.0, source.duration_s)
+    n_samples = math.ceil(round((end - begin) * source.sample_rate) * rate / source.sample_rate)
+    if not hearing.segment_s or n_samples <= length:
+        if source.span is not None:
+            row = dataclasses.replace(row, start_s=begin, end_s=end, recording=source.path.as_posix())
+        return [(clip._replace(span=source.span), row, source)]
+    starts = list(range(0, n_samples - length + 1, max(1, round(hearing.hop_s * rate))))
+    if starts[-1] + length < n_samples:
+        starts.append(n_samples - length)
+    parts = []
+    for start in starts:
+        span = (begin + start / rate, begin + (start + length) / rate)
+        name = part_id(row.clip_id, *span)
+        masked = clip.masked_id and part_id(clip.masked_id, *span)
+        recording = source.recording_id if source.span is None else source.path.as_posix()
+        part = dataclasses.replace(row, clip_id=name, start_s=span[0], end_s=span[1], recording=recording)
+        parts.append((clip._replace(span=span, masked_id=masked), part, source))
+    return parts
+
+
+def _write_excluded(folder: Path, rows: Sequence[clips_file.Clip], heard: np.ndarray) -> None:
+    silent = [row for row, is_heard in zip(rows, heard, strict=True) if not is_heard]
+    if silent:
+        columns = ("clip_id", "path", "split", "label", "reason")
+        table = ({name: getattr(row, name) for name in columns[:-1]} | {"reason": SILENT} for row in silent)
+        files.write_csv(folder / EXCLUDED, columns, table)
+
+
+def _check_classes(kept: Sequence[clips_file.Clip], labels: Sequence[str]) -> None:
+    for label in labels:
+        if not any(label in row.labels for row in kept):
+            raise DataError(
+                f"No clip of the class {label!r} holds any sound: its recordings are silent where their clips are. Set "
+                "features.place: loudest or features.segment, or lengthen the clips."
+            )
 
 
 def _clips(
@@ -108,7 +173,7 @@ def _clips(
     masks: Masks,
     splits: Mapping[str, str],
     labels: Sequence[str],
-) -> list[tuple[Clip, clips_file.Clip]]:
+) -> list[tuple[Clip, clips_file.Clip, Recording]]:
     if not recordings:
         raise DataError("The index holds no recording. Run `dvc repro pull` again and read its report.")
     clips = []
@@ -133,10 +198,10 @@ def _clips(
             site=recording.site,
             parent=recording.parent,
         )
-        clips.append((Clip(recording.path), row))
+        clips.append((Clip(recording.path), row, recording))
         copies = max(masks.copies.get(label, 0) for label in recording.labels)
         n_masked = copies if split == "train" else 0
         for masked in (f"{name}.mask{number}" for number in range(1, n_masked + 1)):
             copy = dataclasses.replace(row, clip_id=masked, parent=recording.parent or name)
-            clips.append((Clip(recording.path, masked), copy))
+            clips.append((Clip(recording.path, masked), copy, recording))
     return clips

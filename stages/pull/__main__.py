@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from stages.core.artifacts import hearing
 from stages.core.project import errors, layout, params
 from stages.pull.params import PullParams
 from stages.pull.stage import pull
@@ -20,6 +21,7 @@ def main() -> None:
         labels=layout.LABELS,
         report=layout.PULL_REPORT,
     )
+    hearing.write(layout.HEARING, chosen.hearing)
     for kind, changed in found["renamed"].items():
         print(f"{kind}: {len(changed)} names cleaned, renamed or merged (listed in {layout.PULL_REPORT})")
     for kind, alike in found["similar_names"].items():

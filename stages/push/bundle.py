@@ -87,6 +87,7 @@ def build(
                 for p in sorted((folder / "golden").iterdir())
             ],
             "tolerance": TOLERANCE,
+            **({"hearing": rules} if (rules := frontend.hearing.changed()) else {}),
             "model": {key: variant[key] for key in ("name", "sha256", "scheme", "bit_width", "sparsity", "raw_bytes")},
         }
         manifest.parse(content)

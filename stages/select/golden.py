@@ -14,7 +14,7 @@ from stages.core.artifacts.frontend import Frontend
 from stages.core.audio import decode
 from stages.core.project import files
 from stages.core.project.errors import DataError
-from stages.runtime.audio import fit_length
+from stages.runtime.audio import clip as fit
 
 
 def choose(features: Path, count: int) -> list[Clip]:
@@ -91,7 +91,12 @@ def write(folder: Path, clips: Sequence[Clip], frontend: Frontend) -> None:
     folder.mkdir(exist_ok=True)
     rate = frontend.sample_rate
     for i, clip in enumerate(clips):
-        samples = fit_length(decode.load(clip.path, rate), frontend.clip_samples, frontend.align)
+        samples = fit(
+            decode.load(clip.path, rate, frontend.hearing, clip.span),
+            frontend.clip_samples,
+            frontend.align,
+            frontend.hearing,
+        )
         pcm = np.clip(np.rint(samples * 2**15), -(2**15), 2**15 - 1).astype(np.int16)
         with files.atomic(folder / f"{i}.wav") as temporary:
             soundfile.write(temporary, pcm, rate, subtype="PCM_16")

@@ -148,7 +148,7 @@ def test_the_seed_the_recording_and_the_number_each_change_the_draw(tmp_path: Pa
 def test_a_silent_copy_is_drawn_again_and_one_always_silent_is_an_error(
     tmp_path: Path, corpus: list[Recording]
 ) -> None:
-    results = [np.zeros(100, np.float32), np.zeros(0, np.float32), np.full(100, 0.5, np.float32)]
+    results = [np.zeros(100, np.float32), np.zeros(0, np.float32), np.resize(np.array([0.5, -0.5], np.float32), 100)]
     copy, draws = make_copy(Copy(corpus[0], 1, 1), [lambda *_: results.pop(0)], work=tmp_path, target=tmp_path)
     assert draws == 3
     assert copy.duration_s == 100 / RATE

@@ -13,6 +13,7 @@ from stages.features.export import export
 from stages.features.extract import Clip, extract
 from stages.features.frontends import mfcc
 from stages.runtime.audio import fit_length
+from stages.runtime.hearing import Hearing
 from stages.runtime.litert import Model
 
 CONFIG = mfcc.Config(sample_rate=8000, clip_samples=4000, n_fft=512, hop_length=256, n_mels=20, n_mfcc=5)
@@ -66,7 +67,9 @@ def test_an_interrupted_run_goes_on(paths: list[Path], frontend: bytes, tmp_path
         run([*paths, late], frontend, tmp_path / "f", workers=1)
     done = sorted((tmp_path / "f" / "chunks").iterdir())
     assert len(done) == 3
-    np.save(done[1], np.full_like(np.load(done[1]), 7))  # a mark that survives only if the chunk is not done again
+    with np.load(done[1]) as chunk:
+        marked = np.full_like(chunk["features"], 7)  # a mark that survives only if the chunk is not done again
+    np.savez(done[1], features=marked, heard=np.ones(len(marked), bool))
     late.write_bytes(paths[0].read_bytes())
     run([*paths, late], frontend, tmp_path / "f", workers=1)
     features = np.load(tmp_path / "f" / "features.npy")
@@ -77,7 +80,7 @@ def test_an_interrupted_run_goes_on(paths: list[Path], frontend: bytes, tmp_path
 
 def test_workers_never_import_tensorflow(frontend: bytes) -> None:
     with contextlib.ExitStack() as stack:
-        pool = stack.enter_context(spawned(1, module._set_up, frontend, None, 8000, 4000, "start"))
+        pool = stack.enter_context(spawned(1, module._set_up, frontend, None, 8000, 4000, "start", Hearing()))
         loaded = pool.submit(eval, "set(__import__('sys').modules)").result()
     assert "stages.features.extract" in loaded
     assert not loaded & {"tensorflow", "tf_keras", "librosa"}

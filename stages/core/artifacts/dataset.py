@@ -12,7 +12,7 @@ network has a sigmoid per class.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +36,14 @@ class SplitLabels:
     y : np.ndarray, shape (n,), int64, or (n, n_classes) for a multi-label task
         See `Split`.
     groups, sites : np.ndarray, shape (n,), str
+    recordings : np.ndarray, shape (n,), str
+        Recording that each clip is a part or all of.
     """
 
     y: np.ndarray
     groups: np.ndarray
     sites: np.ndarray
+    recordings: np.ndarray = field(default_factory=lambda: np.zeros(0, str))
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class Split:
         Sample rate of the front end (Hz).
     bands : tuple[float, ...] or None
         See `stages.core.artifacts.frontend.Frontend`.
+    recordings : np.ndarray, shape (n,), str
+        Recording that each clip is a part or all of.
     """
 
     x: np.ndarray
@@ -76,6 +81,7 @@ class Split:
     crop_length: int | None = None
     sample_rate: int = 0
     bands: tuple[float, ...] | None = None
+    recordings: np.ndarray = field(default_factory=lambda: np.zeros(0, str))
 
     def __len__(self) -> int:
         """Return the number of clips."""
@@ -106,6 +112,7 @@ def read_labels(folder: Path, name: SplitName) -> SplitLabels:
         y=_y(table, name, frontend_file.read(folder).labels),
         groups=np.array([clip.group for clip in in_split], dtype=str),
         sites=np.array([clip.site for clip in in_split], dtype=str),
+        recordings=np.array([clip.recording_id for clip in in_split], dtype=str),
     )
 
 
@@ -137,6 +144,7 @@ def read_split(folder: Path, name: SplitName) -> Split:
         crop_length=frontend.crop_length,
         sample_rate=frontend.sample_rate,
         bands=frontend.bands,
+        recordings=np.array([table[i].recording_id for i in rows], dtype=str),
     )
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stages.core.artifacts import json_file
+from stages.core.project import files
+from stages.runtime.hearing import DEFAULT, Hearing
 
 FILE = "frontend.json"
 
@@ -36,6 +38,8 @@ class Frontend:
     bands : tuple[float, ...] or None
         Centre frequencies (Hz) of the bands if the features are power densities in dB, empty for waveforms; None for
         any other features.
+    hearing : Hearing
+        Rules by which recordings are heard and become clips; the file holds those that are not the defaults.
     """
 
     labels: tuple[str, ...]
@@ -48,6 +52,7 @@ class Frontend:
     crops: int = 1
     crop_length: int | None = None
     bands: tuple[float, ...] | None = None
+    hearing: Hearing = DEFAULT
 
     @property
     def clip_s(self) -> float:
@@ -68,4 +73,8 @@ def read(folder: Path) -> Frontend:
 
 def write(folder: Path, frontend: Frontend) -> None:
     """Write a front end's description into a folder."""
-    json_file.write(folder / FILE, frontend)
+    content = json_file.plain(frontend)
+    del content["hearing"]
+    if changed := frontend.hearing.changed():
+        content["hearing"] = changed
+    files.write_json(folder / FILE, content)

@@ -42,6 +42,9 @@ class Recording:
         Sample rate of the file (Hz).
     parent : str
         `recording_id` of the source of an augmented copy; empty for a recording.
+    start_s, end_s : float or None
+        Part of the file that it is (seconds), if it is not all of it. The table has these columns if any recording is
+        a part.
     """
 
     recording_id: str
@@ -54,6 +57,13 @@ class Recording:
     duration_s: float
     sample_rate: int
     parent: str = ""
+    start_s: float | None = None
+    end_s: float | None = None
+
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """Part of the file that it is (seconds); None for all of it."""
+        return None if self.start_s is None or self.end_s is None else (self.start_s, self.end_s)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -70,12 +80,24 @@ def labels_of(label: str) -> tuple[str, ...]:
     return tuple(label.split(SEPARATOR))
 
 
+def part_id(name: str, start_s: float, end_s: float) -> str:
+    """Return the id of a part of a recording.
+
+    >>> part_id("a.wav", 1.5, 3)
+    'a.wav@1.5-3'
+    """
+    return f"{name}@{start_s:.10g}-{end_s:.10g}"
+
+
 COLUMNS = tuple(field.name for field in dataclasses.fields(Recording))
+PART_COLUMNS = ("start_s", "end_s")
 
 
 def write_index(path: Path, recordings: Sequence[Recording]) -> None:
     """Write recordings as CSV, in the order given."""
-    files.write_csv(path, COLUMNS, (dataclasses.asdict(r) | {"path": r.path.as_posix()} for r in recordings))
+    columns = COLUMNS if any(r.span for r in recordings) else [name for name in COLUMNS if name not in PART_COLUMNS]
+    rows = [dataclasses.asdict(r) | {"path": r.path.as_posix()} for r in recordings]
+    files.write_csv(path, columns, ({name: row[name] for name in columns} for row in rows))
 
 
 def read_index(path: Path) -> list[Recording]:
@@ -96,6 +118,7 @@ def read_index(path: Path) -> list[Recording]:
                 "duration_s": float(row["duration_s"]),
                 "sample_rate": int(row["sample_rate"]),
             }
+            | {name: float(row[name]) if row.get(name) else None for name in PART_COLUMNS}
         )
         for row in files.read_csv(path)
     ]

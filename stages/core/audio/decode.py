@@ -3,6 +3,7 @@
 A device uses `stages.runtime` alone, whose WAV reader, rules and resampler are used here too.
 """
 
+import functools
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.core.audio.sources import UnusableError, as_data_error, open_source, shown
-from stages.runtime.audio import resample
+from stages.runtime.audio import read_part, resample
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.hearing import DEFAULT, Hearing, Levels, Listener
 from stages.runtime.wav import EMPTY
@@ -112,8 +113,25 @@ def _empty(path: Path) -> UnusableError:
     return UnusableError(f"{shown(path)} holds no samples. Record it again.", EMPTY)
 
 
-def load(path: Path, sample_rate: int, hearing: Hearing = DEFAULT) -> np.ndarray:
-    """Decode an audio file and resample it, with the device's own resampler, to `sample_rate` (Hz).
+@functools.lru_cache(maxsize=1)
+def _remembered(path: Path, hearing: Hearing, _version: tuple[int, int]) -> Listener:
+    """Return the listener of a file; the same for one part of it after another."""
+    return listen(path, hearing)
+
+
+def load(
+    path: Path, sample_rate: int, hearing: Hearing = DEFAULT, span: tuple[float, float] | None = None
+) -> np.ndarray:
+    """Decode an audio file, or a part of it, and resample it with the device's own resampler.
+
+    Parameters
+    ----------
+    path : Path
+    sample_rate : int
+        Hz.
+    hearing : Hearing
+    span : tuple of float or None
+        Start and end of the part (seconds); what lies beyond the end of the file is not there.
 
     Returns
     -------
@@ -121,10 +139,23 @@ def load(path: Path, sample_rate: int, hearing: Hearing = DEFAULT) -> np.ndarray
 
     Raises
     ------
-    DataError
+    UnusableError
+        As of `decode`.
     """
-    samples, rate = decode(path, hearing)
-    return resample(samples, rate, sample_rate)
+    if span is None:
+        samples, rate = decode(path, hearing)
+        return resample(samples, rate, sample_rate)
+    if not path.is_file():
+        listen(path)  # which says so
+    stat = path.stat()
+    start, stop = (round(seconds * sample_rate) for seconds in span)
+    try:
+        part = read_part(_remembered(path, hearing, (stat.st_size, stat.st_mtime_ns)), sample_rate, start, stop)
+    except RuntimeInputError as error:
+        raise as_data_error(error) from None
+    if not len(part):
+        raise UnusableError(f"{shown(path)} ends before {span[0]:g} s. Correct the part's times.", EMPTY)
+    return part
 
 
 def content_hash(samples: np.ndarray) -> str:
