@@ -6,11 +6,10 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stages.core.audio.apart import Apart
+from stages.core.audio.apart import Apart, Span
 from stages.core.audio.decode import Heard
 from stages.core.audio.sources import UnusableError, shown
 from stages.core.project import files
@@ -26,20 +25,21 @@ class Unusable:
     detail: str
 
 
-def decode(apart: Apart, path: Path) -> Heard | Unusable:
-    """Hear one file to its end; return what it holds, or why it cannot be used."""
+def decode(apart: Apart, path: Path, span: Span = None) -> Heard | Unusable:
+    """Hear one file, or a part (seconds), to its end; return what it holds, or why it cannot be used."""
     try:
-        return apart.hear(path)
+        return apart.hear(path, span)
     except UnusableError as error:
         return Unusable(error.kind, str(error).replace(shown(path), path.name))
 
 
-def decode_all(paths: Sequence[Path], journal: Path, hearing: Hearing) -> list[Heard | Unusable]:
+def decode_all(parts: Sequence[tuple[Path, Span]], journal: Path, hearing: Hearing) -> list[Heard | Unusable]:
     """Decode files in parallel, each noted in `journal` at once, so that an interrupted run continues.
 
     Parameters
     ----------
-    paths : sequence of Path
+    parts : sequence of (Path, tuple of float or None)
+        Files, and the part (seconds) of each that is heard; None for all of it.
     journal : Path
         Grows by one line of JSON per file.
     hearing : Hearing
@@ -47,25 +47,25 @@ def decode_all(paths: Sequence[Path], journal: Path, hearing: Hearing) -> list[H
     Returns
     -------
     list of Heard or Unusable
-        In the order of `paths`.
+        In the order of `parts`.
     """
-    seen = [(path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    seen = [(p.as_posix(), p.stat().st_size, p.stat().st_mtime_ns, *(span or ())) for p, span in parts]
     known = _read_journal(journal)
-    waiting = [(key, path) for key, path in zip(seen, paths, strict=True) if key not in known]
+    waiting = [(key, part) for key, part in zip(seen, parts, strict=True) if key not in known]
     # Threads: NumPy and hashlib work outside the interpreter's lock, and decoders in processes of their own.
     with (
         Apart(hearing) as apart,
         ThreadPoolExecutor(os.cpu_count()) as pool,
         journal.open("a", buffering=1) as notes,
     ):
-        fresh = zip(waiting, pool.map(partial(decode, apart), [path for _, path in waiting]), strict=True)
-        for (key, _), found in track(fresh, "decode", total=len(paths), initial=len(paths) - len(waiting)):
+        fresh = zip(waiting, pool.map(lambda part: decode(apart, *part), [part for _, part in waiting]), strict=True)
+        for (key, _), found in track(fresh, "decode", total=len(parts), initial=len(parts) - len(waiting)):
             known[key] = found
             notes.write(json.dumps([key, dataclasses.asdict(found)]) + "\n")
     return [known[key] for key in seen]
 
 
-def _read_journal(journal: Path) -> dict[tuple[str, int, int], Heard | Unusable]:
+def _read_journal(journal: Path) -> dict[tuple[Any, ...], Heard | Unusable]:
     if not journal.is_file():
         return {}
     whole = journal.read_text().rpartition("\n")[0]

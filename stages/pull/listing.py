@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from stages.core.artifacts.recordings import part_id
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -23,6 +25,8 @@ class Listing:
     excluded : str
         Reason why it cannot be used, if the layout alone shows it (missing, hidden, without a status); such an entry
         needs no file and no label. Else empty.
+    start_s, end_s : float or None
+        Part of the file that it is (seconds), if it is not all of it.
     notes : tuple of str
         What a person should know of it although it may be used, such as an empty cell of its row.
     """
@@ -34,3 +38,15 @@ class Listing:
     fold: str = ""
     excluded: str = ""
     notes: tuple[str, ...] = ()
+    start_s: float | None = None
+    end_s: float | None = None
+
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """Part of the file that it is (seconds); None for all of it."""
+        return None if self.start_s is None or self.end_s is None else (self.start_s, self.end_s)
+
+    @property
+    def recording_id(self) -> str:
+        """Its path, and the times if it is a part: unique among the listings of a source."""
+        return self.path.as_posix() if self.span is None else part_id(self.path.as_posix(), *self.span)

@@ -1,6 +1,7 @@
 """Rows of a user's own CSV as listings: paths found below the root, several rows of one path joined."""
 
 import dataclasses
+import math
 import os
 import re
 from collections import defaultdict
@@ -18,6 +19,7 @@ from stages.pull.tree import DANGLING, HIDDEN, chosen, walk
 from stages.runtime.hidden import is_hidden
 
 MISSING = "missing"
+Span = tuple[float, float]
 _SHOWN = 5  # missing files in a sentence
 
 
@@ -113,14 +115,15 @@ class _Paths:
 
 
 def listings(table: Path, rows: Sequence[Row], root: Path, rules: Rules) -> list[Listing]:
-    """Return one listing for each path of a table.
+    """Return one listing for each path of a table, or each part of one.
 
     Parameters
     ----------
     table : Path
         For messages.
     rows : sequence of Row
-        With the columns path, label and group, and perhaps site and split.
+        With the columns path, label and group, and perhaps site, split, and start_s and end_s (seconds): the part of
+        the file that is a recording of its own.
     root : Path
     rules : Rules
 
@@ -137,7 +140,7 @@ def listings(table: Path, rows: Sequence[Row], root: Path, rules: Rules) -> list
     paths = _Paths(root)
     values = [dataclasses.replace(row, values=_present(table, row, rules)) for row in rows]
     some_splits = any(row.values["split"] for row in values)
-    of_path: dict[str, list[Row]] = defaultdict(list)
+    of_path: dict[tuple[str, Span | None], list[Row]] = defaultdict(list)
     for row in values:
         name = paths.find(row.values["path"])
         if name is None:
@@ -145,21 +148,40 @@ def listings(table: Path, rows: Sequence[Row], root: Path, rules: Rules) -> list
                 f"{table}, line {row.line}: path must lie below the root {root}; got {row.values['path']}. Move the "
                 "file, or correct the path."
             )
-        of_path[name].append(row)
-    reasons = {name: rules.reason(root, name) for name in of_path}
-    missing = {name: of_path[name][0].line for name, reason in reasons.items() if reason in (MISSING, DANGLING)}
+        of_path[name, _span(table, row)].append(row)
+    reasons = {name: rules.reason(root, name) for name, _ in of_path}
+    missing = {name: rows[0].line for (name, _), rows in of_path.items() if reasons[name] in (MISSING, DANGLING)}
     if missing and not rules.exclude_missing:
         raise DataError(_missing(table, missing, root, paths.like(next(iter(missing))), rules))
     return [
         dataclasses.replace(
             _listing(table, name, found, rules),
             excluded=reasons[name],
+            start_s=span and span[0],
+            end_s=span and span[1],
             notes=tuple(f"split is empty in line {r.line} of {table.name}" for r in found if not r.values["split"])
             if some_splits
             else (),
         )
-        for name, found in of_path.items()
+        for (name, span), found in of_path.items()
     ]
+
+
+def _span(table: Path, row: Row) -> Span | None:
+    """Return the part of the file (seconds) that a row is about; None for all of it."""
+    given = row.values["start_s"], row.values["end_s"]
+    if given == ("", ""):
+        return None
+    try:
+        start, end = map(float, given)
+    except ValueError:
+        start, end = math.nan, math.nan
+    if not 0 <= start < end < math.inf:
+        raise DataError(
+            f"{table}, line {row.line}: start_s and end_s must be seconds with 0 <= start_s < end_s, or both empty; "
+            f"got {given[0]!r} and {given[1]!r}. Correct them."
+        )
+    return start, end
 
 
 def _present(table: Path, row: Row, rules: Rules) -> dict[str, str]:

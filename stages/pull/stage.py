@@ -64,7 +64,7 @@ def pull(
         settled = settle(params, listed, given)
         candidates = [entry for entry in settled.listed if not entry.excluded]
         journal = work.with_suffix(f".{heard}.decoded")  # by other rules, other samples
-        decoded = decode_all([work / entry.path for entry in candidates], journal, params.hearing)
+        decoded = decode_all([(work / entry.path, entry.span) for entry in candidates], journal, params.hearing)
         reasons = _reasons(candidates, decoded, params.silence_dbfs)
         kept = [
             (e, found)
@@ -73,12 +73,13 @@ def pull(
         ]
         excluded = _excluded(settled.listed, candidates, decoded, reasons)
         order = _output_order(given, settled.listed, [entry for entry, _ in kept])
-        groups = merge_groups((entry.group, found.sha256) for entry, found in kept)
+        one_file = ((entry.group, entry.path.as_posix()) for entry, _ in kept if entry.span)  # its parts are one group
+        groups = merge_groups([*((entry.group, found.sha256) for entry, found in kept), *one_file])
     for finished in recordings.parent.glob(f".{recordings.name}.*.decoded"):
         finished.unlink()
     usable = [
         Recording(
-            recording_id=entry.path.as_posix(),
+            recording_id=entry.recording_id,
             path=recordings / entry.path,
             label=entry.label,
             group=groups[entry.group],
@@ -87,6 +88,8 @@ def pull(
             sha256=found.sha256,
             duration_s=round(found.n_samples / found.sample_rate, 6),
             sample_rate=found.sample_rate,
+            start_s=entry.start_s,
+            end_s=entry.end_s,
         )
         for entry, found in kept
     ]
@@ -98,7 +101,9 @@ def pull(
         "licence": source.LICENCE,
         "homepage": source.HOMEPAGE,
         "merged_groups": sum(name != merged for name, merged in groups.items()),
-        "notes": [{"path": shown(e.path), "note": note} for e, found in kept for note in (*e.notes, *found.notes)],
+        "notes": [
+            {"path": shown(e.recording_id), "note": note} for e, found in kept for note in (*e.notes, *found.notes)
+        ],
     } | counts(settled, usable, excluded)
     files.write_json(report, summary)
     return summary
@@ -133,9 +138,9 @@ def merge_groups(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 def _check_listed(listed: Sequence[Listing], folder: Path, source: str) -> None:
     if not listed:
         raise DataError(f"the source {source!r} lists no recordings. Check pull.options.{source}.")
-    for path, count in Counter(entry.path for entry in listed).items():
+    for name, count in Counter(entry.recording_id for entry in listed).items():
         if count > 1:
-            raise DataError(f"the source {source!r} lists {path} {count} times. List every file once.")
+            raise DataError(f"the source {source!r} lists {name} {count} times. List every file once.")
     for entry in listed:
         if entry.excluded:
             continue
@@ -186,13 +191,13 @@ def _excluded(
 ) -> list[dict[str, str]]:
     """Return path, reason and, of files that cannot be decoded, the decoder's own reason, in the order of `listed`."""
     of_path = {
-        entry.path: {"reason": reason}
+        entry.recording_id: {"reason": reason}
         | ({"detail": found.detail} if isinstance(found, Unusable) and found.detail else {})
         for entry, found, reason in zip(candidates, decoded, reasons, strict=True)
         if reason
     }
-    told = ((e.path, {"reason": e.excluded} if e.excluded else of_path.get(e.path)) for e in listed)
-    return [{"path": shown(path)} | why for path, why in told if why]
+    told = ((e.recording_id, {"reason": e.excluded} if e.excluded else of_path.get(e.recording_id)) for e in listed)
+    return [{"path": shown(name)} | why for name, why in told if why]
 
 
 def _output_order(order: Sequence[str], listed: Sequence[Listing], kept: Sequence[Listing]) -> list[str]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.core.artifacts.recordings import Recording, read_index
-from stages.core.audio.apart import Apart
+from stages.core.audio.apart import Apart, Span
 from stages.core.audio.decode import Heard
 from stages.core.project import files
 from stages.core.project.errors import DataError, ParameterError
@@ -140,11 +140,11 @@ def test_an_interrupted_check_goes_on_where_it_stopped(project: Project, monkeyp
     asked: list[str] = []
     real, stop_at = decode, "c4.wav"
 
-    def interrupted(apart: Apart, path: Path) -> Heard | Unusable:
+    def interrupted(apart: Apart, path: Path, span: Span) -> Heard | Unusable:
         if path.name == stop_at:
             raise KeyboardInterrupt
         asked.append(path.name)
-        return real(apart, path)
+        return real(apart, path, span)
 
     monkeypatch.setattr("stages.pull.decoding.os.cpu_count", lambda: 1)
     monkeypatch.setattr("stages.pull.decoding.decode", interrupted)

@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import soundfile
 
+from stages.core.artifacts.recordings import read_index
+from stages.core.audio.decode import content_hash
+from stages.core.project.errors import DataError
 from stages.core.project.params import load
 from stages.pull.params import PullParams
 from stages.pull.stage import pull
@@ -76,3 +80,47 @@ def test_whatever_one_file_does_the_rest_is_pulled(tmp_path: Path) -> None:
     assert note["path"] == "dog/open.wav"
     kept = pulled(root, out, partial="keep", overload="scale", channel="left")
     assert kept["excluded_by_reason"] == {"undecodable": 5, "silent": 1, "name is not UTF-8": 1}
+
+
+def parts(root: Path, out: Path, *rows: str) -> dict[str, Any]:
+    (root / "labels.csv").write_text("\n".join(["path,label,group,start_s,end_s", *rows]) + "\n")
+    options = {"root": str(root), "csv": "labels.csv"}
+    return pull(
+        load(PullParams, {"source": "folder", "options": {"folder": options}}, "pull"),
+        mirror=None,
+        recordings=out / "recordings",
+        index=out / "index.csv",
+        labels=out / "labels.json",
+        report=out / "pull_report.json",
+    )
+
+
+def test_parts_of_a_long_recording_are_recordings_of_one_group(tmp_path: Path) -> None:
+    root, out = tmp_path / "mine", tmp_path / "data"
+    root.mkdir()
+    long = sound(5 * RATE)
+    long[RATE : 2 * RATE] = 0.25  # a constant: silent
+    soundfile.write(root / "long.flac", long, RATE)
+    (root / "other.wav").write_bytes(plain(sound(seed=3)))
+    rows = ("long.flac,dog,anna,0,1", "long.flac,cat,ben,2.5,4.25", "long.flac,dog,anna,1,2", "other.wav,cat,carl,,")
+    report = parts(root, out, *rows, "long.flac,dog,anna,4.5,6")
+    (silent, beyond) = report["excluded"]
+    assert silent == {"path": "long.flac@1-2", "reason": "silent"}
+    assert (beyond["path"], beyond["reason"]) == ("long.flac@4.5-6", "part beyond the end")
+    assert "ends at 5 s; the part to 6 s is not in it" in beyond["detail"]
+    found = {r.recording_id: r for r in read_index(out / "index.csv")}
+    assert {name: (r.group, r.label, r.span, r.duration_s) for name, r in found.items()} == {
+        "long.flac@0-1": ("anna", "dog", (0, 1), 1),
+        "long.flac@2.5-4.25": ("anna", "cat", (2.5, 4.25), 1.75),  # one recording, one group
+        "other.wav": ("carl", "cat", None, 0.1),
+    }
+    samples = soundfile.read(root / "long.flac", dtype="float32")[0][40_000:68_000]
+    assert found["long.flac@2.5-4.25"].sha256 == content_hash(samples)
+
+
+@pytest.mark.parametrize("times", ["1,1", "2,1", "-1,2", "1,", ",1", "a,b", "0,inf", "nan,1", '"0,5",1'])
+def test_times_of_a_part_that_make_no_sense_are_told_with_their_line(tmp_path: Path, times: str) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.wav").write_bytes(plain(sound()))
+    with pytest.raises(DataError, match=r"labels\.csv, line 3: start_s and end_s must be seconds with 0 <= "):
+        parts(tmp_path / "mine", tmp_path / "data", "a.wav,dog,anna,0,0.05", f"a.wav,dog,anna,{times}")

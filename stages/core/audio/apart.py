@@ -25,7 +25,8 @@ LIMIT_S = 60.0  # for any file, and
 LIMIT_BYTES_PER_S = 2_000_000  # a second more for so many bytes
 _START_S = 60.0
 
-Hear = Callable[[Path, Hearing], Heard]
+Span = tuple[float, float] | None
+Hear = Callable[[Path, Hearing, Span], Heard]
 Answer = Heard | tuple[str, str]
 
 
@@ -59,8 +60,8 @@ class Apart:
         for child in self._children:
             child.end()
 
-    def hear(self, path: Path) -> Heard:
-        """Hear one file.
+    def hear(self, path: Path, span: Span = None) -> Heard:
+        """Hear one file, or a part of it (seconds).
 
         Raises
         ------
@@ -68,17 +69,17 @@ class Apart:
             If it cannot be used, whatever its decoder did.
         """
         if self._everything or not _is_plain_wav(path):
-            answer = self._ask(path)
+            answer = self._ask(path, span)
         else:
-            answer = _attempt(self._hear, path, self._hearing)
+            answer = _attempt(self._hear, path, self._hearing, span)
         if isinstance(answer, Heard):
             return answer
         raise UnusableError(*answer)
 
-    def _ask(self, path: Path) -> "Answer":
+    def _ask(self, path: Path, span: Span) -> "Answer":
         child = self._borrow()
         try:
-            return child.ask(path, self._limit_s + path.stat().st_size / LIMIT_BYTES_PER_S)
+            return child.ask(path, span, self._limit_s + path.stat().st_size / LIMIT_BYTES_PER_S)
         finally:
             if child.alive:
                 self._idle.put(child)
@@ -104,9 +105,9 @@ class _Child:
         if self._connection.poll(_START_S):  # it is ready: importing counts against no file
             self._connection.recv()
 
-    def ask(self, path: Path, limit_s: float) -> Answer:
+    def ask(self, path: Path, span: Span, limit_s: float) -> Answer:
         try:
-            self._connection.send(path)
+            self._connection.send((path, span))
             if self._connection.poll(limit_s):
                 answer: Answer = self._connection.recv()
                 return answer
@@ -133,14 +134,14 @@ def _serve(connection: Connection, hear: Hear, hearing: Hearing) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where some decoders talk to nobody
     connection.send(None)
-    for path in _received(connection):
-        connection.send(_attempt(hear, path, hearing))
+    for path, span in _received(connection):
+        connection.send(_attempt(hear, path, hearing, span))
 
 
-def _attempt(hear: Hear, path: Path, hearing: Hearing) -> Answer:
+def _attempt(hear: Hear, path: Path, hearing: Hearing, span: Span) -> Answer:
     """Hear a file; return why it cannot be used, and that in a word, if it cannot."""
     try:
-        return hear(path, hearing)
+        return hear(path, hearing, span)
     except UnusableError as error:
         return str(error), error.kind
     except DataError as error:
@@ -160,7 +161,7 @@ def _is_plain_wav(path: Path) -> bool:
     return True
 
 
-def _received(connection: Connection) -> Iterator[Path]:
+def _received(connection: Connection) -> Iterator[tuple[Path, Span]]:
     with contextlib.suppress(EOFError, OSError):
         while True:
             yield connection.recv()

@@ -16,6 +16,9 @@ from stages.runtime.errors import RuntimeInputError
 from stages.runtime.hearing import DEFAULT, Hearing, Levels, Listener
 from stages.runtime.wav import EMPTY
 
+BEYOND = "part beyond the end"
+_SLACK_S = 0.05  # by which the times of a part may exceed the file
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -95,15 +98,22 @@ def decode(path: Path, hearing: Hearing = DEFAULT) -> tuple[np.ndarray, int]:
     return np.concatenate(pieces), listener.sample_rate
 
 
-def hear(path: Path, hearing: Hearing = DEFAULT) -> Heard:
-    """Hear all of an audio file in bounded memory, to know what is in it; errors as of `decode`."""
+def hear(path: Path, hearing: Hearing = DEFAULT, span: tuple[float, float] | None = None) -> Heard:
+    """Hear an audio file, or part of it (seconds), in bounded memory, to know what is in it; errors as of `decode`."""
     listener, levels, digest = listen(path, hearing), Levels(1), hashlib.sha256()
+    start, stop = (round(seconds * listener.sample_rate) for seconds in span) if span else (0, None)
     try:
-        for samples in listener.blocks():
+        for samples in listener.blocks(start, stop):
             levels.add(samples[:, np.newaxis])
             digest.update(np.ascontiguousarray(samples, dtype="<f4").tobytes())
     except RuntimeInputError as error:
         raise as_data_error(error) from None
+    if span and start + levels.n_frames < (stop or 0) - _SLACK_S * listener.sample_rate:
+        end = (start + levels.n_frames) / listener.sample_rate if levels.n_frames else None
+        ends = f"at {end:.6g} s" if end else f"before {span[0]:.6g} s"
+        raise UnusableError(
+            f"{shown(path)} ends {ends}; the part to {span[1]:.6g} s is not in it. Correct its times.", BEYOND
+        )
     if not levels.n_frames:
         raise _empty(path)
     return Heard(digest.hexdigest(), levels.n_frames, listener.sample_rate, levels.peak_about_mean, listener.notes)

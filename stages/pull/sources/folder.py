@@ -34,7 +34,7 @@ HOMEPAGE = ""
 LABELS = None
 
 OWNER = "pull.options.folder"
-COLUMNS = ("path", "label", "group", "split", "site")
+COLUMNS = ("path", "label", "group", "split", "site", "start_s", "end_s")
 
 
 @dataclass(frozen=True)

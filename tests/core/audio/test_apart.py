@@ -8,14 +8,14 @@ import pytest
 import soundfile
 
 from stages.core.audio import decode
-from stages.core.audio.apart import Apart
+from stages.core.audio.apart import Apart, Span
 from stages.core.audio.decode import Heard
 from stages.core.audio.sources import UnusableError
 from stages.runtime.hearing import Hearing
 from tests.wavs import sound, wav
 
 
-def moody(path: Path, hearing: Hearing) -> Heard:
+def moody(path: Path, hearing: Hearing, span: Span) -> Heard:
     """Do to the process what the file's name says, as a decoder's C may."""
     if path.stem == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -25,7 +25,7 @@ def moody(path: Path, hearing: Hearing) -> Heard:
         time.sleep(600)
     if path.stem == "memory":
         raise MemoryError
-    return decode.hear(path, hearing)
+    return decode.hear(path, hearing, span)
 
 
 def test_whatever_a_decoder_does_the_next_file_is_heard(tmp_path: Path) -> None:
