@@ -151,12 +151,6 @@ def chosen(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
     return (not include or matches(include)) and not matches(exclude)
 
 
-AUDIO = frozenset(
-    """.3gp .aac .ac3 .aif .aiff .alac .amr .ape .au .caf .dts .flac .m4a .m4b .mka .mp2 .mp3 .mp4 .oga .ogg .opus .pcm
-    .ra .raw .snd .spx .tta .voc .w64 .wav .wave .weba .webm .wma .wv""".split()  # noqa: SIM905  it reads as a list
-)
-
-
 def not_audio(path: Path) -> str:
     """Return what a file is if its beginning shows that it holds no audio, whatever its name; else nothing.
 

@@ -247,14 +247,15 @@ class Listener:
         self.source, self.hearing, self.sample_rate, self.notes = source, hearing, source.sample_rate, source.notes
         self._channel, self._scale = _fixed(hearing.channel, source.n_channels), 1.0
         if source.n_frames is not None:
-            self._check_whole(source.n_frames)
+            self.check_whole(source.n_frames)
         if source.floating or (self._channel is None and hearing.channel == "loudest"):
             levels = Levels(source.n_channels)
             for frames in source.blocks():
                 levels.add(frames)
             self._choose(levels)
 
-    def _check_whole(self, n_frames: int) -> None:
+    def check_whole(self, n_frames: int) -> None:
+        """Exclude a recording of which no more than `n_frames` can be read, or note it, if that is not all of it."""
         claimed, broken = self.source.claimed_frames, self.source.broken
         if n_frames >= claimed - self.source.slack and not broken:
             return
@@ -290,7 +291,7 @@ class Listener:
             at += len(frames)
             yield self.mono(frames)
         if stop is None and self.source.n_frames is None:
-            self._check_whole(at)
+            self.check_whole(at)
 
     def mono(self, frames: np.ndarray) -> np.ndarray:
         """Return the one channel that is heard of frames: (n, n_channels) to (n,), float32."""

@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,13 @@ def add(commands: Commands) -> None:
     """Add the commands."""
     filters, push = device_filters(), _push_arguments()
     classify = commands.add_parser("classify", help="classify recordings as a device does")
-    classify.add_argument("files", nargs="+", type=Path, metavar="FILE", help="WAV file")
+    classify.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="recordings of any format, or folders of them; WAV on a remote device",
+    )
     where = classify.add_mutually_exclusive_group()
     where.add_argument("--device", metavar="NAME", help="name in push.devices; default: the first local one")
     where.add_argument("--folder", type=Path, metavar="F", help="folder of a release")
@@ -60,14 +67,20 @@ def _push_arguments() -> argparse.ArgumentParser:
 
 def _classify(given: argparse.Namespace) -> None:
     from flows.cli import project
-    from stages.push import rollout
+    from stages.push import listening, rollout
     from stages.push.transports import local
 
-    paths = [str(path.absolute()) for path in given.files]
     if given.folder is None:
-        answers = rollout.classify(project.device(given.device).connect(), paths)
+        device = project.device(given.device)
+        ask = partial(rollout.classify, device.connect())
+        here = device.config.folder / rollout.CURRENT if isinstance(device.config, local.Config) else None
     else:
-        answers = rollout.classify(local.connect(local.Config(given.folder), str(given.folder)), paths, folder=".")
+        ask = partial(rollout.classify, local.connect(local.Config(given.folder), str(given.folder)), folder=".")
+        here = given.folder
+    if here is None:  # the paths are the device's own
+        answers = ask([str(path.absolute()) for path in given.files])
+    else:
+        answers = listening.classify(ask, given.files, listening.hearing_of(here))
     for answer in answers:
         print(json.dumps(answer))
 

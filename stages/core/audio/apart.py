@@ -68,7 +68,7 @@ class Apart:
         UnusableError
             If it cannot be used, whatever its decoder did.
         """
-        if self._everything or not _is_plain_wav(path):
+        if self._everything or not is_plain_wav(path):
             answer = self._ask(path, span)
         else:
             answer = _attempt(self._hear, path, self._hearing, span)
@@ -150,7 +150,7 @@ def _attempt(hear: Hear, path: Path, hearing: Hearing, span: Span) -> Answer:
         return undecodable(path, " ".join(f"{type(error).__name__}: {error}".split())), UNDECODABLE
 
 
-def _is_plain_wav(path: Path) -> bool:
+def is_plain_wav(path: Path) -> bool:
     """Return whether the device's own reader hears or refuses a file, which no crash comes from."""
     try:
         open_wav(path)

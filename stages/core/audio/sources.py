@@ -30,6 +30,11 @@ _SLACK_S, _SLACK_MP3 = 0.05, 3 * 1152  # encoders' delay and padding, by which c
 _OPEN_FRAMES = 2**31  # a claim of this or more is no claim: a stream's header, or a damaged one
 _BLOCK = 1 << 16
 UNDECODABLE = "undecodable"
+SUFFIXES = frozenset(
+    """.3gp .aac .ac3 .aif .aifc .aiff .alac .amr .ape .au .bwf .caf .dts .flac .g722 .m4a .m4b .mka .mp2 .mp3 .mp4
+    .oga .ogg .opus .pcm .ra .raw .rf64 .snd .spx .tta .voc .w64 .wav .wave .weba .webm .wma .wv""".split()  # noqa: SIM905
+)
+"""How the names of recordings end; what is in a file its content alone says."""
 
 
 def open_source(path: Path) -> Source:

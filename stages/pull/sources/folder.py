@@ -20,13 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from stages.core.audio.sources import SUFFIXES
 from stages.core.project.errors import DataError, require
 from stages.core.project.names import clean
 from stages.pull import own_csv, split_folders
 from stages.pull.download import sync
 from stages.pull.listing import Listing
 from stages.pull.table import Layout, read_table
-from stages.pull.tree import AUDIO, Tree, chosen, not_audio, walk
+from stages.pull.tree import Tree, chosen, not_audio, walk
 
 CITATION = "The user's own recordings."
 LICENCE = "The user's own."
@@ -177,7 +178,7 @@ def _of_folders(config: Config, root: Path) -> list[Listing]:
     tree, rules = walk(root), _rules(config)
     candidates, passed_over = [], list(tree.passed_over)
     for name in tree.files:
-        kind = "" if PurePosixPath(name).suffix.lower() in AUDIO else not_audio(root / name)
+        kind = "" if PurePosixPath(name).suffix.lower() in SUFFIXES else not_audio(root / name)
         if kind:
             passed_over.append((name, f"no audio: {kind}"))
         elif config.label_pattern is None and "/" not in name:
