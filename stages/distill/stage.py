@@ -11,7 +11,8 @@ from stages.core.artifacts import dataset
 from stages.core.nn.network import ARCHITECTURES
 from stages.core.project import files, provenance
 from stages.core.project.errors import ModelError
-from stages.core.scoring import metrics
+from stages.core.scoring.metrics import MetricParams
+from stages.core.scoring.summary import summarise
 from stages.core.training.teacher import softened
 from stages.distill.material import Lesson, Material, read_material
 from stages.distill.params import DistillParams
@@ -36,7 +37,7 @@ def distill(params: DistillParams, features: Path, target: Path) -> dict[str, An
     -------
     dict
         What `teacher.json` holds: `teacher`, its plug-in's name; and, if there is one, `key`, of all that made it,
-        `sha256`, `labels`, `about` and `validation`, as `stages.core.scoring.metrics.summarise` returns it.
+        `sha256`, `labels`, `about` and `validation`, as `stages.core.scoring.summary.summarise` returns it.
 
     Raises
     ------
@@ -119,11 +120,11 @@ def _require(lesson: Lesson, material: Material, teacher: str) -> None:
 
 def _judged(lesson: Lesson, material: Material) -> dict[str, Any]:
     split = material.validation.split
-    return metrics.summarise(
+    return summarise(
         split.y,
         softened(lesson.logits["validation"], 1.0, material.multi_label),
         groups=split.groups,
         sites=split.sites,
         labels=split.labels,
-        params=metrics.MetricParams(),
+        params=MetricParams(),
     )

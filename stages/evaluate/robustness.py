@@ -18,15 +18,19 @@ from stages.core.artifacts.variant import Variant
 from stages.core.audio import decode
 from stages.core.project import files
 from stages.core.project.progress import track
-from stages.core.scoring import stats
-from stages.core.scoring.metrics import METRICS, predict, summarise
+from stages.core.scoring import uncertainty
+from stages.core.scoring.arrays import rounded
+from stages.core.scoring.metrics import METRICS
+from stages.core.scoring.resampling import Draws
+from stages.core.scoring.summary import summarise
+from stages.core.scoring.thresholds import predict
 from stages.evaluate.params import EvaluateParams, Robustness
 from stages.evaluate.scoring import score
 from stages.runtime.audio import clip as fit
 from stages.runtime.audio import resample
 from stages.runtime.litert import Model
 
-COLUMNS = ("name", "condition", "n", "groups", "figure", "value", "low", "high", "reason")
+COLUMNS = ("name", "condition", "n", "groups", "figure", "value", "low", "high", "reason", "observed", "null")
 FIGURES = (*METRICS, "agreement")
 CLEAN = "clean"
 
@@ -160,7 +164,7 @@ def _rows(
             threshold=variant.metrics["validation"]["threshold"],
         )
         alike = (decisions(variant) == decisions(reference)).reshape(len(test), -1).all(axis=1)
-        figures = summary["pooled"] | {"agreement": _fraction(alike, test.groups, params)}
+        figures = summary["pooled"] | {"agreement": _fraction(alike, test, params)}
         rows += [
             {"name": variant.name, "condition": condition, "n": summary["n"], "groups": summary["groups"]}
             | {"figure": figure, "reason": ""}
@@ -170,9 +174,13 @@ def _rows(
     return rows
 
 
-def _fraction(alike: np.ndarray, groups: np.ndarray, params: EvaluateParams) -> dict[str, float]:
-    rng = np.random.default_rng(params.seed)
-    draws = stats.group_bootstrap(groups, resamples=params.bootstrap_resamples, rng=rng)
-    resampled = np.concatenate([weights @ alike / weights.sum(axis=1) for weights in draws])
-    low, high = stats.percentile_interval(resampled, confidence=params.confidence)
-    return {key: round(float(value), 6) for key, value in (("value", alike.mean()), ("low", low), ("high", high))}
+def _fraction(alike: np.ndarray, test: dataset.Split, params: EvaluateParams) -> dict[str, Any]:
+    """Return the fraction of the clips that are decided alike, with its interval."""
+    draws = Draws.of(test.y, test.groups, len(test.labels), resamples=params.bootstrap_resamples, seed=params.seed)
+    found = {"value": rounded(alike.mean()), "low": None, "high": None}
+    reason = draws.refusal(by_class=False)
+    if reason:
+        return found | {"reason": reason}
+    measured = draws.measure(lambda weights: weights @ alike / weights.sum(axis=1))
+    low, high = uncertainty.fraction_interval(measured, draws, confidence=params.confidence, by_class=False)
+    return found | {"low": rounded(low), "high": rounded(high)}

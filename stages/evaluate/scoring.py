@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from stages.core.artifacts.dataset import Split
-from stages.core.scoring.metrics import summarise, threshold_for
+from stages.core.scoring.summary import summarise
+from stages.core.scoring.thresholds import threshold_for
 from stages.evaluate.params import EvaluateParams
 from stages.runtime.litert import Model
 
@@ -36,7 +37,8 @@ def score(model: Path | bytes, x: np.ndarray, *, threads: int = 1) -> np.ndarray
 def metrics(scores: Mapping[str, np.ndarray], splits: Mapping[str, Split], params: EvaluateParams) -> dict[str, Any]:
     """Summarise the scores of every split, with thresholds chosen on validation alone.
 
-    A binary task has one, a multi-label task one for each class.
+    A binary task has one, a multi-label task one for each class. On validation itself, each clip is decided by a
+    threshold chosen on other groups.
 
     Parameters
     ----------
@@ -49,7 +51,7 @@ def metrics(scores: Mapping[str, np.ndarray], splits: Mapping[str, Split], param
     Returns
     -------
     dict
-        Split name to what `stages.core.scoring.metrics.summarise` returns.
+        Split name to what `stages.core.scoring.summary.summarise` returns.
     """
     truth = splits["validation"]
     decides = truth.multi_label or len(truth.labels) == 2
@@ -63,6 +65,7 @@ def metrics(scores: Mapping[str, np.ndarray], splits: Mapping[str, Split], param
             labels=split.labels,
             params=params.metrics,
             threshold=threshold,
+            chosen_here=name == "validation",
         )
         for name, split in splits.items()
     }

@@ -14,7 +14,8 @@ from stages.core.artifacts import dataset
 from stages.core.artifacts.variant import Variant, read_variants
 from stages.core.project import files
 from stages.core.project.errors import DataError
-from stages.core.scoring.metrics import METRICS, roc_points
+from stages.core.scoring.curves import roc_points
+from stages.core.scoring.metrics import METRICS
 from stages.evaluate import figure, robustness
 from stages.evaluate.latency import measure, percentile_ms
 from stages.evaluate.params import EvaluateParams
@@ -22,7 +23,7 @@ from stages.evaluate.params import EvaluateParams
 Row = dict[str, Any]
 SIDES = ("validation", "test")
 ENDS = {"value": "", "low": "_low", "high": "_high"}
-SITE_COLUMNS = ("name", "split", "site", "n", "groups", "metric", "value", "low", "high", "reason")
+SITE_COLUMNS = ("name", "split", "site", "n", "groups", "metric", "value", "low", "high", "reason", "observed", "null")
 ROC_COLUMNS = ("variant", "false_positive_rate", "true_positive_rate")
 
 
@@ -134,6 +135,11 @@ def _row(variant: Variant, reference: Variant) -> dict[str, Any]:
             for side in SIDES
             for metric in METRICS
             for end, suffix in ENDS.items()
+        },
+        **{
+            f"{side}_calibration_error_{end}": variant.metrics[side]["pooled"]["calibration_error"].get(end)
+            for side in SIDES
+            for end in ("observed", "null")
         },
         **{f"{side}_n": variant.metrics[side]["n"] for side in SIDES},
         **{f"{side}_groups": variant.metrics[side]["groups"] for side in SIDES},

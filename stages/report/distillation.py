@@ -18,7 +18,7 @@ from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts.variant import read_latencies, read_variants
 from stages.core.project import files, params, tables
 from stages.core.project.errors import DataError
-from stages.core.scoring import metrics
+from stages.core.scoring import thresholds
 from stages.core.training.teacher import softened
 
 PUBLISHED = Path(__file__).parent / "published" / "distillation.yaml"
@@ -140,14 +140,14 @@ class _Clips:
         judged: Mapping[str, Mapping[str, float | None]],
     ) -> Row:
         flat = scores.reshape(len(self.y), -1)
-        decided = metrics.predict(flat[:, 0] if flat.shape[1] == 1 else scores, self._threshold(threshold))
+        decided = thresholds.predict(flat[:, 0] if flat.shape[1] == 1 else scores, self._threshold(threshold))
         figures = {name: judged[name]["value"] for name in ("accuracy", "f1", "roc_auc")}
         precision, recall = precision_and_recall(self.y, decided, binary=flat.shape[1] == 1)
         kl = divergence(self.taught, flat, multi_label=self.y.ndim == 2)
         return Row(name, *size, figures["accuracy"], precision, recall, figures["f1"], figures["roc_auc"], kl)
 
     def _threshold(self, threshold: Any) -> Any:
-        return [metrics.DEFAULT_THRESHOLD] * self.y.shape[1] if threshold is None and self.y.ndim == 2 else threshold
+        return [thresholds.DEFAULT_THRESHOLD] * self.y.shape[1] if threshold is None and self.y.ndim == 2 else threshold
 
 
 def precision_and_recall(y: np.ndarray, predicted: np.ndarray, *, binary: bool) -> tuple[float, float]:

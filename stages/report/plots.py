@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stages.core.artifacts.dataset import indicators
-from stages.core.scoring.metrics import predict, roc_points
+from stages.core.scoring.curves import roc_points
+from stages.core.scoring.thresholds import predict
 from stages.report.facts import Facts, Row, Scored, scheme_of, schemes
 
 if TYPE_CHECKING:

@@ -25,10 +25,12 @@ class SelectParams:
         What counts; one of `stages.core.scoring.metrics.METRICS`.
     margin : float
         How far below the best variant in the budget the winner may be, to be smaller.
-    confidence : float or None
-        If given, in (0, 1): the winner must also be shown not to be inferior to the float32 baseline by more than
-        `margin`, with this confidence in all such statements together. A small validation split can show it of few
-        variants or none. None: the figures as they came out decide.
+    confidence : float, "auto" or None
+        In (0, 1): the winner must be shown not to be inferior to the float32 baseline by more than `margin`, with this
+        confidence in all such statements together; if no variant in the budget is, that is an error. "auto": 0.95 where
+        validation shows it of any variant other than the baseline, else as None. None: the estimates as they came out
+        decide, which chooses a variant that truly is more than `margin` below the best in 64, 43 and 14 % of simulated
+        sweeps with 52, 163 and 600 clips. The reason says which rule decided, and the estimated chance.
     prefer : {"raw_bytes", "deflated_bytes", "latency_ms"}
         The smallest of these wins. Bytes give the same winner each time; latency is a measurement.
     golden_recordings : int
@@ -48,11 +50,16 @@ class SelectParams:
     registered_name: str = "edac"
     metric: str = "roc_auc"
     margin: float = 0.0
-    confidence: float | None = None
+    confidence: float | Literal["auto"] | None = "auto"
     prefer: Literal["raw_bytes", "deflated_bytes", "latency_ms"] = "deflated_bytes"
     golden_recordings: int = 4
     budget: dict[str, float] = field(default_factory=dict)
     promote: Literal["always", "first"] = "always"
+
+    @property
+    def sure(self) -> float:
+        """Confidence of what is reported of every variant, 0.95 unless another is asked for."""
+        return self.confidence if isinstance(self.confidence, float) else 0.95
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -64,8 +71,8 @@ class SelectParams:
             )
         require(0 <= self.margin < 1, "select.margin", "be in [0, 1)", self.margin, "Write 0.02 for two points.")
         sure = self.confidence
-        advice = "Write 0.95 for 95 %, or null."
-        require(sure is None or 0 < sure < 1, "select.confidence", "be a fraction in (0, 1) or null", sure, advice)
+        advice, rule = "Write 0.95 for 95 %, or null.", "be a fraction in (0, 1), auto or null"
+        require(not isinstance(sure, float) or 0 < sure < 1, "select.confidence", rule, sure, advice)
         require(self.golden_recordings >= 1, "select.golden_recordings", "be at least 1", self.golden_recordings)
         named = self.registered_name
         plain = named != "" and not set(named) & set("/:'\"")

@@ -18,14 +18,17 @@ from stages.core.artifacts.split import SplitName
 from stages.core.artifacts.variant import Variant, read_variants
 from stages.core.project import files
 from stages.core.project.errors import DataError, EdacError
+from stages.core.scoring.metrics import OF_THRESHOLD
+from stages.core.scoring.thresholds import Threshold, crossfit_thresholds
 from stages.select import compare, golden
 from stages.select.params import SIZES, SelectParams, device_of
 
 Row = dict[str, Any]
 _COMPARISON = ("name", *compare.COLUMNS)
 _ROUNDING = 1e-9  # the figures have six decimals
-_DEFAULT_CONFIDENCE = 0.95  # of what is reported where none is asked for
 
+SHOWN, ESTIMATES = "shown not to be inferior", "estimates as they came out"
+"""The rules of `eligible`: by bounds of the drop, or by the validation figures alone."""
 DATA = ("source", "citation", "licence", "homepage", "found", "usable", "groups", "labels")
 """What a model card says of the pull report."""
 
@@ -79,20 +82,40 @@ def choose(table: Sequence[Row], params: SelectParams) -> Row:
 
 def eligible(table: Sequence[Row], params: SelectParams) -> list[Row]:
     """Return the rows that `choose` takes the smallest of; raises as that does."""
-    metric = f"validation_{params.metric}"
-    judged = [row for row in table if row[metric] is not None]
+    metric, affordable = f"validation_{params.metric}", _affordable(table, params)
+    if rule_of(table, params) == ESTIMATES:
+        candidates = affordable
+    else:
+        candidates = [row for row in affordable if _not_inferior(row, params)]
+    if not candidates:
+        raise _nothing_is_shown(affordable, params)
+    floor = max(row[metric] for row in affordable) - params.margin
+    return [row for row in candidates if row[metric] >= floor - _ROUNDING] or candidates
+
+
+def rule_of(table: Sequence[Row], params: SelectParams) -> str:
+    """Return the rule that `eligible` follows: `SHOWN` or `ESTIMATES`.
+
+    With `params.confidence` "auto", `SHOWN` needs a variant in the budget, other than the baseline, that is shown not
+    to be inferior.
+    """
+    if params.confidence != "auto":
+        return ESTIMATES if params.confidence is None else SHOWN
+    bounds = [row.get("drop_bound") for row in _affordable(table, params) if _not_inferior(row, params)]
+    return SHOWN if any(bounds) else ESTIMATES  # a bound of 0 is the baseline's alone
+
+
+def _affordable(table: Sequence[Row], params: SelectParams) -> list[Row]:
+    judged = [row for row in table if row[f"validation_{params.metric}"] is not None]
     if not judged:
         raise DataError(
-            f"No variant has a {metric}. The validation split must hold every class; run `dvc repro split`."
+            f"No variant has a validation_{params.metric}. The validation split must hold every class; run "
+            "`dvc repro split`."
         )
     affordable = [row for row in judged if not excess(row, params.budget)]
     if not affordable:
         raise _nothing_fits(judged, params.budget)
-    proven = affordable if params.confidence is None else [row for row in affordable if _not_inferior(row, params)]
-    if not proven:
-        raise _nothing_is_shown(affordable, params)
-    floor = max(row[metric] for row in affordable) - params.margin
-    return [row for row in proven if row[metric] >= floor - _ROUNDING] or proven
+    return affordable
 
 
 def _smallest(rows: Sequence[Row], column: str, params: SelectParams) -> Row:
@@ -144,7 +167,7 @@ class Choice:
     params: SelectParams
     table: list[Row]
     variants: tuple[Variant, ...]
-    compared: dict[str, dict[str, Any]]
+    compared: compare.Comparison
     _: KW_ONLY
     winner: Row
     smallest: Row
@@ -162,7 +185,14 @@ class Choice:
 
     def reason(self, row: Row, column: str = "") -> str:
         """Say why a row was chosen: it is the smallest in `column`, or in what the params prefer."""
-        return _reason(row, self.table, self.params, column or SIZES[self.params.prefer])
+        found = _reason(row, self.table, self.params, column or SIZES[self.params.prefer])
+        chance = self.chance_of_worse(row)
+        return found if chance is None else f"{found}; the chance that it truly is not is about {chance:.0%}"
+
+    def chance_of_worse(self, row: Row) -> float | None:
+        """Return how likely a row truly lies more than the margin below the best in the budget."""
+        affordable = [each["name"] for each in _affordable(self.table, self.params)]
+        return self.compared.chance_of_worse(row["name"], affordable, self.params.margin)
 
     def release(self, row: Row, target: Path, reason: str) -> tuple[Variant, dict[str, Any]]:
         """Put together all that a release needs of a variant; see `select`."""
@@ -184,13 +214,15 @@ class Choice:
             "threshold": variant.metrics["validation"]["threshold"],
             "validation": variant.metrics["validation"],
             "test": variant.metrics["test"],
-            "drop": {"validation": self.compared[variant.name], "test": on_test[variant.name]},
+            "drop": {"validation": self.compared.drops()[variant.name], "test": on_test.drops()[variant.name]},
             "data": {name: data[name] for name in DATA},
             "reason": reason,
             "rule": {
                 "metric": self.params.metric,
                 "margin": self.params.margin,
-                "confidence": self.params.confidence or _DEFAULT_CONFIDENCE,
+                "confidence": params.sure,
+                "decided_by": rule_of(self.table, params),
+                "chance_of_worse": self.chance_of_worse(row),
             },
             "n_variants": len(self.table),
             "n_front": len(front),
@@ -276,8 +308,9 @@ def judge(
             row[limit] = latencies.get(row["name"], {}).get(device_of(limit))
     variants = tuple(read_variants(sweep / "variants.json"))
     compared = _compared(variants, "validation", params, sweep=sweep, features=features)
+    drops = compared.drops()
     for row in table:
-        row.update(compared.get(row["name"]) or dict.fromkeys(compare.COLUMNS))
+        row.update(drops.get(row["name"]) or dict.fromkeys(compare.COLUMNS))
     rows = eligible(table, params)
     size = "raw_bytes" if params.prefer == "raw_bytes" else "deflated_bytes"
     columns = {"winner": SIZES[params.prefer], "smallest": size, "fastest": SIZES["latency_ms"]}
@@ -297,19 +330,24 @@ def judge(
 
 def _compared(
     variants: Sequence[Variant], side: SplitName, params: SelectParams, *, sweep: Path, features: Path
-) -> dict[str, dict[str, Any]]:
-    """Return `stages.select.compare.drops` of variants, from the scores that the sweep has kept."""
-    scores = {}
+) -> compare.Comparison:
+    """Compare variants by the scores that the sweep has kept."""
+    scores, truth = {}, dataset.read_labels(features, side)
+    thresholds: dict[str, Threshold | None] = {}
     for variant in variants:
         with np.load(sweep / "scores" / f"{variant.name}.npz") as stored:
             scores[variant.name] = stored[side].astype(np.float64)
-    return compare.drops(
+        given = thresholds[variant.name] = variant.metrics["validation"]["threshold"]
+        if side == "validation" and given is not None and params.metric in OF_THRESHOLD:
+            apart = crossfit_thresholds(truth.y, scores[variant.name], truth.groups)
+            thresholds[variant.name] = given if apart is None else apart
+    return compare.measure(
         params.metric,
         scores,
         compare.baseline_of(variants).name,
-        dataset.read_labels(features, side),
-        thresholds={variant.name: variant.metrics["validation"]["threshold"] for variant in variants},
-        confidence=params.confidence or _DEFAULT_CONFIDENCE,
+        truth,
+        thresholds=thresholds,
+        confidence=params.sure,
     )
 
 
@@ -340,7 +378,7 @@ def _is_cost(name: str) -> bool:
 
 
 def _not_inferior(row: Row, params: SelectParams) -> bool:
-    bound = row["drop_bound"]
+    bound = row.get("drop_bound")
     return bound is not None and bound <= params.margin + _ROUNDING
 
 
@@ -369,13 +407,19 @@ def _nothing_fits(table: Sequence[Row], budget: Mapping[str, float]) -> EdacErro
 
 def _reason(row: Row, table: Sequence[Row], params: SelectParams, column: str) -> str:
     metric = f"validation_{params.metric}"
-    affordable = [r for r in table if r[metric] is not None and not excess(r, params.budget)]
+    affordable = _affordable(table, params)
     best = max(r[metric] for r in affordable)
     unmeasured = ", ".join(device_of(limit) for limit in params.budget if device_of(limit) and row[limit] is None)
+    which = (
+        f"whose validation {params.metric} is within {params.margin:g} of their best ({best:.6f}): {row[metric]:.6f}"
+    )
+    if rule_of(table, params) == SHOWN:
+        which += f", and shown with {params.sure:.0%} confidence to lie at most {params.margin:g} below the baseline's"
+    else:
+        which += ", by the estimates as they came out"
     return (
-        f"smallest {column} ({row[column]}) of the {len(affordable)} of {len(table)} variants in "
-        f"the budget whose validation {params.metric} is within {params.margin:g} of their best ({best:.6f}): "
-        f"{row[metric]:.6f}{f'; not measured yet on {unmeasured}' if unmeasured else ''}"
+        f"smallest {column} ({row[column]}) of the {len(affordable)} of {len(table)} variants in the budget "
+        f"{which}{f'; not measured yet on {unmeasured}' if unmeasured else ''}"
     )
 
 

@@ -31,7 +31,8 @@ from stages.core.artifacts.recordings import Recording, read_index
 from stages.core.project import errors, files, tables
 from stages.core.project.errors import require
 from stages.core.project.progress import track
-from stages.core.scoring.metrics import MetricParams, evaluate, summarise
+from stages.core.scoring.metrics import MetricParams, evaluate
+from stages.core.scoring.summary import summarise
 from stages.evaluate import scoring
 from stages.features.params import FeatureParams
 from stages.features.stage import make_features

@@ -6,7 +6,7 @@
 It learns from the first N clips of the training split, or from all.
 
 Both are made of one and the same baseline, by the same schemes. `difference` is that of the two files' scores on the
-test split, aware minus post-training, with a bootstrap interval over groups, clips paired; `simulation` is the largest
+test split, aware minus post-training, with an interval over groups, clips paired; `simulation` is the largest
 difference on the test split between the scores of the fine-tuned file and those of the function that was fine-tuned.
 """
 
@@ -23,7 +23,9 @@ from stages.core.artifacts import dataset
 from stages.core.artifacts.dataset import Split
 from stages.core.nn import network
 from stages.core.nn.keras import make_deterministic
-from stages.core.scoring.stats import group_bootstrap, percentile_interval
+from stages.core.scoring import metrics, uncertainty
+from stages.core.scoring.arrays import rounded
+from stages.core.scoring.resampling import Draws, Measured
 from stages.core.training.loop import Run
 from stages.evaluate import scoring
 from stages.quantize import aware
@@ -41,33 +43,30 @@ def first(split: Split, n: int | None) -> Split:
     return Split(**sides, labels=split.labels)
 
 
-def figure(scores: np.ndarray, split: Split, rows: Any = slice(None)) -> float:
-    """Return the accuracy of several classes, or the ROC-AUC of two."""
-    from sklearn.metrics import roc_auc_score
-
-    if scores.ndim == 1:
-        return float(roc_auc_score(split.y[rows], scores[rows]))
-    return float(np.mean(scores[rows].argmax(1) == split.y[rows]))
+def metric_of(split: Split) -> str:
+    """Return the metric that both are judged by."""
+    return "roc_auc" if len(split.labels) == 2 else "accuracy"
 
 
 def compared(post: np.ndarray, tuned: np.ndarray, split: Split) -> dict[str, Any]:
     """Return both figures, and the interval of each and of their difference."""
-    rng = np.random.default_rng(1)
-    resampled = []
-    blocks = group_bootstrap(split.groups, resamples=RESAMPLES, rng=rng)
-    for weights in (weights for block in blocks for weights in block):
-        rows = np.repeat(np.arange(len(split)), np.asarray(weights, int))
-        if len(set(split.y[rows])) > 1:
-            resampled.append([figure(post, split, rows), figure(tuned, split, rows)])
-    both = np.array(resampled)
+    metric, classes = metric_of(split), len(split.labels)
+    draws = Draws.of(split.y, split.groups, classes, resamples=RESAMPLES, seed=1)
+    a, b = (draws.measure(lambda w, s=scores: metrics.measure(metric, split.y, s, w)) for scores in (post, tuned))  # type: ignore[misc]
+    by_class, decisions = metric in metrics.BY_CLASS, metric in metrics.OF_DECISIONS
 
-    def told(value: float, values: np.ndarray) -> dict[str, float]:
-        low, high = percentile_interval(values, confidence=0.95)
-        return {"value": round(value, 4), "low": round(low, 4), "high": round(high, 4)}
+    def shown(figure: Measured, ends: tuple[float, float]) -> dict[str, float | None]:
+        return {
+            name: rounded(value) for name, value in zip(("value", "low", "high"), (figure.value, *ends), strict=True)
+        }
 
-    a, b = figure(post, split), figure(tuned, split)
-    difference = told(b - a, both[:, 1] - both[:, 0])
-    return {"post_training": told(a, both[:, 0]), "aware": told(b, both[:, 1]), "difference": difference}
+    alone = (
+        shown(figure, uncertainty.fraction_interval(figure, draws, confidence=0.95, by_class=by_class))
+        for figure in (a, b)
+    )
+    gained = b - a
+    ends = uncertainty.difference_interval(gained, draws, confidence=0.95, decisions=decisions)
+    return dict(zip(("post_training", "aware"), alone, strict=True)) | {"difference": shown(gained, ends)}
 
 
 def measure(
@@ -82,8 +81,8 @@ def measure(
     result: dict[str, Any] = {
         "n_train": len(train),
         "n_test": len(test),
-        "figure": "roc_auc" if len(train.labels) == 2 else "accuracy",
-        "float32": round(figure(scoring.score(float32, test.crops), test), 4),
+        "figure": metric_of(train),
+        "float32": round(float(metrics.measure(metric_of(test), test.y, scoring.score(float32, test.crops))), 4),
         "schemes": {},
     }
     for name in schemes:

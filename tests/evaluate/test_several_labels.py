@@ -109,7 +109,7 @@ def test_a_variant_is_compared_with_the_baseline_by_its_own_thresholds(
     names = ("baseline-float32", "constant-float32")
     scores = {name: np.load(sweep / "scores" / f"{name}.npz")["test"].astype(np.float64) for name in names}
     variants = {entry["name"]: entry["metrics"] for entry in files.read_json(sweep / "variants.json")}
-    found = compare.drops(
+    found = compare.measure(
         metric,
         scores,
         names[0],
@@ -117,7 +117,7 @@ def test_a_variant_is_compared_with_the_baseline_by_its_own_thresholds(
         thresholds={name: variants[name]["validation"]["threshold"] for name in names},
         confidence=0.9,
         resamples=100,
-    )
+    ).drops()
     values = [variants[name]["test"]["pooled"][metric]["value"] for name in names]
     assert found[names[1]]["drop"] == pytest.approx(values[0] - values[1], abs=2e-6)
     assert found[names[0]]["drop"] == 0

@@ -172,7 +172,8 @@ def test_seeds_share_the_teacher_of_a_fold(tmp_path: Path) -> None:
     assert not alone.folder.exists()
 
 
-FRONT = "In bold the front: no other is both as small, in raw bytes, and as good in the mean."
+FRONT = "no other is both as small, in raw bytes, and as good in the mean. The test folds chose it, so that it is no "
+FRONT += "prediction of which would lead on other clips."
 
 
 def made_up(
@@ -206,7 +207,7 @@ def made_up(
 
 
 def test_means_by_hand(tmp_path: Path) -> None:
-    everything, half, none = [True] * 6, [True, True, True, False, False, False], [False] * 6
+    everything, half, none = [True] * 24, [True, False] * 12, [False] * 24
     runs = [
         made_up(tmp_path, "1", 1, {"baseline-float32": everything, "pruned": half}),
         made_up(tmp_path, "2", 1, {"baseline-float32": everything, "pruned": half}),
@@ -215,19 +216,23 @@ def test_means_by_hand(tmp_path: Path) -> None:
     ]
     figures = table.Figures(runs, metric="accuracy", evaluate=EvaluateParams())
     baseline, pruned = table.collect(figures)
-    assert (baseline.name, baseline.values, baseline.low, baseline.high) == ("baseline-float32", (1.0, 1.0), 1.0, 1.0)
+    assert (baseline.name, baseline.values, baseline.high) == ("baseline-float32", (1.0, 1.0), 1.0)
+    assert baseline.low == pytest.approx(0.025 ** (1 / 24)), "24 groups without an error prove no certainty"
+    assert (baseline.drop_low, baseline.drop_high) == (0, 0)
     assert pruned.name == "pruned"
     assert pruned.values == (0.75, 0.25)
     assert pruned.drop == pytest.approx(0.5)
     assert pruned.low < 0.5 < pruned.high
-    assert (1 - pruned.drop_high, 1 - pruned.drop_low) == pytest.approx((pruned.low, pruned.high))
+    assert pruned.drop_low < 0.5 < pruned.drop_high
     assert (pruned.raw_bytes, pruned.deflated_bytes, pruned.latency_ms) == (200, 20, None)
 
     text = table.table([baseline, pruned], figures)
     assert "| pruned | 0.500 [" in text
     assert "| **baseline-float32** | 1.000 [" in text
     assert "| 0.354 | +0.500 [" in text  # the sample standard deviation of 0.75 and 0.25
-    assert text.endswith("\n\n12 clips, each tested once by 2 seeds, in 2 folds. " + FRONT)
+    assert text.endswith(
+        "\n\n48 clips, each tested once by 2 seeds, in 2 folds. In bold the front over 2 means: " + FRONT
+    )
 
 
 def test_the_front_is_what_none_beats_in_size_and_metric(tmp_path: Path) -> None:
@@ -251,14 +256,19 @@ def test_gains_by_hand(tmp_path: Path) -> None:
         ]
         figures.append(table.Figures(runs, metric="accuracy", evaluate=EvaluateParams()))
     (gain,) = table.compare(*figures)
-    assert (gain.name, gain.site, gain.n_pairs) == ("baseline-float32", "", 4)
+    assert (gain.name, gain.site, gain.n_folds, gain.n_seeds) == ("baseline-float32", "", 2, 2)
     assert (gain.mean, gain.other) == pytest.approx((18 / 24, 16 / 24))
-    expected = ttest_rel(these, others)
+    of_folds = np.array([[5 + 4, 6 + 3], [4 + 2, 6 + 4]]) / 12  # seeds of a fold count once
+    expected = ttest_rel(*of_folds).confidence_interval(0.95)  # no clip is for training here: nothing overlaps
     assert gain.gain == pytest.approx(2 / 24)
-    assert (6 * gain.low, 6 * gain.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
-    assert gain.clips_low <= gain.gain <= gain.clips_high
+    assert (gain.low, gain.high) == pytest.approx(tuple(expected))
+    assert np.isnan(gain.clips_low), "6 groups are too few"
     text = table.gains_table([gain], figures[0], "train.mixup=0")
     assert "| baseline-float32 | all | 0.750 | 0.667 | +0.083 [" in text
+    assert "| too few groups |" in text
+    assert text.endswith(
+        "2 folds, the mean of 2 seeds each; corrected for overlapping training sets (Nadeau and Bengio)."
+    )
 
     elsewhere = made_up(tmp_path / "third", "7", 1, {"baseline-float32": right[1]})
     third = table.Figures([elsewhere], metric="accuracy", evaluate=EvaluateParams())
@@ -308,4 +318,7 @@ def test_gains_of_each_site_are_those_of_its_clips_alone(tmp_path: Path) -> None
     assert np.isnan(gains[0].low), "one pair has no spread"
     row = table.collect(figures[0])[0]
     assert row.sd is None
-    assert table.table([row], figures[0]).endswith("\n\n6 clips, each tested once by 1 seed. " + FRONT)
+    assert table.table([row], figures[0]).endswith(
+        "\n\n6 clips, each tested once by 1 seed. No intervals: 3 groups; an interval needs 10. In bold the front over "
+        "1 means: " + FRONT
+    )

@@ -13,7 +13,8 @@ from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts.variant import Variant, write_variants
 from stages.core.project import files, layout
 from stages.core.project.errors import DataError
-from stages.core.scoring import metrics
+from stages.core.scoring.metrics import MetricParams
+from stages.core.scoring.summary import summarise
 from stages.report import distillation
 from stages.report.distillation import Folders
 
@@ -32,8 +33,8 @@ def folders(tmp_path: Path) -> Folders:
 
     def judged(scores: np.ndarray) -> dict[str, object]:
         groups = np.array([str(i) for i in range(30)])
-        few = metrics.MetricParams(resamples=10)
-        return metrics.summarise(y, scores, groups=groups, sites=np.full(30, ""), labels=LABELS, params=few)
+        few = MetricParams(resamples=10)
+        return summarise(y, scores, groups=groups, sites=np.full(30, ""), labels=LABELS, params=few)
 
     clips = [
         {"clip_id": f"{i}", "path": "", "split": "validation", "label": LABELS[y[i]], "group": f"{i}", "site": ""}

@@ -8,7 +8,7 @@ from stages.select import compare
 
 
 def drops(scores: dict[str, np.ndarray], truth: SplitLabels, metric: str = "roc_auc") -> dict[str, dict[str, float]]:
-    return compare.drops(metric, scores, "baseline", truth, thresholds={}, confidence=0.9, resamples=300)
+    return compare.measure(metric, scores, "baseline", truth, thresholds={}, confidence=0.9, resamples=300).drops()
 
 
 def truth_of(y: np.ndarray, groups: np.ndarray) -> SplitLabels:

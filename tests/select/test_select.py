@@ -125,7 +125,10 @@ def test_the_front_is_what_nobody_beats(table: list[Row]) -> None:
         ({"metric": "auc"}, "select.metric must be a metric; got 'auc'. Did you mean"),
         ({"metric": "calibration_error"}, "select.metric must be one of which more is better"),
         ({"margin": 2}, "select.margin must be in [0, 1); got 2.0. Write 0.02 for two points."),
-        ({"confidence": 95}, "select.confidence must be a fraction in (0, 1) or null; got 95.0. Write 0.95 for 95 %"),
+        (
+            {"confidence": 95},
+            "select.confidence must be a fraction in (0, 1), auto or null; got 95.0. Write 0.95 for 95 %",
+        ),
         ({"budget": {"ram": 1}}, "select.budget has no limit 'ram'."),
         ({"budget": {"raw_bytes": -1}}, "select.budget.raw_bytes must be positive; got -1.0."),
         ({"budget": {"device.pi.latency_ms": 0}}, "select.budget.device.pi.latency_ms must be positive; got 0.0."),
@@ -249,7 +252,9 @@ def test_the_selected_folder_holds_what_a_release_needs(stages_before: dict[str,
 def test_with_a_confidence_only_variants_shown_not_to_be_inferior_may_win() -> None:
     table = [variant | {"drop_bound": bound} for variant, bound in zip(TABLE, (0.0, 0.02, 0.2, None), strict=True)]
     asked = SelectParams(margin=0.05, confidence=0.95)
-    assert choose(table, SelectParams(margin=0.05))["name"] == "small"
+    assert choose(table, SelectParams(margin=0.05, confidence=None))["name"] == "small"
+    assert choose(table, SelectParams(margin=0.05))["name"] == "middle", "auto: the data show it of one"
+    assert choose(table, SelectParams(margin=0.01))["name"] == "middle", "auto: they show it of none but the baseline"
     assert choose(table, asked)["name"] == "middle"
     assert choose(table, replace(asked, budget={"roc_auc": 0.5, "raw_bytes": 2000}))["name"] == "middle"
     sentence = "None of the 1 variants in the budget is shown to lie at most select.margin 0.05 below the baseline's"
@@ -263,7 +268,9 @@ def test_the_reason_tells_what_no_device_has_measured_yet(stages_before: dict[st
     latencies = {"b": {"pi": 40.0}, "a": {"pi": 20.0}}
     variant, selection = select(params, **stages_before, target=tmp_path / "selected", latencies=latencies)
     assert variant.name == "a"
-    assert selection["reason"].endswith("0.900000; not measured yet on attic")
+    assert "not measured yet on attic" in selection["reason"]
+    assert "by the estimates as they came out" in selection["reason"]
+    assert selection["rule"]["chance_of_worse"] == 0
     (front, *_) = read_table(tmp_path / "selected/front.csv")
     assert (front["name"], front["device.pi.latency_ms"], front["device.attic.latency_ms"]) == ("b", 40.0, None)
 

@@ -1,20 +1,20 @@
 """Tables of finished cross-validation runs: a row for each variant, and the gain of one set of runs over another."""
 
 import functools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import t as student
 
 from stages.core.artifacts import dataset
 from stages.core.artifacts.variant import Variant, read_latencies, read_variants
-from stages.core.project import layout, tables
+from stages.core.project import files, layout, tables
 from stages.core.project.errors import DataError
-from stages.core.scoring import metrics, stats
+from stages.core.scoring import metrics, stats, uncertainty
+from stages.core.scoring.folds import corrected_interval
+from stages.core.scoring.resampling import Draws, Measured
 from stages.evaluate.params import EvaluateParams
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ COLUMNS = (
     *("name", "mean", "sd", "low", "high", "drop", "drop_low", "drop_high"),
     *("raw_bytes", "deflated_bytes", "flops", "latency_ms", "front"),
 )
-GAIN_COLUMNS = ("name", "site", "mean", "other", "gain", "low", "high", "clips_low", "clips_high", "n_pairs")
+GAIN_COLUMNS = ("name", "site", "mean", "other", "gain", "low", "high", "clips_low", "clips_high", "n_folds", "n_seeds")
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Row:
     values : tuple[float, ...]
         Of the metric on each test fold, the mean over seeds.
     low, high : float
-        Interval of their mean, by a bootstrap over groups.
+        Interval of their mean, over groups of clips; NaN where there are too few.
     drop, drop_low, drop_high : float
-        How far the mean lies below the float32 baseline's, by the same resamples.
+        How far the mean lies below the float32 baseline's, the clips paired, and its interval.
     raw_bytes, deflated_bytes : float
         Means over the runs.
     flops : float
@@ -90,10 +90,13 @@ class Gain:
     gain : float
         The mean difference; positive if this way is better.
     low, high : float
-        Its interval by Student's t over the pairs, NaN of one: what other seeds and folds could have given.
+        Its interval over the folds' means, corrected for their overlapping training sets
+        (`stages.core.scoring.folds.corrected_interval`): what other folds could have given. Of a single split it is
+        Student's over the seeds, which is what other seeds could have given. NaN for a single pair.
     clips_low, clips_high : float
-        Its interval by a bootstrap over groups, the networks being as they are: what other clips could have given.
-    n_pairs : int
+        Its interval over groups, the networks being as they are: what other clips could have given. NaN where there are
+        too few groups.
+    n_folds, n_seeds : int
     """
 
     name: str
@@ -105,7 +108,8 @@ class Gain:
     high: float
     clips_low: float
     clips_high: float
-    n_pairs: int
+    n_folds: int
+    n_seeds: int
 
 
 class Figures:
@@ -131,7 +135,7 @@ class Figures:
 
     def __init__(self, runs: "Sequence[Run]", *, metric: str, evaluate: EvaluateParams) -> None:
         self.runs, self.metric, self._evaluate = runs, metric, evaluate
-        self._measured: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+        self._measured: dict[tuple[str, str], tuple[np.ndarray, Measured]] = {}
         self._truth = {run: dataset.read_labels(run.folder / layout.FEATURES, "test") for run in runs}
         self._found = {run: _variants(run) for run in runs}
         shared = [name for name in self._found[runs[0]] if all(name in found for found in self._found.values())]
@@ -139,8 +143,17 @@ class Figures:
         sites = sorted({site for truth in self._truth.values() for site in truth.sites.tolist()} - {""})
         self.sites = sites if len(sites) > 1 else []
         self.groups = np.concatenate([truth.groups for truth in self._truth.values()])
-        rng = np.random.default_rng(evaluate.seed)
-        self._draws = list(stats.group_bootstrap(self.groups, resamples=evaluate.bootstrap_resamples, rng=rng))
+        self._draws = {site: self._drawn(site) for site in ("", *self.sites)}
+        self._blocks = {site: list(draws.blocks()) for site, draws in self._draws.items()}
+
+    def _drawn(self, site: str) -> Draws:
+        truths = self._truth.values()
+        y, groups = (
+            np.concatenate([getattr(truth, name)[_of_site(truth, site)] for truth in truths])
+            for name in ("y", "groups")
+        )
+        n_classes = 0 if y.ndim == 2 else max(int(truth.y.max()) for truth in truths) + 1
+        return Draws.of(y, groups, n_classes, resamples=self._evaluate.bootstrap_resamples, seed=self._evaluate.seed)
 
     @property
     def confidence(self) -> float:
@@ -151,12 +164,46 @@ class Figures:
         """Return a variant of every run."""
         return [self._found[run][name] for run in self.runs]
 
-    def interval(self, resampled: np.ndarray) -> tuple[float, float]:
-        """Return the interval of a figure that was computed from every resample, (n_resamples,)."""
-        return stats.percentile_interval(resampled, confidence=self.confidence)
+    @property
+    def folds(self) -> list[str]:
+        """Folds in the order of the runs."""
+        return list(dict.fromkeys(run.fold for run in self.runs))
 
-    def measure(self, name: str, site: str = "") -> tuple[np.ndarray, np.ndarray]:
-        """Return the metric of each run, (n_runs,), and of each resample, the mean over the runs, (n_resamples,).
+    @property
+    def test_to_train(self) -> float:
+        """Ratio of the recordings under test to those trained on, in the first run."""
+        clips = files.read_csv(self.runs[0].folder / layout.FEATURES / "clips.csv")
+        n_train = sum(clip["split"] == "train" and not clip["parent"] for clip in clips)
+        return sum(clip["split"] == "test" for clip in clips) / n_train if n_train else 0.0
+
+    def by_fold(self, values: np.ndarray) -> np.ndarray:
+        """Return the mean over seeds of what is known of each run, (n_runs,) to (n_folds,)."""
+        return np.array(
+            [np.mean([v for run, v in zip(self.runs, values, strict=True) if run.fold == f]) for f in self.folds]
+        )
+
+    def refusal(self, site: str = "") -> str:
+        """Say why there is no interval over the clips, of all or of a site's; empty if there is one."""
+        return self._draws[site].refusal(by_class=self.metric in metrics.BY_CLASS)
+
+    def interval(self, measured: Measured) -> tuple[float, float]:
+        """Return the interval of the metric; NaN if it is refused."""
+        if self.refusal():
+            return float("nan"), float("nan")
+        return uncertainty.fraction_interval(
+            measured, self._draws[""], confidence=self.confidence, by_class=self.metric in metrics.BY_CLASS
+        )
+
+    def difference_interval(self, measured: Measured, site: str = "") -> tuple[float, float]:
+        """Return the interval of a difference of two measured figures; NaN if it is refused."""
+        if self.refusal(site):
+            return float("nan"), float("nan")
+        return uncertainty.difference_interval(
+            measured, self._draws[site], confidence=self.confidence, decisions=self.metric in metrics.OF_DECISIONS
+        )
+
+    def measure(self, name: str, site: str = "") -> tuple[np.ndarray, Measured]:
+        """Return the metric of each run, (n_runs,), and their mean on all draws of groups.
 
         With a site, of its clips alone.
         """
@@ -165,44 +212,49 @@ class Figures:
         values, resampled, start = [], [], 0
         for run, variant in zip(self.runs, self.variants(name), strict=True):
             truth = self._truth[run]
-            part, start = slice(start, start + len(truth.y)), start + len(truth.y)
-            counts = (truth.sites == site) if site else np.ones(len(truth.y), bool)
+            rows = _of_site(truth, site)
+            part, start = slice(start, start + int(rows.sum())), start + int(rows.sum())
             measure = functools.partial(
                 metrics.measure,
                 self.metric,
-                truth.y,
-                np.load(run.folder / layout.SWEEP / "scores" / f"{variant.name}.npz")["test"],
+                truth.y[rows],
+                np.load(run.folder / layout.SWEEP / "scores" / f"{variant.name}.npz")["test"][rows],
                 threshold=variant.metrics["validation"]["threshold"],
                 specificity=self._evaluate.specificity,
                 calibration_bins=self._evaluate.calibration_bins,
             )
-            values.append(float(measure(weights=counts)))
-            resampled.append(np.concatenate([measure(weights=block[:, part] * counts) for block in self._draws]))
+            of_draws = [
+                measure(weights=block[:, part]) if rows.any() else np.full(len(block), np.nan)
+                for block in self._blocks[site]
+            ]
+            resampled.append(np.concatenate(of_draws))
+            values.append(float(resampled[-1][0]))
         defined = ~np.isnan(resampled)
         means = np.nansum(resampled, axis=0) / np.maximum(defined.sum(axis=0), 1)
-        self._measured[name, site] = np.array(values), np.where(defined.any(axis=0), means, np.nan)
+        self._measured[name, site] = (
+            np.array(values),
+            self._draws[site].split(np.where(defined.any(axis=0), means, np.nan)),
+        )
         return self._measured[name, site]
 
 
 def collect(figures: Figures) -> list[Row]:
     """Summarise finished runs, the float32 baseline first."""
     runs = figures.runs
-    folds = list(dict.fromkeys(run.fold for run in runs))
     latencies = {run: read_latencies(run.folder / layout.EVALUATION / "variants.csv") for run in runs}
     rows = []
-    reference: tuple[np.ndarray, np.ndarray] | None = None
+    reference: tuple[np.ndarray, Measured] | None = None
     for name in figures.names:
-        values, resampled = figures.measure(name)
-        reference = reference or (values, resampled)
-        low, high = figures.interval(resampled)
-        drop = figures.interval(reference[1] - resampled)
+        values, measured = figures.measure(name)
+        reference = reference or (values, measured)
+        low, high = figures.interval(measured)
+        drop = (0.0, 0.0) if name == REFERENCE else figures.difference_interval(reference[1] - measured)
         variants = figures.variants(name)
         times = [latencies[run][v.name] for run, v in zip(runs, variants, strict=True) if v.name in latencies[run]]
-        by_fold = [float(np.mean([v for run, v in zip(runs, values, strict=True) if run.fold == f])) for f in folds]
         rows.append(
             Row(
                 name,
-                tuple(by_fold),
+                tuple(figures.by_fold(values).tolist()),
                 low,
                 high,
                 float(reference[0].mean() - values.mean()),
@@ -234,15 +286,15 @@ def compare(this: Figures, other: Figures) -> list[Gain]:
     gains = []
     shared = [name for name in this.names if name in other.names]
     for site, name in product(("", *this.sites), shared):
-        (mine, my_resamples), (theirs, their_resamples) = this.measure(name, site), other.measure(name, site)
-        pairs, reach = mine - theirs, float("nan")
-        if len(pairs) > 1:
-            t = float(student.ppf((1 + this.confidence) / 2, len(pairs) - 1))
-            reach = t * float(pairs.std(ddof=1)) / math.sqrt(len(pairs))
-        of_clips = this.interval(my_resamples - their_resamples)
-        gain = float(pairs.mean())
-        figures = (float(mine.mean()), float(theirs.mean()), gain, gain - reach, gain + reach, *of_clips)
-        gains.append(Gain(name, site, *figures, len(pairs)))
+        (mine, my_draws), (theirs, their_draws) = this.measure(name, site), other.measure(name, site)
+        n_folds, gain = len(this.folds), float((mine - theirs).mean())
+        apart = this.by_fold(mine - theirs) if n_folds > 1 else mine - theirs
+        over_folds = corrected_interval(
+            apart, test_to_train=this.test_to_train if n_folds > 1 else 0.0, confidence=this.confidence
+        )
+        of_clips = this.difference_interval(my_draws - their_draws, site)
+        figures = (float(mine.mean()), float(theirs.mean()), gain, *over_folds, *of_clips)
+        gains.append(Gain(name, site, *figures, n_folds, len(mine) // n_folds))
     return gains
 
 
@@ -260,9 +312,9 @@ def table(rows: Sequence[Row], figures: Figures) -> str:
     lines = [
         [
             f"**{row.name}**" if row.front else row.name,
-            f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]",
+            f"{row.mean:.3f}{_interval(row.low, row.high)}",
             "" if row.sd is None else f"{row.sd:.3f}",
-            "" if row.name == REFERENCE else f"{row.drop:+.3f} [{row.drop_low:+.3f}, {row.drop_high:+.3f}]",
+            "" if row.name == REFERENCE else f"{row.drop:+.3f}{_interval(row.drop_low, row.drop_high, sign='+')}",
             f"{row.raw_bytes:,.0f}",
             f"{row.deflated_bytes:,.0f}",
             f"{row.flops / 1e6:.1f}",
@@ -273,26 +325,40 @@ def table(rows: Sequence[Row], figures: Figures) -> str:
     clips = len(figures.groups) // seeds
     caption = f"{clips} clips, each tested once by {seeds} seed{'s' if seeds > 1 else ''}"
     caption += f", in {folds} folds." if folds > 1 else "."
-    caption += " In bold the front: no other is both as small, in raw bytes, and as good in the mean."
+    if figures.refusal():
+        caption += f" No intervals: {figures.refusal()}."
+    caption += (
+        f" In bold the front over {len(rows)} means: no other is both as small, in raw bytes, and as good in the mean. "
+        "The test folds chose it, so that it is no prediction of which would lead on other clips."
+    )
     return f"{tables.markdown(head, lines)}\n\n{caption}"
 
 
 def gains_table(gains: Sequence[Gain], figures: Figures, against: str) -> str:
     """Return the gains as Markdown."""
+    several = len(figures.folds) > 1
+    over = "folds" if several else "seeds"
     sure = f"{100 * figures.confidence:g} %"
-    head = ["variant", "site", figures.metric, against, f"gain [{sure} over folds and seeds]", f"[{sure} over clips]"]
+    head = ["variant", "site", figures.metric, against, f"gain [{sure} over {over}]", f"[{sure} over clips]"]
     lines = [
         [
             gain.name,
             gain.site or "all",
             f"{gain.mean:.3f}",
             f"{gain.other:.3f}",
-            f"{gain.gain:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]",
-            f"[{gain.clips_low:+.3f}, {gain.clips_high:+.3f}]",
+            f"{gain.gain:+.3f}{_interval(gain.low, gain.high, sign='+')}",
+            _interval(gain.clips_low, gain.clips_high, sign="+").strip() or "too few groups",
         ]
         for gain in gains
     ]
-    return f"{tables.markdown(head, lines)}\n\n{gains[0].n_pairs} pairs." if gains else "No variant is in both."
+    if not gains:
+        return "No variant is in both."
+    seeds = f"{gains[0].n_seeds} seed{'s' if gains[0].n_seeds > 1 else ''}"
+    caption = (
+        f"{gains[0].n_folds} folds, the mean of {seeds} each; corrected for overlapping training sets (Nadeau and "
+    )
+    caption += "Bengio)." if several else ""
+    return f"{tables.markdown(head, lines)}\n\n{caption if several else f'One split, {seeds}.'}"
 
 
 def records(rows: Sequence[Row | Gain], columns: Sequence[str]) -> list[dict[str, str | float | None]]:
@@ -301,7 +367,17 @@ def records(rows: Sequence[Row | Gain], columns: Sequence[str]) -> list[dict[str
 
 
 def _rounded(value: str | float | None) -> str | float | None:
-    return round(value, 6) if isinstance(value, float) else value
+    if isinstance(value, float):
+        return None if np.isnan(value) else round(value, 6)
+    return value
+
+
+def _interval(low: float, high: float, *, sign: str = "") -> str:
+    return "" if np.isnan(low) else f" [{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
+def _of_site(truth: dataset.SplitLabels, site: str) -> np.ndarray:
+    return np.asarray(truth.sites == site) if site else np.ones(len(truth.y), bool)
 
 
 def _variants(run: "Run") -> dict[str, Variant]:

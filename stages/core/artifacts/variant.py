@@ -44,7 +44,7 @@ class Variant:
     keras_difference : float
         Largest absolute difference of a score from the Keras function's, over the validation split.
     metrics : dict
-        ``{"validation": {...}, "test": {...}}`` as `stages.core.scoring.metrics.summarise` returns them.
+        ``{"validation": {...}, "test": {...}}`` as `stages.core.scoring.summary.summarise` returns them.
     weights : dict[str, int]
         Operator and dtype to the number of weights stored so, e.g. ``{"CONV_2D int4": 8768}``.
     mean_bits : float

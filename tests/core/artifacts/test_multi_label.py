@@ -17,7 +17,9 @@ from stages.core.nn.keras import keras, tf
 from stages.core.project import files
 from stages.core.project.errors import DataError
 from stages.core.scoring import metrics
-from stages.core.scoring.metrics import METRICS, MetricParams, evaluate, summarise
+from stages.core.scoring.metrics import METRICS, MetricParams, evaluate
+from stages.core.scoring.summary import summarise
+from stages.core.scoring.thresholds import predict, threshold_for
 from stages.core.training import inference, loop
 from stages.core.training.losses import class_weights, clip_weights
 from stages.core.training.params import FitParams
@@ -97,11 +99,11 @@ def test_a_class_that_nobody_or_everybody_has_is_left_out_of_the_mean(data: st.D
 
 def test_each_class_has_the_threshold_it_would_have_alone(rng: np.random.Generator) -> None:
     y, scores = task(rng)
-    chosen = metrics.threshold_for(y, scores)
-    assert chosen == [metrics.threshold_for(y[:, c], scores[:, c]) for c in range(3)]
-    assert metrics.predict(scores, chosen).tolist() == (scores >= np.array(chosen)).astype(int).tolist()
+    chosen = threshold_for(y, scores)
+    assert chosen == [threshold_for(y[:, c], scores[:, c]) for c in range(3)]
+    assert predict(scores, chosen).tolist() == (scores >= np.array(chosen)).astype(int).tolist()
     with pytest.raises(DataError, match="A threshold needs clips of both classes"):
-        metrics.threshold_for(np.ones((4, 2), np.int64), np.ones((4, 2)))
+        threshold_for(np.ones((4, 2), np.int64), np.ones((4, 2)))
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

@@ -1,0 +1,168 @@
+"""Groups left out and groups drawn anew, as weights, so that a metric sees all of them at once."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+MIN_GROUPS = 10
+MIN_GROUPS_OF_CLASS = 3
+_BLOCK = 4_000_000  # weights held at a time: 32 MB
+_MOST_LEFT_OUT = 1000
+
+
+def group_bootstrap(groups: np.ndarray, *, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Draw whole groups with replacement, as often as there are groups.
+
+    Clips of one speaker or recording resemble each other; drawing clips one by one would make intervals too narrow.
+    See Davison and Hinkley, *Bootstrap Methods and their Application* (1997), section 3.8.
+
+    Parameters
+    ----------
+    groups : np.ndarray, shape (n,)
+        Group of each clip.
+    resamples : int
+    rng : np.random.Generator
+
+    Yields
+    ------
+    np.ndarray, shape (block, n), float64
+        How often each clip is part of each resample; the blocks together hold `resamples` rows.
+
+    >>> (weights,) = group_bootstrap(np.array(["a", "a", "b"]), resamples=5, rng=np.random.default_rng(0))
+    >>> weights.shape, bool((weights[:, 0] == weights[:, 1]).all())
+    ((5, 3), True)
+    """
+    names, membership = np.unique(groups, return_inverse=True)
+    rows = max(1, _BLOCK // max(len(groups), 1))
+    for start in range(0, resamples, rows):
+        size = min(rows, resamples - start)
+        draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=size)
+        yield draws[:, membership].astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One figure: of all clips, with each group left out, and of each bootstrap resample.
+
+    Attributes
+    ----------
+    value : float
+    left_out : np.ndarray, shape (n_left_out,)
+    resampled : np.ndarray, shape (resamples,)
+        NaN where a resample leaves the figure undefined.
+    """
+
+    value: float
+    left_out: np.ndarray
+    resampled: np.ndarray
+
+    def __sub__(self, other: "Measured") -> "Measured":
+        """Return the difference of two figures of the same draws."""
+        return Measured(self.value - other.value, self.left_out - other.left_out, self.resampled - other.resampled)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Groups of clips, and the draws from them that uncertainty is computed from.
+
+    Attributes
+    ----------
+    groups : np.ndarray, shape (n,), str
+    has : np.ndarray, shape (n, n_classes), 0 or 1
+        Which classes each clip has; of a multi-label task, also which it has not.
+    resamples : int
+        Bootstrap resamples.
+    seed : int
+
+    >>> draws = Draws(np.array(["a", "a", "b"]), np.eye(2)[[0, 0, 1]], resamples=100, seed=1)
+    >>> mean = draws.measure(lambda weights: weights @ np.array([1.0, 1.0, 0.0]) / weights.sum(axis=-1))
+    >>> round(mean.value, 3), mean.left_out.tolist(), mean.resampled.shape
+    (0.667, [0.0, 1.0], (100,))
+    """
+
+    groups: np.ndarray
+    has: np.ndarray
+    resamples: int
+    seed: int
+
+    @classmethod
+    def of(cls, y: np.ndarray, groups: np.ndarray, n_classes: int, *, resamples: int, seed: int) -> "Draws":
+        """Make draws for labels, (n,) int or of a multi-label task (n, n_classes)."""
+        has = np.hstack([y, 1 - y]) if y.ndim == 2 else np.eye(n_classes, dtype=np.int64)[y]
+        return cls(groups, has, resamples, seed)
+
+    @cached_property
+    def _names(self) -> tuple[np.ndarray, np.ndarray]:
+        names, membership = np.unique(self.groups, return_inverse=True)
+        return names, membership
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups."""
+        return len(self._names[0])
+
+    @cached_property
+    def _held(self) -> np.ndarray:
+        """Clips of each group and class, (n_groups, n_classes)."""
+        held = np.zeros((self.n_groups, self.has.shape[1]))
+        np.add.at(held, self._names[1], self.has)
+        return held
+
+    @cached_property
+    def rarest_class_groups(self) -> int:
+        """Groups that hold the rarest of the classes that are present."""
+        found = (self._held > 0).sum(axis=0)
+        return int(found[found > 0].min(initial=self.n_groups))
+
+    def effective_groups(self, *, by_class: bool) -> int:
+        """Return how many groups a figure rests on; one that compares classes, on as many of each as of the rarest."""
+        return min(2 * self.rarest_class_groups, self.n_groups) if by_class else self.n_groups
+
+    def refusal(self, *, by_class: bool) -> str:
+        """Say why no interval can be given; empty if one can.
+
+        Parameters
+        ----------
+        by_class : bool
+            Whether the figure compares classes, so that the rarest class limits what it tells.
+        """
+        if self.n_groups < MIN_GROUPS:
+            return f"{self.n_groups} groups; an interval needs {MIN_GROUPS}"
+        if by_class and self.rarest_class_groups < MIN_GROUPS_OF_CLASS:
+            return f"{self.rarest_class_groups} groups of a class; an interval needs {MIN_GROUPS_OF_CLASS}"
+        return ""
+
+    @cached_property
+    def _parts(self) -> np.ndarray:
+        """Which left-out part each group is in: one of its own, or from a thousand groups on, dealt out by stratum."""
+        order = np.argsort(self._held.argmax(axis=1), kind="stable")
+        parts = np.empty(self.n_groups, int)
+        parts[order] = np.arange(self.n_groups) % min(self.n_groups, _MOST_LEFT_OUT)
+        return parts
+
+    @cached_property
+    def strata(self) -> np.ndarray:
+        """The most frequent class of each left-out part, (n_left_out,)."""
+        held = np.zeros((self._parts.max() + 1, self._held.shape[1]))
+        np.add.at(held, self._parts, self._held)
+        return held.argmax(axis=1)
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield weights, (block, n): all clips, then each part left out, then the resamples."""
+        yield np.ones((1, len(self.groups)))
+        of_clips = self._parts[self._names[1]]
+        rows = max(1, _BLOCK // max(len(self.groups), 1))
+        for start in range(0, len(self.strata), rows):
+            yield (of_clips != np.arange(start, min(start + rows, len(self.strata)))[:, np.newaxis]).astype(np.float64)
+        yield from group_bootstrap(self.groups, resamples=self.resamples, rng=np.random.default_rng(self.seed))
+
+    def split(self, values: np.ndarray) -> Measured:
+        """Return the figures of all rows that `blocks` yields, (1 + n_left_out + resamples,), by what they are."""
+        end = 1 + len(self.strata)
+        return Measured(float(values[0]), values[1:end], values[end:])
+
+    def measure(self, figure: Callable[[np.ndarray], np.ndarray]) -> Measured:
+        """Compute a figure of weights, (block, n) to (block,), on every row."""
+        return self.split(np.concatenate([figure(block) for block in self.blocks()]))
