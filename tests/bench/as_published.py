@@ -255,13 +255,17 @@ def _mean(rows: Sequence[Mapping[str, Any]], column: str) -> float:
     return float(np.mean([np.nan if row[column] is None else row[column] for row in rows]))
 
 
+def _interval(row: Mapping[str, Any]) -> str:
+    return "" if row["low"] is None else f" [{row['low']:.3f}, {row['high']:.3f}]"
+
+
 def _rounded(value: np.ndarray) -> float | None:
     return None if np.isnan(value) else round(float(value), 6)
 
 
 def _cell(row: Mapping[str, Any]) -> str:
     return (
-        f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}], {row['n']} of {row['groups']} groups, "
+        f"{row['value']:.3f}{_interval(row)}, {row['n']} of {row['groups']} groups, "
         f"{row['groups_also_in_training']} also in training"
     )
 
