@@ -2,13 +2,15 @@
 
 A WAV file is read by the device's own reader. libsndfile reads what else it knows (FLAC, Ogg, MP3, AIFF), and FFmpeg's
 libraries (in PyAV) read the rest: WebM, MP4, AAC, AMR, WMA, AC-3, G.722 and compressed WAV files. FFmpeg also
-counts what a file holds: where libsndfile would stop early, as at the end of the first of two joined files, FFmpeg
-reads all of it.
+counts what a file holds: where libsndfile would stop early, FFmpeg reads all of it. Streams that are joined in one FLAC
+or Ogg file are read one after the other.
 """
 
 import contextlib
+import io
+import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,6 +187,107 @@ def _is_joined_mp4(path: Path) -> bool:
     return kinds.count(b"ftyp") > 1
 
 
+def _starts(path: Path, form: str) -> list[int]:
+    """Return where each of the streams begins that are joined in a FLAC or Ogg file; one, as a rule."""
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return list(_flac_starts(content) if form == "FLAC" else _ogg_starts(content))
+
+
+def _flac_starts(content: mmap.mmap) -> Iterator[int]:
+    yield 0
+    at = 0
+    while (at := content.find(b"fLaC", at + 4)) > 0:
+        if content[at + 4 : at + 8] in (b"\0\0\0\x22", b"\x80\0\0\x22"):  # its STREAMINFO
+            yield at
+
+
+def _ogg_starts(content: mmap.mmap) -> Iterator[int]:
+    """Yield the first page of each stream in a chain (RFC 3533, section 4)."""
+    at, within = content.find(b"OggS\0"), False
+    yield 0
+    while 0 <= at < len(content) - 5:
+        begins = bool(content[at + 5] & 2)
+        if begins and within:
+            yield at
+        within = not begins
+        at = content.find(b"OggS\0", at + 27)
+
+
+class _Range(io.RawIOBase):
+    """Part of a file as a file."""
+
+    def __init__(self, path: Path, start: int, stop: int) -> None:
+        self._file, self._start, self._size, self._at = path.open("rb"), start, stop - start, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = max(0, offset + (0, self._at, self._size)[whence])
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        self._file.seek(self._start + self._at)
+        content = self._file.read(max(0, min(len(buffer), self._size - self._at)))
+        buffer[: len(content)] = content
+        self._at += len(content)
+        return len(content)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class _Joined:
+    """Streams that are joined in one FLAC or Ogg file, each read by libsndfile; see `Source`."""
+
+    n_frames, slack, broken, floating = None, 0, "", False
+
+    def __init__(self, path: Path, starts: Sequence[int], sample_rate: int, n_channels: int, first: int) -> None:
+        self.path, self.sample_rate, self.n_channels = path, sample_rate, n_channels
+        self._ranges = list(zip(starts, [*starts[1:], path.stat().st_size], strict=True))
+        self.claimed_frames = 0
+        self.notes = (_joined_note(first / sample_rate),)
+
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
+        return _between(self._decoded(), start, stop)
+
+    def _decoded(self) -> Iterator[np.ndarray]:
+        try:
+            for begin, end in self._ranges:
+                with _Range(self.path, begin, end) as content, soundfile.SoundFile(content) as file:
+                    if (file.samplerate, file.channels) != (self.sample_rate, self.n_channels):
+                        raise UnusableError(undecodable(self.path, "its rate or channels change midway"))
+                    while len(frames := file.read(_BLOCK, dtype="float32", always_2d=True)):
+                        yield _finite(self.path, frames)
+        except DataError:
+            raise
+        except Exception as error:  # noqa: BLE001  as above
+            raise UnusableError(undecodable(self.path, _reason(error))) from None
+
+
+def _joined_note(claimed_s: float) -> str:
+    return f"holds more than the {claimed_s:.6g} s that it claims, as joined files do: all of it is heard"
+
+
+def _between(blocks: Iterator[np.ndarray], start: int, stop: int | None) -> Iterator[np.ndarray]:
+    """Yield the frames from `start` to before `stop` of blocks that can only be read from the beginning."""
+    at = 0
+    for frames in blocks:
+        first, last = max(start - at, 0), len(frames) if stop is None else stop - at
+        at += len(frames)
+        if first < len(frames):
+            yield frames[first:last]
+        if stop is not None and at >= stop:
+            return
+
+
 def _slack(sample_rate: int, codec: str) -> int:
     return max(round(_SLACK_S * sample_rate), _SLACK_MP3 if codec.startswith("mp3") else 0)
 
@@ -198,11 +301,15 @@ def _reason(error: Exception) -> str:
 def _soundfile(path: Path, contents: _Contents) -> Source:
     with _sound(path) as file:
         rate, channels, claimed, subtype = file.samplerate, file.channels, file.frames, file.subtype
-        compressed = file.format in ("MP3", "OGG", "FLAC")
+        form = file.format
         file.read(_BLOCK, dtype="float32")
     slack = _slack(rate, contents.codec)
-    if contents.frames and compressed and abs(contents.frames - claimed) > slack:
-        return _Ffmpeg(path, contents, claimed)
+    if form in ("OGG", "FLAC") and len(starts := _starts(path, form)) > 1:
+        return _Joined(path, starts, rate, channels, claimed)
+    more = form == "MP3" and contents.frames > claimed + slack
+    less = form in ("OGG", "FLAC", "MP3") and 0 < contents.frames < claimed - slack
+    if more or less:
+        return _Ffmpeg(path, contents, claimed, more=more)
     return _Soundfile(path, rate, channels, claimed, slack, subtype in ("FLOAT", "DOUBLE"))
 
 
@@ -248,7 +355,7 @@ class _Ffmpeg:
 
     n_frames = None
 
-    def __init__(self, path: Path, contents: _Contents, claimed: int) -> None:
+    def __init__(self, path: Path, contents: _Contents, claimed: int, *, more: bool = False) -> None:
         self.path, self.sample_rate, self.n_channels = path, contents.sample_rate, contents.n_channels
         self.floating = contents.codec.startswith("pcm_f")
         self.slack = _slack(self.sample_rate, contents.codec)
@@ -256,19 +363,12 @@ class _Ffmpeg:
         self.broken = "another file is joined to it" if contents.joined else ""
         if claimed >= _OPEN_FRAMES:
             self.claimed_frames, self.notes = 0, (f"claims {claimed} frames: read to the end of the file",)
-        elif claimed and contents.frames > claimed + self.slack:
-            seconds = f"{claimed / self.sample_rate:.6g} s"
-            self.notes = (f"holds more than the {seconds} that it claims, as joined files do: all of it is heard",)
+        elif claimed and (more or contents.frames > claimed + self.slack):
+            self.notes = (_joined_note(claimed / self.sample_rate),)
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
-        at = 0
-        for frames in self._decoded():
-            first, last = max(start - at, 0), len(frames) if stop is None else stop - at
-            at += len(frames)
-            if first < len(frames):
-                yield _finite(self.path, frames[first:last])
-            if stop is not None and at >= stop:
-                return
+        for frames in _between(self._decoded(), start, stop):
+            yield _finite(self.path, frames)
 
     def _decoded(self) -> Iterator[np.ndarray]:
         import av
