@@ -1,32 +1,29 @@
-"""A device's folder, as the device itself handles it. The standard library only.
+"""A device's folder, as the device itself handles it. Standard library only.
 
-The local transport calls it; the SSH transport sends the text of this very file to the device's Python and talks to
-`serve`. What runs on a device for a push is thereby tied to the connection: when that ends, so does everything that was
-started here, and with it the lock.
+The local transport calls it; the SSH transport sends the text of the `device_*` modules to the device's Python.
 """
 
-from __future__ import annotations  # an older Python must get as far as to be told that it is too old
+from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
 import fcntl
-import hashlib
-import json
 import os
-import select
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-PART = ".part"  # ends the name of a file that is not all there yet
+from stages.push import device_run, device_state, device_upload
+from stages.push.device_run import Refusal
+from stages.push.device_upload import PART
 
-
-class Refusal(Exception):  # noqa: N818  it is an answer
-    """What the device says no to: the rest of a sentence that begins with the device."""
+ASIDE = "aside"
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2)
+_AT_FDCWD = -100
 
 
 class Folder:
@@ -48,7 +45,7 @@ class Folder:
 
     def lock(self, patience_s: float = 0.0) -> None:
         """Make the folder and hold an advisory lock in it; the kernel frees it with the process."""
-        with self._told():
+        with self._refusing():
             self.root.mkdir(parents=True, exist_ok=True)
             stream = (self.root / ".lock").open("w")
             deadline = time.monotonic() + patience_s
@@ -70,25 +67,39 @@ class Folder:
 
     def names(self, folder: str) -> list[str]:
         """Return the sorted names in a folder; none if there is no such folder."""
-        with self._told():
+        with self._refusing():
             path = self.root / folder
             return sorted(p.name for p in path.iterdir()) if path.is_dir() else []
 
-    def survey(self, folder: str) -> dict[str, list[Any]]:
-        """Return size and sha256 of every file below a folder, by its path in there."""
-        with self._told():
-            top = self.root / folder
-            found = {}
-            for path in top.rglob("*"):
-                if path.is_file():
-                    with path.open("rb") as stream:
-                        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-                    found[path.relative_to(top).as_posix()] = [path.stat().st_size, sha256]
-            return found
+    def state(self) -> dict[str, Any]:
+        """Return the releases and which one runs; see `device_state.survey`."""
+        with self._refusing():
+            return device_state.survey(self.root)
+
+    def space(self) -> dict[str, Any]:
+        """Return the free bytes and inodes (None: unlimited) where releases lie, and whether programs may run there."""
+        with self._refusing():
+            places = {self._existing(self.root / name) for name in (ASIDE, device_state.RELEASES)}
+            found = [os.statvfs(place) for place in places]
+            return {
+                "free_bytes": min(disk.f_bavail * disk.f_frsize for disk in found),
+                "free_inodes": min((disk.f_favail for disk in found if disk.f_files), default=None),
+                "noexec": bool(os.statvfs(self._existing(self.root)).f_flag & getattr(os, "ST_NOEXEC", 8)),
+            }
+
+    def compare(self, folder: str, wanted: dict[str, Sequence[Any]]) -> dict[str, Any]:
+        """Say what an upload must send; see `device_upload.compare`."""
+        with self._refusing():
+            return device_upload.compare(self.root, folder, wanted)
+
+    def copy(self, folder: str, wanted: dict[str, Sequence[Any]]) -> None:
+        """Copy files that a release on the device holds; see `device_upload.copy`."""
+        with self._refusing():
+            device_upload.copy(self.root, folder, wanted)
 
     def append(self, path: str, offset: int, last: bool, data: Iterable[bytes]) -> None:
-        """Write a file's `.part` from `offset` on, whatever was there beyond; the `last` data make it the file."""
-        with self._told():
+        """Write a file's `.part` from `offset` on, replacing what was beyond; the `last` data make it the file."""
+        with self._refusing():
             part = self.root / (path + PART)
             part.parent.mkdir(parents=True, exist_ok=True)
             with part.open("r+b" if offset else "wb", buffering=0) as stream:
@@ -101,43 +112,92 @@ class Folder:
             if last:
                 part.replace(self.root / path)
 
+    def unpack(self, folder: str, pack: str, wanted: Sequence[Sequence[Any]], xz: bool) -> None:
+        """Take a pack apart; see `device_upload.unpack`."""
+        with self._refusing():
+            device_upload.unpack(self.root, folder, pack, wanted, xz)
+
     def flush(self, folder: str) -> None:
         """Wait until a folder and all below it is on the disk."""
-        with self._told():
+        with self._refusing():
             top = self.root / folder
             for path in (*top.rglob("*"), top, top.parent):
                 _flush(path)
 
     def rename(self, source: str, target: str) -> None:
-        """Move a folder in one step."""
-        with self._told():
-            (self.root / target).parent.mkdir(parents=True, exist_ok=True)
-            (self.root / source).rename(self.root / target)
-            _flush((self.root / target).parent)
+        """Move a folder in one step, also onto another disk: its name appears when all of it is there."""
+        with self._refusing():
+            there, place = self.root / source, self.root / target
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                there.rename(place)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                incoming = place.with_name(f".{place.name}.incoming")
+                shutil.rmtree(incoming, ignore_errors=True)
+                shutil.copytree(there, incoming, symlinks=True)
+                for path in (*incoming.rglob("*"), incoming):
+                    _flush(path)
+                incoming.rename(place)
+                shutil.rmtree(there)
+            _flush(place.parent)
+
+    def discard(self, path: str) -> None:
+        """Remove a folder so that no part of it is ever seen under its name."""
+        with self._refusing():
+            found, aside = self.root / path, self.root / ASIDE / Path(path).name
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            self._remove(aside)
+            try:
+                found.rename(aside)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                aside = found.with_name(f".{found.name}.leaving")
+                self._remove(aside)
+                found.rename(aside)
+            self._remove(aside)
+
+    def sweep(self, spare: str) -> None:
+        """Remove what earlier pushes left half-done; `spare` is the name in `aside/` that this push goes on with."""
+        with self._refusing():
+            aside, releases = self.root / ASIDE, self.root / device_state.RELEASES
+            for path in aside.iterdir() if aside.is_dir() else ():
+                if path.name != spare:
+                    self._remove(path)
+            for path in releases.iterdir() if releases.is_dir() else ():
+                if device_state.LEFT_OVER.fullmatch(path.name):
+                    self._remove(path)
+            for moved in ("aside", "away"):
+                self._settle(device_state.CURRENT, self.root / f".{device_state.CURRENT}.{moved}")
 
     def read_link(self, link: str) -> str | None:
         """Return where a link points, None if there is no such link."""
-        with self._told():
+        with self._refusing():
             path = self.root / link
             return path.readlink().as_posix() if path.is_symlink() else None
 
     def write_link(self, link: str, target: str) -> None:
-        """Make the link aside and rename it into place."""
-        with self._told():
-            aside = self.root / f".{link}.aside"
-            aside.unlink(missing_ok=True)
+        """Make the link aside and put it in place in one step, whatever stands there.
+
+        A folder or a file that stood there is kept: see `_settle`.
+        """
+        with self._refusing():
+            aside, place = self.root / f".{link}.aside", self.root / link
+            self._settle(link, aside)
             aside.symlink_to(target)
-            aside.replace(self.root / link)
+            if place.is_symlink() or not os.path.lexists(place):
+                aside.replace(place)
+            else:
+                _exchange(aside, place)
+                self._settle(link, aside)
             _flush(self.root)
 
     def remove(self, path: str) -> None:
         """Remove a folder, a file or a link; nothing if it is not there."""
-        with self._told():
-            found = self.root / path
-            if found.is_dir() and not found.is_symlink():
-                shutil.rmtree(found)
-            else:
-                found.unlink(missing_ok=True)
+        with self._refusing():
+            self._remove(self.root / path)
 
     def run(
         self,
@@ -147,70 +207,60 @@ class Folder:
         timeout_s: float,
         tether: int | None = None,
     ) -> tuple[int, str, str]:
-        """Run Python in a folder, in a bare environment.
+        """Run Python in a folder; see `device_run.run`."""
+        return device_run.run(self.root, folder, arguments, pythons, timeout_s, tether)
 
-        Parameters
-        ----------
-        folder : str
-        arguments : Sequence[str]
-        pythons : Sequence[str]
-            Interpreters; the first that is there. One with a slash in it is relative to the device's folder.
-        timeout_s : float
-            After this the process, and all it started, is killed.
-        tether : int or None
-            A file descriptor; when that is at its end, they are killed as well, and so is this process.
+    def _existing(self, path: Path) -> Path:
+        """Return a path, or the nearest one above it that exists."""
+        return next(place for place in (path, *path.parents) if place.exists())
 
-        Returns
-        -------
-        (exit code, stdout, stderr)
+    def _settle(self, link: str, aside: Path) -> None:
+        """Clear the place where a link is made; what is no link there stood at the link's place before a switch.
+
+        A sound release becomes the one below the current one, unless it is there already; anything else is kept.
         """
-        place = self.root / folder
-        if not place.is_dir():
-            raise Refusal(f"has no {place}. Push a release to it first.")
-        found = [str(self.root / python) if "/" in python else python for python in pythons]
-        python = next(filter(shutil.which, found), found[-1])
-        try:
-            child = subprocess.Popen(
-                [python, "-B", *arguments],
-                cwd=place,
-                env={"PATH": os.defpath},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
-        except OSError as error:
-            advice = "Run `edac devices setup`, or name its `python`."
-            raise Refusal(f"cannot run {error.filename} ({error.strerror}). {advice}") from None
-        with child:
-            written = {stream.fileno(): b"" for stream in (child.stdout, child.stderr) if stream}
-            silent = [*written] + ([] if tether is None else [tether])
-            deadline = time.monotonic() + timeout_s
-            try:
-                while set(silent) & set(written):
-                    ready, _, _ = select.select(silent, [], [], max(0.0, deadline - time.monotonic()))
-                    if not ready:
-                        raise Refusal(f"gave no answer within {timeout_s:g} s.")
-                    for stream in ready:
-                        piece = os.read(stream, 2**16)
-                        if stream in written:
-                            written[stream] += piece
-                        if not piece:
-                            if stream == tether:
-                                sys.exit("the connection ended")
-                            silent.remove(stream)
-            except BaseException:
-                os.killpg(child.pid, signal.SIGKILL)
-                raise
-            stdout, stderr = (text.decode(errors="replace") for text in written.values())
-        return child.returncode, stdout, stderr
+        if aside.is_symlink() or not os.path.lexists(aside):
+            aside.unlink(missing_ok=True)
+            return
+        release, sound = device_state.identify(aside)
+        found = device_state.survey(self.root)
+        if sound and any(entry["sound"] and entry["release"] == release for entry in found["releases"]):
+            self._remove(aside)
+            return
+        named = device_state.NAME.fullmatch(found["current"]["name"])
+        below = int(named[1]) - 1 if named else 0
+        if sound and below > 0 and below not in [entry["number"] for entry in found["releases"]]:
+            aside.rename(self.root / device_state.RELEASES / f"{below:04d}-{release}")
+            return
+        base = self.root / f"{link}.replaced"
+        places = (base, *(base.with_name(f"{base.name}.{n}") for n in range(2, 10**6)))
+        aside.rename(next(place for place in places if not os.path.lexists(place)))
+
+    def _remove(self, path: Path) -> None:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _refusing(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise Refusal(f"cannot be written at {self.root} ({error.strerror or error}).") from None
+            full = error.errno in _FULL
+            raise Refusal(f"cannot be written at {self.root} ({error.strerror or error}).", full=full) from None
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Swap two paths in one step where the kernel and the file system can, else in two."""
+    with contextlib.suppress(OSError, AttributeError):
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+        if renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _EXCHANGE) == 0:
+            return
+    away = other.with_name(f".{other.name}.away")
+    other.rename(away)
+    one.rename(other)
+    away.rename(one)
 
 
 def _flush(path: Path) -> None:
@@ -219,72 +269,3 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-class _Wire:
-    """What home sends, read without a buffer between, so that its end is seen at once."""
-
-    def __init__(self, lease_s: float) -> None:
-        self.lease_s = lease_s
-        self._held = b""
-
-    def line(self) -> bytes:
-        """Return the next line that is not empty; home sends empty ones to show that it is still there."""
-        while True:
-            line, end, rest = self._held.partition(b"\n")
-            if not end:
-                self._held += self._read()
-            else:
-                self._held = rest
-                if line:
-                    return line
-
-    def data(self, size: int) -> Iterator[bytes]:
-        """Yield the next `size` bytes as they come."""
-        while size:
-            piece = self._held or self._read()
-            piece, self._held = piece[:size], piece[size:]
-            size -= len(piece)
-            yield piece
-
-    def _read(self) -> bytes:
-        ready, _, _ = select.select([0], [], [], self.lease_s)
-        data = os.read(0, 2**16) if ready else b""
-        if not data:
-            sys.exit("the connection ended")
-        return data
-
-
-def serve(lease_s: float) -> None:
-    """Answer requests on stdin until it ends, or says nothing for `lease_s` seconds.
-
-    The first line is the folder's path. A request is `{"do", "with", "bytes"}`: a method of `Folder`, its arguments,
-    and how many bytes of data follow the line. An answer is a line with the length of what follows: `{"value"}` or
-    `{"refused"}`.
-    """
-    wire = _Wire(lease_s)
-
-    def answer(**values: Any) -> None:
-        text = json.dumps(values)
-        sys.stdout.write(f"{len(text)}\n{text}")
-        sys.stdout.flush()
-
-    folder = Folder(Path(json.loads(wire.line())).expanduser())
-    if sys.version_info < (3, 11):  # noqa: UP036  a device's Python may be any
-        version = ".".join(map(str, sys.version_info[:3]))
-        answer(refused=f"has Python {version}; 3.11 or newer is needed. Name another interpreter as its `python`.")
-        return
-    answer(value=None)
-    while True:
-        request = json.loads(wire.line())
-        more: dict[str, Any] = {}
-        if request["do"] == "append":
-            more["data"] = wire.data(request["bytes"])
-        if request["do"] == "run":
-            more["tether"] = 0
-        try:
-            answer(value=getattr(folder, request["do"])(*request["with"], **more))
-        except Refusal as refusal:
-            for _ in more.get("data", ()):  # the rest of what was refused
-                pass
-            answer(refused=str(refusal))

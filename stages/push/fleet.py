@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 from stages.core.project.errors import DeviceError
 from stages.core.project.progress import track
 from stages.push import bundle, rollout, signing
+from stages.push.answers import printable
 from stages.push.params import Device, PushParams
 from stages.push.rollout import Delivery
 from stages.push.transport import Transport
@@ -203,17 +204,19 @@ def show(results: Sequence[Result]) -> None:
     rows = []
     for result in results:
         delivery = result.delivery
-        told = f"scores within {delivery.max_difference:.2g} of home's" if delivery else result.reason
-        rows.append((result.device.name, result.outcome, delivery.release if delivery else "", told))
+        said = result.reason
+        if delivery:
+            said = "; ".join((f"scores within {delivery.max_difference:.2g} of home's", *delivery.notes))
+        rows.append((result.device.name, result.outcome, delivery.release if delivery else "", said))
     print(table(("device", "outcome", "release", ""), rows))
     left = [result.device.name for result in results if result.delivery is None]
     if left:
-        raise DeviceError(f"{', '.join(left)} did not take the release, see above. Mend, then push again.")
+        raise DeviceError(f"{', '.join(left)} did not take the release, see above. Correct that, then push again.")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return text in columns, the last one as wide as it is."""
-    lines = [head, *rows]
+    """Return text in columns, the last one as wide as it is; no cell can control the terminal."""
+    lines = [[printable(cell) for cell in row] for row in (head, *rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head) - 1)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, [*widths, 0], strict=True)).rstrip() for line in lines

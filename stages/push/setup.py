@@ -9,6 +9,7 @@ On the device
 """
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -17,9 +18,12 @@ from pathlib import Path
 
 from stages.core.project import files
 from stages.core.project.errors import DeviceError
-from stages.push.transport import Transport, last_line
+from stages.push import answers
+from stages.push.transport import Transport
 
 VENV, VENVS, WHEELS = "venv", "venvs", "wheels"
+NAME = re.compile(r"\d{1,18}-[0-9a-f]{3,12}")
+MACHINE = re.compile(r"[A-Za-z0-9_]{1,32}")
 OLDEST_GLIBC = 17  # of manylinux_2_N wheels for Python 3.11
 
 _DESCRIBE = """
@@ -101,23 +105,31 @@ def set_up(transport: Transport, runtime: Path, *, cache: Path) -> bool:
     """
     with transport.lock():
         target = describe(transport)
+        if transport.space().noexec:
+            raise DeviceError(
+                f"Device {transport.name} keeps its folder on a file system that is mounted noexec, where no library "
+                "can be loaded. Name a `folder` on another file system, or mount it with exec."
+            )
         with _collecting:  # for devices alike it is done once, however many are set up at a time
             wheels = collect(target, runtime, cache / str(target))
         digest = files.digest(str(target), {wheel.name: files.sha256(wheel) for wheel in wheels.iterdir()})[:12]
         before = transport.read_link(VENV) or ""
         if before.endswith(f"-{digest}") and transport.run(".", ["-I", "-c", _CHECK]).returncode == 0:
             return False
-        for folder, kept in ((VENVS, before), (WHEELS, f"{WHEELS}/{digest}")):
-            for name in transport.names(folder):
-                if f"{folder}/{name}" != kept:
-                    transport.remove(f"{folder}/{name}")
+        environments = [name for name in transport.names(VENVS) if NAME.fullmatch(name)]  # the rest is not ours
+        for name in environments:
+            if before.rpartition("/")[2] in environments and f"{VENVS}/{name}" != before:
+                transport.remove(f"{VENVS}/{name}")
+        for name in transport.names(WHEELS):
+            if name != digest:
+                transport.remove(f"{WHEELS}/{name}")
         transport.upload(wheels, f"{WHEELS}/{digest}")
-        number = int(before.rpartition("/")[2].partition("-")[0]) + 1 if before else 1
+        number = max((int(name.partition("-")[0]) for name in environments), default=0) + 1
         place = f"{VENVS}/{number:04d}-{digest}"
         done = transport.bootstrap(["-I", "-c", _INSTALL, place, f"{WHEELS}/{digest}", runtime.name])
         if done.returncode != 0:
             transport.remove(place)
-            raise DeviceError(f"Device {transport.name} cannot be set up ({last_line(done.stderr)}).")
+            raise DeviceError(f"Device {transport.name} cannot be set up ({answers.failure(done)}).")
         transport.write_link(VENV, place)
         transport.remove(WHEELS)
     return True
@@ -133,8 +145,12 @@ def describe(transport: Transport) -> Target:
     """
     done = transport.bootstrap(["-I", "-c", _DESCRIBE])
     if done.returncode != 0:
-        raise DeviceError(f"Device {transport.name} cannot say what it is ({last_line(done.stderr)}).")
-    machine, bits, libc, version, implementation, *python = json.loads(done.stdout)
+        raise DeviceError(f"Device {transport.name} cannot say what it is ({answers.failure(done)}).")
+    with answers.understood(transport.name):
+        machine, bits, libc, version, implementation, *python = json.loads(done.stdout)
+        machine, python = answers.text(machine), [answers.whole(part) for part in python[:2]]
+        if not MACHINE.fullmatch(machine) or len(python) != 2:
+            raise ValueError(f"{machine} {python}")
     for holds, rule in (
         (bits == 64, f"a 64-bit Python; it has a {bits}-bit one. Install the 64-bit system"),
         (libc == "glibc", "a Linux with glibc. Install Debian, Ubuntu or Raspberry Pi OS"),
@@ -142,8 +158,11 @@ def describe(transport: Transport) -> Target:
     ):
         if not holds:
             raise DeviceError(f"Device {transport.name} needs {rule}.")
-    major, minor, *_ = map(int, version.split("."))
-    return Target(machine, (major, minor), (python[0], python[1]))
+    with answers.understood(transport.name):
+        major, minor, *_ = map(int, version.split("."))
+        if not 0 <= minor < 200:
+            raise ValueError(f"glibc {version}")
+        return Target(machine, (major, minor), (python[0], python[1]))
 
 
 def collect(target: Target, runtime: Path, folder: Path) -> Path:
@@ -193,8 +212,9 @@ def collect(target: Target, runtime: Path, folder: Path) -> Path:
         command += [argument for platform in target.platforms for argument in ("--platform", platform)]
         done = subprocess.run([*command, f"{runtime}[trust]", "pip"], capture_output=True, text=True, check=False)
         if done.returncode != 0:
+            said = answers.last_words(done.stderr)
             raise DeviceError(
-                f"The wheels for {target} cannot be had ({last_line(done.stderr)}). Connect to the internet, or set "
-                "PIP_FIND_LINKS to a folder that holds them."
+                f"The wheels for {target} cannot be had ({said}). Connect to the internet, or "
+                "set PIP_FIND_LINKS to a folder that holds them."
             )
     return folder

@@ -1,22 +1,33 @@
-"""What a push needs of a device, and no more; everything else is decided in `rollout.py`."""
+"""The operations a push needs on a device, and no more; everything else is decided in `rollout.py`."""
 
 import contextlib
+import functools
 import hashlib
-import re
+import lzma
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any, Protocol
 
 from stages.core.project import files, progress
-from stages.push.device_folder import PART
+from stages.core.project.errors import DeviceError
+from stages.push import answers
+from stages.push.device_upload import PACK, PART
 
 CHUNK = 2**18  # bytes between two answers of the device
-
-# The interpreter that `edac devices setup` makes.
 RUNTIME_PYTHON = "venv/bin/python"
+"""The interpreter that `edac devices setup` makes."""
+_BLOCK = 2**12  # bytes of disk that even a small file or a directory takes
+_COMPRESSED = ".whl"
+
+MakeRoom = Callable[[int, int], bool]
+"""Makes room on a device for a number of bytes and of inodes; returns whether it removed a release."""
+
+
+class FullError(DeviceError):
+    """A device has no space left."""
 
 
 class Transport(Protocol):
@@ -45,10 +56,17 @@ class Transport(Protocol):
     def names(self, folder: str) -> list[str]:
         """Return the sorted names in a folder; none if there is no such folder."""
 
-    def upload(self, source: Path, folder: str) -> None:
+    def state(self) -> answers.State:
+        """Return which releases the device holds and which one runs."""
+
+    def space(self) -> answers.Space:
+        """Return how much room there is."""
+
+    def upload(self, source: Path, folder: str, *, make_room: MakeRoom | None = None) -> None:
         """Make `folder` the same as a folder at home, and wait until it is on the disk.
 
-        It goes on at the byte where a broken upload to `folder` stopped; whatever else is in there goes.
+        Only what the device does not hold yet is sent, compressed; it goes on at the byte where a broken upload to
+        `folder` stopped; whatever else is in there is removed. `make_room` is called before anything is written.
         """
 
     def run(self, folder: str, arguments: Sequence[str]) -> CompletedProcess[str]:
@@ -64,7 +82,13 @@ class Transport(Protocol):
         """Return where a symbolic link points, or None if there is no such link."""
 
     def write_link(self, link: str, target: str) -> None:
-        """Point a symbolic link at `target` in one step, whether or not it exists."""
+        """Point a symbolic link at `target` in one step, whatever stands there."""
+
+    def sweep(self, spare: str) -> None:
+        """Remove what earlier pushes left half-done, except `spare` in `aside/`."""
+
+    def discard(self, path: str) -> None:
+        """Remove a folder so that no part of it is ever seen under its name."""
 
     def remove(self, path: str) -> None:
         """Remove a folder and all it holds, or a link; nothing if it is not there."""
@@ -113,28 +137,39 @@ class FolderTransport(ABC):
 
     def names(self, folder: str) -> list[str]:
         """See `Transport.names`."""
-        return self._ask("names", folder)
+        value = self._ask("names", folder)
+        with answers.understood(self.name):
+            return [answers.text(name) for name in answers.items(value)]
 
-    def upload(self, source: Path, folder: str) -> None:
+    def state(self) -> answers.State:
+        """See `Transport.state`."""
+        return answers.state(self.name, self._ask("state"))
+
+    def space(self) -> answers.Space:
+        """See `Transport.space`."""
+        return answers.space(self.name, self._ask("space"))
+
+    def upload(self, source: Path, folder: str, *, make_room: MakeRoom | None = None) -> None:
         """See `Transport.upload`."""
-        held = self._ask("survey", folder)
-        wanted = {p.relative_to(source).as_posix(): p for p in sorted(source.rglob("*")) if p.is_file()}
-        for path in sorted(held.keys() - wanted.keys() - {path + PART for path in wanted}):
-            self._ask("remove", f"{folder}/{path}")
-        chunks, there = [], 0
-        for path, file in wanted.items():
-            size = file.stat().st_size
-            if path in held and held[path][1] == files.sha256(file):
-                there += max(1, -(-size // CHUNK))
-                continue
-            start = _resume_at(file, *held.get(path + PART, (0, "")))
-            there += start // CHUNK
-            chunks += [(path, offset, offset + CHUNK >= size) for offset in range(start, max(size, start + 1), CHUNK)]
-        bar = progress.track(chunks, f"{self.name}: upload", total=there + len(chunks), initial=there, delay_s=1.0)
-        for path, offset, last in bar:
-            with wanted[path].open("rb") as stream:
-                stream.seek(offset)
-                self._ask("append", f"{folder}/{path}", offset, last, data=stream.read(CHUNK))
+        paths = {p.relative_to(source).as_posix(): p for p in sorted(source.rglob("*")) if p.is_file()}
+        wanted = {name: (path.stat().st_size, files.sha256(path)) for name, path in paths.items()}
+        while True:
+            missing, copies, held, xz = self._compare(folder, wanted)
+            xz = xz and not any(name.endswith(_COMPRESSED) for name in missing)
+            packed = _pack(tuple((paths[name], wanted[name][1]) for name in missing), xz) if missing else b""
+            pack = f"{PACK}{hashlib.sha256(packed).hexdigest()[:16]}"
+            complete = _resume_at(packed, *held.get(pack, (0, ""))) == len(packed)
+            start = len(packed) if complete else _resume_at(packed, *held.pop(pack + PART, (0, "")))
+            if make_room is None or not make_room(*_need(wanted, [*missing, *copies], len(packed) - start)):
+                break
+        for old in held.keys() - ({pack} if complete else set()):
+            self._ask("remove", f"{folder}/{old}")
+        if copies:
+            self._ask("copy", folder, {name: wanted[name] for name in copies})
+        if missing:
+            if not complete:
+                self._send(packed, f"{folder}/{pack}", start)
+            self._ask("unpack", folder, pack, [(name, *wanted[name]) for name in missing], xz)
         self._ask("flush", folder)
 
     def run(self, folder: str, arguments: Sequence[str]) -> CompletedProcess[str]:
@@ -151,26 +186,72 @@ class FolderTransport(ABC):
 
     def read_link(self, link: str) -> str | None:
         """See `Transport.read_link`."""
-        return self._ask("read_link", link)
+        value = self._ask("read_link", link)
+        with answers.understood(self.name):
+            return answers.optional_text(value)
 
     def write_link(self, link: str, target: str) -> None:
         """See `Transport.write_link`."""
         self._ask("write_link", link, target)
+
+    def sweep(self, spare: str) -> None:
+        """See `Transport.sweep`."""
+        self._ask("sweep", spare)
+
+    def discard(self, path: str) -> None:
+        """See `Transport.discard`."""
+        self._ask("discard", path)
 
     def remove(self, path: str) -> None:
         """See `Transport.remove`."""
         self._ask("remove", path)
 
     def _run(self, folder: str, arguments: Sequence[str], pythons: Sequence[str]) -> CompletedProcess[str]:
-        return CompletedProcess(arguments, *self._ask("run", folder, list(arguments), pythons, self._timeout_s))
+        value = self._ask("run", folder, list(arguments), pythons, self._timeout_s)
+        with answers.understood(self.name):
+            code, stdout, stderr = value
+            return CompletedProcess(arguments, answers.whole(code), answers.text(stdout), answers.text(stderr))
+
+    def _compare(
+        self, folder: str, wanted: Mapping[str, tuple[int, str]]
+    ) -> tuple[list[str], list[str], dict[str, tuple[int, str]], bool]:
+        """Return the names that must be sent, those to copy, the packs of broken uploads, and whether xz is known."""
+        value = self._ask("compare", folder, wanted)
+        with answers.understood(self.name):
+            missing, copies = (sorted(answers.text(name) for name in value[key]) for key in ("missing", "copies"))
+            if not {*missing, *copies} <= wanted.keys():
+                raise ValueError("it asks for files that are not in the release")
+            packs = {
+                answers.text(name): (answers.whole(size), answers.text(sha256))
+                for name, (size, sha256) in value["packs"].items()
+            }
+            return missing, copies, packs, answers.flag(value["xz"])
+
+    def _send(self, content: bytes, path: str, start: int) -> None:
+        """Append the rest of a file's content to its `.part`, chunk by chunk."""
+        chunks = list(range(start, len(content), CHUNK)) or [start]  # all of it may be there, as a `.part`
+        done = start // CHUNK
+        for offset in progress.track(
+            chunks, f"{self.name}: upload", total=done + len(chunks), initial=done, delay_s=1.0
+        ):
+            last = offset + CHUNK >= len(content)
+            self._ask("append", path, offset, last, data=content[offset : offset + CHUNK])
 
 
-def last_line(text: str) -> str:
-    """Return the last line of what a command wrote to stderr, as part of a sentence."""
-    return re.sub("^error: ", "", text.strip().rpartition("\n")[2], flags=re.IGNORECASE).rstrip(".")
+@functools.lru_cache(maxsize=4)
+def _pack(content: tuple[tuple[Path, str], ...], xz: bool) -> bytes:
+    """Return the files' bytes one after another, compressed if that is worth it; kept for devices alike."""
+    joined = b"".join(path.read_bytes() for path, _ in content)
+    return lzma.compress(joined, preset=6) if xz else joined
 
 
-def _resume_at(file: Path, size: int, sha256: str) -> int:
-    """Return how much of a file a device holds that says it has `size` bytes with this sha256: all of them or none."""
-    with file.open("rb") as stream:
-        return size if size and hashlib.sha256(stream.read(size)).hexdigest() == sha256 else 0
+def _need(wanted: Mapping[str, tuple[int, str]], written: Sequence[str], packed: int) -> tuple[int, int]:
+    """Return the bytes and inodes that an upload takes on the device, while the pack and its files both lie there."""
+    folders = {parent for name in written for parent in Path(name).parents}
+    blocks = sum(-(-wanted[name][0] // _BLOCK) + 1 for name in written) + len(folders) + 8
+    return blocks * _BLOCK + packed, len(written) + len(folders) + 4
+
+
+def _resume_at(content: bytes, size: int, sha256: str) -> int:
+    """Return how much of some content a device holds that says it has `size` bytes with this sha256: all or none."""
+    return size if 0 < size <= len(content) and hashlib.sha256(content[:size]).hexdigest() == sha256 else 0

@@ -74,8 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     on_device = argparse.ArgumentParser(add_help=False)
     on_device.add_argument("--device", type=Path, default=Path(), help="the device's folder; this one by default")
     accept = commands.add_parser("accept", parents=[common, on_device], help="check whether the device takes a release")
-    accept.add_argument("--force", action="store_true", help="even if the device runs a newer version")
+    accept.add_argument("--force", action="store_true", help="even if the device ran a newer version")
     accept.set_defaults(command=_accept)
+    remember = commands.add_parser("remember", parents=[common, on_device], help="take no older version from now on")
+    remember.set_defaults(command=_remember)
+    verify = commands.add_parser("verify", parents=[common, on_device], help="check every file, signature and score")
+    verify.set_defaults(command=_verify)
     signer = commands.add_parser("signer", parents=[common, on_device], help="tell which trusted key signed a release")
     signer.set_defaults(command=_signer)
     trusted = commands.add_parser(
@@ -83,7 +87,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     trusted.add_argument("key", help="the public key, base64")
     trusted.set_defaults(command=_trust)
-    identify = commands.add_parser("identify", parents=[on_device], help="tell the device its name and class")
+    distrusted = commands.add_parser("distrust", parents=[on_device], help="stop trusting a key")
+    distrusted.add_argument("fingerprint", help="of the public key")
+    distrusted.set_defaults(command=_distrust)
+    listed = commands.add_parser("keys", parents=[on_device], help="list the keys that the device trusts")
+    listed.set_defaults(command=_keys)
+    identify = commands.add_parser("identify", parents=[on_device], help="set the device's name and class")
     identify.add_argument("--name", required=True)
     identify.add_argument("--class", required=True, dest="device_class", help="kind of device, such as raspberry-pi")
     identify.set_defaults(command=_identify)
@@ -208,6 +217,31 @@ def _signer(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     from stages.runtime import trust
 
     yield {"ok": True, "signed_by": trust.signer(arguments.folder, arguments.device)}
+
+
+def _remember(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    from stages.runtime import trust
+
+    yield trust.remember(arguments.folder, arguments.device)
+
+
+def _verify(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    from stages.runtime import trust
+
+    yield trust.verify(arguments.folder, arguments.device)
+
+
+def _distrust(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    from stages.runtime import keys
+
+    yield keys.remove_key(arguments.device, arguments.fingerprint)
+
+
+def _keys(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    from stages.runtime import keys
+
+    trusted = keys.trusted_keys(arguments.device)
+    yield {"ok": True, "asks_for_signature": trusted is not None, "trusted": sorted(trusted or ())}
 
 
 def _trust(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:

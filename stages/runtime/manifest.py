@@ -2,7 +2,7 @@
 
 schema        2; `manifest.schema.json` says the same to other programs
 name          of the release
-version       of the model in the registry; a device takes none below the one it runs
+version       of the model in the registry; a device takes none below the highest one of that model that it ran
 device_class  kind of device it is for, e.g. raspberry-pi; "any" for all
 card          relative path of the model card
 labels        class names in output order; the positive class of a binary task is last
@@ -17,8 +17,12 @@ files         relative path to sha256, of every file but the manifest itself and
 golden        [{"file", "scores"}]: recordings, and the model's output vector for each
 tolerance     largest absolute difference of a golden score
 model         what is known of the model; free
+registered_name  of the registered model that `version` counts; if left out, ""
+not_after     last day on which a device takes it, YYYY-MM-DD; if left out or null, there is none
+tolerance_reason  why the tolerance is what it is; if left out, ""
 """
 
+import datetime
 import hashlib
 import json
 import re
@@ -39,6 +43,9 @@ ANY_CLASS = "any"
 _PATH = re.compile(r"(?!manifest\.(json|sig)$)[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 CLASS_RULE = "a name of small letters, digits, dots, dashes and underscores"
 _CLASS = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+
+_OPTIONAL = {"align", "crops", "hearing", "registered_name", "not_after", "tolerance_reason"}
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,9 @@ class Manifest:
     align: str = "start"
     crops: int = 1
     hearing: Hearing = hearing.DEFAULT
+    registered_name: str = ""
+    not_after: str | None = None
+    tolerance_reason: str = ""
 
     @property
     def n_outputs(self) -> int:
@@ -126,11 +136,7 @@ def parse(values: Any, owner: str = NAME) -> Manifest:
 
     require(isinstance(values, dict), "it must be a JSON object", values)
     expected = {"schema", *Manifest.__dataclass_fields__}
-    require(
-        set(values) | {"align", "crops", "hearing"} == expected,
-        f"its keys must be {', '.join(sorted(expected))}",
-        sorted(values),
-    )
+    require(set(values) | _OPTIONAL == expected, f"its keys must be {', '.join(sorted(expected))}", sorted(values))
     require(values["schema"] == SCHEMA, f"schema must be {SCHEMA}", values["schema"])
     require(_is_text(values["name"]), "name must be text", values["name"])
     require(is_class(values["device_class"]), f"device_class must be {CLASS_RULE}", values["device_class"])
@@ -160,6 +166,11 @@ def parse(values: Any, owner: str = NAME) -> Manifest:
         rules = hearing.parse(values.get("hearing", {}))
     except ValueError as error:
         raise RuntimeInputError(f"{owner}: {error}. Push the release again.") from None
+
+    for key in ("registered_name", "tolerance_reason"):
+        require(isinstance(values.get(key, ""), str), f"{key} must be text", values.get(key))
+    not_after = values.get("not_after")
+    require(not_after is None or _is_day(not_after), "not_after must be a day, YYYY-MM-DD, or null", not_after)
 
     listed = values["files"]
     require(isinstance(listed, dict), "files must be an object of paths and sha256", listed)
@@ -199,6 +210,9 @@ def parse(values: Any, owner: str = NAME) -> Manifest:
         align=align,
         crops=crops,
         hearing=rules,
+        registered_name=values.get("registered_name", ""),
+        not_after=not_after,
+        tolerance_reason=values.get("tolerance_reason", ""),
     )
 
 
@@ -229,6 +243,13 @@ def _is_text(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _is_day(value: Any) -> bool:
+    try:
+        return datetime.date.fromisoformat(value).isoformat() == value
+    except (TypeError, ValueError):
+        return False
 
 
 def _is_count(value: Any) -> bool:

@@ -1,31 +1,61 @@
-"""Whether a device takes a release: decided by the runtime it has already, never by the code that comes in.
+"""Decide whether a device takes a release: by the runtime it has already, never by the code that comes in.
 
 In the device's folder
-    trusted_keys/*.pub   Ed25519 public keys, one line of base64 each; without the folder, signatures are not asked for
+    trusted_keys/*.pub   public keys, see `stages.runtime.keys`; without the folder, signatures are not asked for
     device.json          {"class": kind of device, "name": its name}; without it, releases for any class fit
     current              link to the release that runs, `releases/<number>-<release id>`
+    accepted.json        {registered model: highest version that ever ran here}
 """
 
-import base64
-import hashlib
+import datetime
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from stages.runtime import manifest
 from stages.runtime.errors import RuntimeInputError
+from stages.runtime.keys import (
+    KEY_BYTES,
+    SIGNATURE_BYTES,
+    TRUSTED_KEYS,
+    add_key,
+    decode,
+    ed25519,
+    encode,
+    fingerprint,
+    remove_key,
+    trusted_keys,
+    write,
+)
+from stages.runtime.versions import CURRENT, check_version, release_id, remember
 
-CURRENT = "current"
-TRUSTED_KEYS = "trusted_keys"
+__all__ = [
+    "CURRENT",
+    "KEY_BYTES",
+    "SIGNATURE_BYTES",
+    "TRUSTED_KEYS",
+    "accept",
+    "add_key",
+    "decode",
+    "encode",
+    "fingerprint",
+    "identify",
+    "release_id",
+    "remember",
+    "remove_key",
+    "signer",
+    "trusted_keys",
+    "verify",
+]
+
 DEVICE = "device.json"
-KEY_BYTES, SIGNATURE_BYTES = 32, 64  # RFC 8032, section 5.1
 
 
 def accept(folder: Path, device: Path, *, force: bool = False) -> dict[str, Any]:
     """Decide whether a device takes a release; nothing in it is believed before its signature is checked.
 
-    Clocks have no say: what is newer follows from the version alone.
+    The version alone says which of two releases of a model is newer. The device's clock counts only for a release that
+    states a last day (`not_after`).
 
     Parameters
     ----------
@@ -34,7 +64,7 @@ def accept(folder: Path, device: Path, *, force: bool = False) -> dict[str, Any]
     device : Path
         The device's folder.
     force : bool
-        Take a version below the running one. Nothing else can be forced.
+        Take a version below the highest one that ran here. Nothing else can be forced.
 
     Returns
     -------
@@ -52,14 +82,66 @@ def accept(folder: Path, device: Path, *, force: bool = False) -> dict[str, Any]
     incoming = manifest.decode(content, str(folder / manifest.NAME))
     _check_files(folder, incoming)
     _check_class(incoming, device)
+    _check_expiry(incoming)
     release = release_id(content)
     if not force:
-        _check_version(incoming.version, release, device)
+        check_version(incoming, release, device)
     return {
         "ok": True,
         "release": release,
         "name": incoming.name,
         "version": incoming.version,
+        "signed_by": signed_by,
+    }
+
+
+def verify(folder: Path, device: Path) -> dict[str, Any]:
+    """Check everything about the release that runs: signature, every file, last day, golden scores.
+
+    Parameters
+    ----------
+    folder : Path
+        The release.
+    device : Path
+        The device's folder.
+
+    Returns
+    -------
+    dict
+        As of `stages.runtime.selftest.selftest`, with the checks ``"signature"``, ``"foreign files"`` and ``"expiry"``
+        before its own; ``release``, ``version``, ``model_sha256`` and ``signed_by``.
+
+    Raises
+    ------
+    RuntimeInputError
+        If its manifest is not valid.
+    """
+    from stages.runtime.selftest import selftest
+
+    content = _read(folder / manifest.NAME, "Push the release again.")
+    release = manifest.decode(content, str(folder / manifest.NAME))
+    signed_by = None
+    checks: list[dict[str, Any]] = []
+    for name in ("signature", "foreign files", "expiry"):
+        try:
+            if name == "signature":
+                signed_by = _signer(folder, content, device)
+            elif name == "foreign files":
+                _check_foreign(folder, release)
+            else:
+                _check_expiry(release)
+        except RuntimeInputError as error:
+            checks.append({"check": name, "ok": False, "detail": str(error)})
+        else:
+            checks.append({"check": name, "ok": True, "detail": "nothing to object to"})
+    tested = selftest(folder)
+    checks += tested["checks"]
+    return tested | {
+        "ok": all(check["ok"] for check in checks),
+        "checks": checks,
+        "release": release_id(content),
+        "version": release.version,
+        "model_sha256": release.files[manifest.MODEL],
         "signed_by": signed_by,
     }
 
@@ -75,35 +157,8 @@ def signer(folder: Path, device: Path) -> str | None:
     return _signer(folder, _read(folder / manifest.NAME, "Push the release again."), device)
 
 
-def add_key(device: Path, key: str) -> dict[str, Any]:
-    """Have a device trust a public key besides those it trusts; from the first on it takes signed releases only.
-
-    Parameters
-    ----------
-    device : Path
-        The device's folder.
-    key : str
-        Base64 of its 32 bytes.
-
-    Returns
-    -------
-    dict
-        ``ok`` and ``trusted``, the fingerprints of all keys.
-
-    Raises
-    ------
-    RuntimeInputError
-        If it is no key, or the device could not check its signatures.
-    """
-    public = decode(key, KEY_BYTES, "the key")
-    _library()
-    folder = device / TRUSTED_KEYS
-    _write(folder / f"{fingerprint(public)}.pub", encode(public) + "\n", device)
-    return {"ok": True, "trusted": sorted(_trusted_keys(device) or ())}
-
-
 def identify(device: Path, name: str, device_class: str) -> dict[str, Any]:
-    """Tell a device its name and class; from then on it refuses releases for another class than its own or "any".
+    """Set the name and class of a device; from then on it refuses releases for another class than its own or "any".
 
     Parameters
     ----------
@@ -124,45 +179,13 @@ def identify(device: Path, name: str, device_class: str) -> dict[str, Any]:
     if not manifest.is_class(device_class):
         raise RuntimeInputError(f"the class must be {manifest.CLASS_RULE}; got {device_class!r}. Try raspberry-pi.")
     known = {"name": name, "class": device_class}
-    _write(device / DEVICE, json.dumps(known, sort_keys=True) + "\n", device)
+    write(device / DEVICE, json.dumps(known, sort_keys=True) + "\n", device)
     return {"ok": True, **known}
-
-
-def encode(raw: bytes) -> str:
-    """Return a key or a signature as text: one line of base64."""
-    return base64.b64encode(raw).decode()
-
-
-def decode(text: str, size: int, owner: str) -> bytes:
-    """Return the `size` bytes of a key or a signature that is text.
-
-    Raises
-    ------
-    RuntimeInputError
-        If it is not that; `owner` names it in the message.
-    """
-    try:
-        raw = base64.b64decode(text.strip(), validate=True)
-    except ValueError:
-        raw = b""
-    if len(raw) != size:
-        raise RuntimeInputError(f"{owner} must be base64 of {size} bytes, on one line. Make it with `edac keys new`.")
-    return raw
-
-
-def fingerprint(public_key: bytes) -> str:
-    """Return what a public key is called: the first 16 hexadecimal digits of the sha256 of its 32 bytes."""
-    return hashlib.sha256(public_key).hexdigest()[:16]
-
-
-def release_id(content: bytes) -> str:
-    """Return what a release is called: the first 12 hexadecimal digits of the sha256 of its manifest."""
-    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def _signer(folder: Path, content: bytes, device: Path) -> str | None:
     """Return the fingerprint of the trusted key that signed `content`, None if the device asks for no signature."""
-    trusted = _trusted_keys(device)
+    trusted = trusted_keys(device)
     if trusted is None:
         return None
     if not trusted:
@@ -175,10 +198,10 @@ def _signer(folder: Path, content: bytes, device: Path) -> str | None:
         )
     text = _read(path, "Push the release again.").decode(errors="replace")
     signature = decode(text, SIGNATURE_BYTES, str(path))
-    ed25519, invalid_signature = _library()
+    verifier, invalid_signature = ed25519()
     for name, key in trusted.items():
         try:
-            ed25519.from_public_bytes(key).verify(signature, content)
+            verifier.from_public_bytes(key).verify(signature, content)
         except invalid_signature:
             continue
         return name
@@ -188,37 +211,14 @@ def _signer(folder: Path, content: bytes, device: Path) -> str | None:
     )
 
 
-def _library() -> tuple[Any, type[Exception]]:
-    """Return what verifies signatures, and what it raises; only devices that trust keys need it."""
-    try:
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    except ImportError as error:
-        raise RuntimeInputError(
-            f"this device cannot check signatures ({error}). Install cryptography: `edac devices setup`."
-        ) from None
-    return Ed25519PublicKey, InvalidSignature
-
-
-def _trusted_keys(device: Path) -> dict[str, bytes] | None:
-    """Return the keys by fingerprint, sorted; None if the device does not ask for signatures."""
-    folder = device / TRUSTED_KEYS
-    try:
-        files = sorted(path for path in folder.iterdir() if path.suffix == ".pub")
-    except FileNotFoundError:
-        if not folder.is_symlink():
-            return None
-        files = []
-    except OSError as error:
-        raise RuntimeInputError(f"{folder} cannot be read ({error.strerror}). Mend it.") from None
-    read = [decode(_read(path, "Mend it.").decode(errors="replace"), KEY_BYTES, str(path)) for path in files]
-    return dict(sorted((fingerprint(key), key) for key in read))
-
-
 def _check_files(folder: Path, incoming: manifest.Manifest) -> None:
     damaged = manifest.damaged_files(folder, incoming)
     if damaged:
         raise RuntimeInputError(f"files are missing or altered: {', '.join(damaged)}. Push the release again.")
+    _check_foreign(folder, incoming)
+
+
+def _check_foreign(folder: Path, incoming: manifest.Manifest) -> None:
     known = {manifest.NAME, manifest.SIGNATURE, *incoming.files}
     found = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir()}
     foreign = sorted(path for path, file in found.items() if path not in known or file.is_symlink())
@@ -239,7 +239,7 @@ def _device_class(path: Path) -> str:
     if not path.exists():
         return manifest.ANY_CLASS
     try:
-        values = json.loads(_read(path, "Mend it."))
+        values = json.loads(_read(path, "Correct its permissions."))
     except (ValueError, RecursionError):
         values = None
     found = values.get("class", manifest.ANY_CLASS) if isinstance(values, dict) else None
@@ -248,42 +248,13 @@ def _device_class(path: Path) -> str:
     return found
 
 
-def _check_version(version: int, release: str, device: Path) -> None:
-    running, running_version = _running(device)
-    if release != running and running_version is not None and version < running_version:
+def _check_expiry(incoming: manifest.Manifest) -> None:
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    if incoming.not_after is not None and today > incoming.not_after:
         raise RuntimeInputError(
-            f"the release has version {version}, older than version {running_version} that runs here. "
-            "Push a newer one, or add --force."
+            f"the release was good until {incoming.not_after}, and this device's clock says {today}. Push a newer one, "
+            "or set the clock."
         )
-
-
-def _running(device: Path) -> tuple[str, int | None]:
-    """Return id and version of the release that runs; no version if there is none, or none that can be read."""
-    link = device / CURRENT
-    if not link.is_symlink():
-        return "", None
-    running = link.readlink().name.rpartition("-")[2]
-    try:
-        values = json.loads((link / manifest.NAME).read_bytes())
-    except (OSError, ValueError, RecursionError):  # damaged: whatever a trusted key signed may take its place
-        return running, None
-    version = values.get("version") if isinstance(values, dict) else None
-    return running, version if isinstance(version, int) else None
-
-
-def _write(path: Path, text: str, device: Path) -> None:
-    """Write a file whole or not at all; its folder appears with it."""
-    aside = device / f".{path.name}.aside"
-    try:
-        with aside.open("w") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        path.parent.mkdir(exist_ok=True)
-        aside.replace(path)
-        os.sync()  # what a device was told outlives a power cut
-    except OSError as error:
-        raise RuntimeInputError(f"{path} cannot be written ({error.strerror}). Mend the device's folder.") from None
 
 
 def _read(path: Path, advice: str) -> bytes:

@@ -24,7 +24,7 @@ WALLS = {
     "keras": set[str](),
     "tensorflow_model_optimization": {"stages.prune.schedules"},
     "librosa": set[str](),
-    "asyncssh": {"stages.push.transports.ssh"},
+    "asyncssh": {"stages.push.transports.ssh", "stages.push.transports._connection"},
     "paramiko": {"stages.push.transports.ssh"},
     "fabric": {"stages.push.transports.ssh"},
     "cryptography": {"stages.push.signing", "stages.runtime.trust"},

@@ -12,7 +12,7 @@ import pytest
 from stages.core.project import files
 from stages.core.project.errors import DeviceError
 from stages.push import bundle, identity, rollout, signing
-from stages.push.transport import Transport
+from stages.push.transport import MakeRoom, Transport
 from stages.push.transports import local
 from stages.push.transports.local import LocalTransport
 from stages.runtime import trust
@@ -45,8 +45,8 @@ def forge(source: Path, target: Path, change: Callable[[Path], None]) -> Path:
 class Tampering(LocalTransport):
     """A way to the device on which one file is altered."""
 
-    def upload(self, source: Path, folder: str) -> None:
-        super().upload(source, folder)
+    def upload(self, source: Path, folder: str, *, make_room: MakeRoom | None = None) -> None:
+        super().upload(source, folder, make_room=make_room)
         with (self._folder / folder / "model.tflite").open("r+b") as stream:
             stream.seek(-1, 2)
             last = stream.read(1)

@@ -246,9 +246,14 @@ def test_nobody_there(config: Config) -> None:
             r"^Device bench has Python 3\.9\.1; 3\.11 or newer is needed\. Name",
         ),
         ("exit 3", r"^Device bench was lost \(the connection ended\)"),
-        ("echo 1; echo 5; sleep 9", r"^Device bench was lost \(its answer is no answer\)"),
-        ("sleep 60", r"^Device bench gave no answer within 2.5 s"),
-        ("echo 58; echo 'old'; sleep 60", r"^Device bench gave no answer within 2.5 s"),
+        ("echo 1; echo 5; sleep 9", r"^Device bench answers '1' where its Python was to start"),
+        ("echo edac-ready; echo 1; echo 5; sleep 9", r"^Device bench was lost \(its answer is no answer\)"),
+        ("echo edac-ready; echo 10000; sleep 9", r"^Device bench gave no answer within 2.5 s"),
+        ("echo edac-ready; echo 99999999999; cat /dev/zero", r"^Device bench answers more than 64 MiB at once"),
+        ("echo edac-ready; cat /dev/zero", r"^Device bench "),
+        ("cat /dev/zero", r"^Device bench answers '\?\?\?"),
+        ("cat /dev/zero >&2", r"^Device bench gave no answer within 2 s: its shell did not start our command"),
+        ("sleep 60", r"^Device bench gave no answer within 2 s: its shell did not start our command"),
     ],
 )
 def test_a_device_whose_python_is_none(config: Config, tmp_path: Path, script: str | None, sentence: str) -> None:
@@ -294,7 +299,8 @@ def test_an_upload_goes_on_at_the_byte_where_it_stopped(config: Config, tmp_path
             take(ssh.connect(config, "bench"))  # which means that nothing is left of the push that was cut off
             carried.append(int((tmp_path / "tally").read_text()))
             if limit < 4_000_000:
-                there.append((folder / "aside/1/big.part").stat().st_size)
+                (part,) = (folder / "aside/1").glob(".pack.*.part")
+                there.append(part.stat().st_size)
     assert contents(folder / "aside/1") == contents(source)
     assert [after - before > 500_000 for before, after in itertools.pairwise(there)] == [True] * 3
     assert carried[-1] < 4_000_000 - there[-1] + 200_000
@@ -316,7 +322,7 @@ def test_a_push_that_was_cut_off_is_finished_by_the_next(bundles: list[Path], co
     rng, old = random.Random(1234), bundle.release_id(bundles[0])
     rollout.deliver(ssh.connect(config, "bench"), bundles[0], keep=2)
     for _ in range(2):
-        limit = rng.randrange(2_000, 60_000)
+        limit = rng.randrange(2_000, 14_000)
         with cut_wire(config, limit, tmp_path / "tally") as cut, pytest.raises(DeviceError, match=r"^Device bench "):
             rollout.deliver(ssh.connect(cut, "bench"), bundles[1], keep=2)
         assert rollout.status(ssh.connect(config, "bench")).release == old
@@ -445,5 +451,5 @@ def test_files_are_hashed_alike_at_both_ends(config: Config, device: SshTranspor
     source = make_source(tmp_path / "source", 1000)
     with device.lock():
         device.upload(source, "aside/1")
-    held = device._ask("survey", "aside/1")
-    assert held == {path: [len(data), files.sha256(source / path)] for path, data in contents(source).items()}
+    wanted = {path: [len(data), files.sha256(source / path)] for path, data in contents(source).items()}
+    assert device._ask("compare", "aside/1", wanted) == {"missing": [], "copies": [], "packs": {}, "xz": True}

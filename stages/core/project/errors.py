@@ -24,7 +24,11 @@ class ModelError(EdacError):
 
 
 class DeviceError(EdacError):
-    """A device refused a release, or could not be reached."""
+    """A device refused a release, or could not be reached; the message never carries control characters of its own."""
+
+    def __init__(self, message: str) -> None:
+        """Replace control characters."""
+        super().__init__("".join(c if c.isprintable() else "?" for c in message))
 
 
 def require(condition: bool, parameter: str, rule: str, got: Any, advice: str = "") -> None:

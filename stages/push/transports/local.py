@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.project.errors import DeviceError, require
-from stages.push.device_folder import Folder, Refusal
-from stages.push.transport import RUNTIME_PYTHON, FolderTransport
+from stages.push.device_folder import Folder
+from stages.push.device_run import Refusal
+from stages.push.transport import RUNTIME_PYTHON, FolderTransport, FullError
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class LocalTransport(FolderTransport):
         try:
             return getattr(self._device, do)(*arguments, **more)
         except Refusal as refusal:
-            raise DeviceError(f"Device {self.name} {refusal}") from None
+            raise (FullError if refusal.full else DeviceError)(f"Device {self.name} {refusal}") from None
 
     def _unlock(self) -> None:
         self._device.unlock()

@@ -1,86 +1,60 @@
 """A device that runs an OpenSSH server and Python: one connection, and one process there that ends with it.
 
-The device's host key must be known beforehand, and it lets us in by key alone: no passwords, nothing from
-`~/.ssh/config`, no agent forwarding. What runs there is `stages/push/device_folder.py`, sent as text; everything else
-travels as data, never as part of a command.
+The device's host key must be known beforehand, and it lets us in by key alone: no passwords, no agent forwarding, and
+nothing from `~/.ssh/config` unless `ssh_config` names it. The command is one line that every shell reads alike (sh,
+bash, zsh, csh, tcsh, fish). It reports that it is ready and then reads its program, the `device_*` modules, from stdin;
+everything else travels as data too, never as part of a command.
 """
 
 import asyncio
+import base64
 import functools
-import getpass
 import inspect
 import json
 import os
 import shlex
 import threading
+import zlib
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import asyncssh
 
-from stages.core.project.errors import DeviceError, require
-from stages.push import device_folder
-from stages.push.transport import RUNTIME_PYTHON, FolderTransport, last_line
+from stages.core.project.errors import DeviceError
+from stages.push import device_folder, device_run, device_server, device_state, device_upload
+from stages.push.answers import last_words, short
+from stages.push.transport import RUNTIME_PYTHON, FolderTransport, FullError
+from stages.push.transports._connection import Config, loop, open_connection, reason
+
+__all__ = ["Config", "SshTransport", "connect"]
 
 LEASE_S = 60.0  # a device that hears nothing from home for so long ends what runs for it, and frees the lock
 BEAT_S = 10.0  # home says something this often during a push, and hangs up when it has had nothing to say for as long
 PATIENCE_S = 3.0  # for the lock, which a push that was cut off may hold a moment longer
 
-OTHER_KEYS = "+ssh-ed25519,ecdsa-sha2-*,rsa-sha2-*"  # after the known ones, to see a changed key of another type
+LONGEST_ANSWER = 2**26  # bytes
+READY = b"edac-ready\n"
+
+# One line without a quote, a backslash or an exclamation mark, so that no shell changes it.
+_BOOT = (
+    'import base64,zlib; print("edac-ready",flush=True); '
+    'exec(zlib.decompress(base64.b64decode(open(0,"rb",0,closefd=False).readline())))'
+)
+_MODULES = (device_run, device_state, device_upload, device_folder, device_server)  # each imports those before it only
+_LOADER = """
+import sys, types
+package = types.ModuleType("stages.push")
+sys.modules.update({"stages": types.ModuleType("stages"), "stages.push": package})
+for name, source in %r:
+    module = types.ModuleType(name)
+    setattr(package, name.rpartition(".")[2], module)
+    sys.modules[name] = module
+    exec(compile(source, name, "exec"), module.__dict__)
+module.serve(%r)
+"""
 
 T = TypeVar("T")
 _STARTING = threading.Lock()
-
-
-@dataclass(frozen=True)
-class Config:
-    """Where the device is, how it proves who it is, and how we do.
-
-    Attributes
-    ----------
-    host : str
-        Name or address.
-    folder : str
-        On the device; relative to the user's home unless it begins with a slash. Made if it does not exist.
-    user : str or None
-        On the device; None has the same name as here.
-    port : int
-    known_hosts : Path
-        File of host keys, as OpenSSH keeps it.
-    host_key : str or None
-        The device's public host key, e.g. ``"ssh-ed25519 AAAA..."``; with it `known_hosts` is not read.
-    key_file : Path or None
-        Our private key, without a passphrase; None is any key that the SSH agent holds.
-    python : str
-        The interpreter the device came with, 3.11 or newer.
-    connect_timeout_s, command_timeout_s : float
-        How long connecting and one command may take.
-    """
-
-    host: str
-    folder: str
-    user: str | None = None
-    port: int = 22
-    known_hosts: Path = Path("~/.ssh/known_hosts")
-    host_key: str | None = None
-    key_file: Path | None = None
-    python: str = "python3"
-    connect_timeout_s: float = 15.0
-    command_timeout_s: float = 300.0
-
-    def __post_init__(self) -> None:
-        """Check what can be checked at home."""
-        for name in ("host", "user", "folder", "python"):
-            require(getattr(self, name) != "", f"push.devices: {name}", "not be empty", "")
-        require(0 < self.port < 2**16, "push.devices: port", "be in [1, 65535]", self.port)
-        for name in ("connect_timeout_s", "command_timeout_s"):
-            value = getattr(self, name)
-            require(value > 0, f"push.devices: {name}", "be positive", value, "Give seconds.")
-        if self.host_key is not None:
-            advice = "Copy a line of the device's /etc/ssh/ssh_host_*_key.pub."
-            require(_is_public_key(self.host_key), "push.devices: host_key", "be a public key", self.host_key, advice)
 
 
 def connect(config: Config, name: str) -> "SshTransport":
@@ -109,8 +83,8 @@ class SshTransport(FolderTransport):
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Have the loop do something and wait for it: the one place where threads meet."""
         with _STARTING:
-            loop = _loop(os.getpid())
-        future = asyncio.run_coroutine_threadsafe(work, loop)
+            shared = loop(os.getpid())
+        future = asyncio.run_coroutine_threadsafe(work, shared)
         try:
             return future.result()
         finally:
@@ -155,22 +129,37 @@ class _Line:
 
     @classmethod
     async def open(cls, config: Config, name: str) -> "_Line":
-        """Connect, start `device_folder.serve`, and have it say that it is ready."""
-        connection = await _connect(config, name)
-        program = f"{inspect.getsource(device_folder)}\nserve({LEASE_S})"
+        """Connect, start `device_server.serve`, and have it say that it is ready."""
+        connection = await open_connection(config, name)
         try:
-            command = shlex.join([config.python, "-I", "-B", "-c", program])
+            command = shlex.join([config.python, "-I", "-B", "-c", _BOOT])
             async with asyncio.timeout(config.connect_timeout_s):
                 process = await connection.create_process(command, encoding=None)
             line = cls(config, name, connection, process)
-            await line.ask(json.dumps(config.folder).encode() + b"\n")
+            await line.greet(config.connect_timeout_s)
+            await line.ask(_program(LEASE_S) + b"\n" + json.dumps(config.folder).encode() + b"\n")
             return line
         except (OSError, asyncssh.Error) as error:
             connection.abort()
-            raise DeviceError(f"Device {name} starts no command ({_reason(error)}).") from None
+            raise DeviceError(f"Device {name} starts no command ({reason(error)}).") from None
         except DeviceError:
             connection.abort()
             raise
+
+    async def greet(self, limit_s: float) -> None:
+        """Wait until our program reports that it reads: nothing is sent to whatever else a shell may have started."""
+        try:
+            async with asyncio.timeout(limit_s):
+                said = await self._process.stdout.readline()
+                if not said:
+                    self._lost((await self._process.stderr.read(2**16)).decode(errors="replace"))
+        except TimeoutError:
+            raise DeviceError(
+                f"Device {self._name} gave no answer within {limit_s:g} s: its shell did not start our "
+                "command. Look for an `exec` or a question in its shell's start-up files (such as ~/.bashrc)."
+            ) from None
+        if said != READY:
+            self._not_ours(said)
 
     async def ask(self, request: bytes) -> Any:
         """Send a request and return the answer; without a whole one the connection is useless, and ended."""
@@ -181,27 +170,26 @@ class _Line:
                 await self._process.stdin.drain()
                 size = await self._process.stdout.readline()
                 if not size:
-                    self._lost((await self._process.stderr.read()).decode(errors="replace"))
+                    self._lost((await self._process.stderr.read(2**16)).decode(errors="replace"))
                 if not size.strip().isdigit():
-                    said = size.decode(errors="replace").strip()[:80]
-                    raise DeviceError(
-                        f"Device {self._name} answers {said!r} where its Python was to start. "
-                        "Have its shell print nothing (~/.bashrc), or name another `python`."
-                    )
+                    self._not_ours(size)
+                if len(size) > 12 or int(size) > LONGEST_ANSWER:
+                    raise DeviceError(f"Device {self._name} answers more than {LONGEST_ANSWER >> 20} MiB at once.")
                 answer = json.loads(await self._process.stdout.readexactly(int(size)))
                 if not isinstance(answer, dict) or not answer.keys() & {"value", "refused"}:
                     raise ValueError("its answer is no answer")
                 whole = True
         except TimeoutError:
             raise DeviceError(f"Device {self._name} gave no answer within {self._limit_s:g} s.") from None
-        except (OSError, EOFError, ValueError, asyncssh.Error) as error:
-            self._lost(_reason(error))
+        except (OSError, EOFError, ValueError, RecursionError, asyncssh.Error) as error:
+            self._lost(reason(error))
         finally:
             if not whole:
                 self.ended = True
                 self._connection.abort()
         if "refused" in answer:
-            raise DeviceError(f"Device {self._name} {answer['refused']}")
+            kind = FullError if answer.get("full") is True else DeviceError
+            raise kind(f"Device {self._name} {short(str(answer['refused']), 1000)}")
         return answer["value"]
 
     def beat(self) -> None:
@@ -218,122 +206,20 @@ class _Line:
             await asyncio.wait({asyncio.create_task(self._process.wait_closed())}, timeout=PATIENCE_S)
             self._connection.abort()
 
-    def _lost(self, reason: str) -> NoReturn:
-        last = last_line(reason) or "the connection ended"
+    def _lost(self, said: str) -> NoReturn:
+        last = last_words(said) or "the connection ended"
         raise DeviceError(f"Device {self._name} was lost ({last}). Push again to go on where it stopped.")
 
-
-async def _connect(config: Config, name: str) -> asyncssh.SSHClientConnection:
-    where, user = f"{config.host}:{config.port}", config.user or getpass.getuser()
-    trusted = _trusted(config, name)
-    agent = await _agent(config, name) if config.key_file is None else None
-    try:
-        return await asyncssh.connect(
-            config.host,
-            config.port,
-            username=user,
-            config=None,
-            known_hosts=trusted,
-            server_host_key_algs=OTHER_KEYS,
-            client_keys=list(await agent.get_keys()) if agent else [_private_key(config, name)],
-            agent_path=None,
-            agent_forwarding=False,
-            preferred_auth="publickey",
-            gss_host=None,
-            connect_timeout=config.connect_timeout_s,
-            keepalive_interval=LEASE_S / 4,
-        )
-    except asyncssh.PermissionDenied:
-        keys, advice = config.key_file or "the SSH agent", "Add the public key to ~/.ssh/authorized_keys there."
-        raise DeviceError(f"Device {name} does not let {user} in with {keys}. {advice}") from None
-    except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed) as error:
-        raise DeviceError(f"Device {name} {_distrust(config, trusted, error)}") from None
-    except TimeoutError:
-        limit = config.connect_timeout_s
-        raise DeviceError(f"Device {name} gave no answer at {where} within {limit:g} s.") from None
-    except (OSError, asyncssh.Error) as error:
-        raise DeviceError(f"Device {name} cannot be reached at {where} ({_reason(error)}).") from None
-    finally:
-        if agent:
-            agent.close()
-
-
-async def _agent(config: Config, name: str) -> asyncssh.SSHAgentClient:
-    advice = f"Device {name} needs a key: `ssh-add` one, or name its `key_file`."
-    if not os.environ.get("SSH_AUTH_SOCK"):
-        raise DeviceError(f"There is no SSH agent (SSH_AUTH_SOCK is not set). {advice}")
-    try:
-        async with asyncio.timeout(config.connect_timeout_s):
-            agent = await asyncssh.connect_agent()
-            if await agent.get_keys():
-                return agent
-        agent.close()
-        reason = "it holds no key"
-    except (OSError, ValueError) as error:
-        reason = _reason(error)
-    raise DeviceError(f"The SSH agent is of no use ({reason}). {advice}")
-
-
-def _private_key(config: Config, name: str) -> asyncssh.SSHKey:
-    assert config.key_file is not None
-    try:
-        return asyncssh.read_private_key(config.key_file.expanduser())
-    except (OSError, asyncssh.KeyImportError) as error:
+    def _not_ours(self, said: bytes) -> NoReturn:
+        shown = short(said.decode(errors="replace"), 80)
         raise DeviceError(
-            f"{config.key_file}, the key for device {name}, cannot be used ({_reason(error)}). "
-            "Name a private key without a passphrase, or leave `key_file` out and `ssh-add` it."
-        ) from None
-
-
-def _trusted(config: Config, name: str) -> Any:
-    """Return the host keys to trust, as asyncssh takes them."""
-    if config.host_key is not None:
-        return [asyncssh.import_public_key(config.host_key)], [], []
-    try:
-        return asyncssh.read_known_hosts(str(config.known_hosts.expanduser()))
-    except (OSError, ValueError) as error:
-        raise DeviceError(
-            f"{config.known_hosts}, for the host key of device {name}, cannot be read ({_reason(error)}). "
-            "Name another file as its `known_hosts`, or give its `host_key`."
-        ) from None
-
-
-def _distrust(config: Config, trusted: Any, error: asyncssh.DisconnectError) -> str:
-    """Return the sentence for a device that does not prove who it is."""
-    port = None if config.port == asyncssh.DEFAULT_PORT else config.port
-    known, authorities, *_ = asyncssh.match_known_hosts(trusted, config.host, "", port)
-    if isinstance(error, asyncssh.KeyExchangeFailed) and "host key" not in error.reason:
-        return f"agrees on no way to encrypt ({_reason(error)}). Update its SSH server."
-    if known or authorities:
-        return (
-            "shows another host key than the one we know: it was set up anew, or this is another machine. "
-            "Look at the device itself, and only then replace its host key."
+            f"Device {self._name} answers {shown!r} where its Python was to start. "
+            "Have its shell print nothing (~/.bashrc), or name another `python`."
         )
-    return (
-        f"has a host key that is not in {config.known_hosts}. "
-        "Add it to the file, or as `host_key`, after comparing it with the one on the device itself."
-    )
-
-
-def _is_public_key(text: str) -> bool:
-    try:
-        asyncssh.import_public_key(text)
-    except asyncssh.KeyImportError:
-        return False
-    return True
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, TimeoutError) and not error.errno:  # asyncio's own
-        return "no answer in time"
-    if isinstance(error, OSError) and error.errno and error.errno > 0:  # an unknown name has a negative one
-        return os.strerror(error.errno)
-    return (getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)).rstrip(".")
 
 
 @functools.cache
-def _loop(_process: int) -> asyncio.AbstractEventLoop:
-    """Return the loop that all devices share in a process, running in a thread of its own, which no fork inherits."""
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="ssh", daemon=True).start()
-    return loop
+def _program(lease_s: float) -> bytes:
+    """Return what runs on a device as one line."""
+    modules = [(module.__name__, inspect.getsource(module)) for module in _MODULES]
+    return base64.b64encode(zlib.compress((_LOADER % (modules, lease_s)).encode(), 9))

@@ -1,0 +1,112 @@
+"""Which version of each model ran on a device, so that no older one is taken: kept outside of what a push replaces."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from stages.runtime import manifest
+from stages.runtime.errors import RuntimeInputError
+from stages.runtime.keys import write
+
+CURRENT = "current"
+ACCEPTED = "accepted.json"
+
+
+def remember(folder: Path, device: Path) -> dict[str, Any]:
+    """Note the version of a release that runs, so that the device takes none below it from now on.
+
+    Parameters
+    ----------
+    folder : Path
+        The release.
+    device : Path
+        The device's folder.
+
+    Returns
+    -------
+    dict
+        ``ok`` and ``accepted``, the highest version per registered model.
+
+    Raises
+    ------
+    RuntimeInputError
+        If the release's manifest is not valid, or it cannot be written.
+    """
+    release = manifest.load(folder)
+    try:
+        known = accepted(device)
+    except RuntimeInputError:  # damaged, and the release was forced
+        known = {}
+    if known.get(release.registered_name, 0) < release.version:
+        known[release.registered_name] = release.version
+        write(device / ACCEPTED, json.dumps(known, sort_keys=True) + "\n", device)
+    return {"ok": True, "accepted": known}
+
+
+def check_version(incoming: manifest.Manifest, release: str, device: Path) -> None:
+    """Refuse a version below the highest one of the same model that ran here, but never what runs now.
+
+    Parameters
+    ----------
+    incoming : Manifest
+    release : str
+        Its id.
+    device : Path
+        The device's folder.
+
+    Raises
+    ------
+    RuntimeInputError
+        If it is older, or the device's memory is damaged.
+    """
+    running, model, version = _running(device)
+    if release == running:
+        return
+    name = incoming.registered_name
+    if version is not None and (model == name or "" in (model, name)) and incoming.version < version:
+        raise RuntimeInputError(
+            f"the release has version {incoming.version}, older than version {version} that runs here. "
+            "Push a newer one, or add --force."
+        )
+    known = accepted(device)  # a manifest without a model's name is held against all models
+    highest = max((known[one] for one in known if one == name or "" in (one, name)), default=0)
+    if incoming.version < highest:
+        raise RuntimeInputError(
+            f"the release has version {incoming.version}, older than version {highest} that ran here before. "
+            "Push a newer one, or add --force."
+        )
+
+
+def accepted(device: Path) -> dict[str, int]:
+    """Return the highest version per registered model that ever ran here."""
+    path = device / ACCEPTED
+    if not path.exists():
+        return {}
+    try:
+        values = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict) or not all(type(value) is int for value in values.values()):
+        raise RuntimeInputError(f"{path} is damaged: it must hold one version per model. Add --force to begin anew.")
+    return values
+
+
+def _running(device: Path) -> tuple[str, str, int | None]:
+    """Return id, registered model and version of the release that runs; no version if none can be read."""
+    place = device / CURRENT
+    try:
+        content = (place / manifest.NAME).read_bytes()
+        values = json.loads(content)
+    except (OSError, ValueError, RecursionError):  # damaged: whatever a trusted key signed may take its place
+        content, values = b"", None
+    running = place.readlink().name.rpartition("-")[2] if place.is_symlink() else release_id(content)
+    if not isinstance(values, dict):
+        return running, "", None
+    version, model = values.get("version"), values.get("registered_name", "")
+    return running, model if isinstance(model, str) else "", version if isinstance(version, int) else None
+
+
+def release_id(content: bytes) -> str:
+    """Return the id of a release: the first 12 hexadecimal digits of the sha256 of its manifest."""
+    return hashlib.sha256(content).hexdigest()[:12]
