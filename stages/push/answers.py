@@ -88,8 +88,10 @@ class State:
 
     @property
     def running(self) -> Held | None:
-        """The release that `current` leads to, if it is one of `releases`."""
-        return next((held for held in self.releases if held.name == self.current.name), None)
+        """The release that `current` leads to, or is a copy of, if it is one of `releases`."""
+        named = [held for held in self.releases if held.name == self.current.name]
+        alike = [held for held in self.releases if held.sound and held.release == self.current.release]
+        return next(iter(named + alike[::-1]), None)
 
 
 @dataclass(frozen=True)

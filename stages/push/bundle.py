@@ -26,7 +26,13 @@ TOLERANCE = 0.02  # of a score: five steps of an 8-bit output, for a device whos
 
 
 def build(
-    folder: Path, *, selected: Path, version: int, device_class: str = manifest.ANY_CLASS, key: Path | None = None
+    folder: Path,
+    *,
+    selected: Path,
+    version: int,
+    device_class: str = manifest.ANY_CLASS,
+    not_after: str | None = None,
+    key: Path | None = None,
 ) -> None:
     """Put a release together.
 
@@ -40,6 +46,8 @@ def build(
         Of the model in the registry.
     device_class : str
         Kind of device it is for.
+    not_after : str or None
+        Last day on which a device takes it, ``YYYY-MM-DD``; None for no such day.
     key : Path or None
         Private key that signs it; None leaves it unsigned.
 
@@ -72,7 +80,9 @@ def build(
         content = {
             "schema": manifest.SCHEMA,
             "name": variant["name"],
+            "registered_name": selection["registered_name"],
             "version": version,
+            "not_after": not_after,
             "device_class": device_class,
             "card": card.NAME,
             "labels": selection["labels"],

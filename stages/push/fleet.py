@@ -91,7 +91,14 @@ def push(
     key = signing.key_path(params.signing_key)
     with tempfile.TemporaryDirectory() as temporary:
         release = Path(temporary) / "release"
-        bundle.build(release, selected=selected, version=version, device_class=params.device_class, key=key)
+        bundle.build(
+            release,
+            selected=selected,
+            version=version,
+            device_class=params.device_class,
+            not_after=params.not_after,
+            key=key,
+        )
         return roll_out(devices, release, params=params, force=force)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from stages.core.project import params, plugins
 from stages.core.project.errors import ParameterError, require
-from stages.runtime.manifest import ANY_CLASS, CLASS_RULE, is_class
+from stages.runtime.manifest import ANY_CLASS, CLASS_RULE, is_class, is_day
 
 TRANSPORTS = "stages.push.transports"
 _OURS = ("name", "transport", "class", "group", "labels")
@@ -86,6 +86,8 @@ class PushParams:
         Releases a device keeps, the current one included; at least 2, so that there is always a way back.
     device_class : str
         Kind of device that releases are for; ``"any"`` for all.
+    not_after : str or None
+        Last day on which devices take the release, ``YYYY-MM-DD``, by their own clocks; None for no such day.
     signing_key : Path or None
         File of the private key that signs releases, outside the repository; None for the one that the environment's
         EDAC_SIGNING_KEY names, or for unsigned releases.
@@ -99,6 +101,7 @@ class PushParams:
 
     keep_releases: int = 3
     device_class: str = ANY_CLASS
+    not_after: str | None = None
     signing_key: Path | None = None
     rollout: RolloutParams = field(default_factory=RolloutParams)
     devices: tuple[dict[str, Any], ...] = ()
@@ -114,6 +117,8 @@ class PushParams:
             "A device needs the release before the current one to return to.",
         )
         require(is_class(self.device_class), "push.device_class", f"be {CLASS_RULE}", self.device_class)
+        day = self.not_after is None or is_day(self.not_after)
+        require(day, "push.not_after", "be a day, YYYY-MM-DD", self.not_after, "Put it in quotes, or leave it out.")
         names = [device.name for device in devices(self)]
         for name in names:
             where = f"push.devices{f' with {self.inventory}' if self.inventory else ''}"

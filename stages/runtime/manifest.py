@@ -170,7 +170,7 @@ def parse(values: Any, owner: str = NAME) -> Manifest:
     for key in ("registered_name", "tolerance_reason"):
         require(isinstance(values.get(key, ""), str), f"{key} must be text", values.get(key))
     not_after = values.get("not_after")
-    require(not_after is None or _is_day(not_after), "not_after must be a day, YYYY-MM-DD, or null", not_after)
+    require(not_after is None or is_day(not_after), "not_after must be a day, YYYY-MM-DD, or null", not_after)
 
     listed = values["files"]
     require(isinstance(listed, dict), "files must be an object of paths and sha256", listed)
@@ -245,7 +245,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
-def _is_day(value: Any) -> bool:
+def is_day(value: Any) -> bool:
+    """Return whether a value is a day, ``YYYY-MM-DD``."""
     try:
         return datetime.date.fromisoformat(value).isoformat() == value
     except (TypeError, ValueError):

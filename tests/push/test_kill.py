@@ -3,72 +3,20 @@
 The test starts this file as a script, which forks a push for every operation there is to die at.
 """
 
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
-from stages.core.project import files
 from stages.core.project.provenance import ROOT
 from stages.push import rollout
 from stages.push.transports import local
-from stages.runtime import manifest, trust
+from tests.push.quick import QuickDevice, contents, make_bundle
 
 OPERATIONS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.truncate"}
-
-
-class QuickDevice(local.LocalTransport):
-    """A device that answers as the runtime would, without a process of its own."""
-
-    def run(self, folder: str, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
-        if "accept" in arguments:
-            aside = self._folder / arguments[arguments.index("--folder") + 1]
-            return subprocess.CompletedProcess([], 0, json.dumps(trust.accept(aside, self._folder)), "")
-        if "remember" in arguments:
-            return subprocess.CompletedProcess(
-                [], 0, json.dumps(trust.remember(self._folder / "current", self._folder)), ""
-            )
-        release = manifest.load(self._folder / folder)
-        damaged = manifest.damaged_files(self._folder / folder, release)
-        if "selftest" in arguments:
-            check = {"check": "files", "ok": not damaged, "detail": "missing or altered"}
-            return subprocess.CompletedProcess(
-                [], int(bool(damaged)), files.to_json({"checks": [check]}).replace("\n", "")
-            )
-        scores = [{"scores": dict(zip(release.labels, (0.75, 0.25), strict=True))} for _ in release.golden]
-        return subprocess.CompletedProcess([], 0, "\n".join(files.to_json(s).replace("\n", "") for s in scores))
-
-
-def make_bundle(folder: Path, model: str, version: int) -> Path:
-    held = {"model.tflite": model, "frontend.tflite": "f", "golden/0.wav": "g", "MODEL_CARD.md": "c"}
-    for path, text in held.items():
-        files.write_text(folder / path, text)
-    content = {
-        "schema": 2,
-        "name": model,
-        "version": version,
-        "device_class": "any",
-        "card": "MODEL_CARD.md",
-        "labels": ["no", "yes"],
-        "threshold": 0.5,
-        "sample_rate": 8000,
-        "clip_samples": 8000,
-        "files": {path: files.sha256(folder / path) for path in held},
-        "golden": [{"file": "golden/0.wav", "scores": [0.25]}],
-        "tolerance": 0.0,
-        "model": {"sha256": files.sha256(folder / "model.tflite")},
-    }
-    files.write_json(folder / "manifest.json", content)
-    return folder
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def dies_at(n: int, device: QuickDevice, bundle: Path) -> bool:

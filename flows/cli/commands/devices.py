@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -48,6 +49,11 @@ def add(commands: Commands) -> None:
     trust = actions.add_parser("trust", parents=[filters], help="make devices accept only releases signed with a key")
     trust.add_argument("key", type=Path, metavar="KEY", help="file of the public key; added to those trusted already")
     trust.set_defaults(run=_trust)
+    distrust = actions.add_parser("distrust", parents=[filters], help="make devices stop trusting a key")
+    distrust.add_argument("key", metavar="KEY", help="file of the key, or its fingerprint")
+    distrust.set_defaults(run=_distrust)
+    listed = actions.add_parser("keys", parents=[filters], help="list the keys that each device trusts")
+    listed.set_defaults(run=_keys)
 
     # Old spellings; a subparser without `help` is not listed.
     old_push = actions.add_parser("push", parents=[filters, push])
@@ -87,18 +93,31 @@ def _classify(given: argparse.Namespace) -> None:
 
 def _status(given: argparse.Namespace) -> int:
     from flows.cli import project
-    from stages.push import fleet, rollout
+    from stages.core.project import layout
+    from stages.push import fleet, heard, rollout
 
     section, devices = project.chosen_devices(given)
     answers = fleet.ask(devices, lambda device: rollout.status(device.connect()), parallel=section.rollout.parallel)
+    answered = [d.name for d, found in zip(devices, answers, strict=True) if not isinstance(found, errors.DeviceError)]
+    last = heard.note(layout.HEARD, answered)
     rows, differences = [], []
     for device, found in zip(devices, answers, strict=True):
         status = rollout.Status("", "", "", str(found)) if isinstance(found, errors.DeviceError) else found
         rows.append(
-            (device.name, status.release, status.variant, status.model_sha256[:12], status.signed_by, status.health)
+            (
+                device.name,
+                status.release,
+                status.variant,
+                status.model_sha256[:12],
+                status.signed_by,
+                f"{status.free_bytes / 2**20:,.0f} MiB" if device.name in answered else "",
+                last.get(device.name, "never"),
+                status.health,
+            )
         )
         differences += [(device.name, file, f"{value:.2g}") for file, value in status.differences.items()]
-    print(fleet.table(("device", "release", "variant", "model", "signed by", "health"), rows))
+    head = ("device", "release", "variant", "model", "signed by", "free", "last heard of", "health")
+    print(fleet.table(head, rows))
     if given.verbose:
         print("\n" + fleet.table(("device", "recording", "largest difference of a score from home's"), differences))
     return int(any(row[-1] != "healthy" for row in rows))
@@ -166,6 +185,38 @@ def _trust(given: argparse.Namespace) -> int:
 
     key = signing.public_key(given.key)
     return _each(given, lambda device: f"trusts {', '.join(identity.trust_key(device.connect(), key))}")
+
+
+def _distrust(given: argparse.Namespace) -> int:
+    from stages.push import identity, signing
+    from stages.runtime import trust
+
+    path = Path(given.key)
+    name = trust.fingerprint(signing.public_key(path)) if path.exists() else given.key
+    if not re.fullmatch(r"[0-9a-f]{16}", name):
+        raise errors.ParameterError(
+            f"KEY must be the file of a key or a fingerprint of 16 hexadecimal digits; got {given.key!r}. "
+            "`edac devices keys` lists the fingerprints."
+        )
+
+    def distrust(device: "Device") -> str:
+        removed, left = identity.distrust_key(device.connect(), name)
+        said = "trusts it no more" if removed else "did not trust it"
+        return f"{said}; it trusts {', '.join(left) or 'no key, and takes no release until it is given one'}"
+
+    return _each(given, distrust)
+
+
+def _keys(given: argparse.Namespace) -> int:
+    from stages.push import identity
+
+    def keys(device: "Device") -> str:
+        found = identity.keys(device.connect())
+        if found is None:
+            return "asks for no signature: run `edac devices trust`"
+        return ", ".join(found) or "trusts no key, and takes no release"
+
+    return _each(given, keys)
 
 
 def _each(given: argparse.Namespace, action: "Callable[[Device], str]") -> int:

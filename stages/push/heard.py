@@ -1,0 +1,35 @@
+"""When each device last answered, so that one that is kept from news is noticed (a freeze attack, or a dead card)."""
+
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+
+from stages.core.project import files
+
+
+def note(path: Path, names: Sequence[str]) -> dict[str, str]:
+    """Write down that devices have answered now, and return when each was last heard of.
+
+    Parameters
+    ----------
+    path : Path
+        File that keeps the times; made if it does not exist, begun anew if it is damaged.
+    names : Sequence[str]
+
+    Returns
+    -------
+    dict[str, str]
+        Device to a time such as ``"now"`` or ``"2026-11-28 09:30"`` (UTC).
+    """
+    known: dict[str, str] = {}
+    if path.is_file():
+        try:
+            read = files.read_json(path)
+            known = {str(name): str(at) for name, at in read.items()}
+        except (ValueError, AttributeError):
+            known = {}
+    at = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M")
+    known |= dict.fromkeys(names, at)
+    if names:
+        files.write_json(path, known)
+    return known | dict.fromkeys(names, "now")
