@@ -82,8 +82,9 @@ def accept(transport: Transport, folder: str, release: str, *, force: bool) -> s
     DeviceError
         If it is refused, or no runtime is installed that can decide.
     """
-    (answer,) = _judge(transport, release, ["accept", "--folder", folder, *(["--force"] if force else [])])
+    found = _judge(transport, release, ["accept", "--folder", folder, *(["--force"] if force else [])])
     with answers.understood(transport.name):
+        (answer,) = found
         return answers.optional_text(answer["signed_by"])
 
 
@@ -112,14 +113,21 @@ def check_health(transport: Transport, release: str, expected: manifest.Manifest
     """
     self_test(transport, CURRENT, release)
     found = _ask(transport, CURRENT, release, ["classify", *(golden.file for golden in expected.golden)])
-    differences = {}
+    differences, others = {}, []
     with answers.understood(transport.name):
         for golden, answer in zip(expected.golden, found, strict=True):
+            if list(answer["scores"]) != list(expected.labels):
+                raise ValueError("its scores are of other classes")
             scores = [answers.number(score) for score in answer["scores"].values()][-expected.n_outputs :]
             differences[golden.file] = max(abs(a - b) for a, b in zip(scores, golden.scores, strict=True))
+            decided = answer["labels"] if expected.multi_label else answer["label"]
+            if expected.is_clear(golden.scores) and decided != expected.decision(golden.scores):
+                others.append(golden.file)
     worst = max(differences.values())
     if worst > expected.tolerance:
         raise DeviceError(f"Device {transport.name} gives scores that differ by {worst:.2g} from those at home.")
+    if others:
+        raise DeviceError(f"Device {transport.name} decides otherwise than home on {', '.join(others)}.")
     return differences
 
 
@@ -160,10 +168,11 @@ def status(transport: Transport) -> Status:
         return Status("", "", "", f"holds no release{lost}", free_bytes=free)
     release = state.running.release if state.running else current.release or "without a manifest"
     try:
-        (answer,) = _judge(transport, release, ["verify", "--folder", CURRENT])
+        found = _judge(transport, release, ["verify", "--folder", CURRENT])
     except DeviceError as error:
         return Status(release, "", "", str(error), free_bytes=free)
     with answers.understood(transport.name):
+        (answer,) = found
         checks = [
             (answers.text(check["check"]), answers.flag(check["ok"]), answers.text(check["detail"]), check)
             for check in answers.items(answer["checks"])
@@ -207,9 +216,10 @@ def benchmark(transport: Transport, *, runs: int) -> tuple[str, dict[str, Any]]:
     current = transport.state().current
     if not current.release:
         raise DeviceError(f"Device {transport.name} holds no release. Push one to it first.")
-    (info,) = _ask(transport, CURRENT, current.release, ["info"])
-    (figures,) = _ask(transport, CURRENT, current.release, ["benchmark", "--runs", str(runs)])
+    known = _ask(transport, CURRENT, current.release, ["info"])
+    measured = _ask(transport, CURRENT, current.release, ["benchmark", "--runs", str(runs)])
     with answers.understood(transport.name):
+        (info,), (figures,) = known, measured
         return answers.text(info["model"]["sha256"]), figures
 
 

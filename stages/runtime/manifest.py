@@ -27,6 +27,7 @@ import hashlib
 import json
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,35 @@ class Manifest:
     def n_outputs(self) -> int:
         """Length of the model's output vector: 1 for a binary task, else one per label."""
         return 1 if isinstance(self.threshold, float) else len(self.labels)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether each class is decided on its own."""
+        return isinstance(self.threshold, tuple)
+
+    def decision(self, scores: Sequence[float]) -> str | list[str]:
+        """Return the label that an output vector means, or the labels of a multi-label task.
+
+        Parameters
+        ----------
+        scores : Sequence[float]
+            Of length `n_outputs`.
+        """
+        if isinstance(self.threshold, tuple):
+            limits = zip(self.labels, scores, self.threshold, strict=True)
+            return [label for label, score, limit in limits if score >= limit]
+        if self.threshold is None:
+            return self.labels[max(range(len(scores)), key=scores.__getitem__)]
+        return self.labels[scores[0] >= self.threshold]
+
+    def is_clear(self, scores: Sequence[float]) -> bool:
+        """Return whether no output vector within the tolerance of this one means another decision."""
+        if isinstance(self.threshold, tuple):
+            return all(abs(score - limit) > self.tolerance for score, limit in zip(scores, self.threshold, strict=True))
+        if self.threshold is None:
+            second, first = sorted(scores)[-2:]
+            return first - second > 2 * self.tolerance
+        return abs(scores[0] - self.threshold) > self.tolerance
 
 
 def load(folder: Path) -> Manifest:

@@ -58,7 +58,13 @@ def _golden_checks(folder: Path) -> list[dict[str, Any]]:
         difference = float(np.abs(outputs - golden.scores).max())
         limit = classifier.manifest.tolerance
         detail = f"scores differ by {difference:.2g}, {limit:.2g} allowed"
-        checks.append(_check(golden.file, difference <= limit, detail) | {"difference": difference})
+        ok = difference <= limit  # not so of NaN
+        expected = classifier.manifest.decision(golden.scores)
+        if ok and classifier.manifest.is_clear(golden.scores):
+            answer = classifier.answer(outputs, classifier.manifest.threshold)
+            decided = answer["labels"] if classifier.manifest.multi_label else answer["label"]
+            ok, detail = decided == expected, f"{detail}; decides {decided}, {expected} at home"
+        checks.append(_check(golden.file, ok, detail) | ({"difference": difference} if np.isfinite(difference) else {}))
     return checks
 
 

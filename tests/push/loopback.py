@@ -36,6 +36,9 @@ class Sshd:
     ----------
     folder : Path
         Made; holds the server's keys, and `client`, the private key it lets in.
+    shell : str
+        Script that gets every command as ``$SSH_ORIGINAL_COMMAND``, as a login shell with start-up files would; empty
+        for the user's own shell.
 
     Attributes
     ----------
@@ -44,7 +47,7 @@ class Sshd:
         Public, as in `known_hosts`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, shell: str = "") -> None:
         folder.mkdir()
         self.folder, self.port = folder, free_port()
         (folder / "authorized_keys").write_text(make_key(folder / "client") + "\n")
@@ -53,6 +56,11 @@ class Sshd:
             f"AuthorizedKeysFile {folder}/authorized_keys\nPasswordAuthentication no\nStrictModes no\n"
             "KbdInteractiveAuthentication no\nMaxStartups 100\n"
         )
+        if shell:
+            (folder / "shell").write_text(f"#!/bin/sh\n{shell}\n")
+            (folder / "shell").chmod(0o755)
+            with (folder / "config").open("a") as config:
+                config.write(f"ForceCommand {folder}/shell\n")
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)  # the server's empty folder for its unprivileged half
         self.host_key = make_key(folder / "host")

@@ -45,7 +45,10 @@ class QuickDevice(local.LocalTransport):
             return subprocess.CompletedProcess(
                 [], int(bool(damaged)), files.to_json({"checks": [check]}).replace("\n", "")
             )
-        scores = [{"scores": dict(zip(release.labels, (0.75, 0.25), strict=True))} for _ in release.golden]
+        scores = [
+            {"label": release.labels[0], "scores": dict(zip(release.labels, (0.75, 0.25), strict=True))}
+            for _ in release.golden
+        ]
         return subprocess.CompletedProcess([], 0, "\n".join(files.to_json(s).replace("\n", "") for s in scores))
 
 

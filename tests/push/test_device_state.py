@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +206,7 @@ def test_a_sound_release_under_another_name_is_one_to_return_to_and_never_remove
 
 
 @pytest.fixture
-def second_disk(tmp_path: Path) -> Path:
+def second_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder on another file system."""
     other = Path("/dev/shm")
     if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
