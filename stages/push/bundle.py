@@ -12,17 +12,12 @@ stages/runtime/  the code that runs it: `python -m stages.runtime classify FILE.
 import shutil
 from pathlib import Path
 
-import numpy as np
-
 from stages.core.artifacts import frontend as frontend_file
 from stages.core.project import files, provenance
 from stages.core.project.errors import ModelError
-from stages.push import card, signing
-from stages.runtime import audio, manifest, trust
+from stages.push import card, proof, signing
+from stages.runtime import manifest, trust
 from stages.runtime.errors import RuntimeInputError
-from stages.runtime.litert import Model
-
-TOLERANCE = 0.02  # of a score: five steps of an 8-bit output, for a device whose kernels round otherwise than home's
 
 
 def build(
@@ -76,6 +71,9 @@ def build(
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     files.write_text(folder / card.NAME, card.write(selection, frontend, version=version, device_class=device_class))
+    scores = proof.golden_scores(folder, frontend.crops)
+    tolerance, reason = proof.tolerance(variant["scheme"], scores)
+    golden = sorted((folder / "golden").iterdir())
     try:
         content = {
             "schema": manifest.SCHEMA,
@@ -92,11 +90,9 @@ def build(
             "align": frontend.align,
             "crops": frontend.crops,
             "files": {p.relative_to(folder).as_posix(): files.sha256(p) for p in folder.rglob("*") if p.is_file()},
-            "golden": [
-                {"file": f"golden/{p.name}", "scores": _scores(folder, p, frontend.crops)}
-                for p in sorted((folder / "golden").iterdir())
-            ],
-            "tolerance": TOLERANCE,
+            "golden": [{"file": f"golden/{p.name}", "scores": s} for p, s in zip(golden, scores, strict=True)],
+            "tolerance": tolerance,
+            "tolerance_reason": reason,
             **({"hearing": rules} if (rules := frontend.hearing.changed()) else {}),
             "model": {key: variant[key] for key in ("name", "sha256", "scheme", "bit_width", "sparsity", "raw_bytes")},
         }
@@ -117,10 +113,3 @@ def release_id(folder: Path) -> str:
 def _runtime_modules() -> list[str]:
     folder = provenance.source_file("stages.runtime").parent
     return ["stages.runtime", *(f"stages.runtime.{p.stem}" for p in folder.glob("*.py") if p.stem != "__init__")]
-
-
-def _scores(folder: Path, golden: Path, n_crops: int) -> list[float]:
-    samples, _ = audio.read_wav(golden)
-    features, model = Model(folder / manifest.FRONTEND).run(samples[np.newaxis]), Model(folder / manifest.MODEL)
-    scores: list[float] = model.mean_over_crops(features, n_crops)[0].tolist()
-    return scores

@@ -1,4 +1,7 @@
-"""ai-edge-quantizer, called the way every scheme needs it: bytes in, bytes out, the same each time, in silence."""
+"""ai-edge-quantizer, called the way every scheme needs it: bytes in, bytes out, the same each time, no output.
+
+Its files keep large constants behind the flatbuffer; they are moved inside, where every runtime reads them.
+"""
 
 import contextlib
 import io
@@ -9,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from stages.core.litert import buffers
 from stages.core.project.errors import DataError
 from stages.quantize import ranges
 
@@ -35,7 +39,7 @@ def apply(recipe: list[dict[str, Any]], float32: bytes, activations: ranges.Rang
         result = Quantizer(float32, recipe).quantize(
             statistics or None, enable_progress_bar=False, enable_progress_report=False
         )
-    return bytes(result.quantized_model)
+    return buffers.inside(bytes(result.quantized_model))
 
 
 def static(

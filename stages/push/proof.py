@@ -1,0 +1,131 @@
+"""The self-test of a release: the scores its golden recordings have at home, and how far a device's may be from them.
+
+`python -m stages.push.proof FOLDER N_CROPS` prints the scores; it is run as a child, because a damaged model can crash
+the kernels and with them the process that loads it.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from stages.core.project.errors import ModelError
+from stages.push import answers
+from stages.runtime import audio, manifest
+from stages.runtime.errors import RuntimeInputError
+from stages.runtime.litert import Model
+
+LONGEST_S = 600.0
+
+# Arithmetic of a scheme to the least tolerance and to the most that other kernels' rounding can need, of a score.
+_ROUNDING = {
+    "static": (0.005, 0.02),  # a step of an 8-bit output is 0.0039
+    "dynamic": (0.002, 0.02),
+    "float": (0.0005, 0.005),
+}
+_PART_OF_SPREAD = 4
+
+
+def golden_scores(folder: Path, n_crops: int) -> list[list[float]]:
+    """Compute the scores of a release's golden recordings in a child process.
+
+    Parameters
+    ----------
+    folder : Path
+        The release: models and `golden/`.
+    n_crops : int
+        Crops per clip; a clip's score is their mean.
+
+    Returns
+    -------
+    list[list[float]]
+        The output vector of each recording, sorted by file name.
+
+    Raises
+    ------
+    ModelError
+        If a model cannot be loaded or run, or crashes the kernels.
+    """
+    command = [sys.executable, "-m", "stages.push.proof", str(folder), str(n_crops)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LONGEST_S)
+    except subprocess.TimeoutExpired:
+        raise ModelError(
+            f"The models of {folder.name} did not answer within {LONGEST_S:g} s. Make them again."
+        ) from None
+    if done.returncode != 0:
+        raise ModelError(
+            f"{manifest.MODEL} or {manifest.FRONTEND} cannot be run: the process that tried it {_ending(done)}. "
+            "Make them again."
+        )
+    found: list[list[float]] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def tolerance(scheme: str, scores: Sequence[Sequence[float]]) -> tuple[float, str]:
+    """Return the largest difference of a score that a device may show, and the reason for it.
+
+    It allows for the rounding of other kernels, and is at most a quarter of what the golden scores span: whatever
+    answers the same to every recording misses one of them by at least half of the span.
+
+    Parameters
+    ----------
+    scheme : str
+        Quantisation scheme of the model, e.g. ``"static_wi8_ai8"``.
+    scores : Sequence
+        Output vector of each golden recording.
+
+    Raises
+    ------
+    ModelError
+        If the scores span too little for any device to be told from one that always answers the same.
+
+    Examples
+    --------
+    >>> tolerance("float32", [[0.1], [0.9]])[0]
+    0.005
+    >>> tolerance("static_wi8_ai8", [[0.10], [0.14]])[0]
+    0.01
+    """
+    arithmetic = scheme.partition("_")[0]
+    least, most = _ROUNDING.get(arithmetic, _ROUNDING["float"])
+    columns = np.asarray(scores, np.float64)
+    span = float(np.max(columns.max(axis=0) - columns.min(axis=0)))
+    if not span / _PART_OF_SPREAD >= least:
+        raise ModelError(
+            f"The golden scores must span at least {least * _PART_OF_SPREAD:g} of a score, so that a device that "
+            f"always answers the same fails its self-test; got {span:.2g}. Raise select.golden_recordings, or choose a model "
+            "that tells the recordings apart."
+        )
+    allowed = min(most, span / _PART_OF_SPREAD)
+    why = "what other kernels may round differently" if allowed == most else "a quarter of what the golden scores span"
+    reason = f"{allowed:.3g} of a score: {why} ({scheme}: {least:g} to {most:g}; span {span:.3g})"
+    return round(allowed, 6), reason
+
+
+def _ending(done: "subprocess.CompletedProcess[str]") -> str:
+    said = answers.failure(done)
+    return said if said.startswith("was ") else f"said: {said}"
+
+
+def main() -> int:
+    """Print the scores of a release's golden recordings as one line of JSON."""
+    folder, n_crops = Path(sys.argv[1]), int(sys.argv[2])
+    try:
+        frontend, model = Model(folder / manifest.FRONTEND), Model(folder / manifest.MODEL)
+        scores = []
+        for path in sorted((folder / "golden").iterdir()):
+            samples, _ = audio.read_wav(path)
+            scores.append(model.mean_over_crops(frontend.run(samples[np.newaxis]), n_crops)[0].tolist())
+    except RuntimeInputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(scores))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
