@@ -97,8 +97,8 @@ def tolerance(scheme: str, scores: Sequence[Sequence[float]]) -> tuple[float, st
     if not span / _PART_OF_SPREAD >= least:
         raise ModelError(
             f"The golden scores must span at least {least * _PART_OF_SPREAD:g} of a score, so that a device that "
-            f"always answers the same fails its self-test; got {span:.2g}. Raise select.golden_recordings, or choose a model "
-            "that tells the recordings apart."
+            f"always answers the same fails its self-test; got {span:.2g}. Raise select.golden_recordings, or choose a "
+            "model that tells the recordings apart."
         )
     allowed = min(most, span / _PART_OF_SPREAD)
     why = "what other kernels may round differently" if allowed == most else "a quarter of what the golden scores span"

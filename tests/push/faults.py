@@ -44,7 +44,7 @@ from tests.push import loopback, tiny
 
 CLASS = "raspberry-pi"
 KEEP = 2
-METHODS = ("names", "upload", "run", "rename", "read_link", "write_link", "remove")
+METHODS = ("names", "state", "space", "sweep", "upload", "run", "rename", "write_link", "discard", "remove")
 
 
 class BrokenError(Exception):
@@ -256,8 +256,8 @@ def after(transport: Transport, method: str, then: Callable[..., object]) -> Non
     """Have something done after every call of a transport's method, with the call's arguments."""
     original = getattr(transport, method)
 
-    def both(*arguments: Any) -> Any:
-        value = original(*arguments)
+    def both(*arguments: Any, **named: Any) -> Any:
+        value = original(*arguments, **named)
         then(*arguments)
         return value
 
