@@ -27,13 +27,13 @@ WALLS = {
     "asyncssh": {"stages.push.transports.ssh", "stages.push.transports._connection"},
     "paramiko": {"stages.push.transports.ssh"},
     "fabric": {"stages.push.transports.ssh"},
-    "cryptography": {"stages.push.signing", "stages.runtime.trust"},
+    "cryptography": {"stages.push.signing", "stages.runtime.keys"},
     "safetensors": {"stages.core.nn.wav2vec2"},
     "torch": {"stages.distill.teachers.wav2vec2"},
     "transformers": {"stages.distill.teachers.wav2vec2"},
 }
 RUNTIME_MAY_IMPORT = {"numpy", "ai_edge_litert", "stages", *sys.stdlib_module_names}
-RUNTIME_MAY_TRY = {"stages.runtime.trust": {"cryptography"}, "stages.runtime.stream": {"sounddevice"}}
+RUNTIME_MAY_TRY = {"stages.runtime.keys": {"cryptography"}, "stages.runtime.stream": {"sounddevice"}}
 
 
 FILES = [p for top in ("stages", "flows") for p in (provenance.ROOT / top).rglob("*.py")]

@@ -99,16 +99,17 @@ def test_devices_shows_one_line_each_and_fails_unless_all_are_healthy(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = {
-        "attic": Status("0123456789ab", "constant-s0.90-float16-seed1234", "f" * 64, "healthy", {}, "unsigned"),
+        "attic": Status("0123456789ab", "constant-s0.90-float16-seed1234", "f" * 64, "healthy", {}, "unsigned", 3, 7 * 2**20),
         "cellar": Status("", "", "", "holds no release"),
     }
     monkeypatch.setattr("stages.push.rollout.status", lambda transport: found[transport.name])
     assert edac("devices") == 1
     header, attic, cellar = capsys.readouterr().out.splitlines()
-    assert header.split() == ["device", "release", "variant", "model", "signed", "by", "health"]
+    head = ["device", "release", "variant", "model", "signed", "by", "free", "last", "heard", "of", "health"]
+    assert header.split() == head
     variant = "constant-s0.90-float16-seed1234"
-    assert attic.split() == ["attic", "0123456789ab", variant, "f" * 12, "unsigned", "healthy"]
-    assert cellar.split() == ["cellar", "holds", "no", "release"]
+    assert attic.split() == ["attic", "0123456789ab", variant, "f" * 12, "unsigned", "7", "MiB", "now", "healthy"]
+    assert cellar.split() == ["cellar", "0", "MiB", "now", "holds", "no", "release"]
     assert header.index("health") == attic.index("healthy") == cellar.index("holds")
     found["cellar"] = found["attic"]
     assert edac("devices") == 0
@@ -144,7 +145,7 @@ def test_a_device_out_of_reach_is_a_line_of_the_table(
     monkeypatch.setattr("stages.push.rollout.status", status)
     assert edac("devices") == 1
     _, attic, cellar = capsys.readouterr().out.splitlines()
-    assert attic.split(maxsplit=1) == ["attic", "Device attic cannot be reached."]
+    assert attic.split(maxsplit=2) == ["attic", "never", "Device attic cannot be reached."]
     assert cellar.split()[-1] == "healthy"
 
 
