@@ -25,7 +25,7 @@ from stages.push.transport import FullError, Transport
 from stages.runtime import manifest
 from stages.runtime.errors import RuntimeInputError
 
-__all__ = ["Delivery", "Status", "benchmark", "classify", "deliver", "rollback", "status"]
+__all__ = ["CURRENT", "Delivery", "Status", "benchmark", "classify", "deliver", "rollback", "status"]
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,9 @@ def test_devices_shows_one_line_each_and_fails_unless_all_are_healthy(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = {
-        "attic": Status("0123456789ab", "constant-s0.90-float16-seed1234", "f" * 64, "healthy", {}, "unsigned", 3, 7 * 2**20),
+        "attic": Status(
+            "0123456789ab", "constant-s0.90-float16-seed1234", "f" * 64, "healthy", {}, "unsigned", 3, 7 * 2**20
+        ),
         "cellar": Status("", "", "", "holds no release"),
     }
     monkeypatch.setattr("stages.push.rollout.status", lambda transport: found[transport.name])
