@@ -1,0 +1,1 @@
+"""The naive reference: what scikit-learn makes of pooled spectra, and chance."""

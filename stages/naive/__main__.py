@@ -1,0 +1,30 @@
+"""Compute the naive reference: `python -m stages.naive`."""
+
+import dataclasses
+import os
+
+from stages.core.artifacts import split
+from stages.core.artifacts.recordings import read_index, read_labels
+from stages.core.project import errors, layout, params
+from stages.core.scoring.metrics import MetricParams
+from stages.naive.stage import Task, naive
+
+
+def main() -> None:
+    """Run the stage."""
+    section = params.read().get("evaluate") or {}
+    known = {"resamples": "bootstrap_resamples"}
+    names = {field.name: known.get(field.name, field.name) for field in dataclasses.fields(MetricParams)}
+    shown = MetricParams(**{name: section[key] for name, key in names.items() if key in section})
+    task = Task(read_index(layout.INDEX), split.read(layout.SPLITS), tuple(read_labels(layout.LABELS)))
+    found = naive(task, layout.NAIVE, shown, workers=os.cpu_count() or 1)
+    estimate, chance = found.test.pooled[found.metric], found.chance["test"][found.metric]
+    print(
+        f"{found.classifier} on {found.n_features} numbers: test {found.metric} {estimate.value:.3f} "
+        f"[{estimate.low:.3f}, {estimate.high:.3f}], chance {chance:.3f} (n = {found.test.n}, "
+        f"{found.test.groups} groups)"
+    )
+
+
+if __name__ == "__main__":
+    errors.run(main)
