@@ -18,11 +18,11 @@ def main() -> None:
     shown = MetricParams(**{name: section[key] for name, key in names.items() if key in section})
     task = Task(read_index(layout.INDEX), split.read(layout.SPLITS), tuple(read_labels(layout.LABELS)))
     found = naive(task, layout.NAIVE, shown, workers=os.cpu_count() or 1)
-    estimate, chance = found.test.pooled[found.metric], found.chance["test"][found.metric]
+    estimate, chance = found.test.metrics[found.metric], found.chance["test"][found.metric]
+    interval = f"[{estimate.low:.3f}, {estimate.high:.3f}]" if estimate.low is not None else f"({estimate.reason})"
     print(
-        f"{found.classifier} on {found.n_features} numbers: test {found.metric} {estimate.value:.3f} "
-        f"[{estimate.low:.3f}, {estimate.high:.3f}], chance {chance:.3f} (n = {found.test.n}, "
-        f"{found.test.groups} groups)"
+        f"{found.classifier} on {found.n_features} numbers: test {found.metric} {estimate.value:.3f} {interval}, "
+        f"chance {chance:.3f} (n = {found.test.n}, {found.test.groups} groups)"
     )
 
 

@@ -9,14 +9,18 @@ import numpy as np
 
 from stages.core.artifacts import naive as naive_file
 from stages.core.artifacts.dataset import indicators
-from stages.core.artifacts.estimates import SplitMetrics
-from stages.core.artifacts.naive import Naive
+from stages.core.artifacts.estimates import Estimate
+from stages.core.artifacts.naive import Figures, Naive
 from stages.core.artifacts.recordings import Recording
 from stages.core.artifacts.split import SPLITS, SplitName
-from stages.core.project import params
 from stages.core.project.errors import DataError
-from stages.core.scoring.metrics import MetricParams, measure, summarise, threshold_for
+from stages.core.scoring.metrics import MetricParams, measure
+from stages.core.scoring.summary import summarise
+from stages.core.scoring.thresholds import threshold_for
 from stages.naive import classifiers, spectra
+
+CHANCE = ("accuracy", "balanced_accuracy", "roc_auc", "pr_auc")
+"""Metrics that have a level of chance."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ def naive(task: Task, target: Path, shown: MetricParams, *, workers: int) -> Nai
     decides = train.y.ndim == 2 or len(labels) == 2
     threshold: Any = threshold_for(sides["validation"].y, found[best][0]) if decides else None
     summaries = {
-        side: _typed(
+        side: _figures(
             summarise(
                 sides[side].y,
                 scores,
@@ -85,6 +89,7 @@ def naive(task: Task, target: Path, shown: MetricParams, *, workers: int) -> Nai
                 labels=labels,
                 params=shown,
                 threshold=threshold,
+                chosen_here=decides and side == "validation",
             )
         )
         for side, scores in zip(("validation", "test"), found[best], strict=True)
@@ -150,5 +155,11 @@ def _value(y: np.ndarray, scores: np.ndarray, metric: str) -> float:
     return value if np.isfinite(value) else float("-inf")
 
 
-def _typed(summary: Mapping[str, Any] | SplitMetrics) -> SplitMetrics:
-    return summary if isinstance(summary, SplitMetrics) else params.load(SplitMetrics, summary, "summary")
+def _figures(summary: Mapping[str, Any]) -> Figures:
+    ends = ("value", "low", "high", "reason")
+    pooled = {
+        name: Estimate(**{end: estimate.get(end) for end in ends})
+        for name, estimate in summary["pooled"].items()
+        if name in CHANCE
+    }
+    return Figures(summary["n"], summary["groups"], pooled)

@@ -39,14 +39,14 @@ def test_tones_are_told_apart(labels: tuple[str, ...], metric: str, tmp_path: Pa
     found = naive(task(tmp_path, labels), tmp_path / "naive", SHOWN, workers=1)
     assert naive_file.read(tmp_path / "naive") == found
     assert found.metric == metric
-    assert found.test.pooled[metric].value == 1.0
+    assert found.test.metrics[metric].value == 1.0
     assert found.test.n == 4 * len(labels)
     assert found.tried[found.classifier] == max(found.tried.values())
 
 
 def test_several_labels(tmp_path: Path) -> None:
     found = naive(task(tmp_path, ("a", "b", "c"), combined=True), tmp_path / "naive", SHOWN, workers=1)
-    value = found.test.pooled["pr_auc"].value
+    value = found.test.metrics["pr_auc"].value
     assert found.metric == "pr_auc"
     assert value is not None
     assert value > 0.95
@@ -54,7 +54,7 @@ def test_several_labels(tmp_path: Path) -> None:
 
 def test_what_sounds_alike_is_not_told_apart(tmp_path: Path) -> None:
     found = naive(task(tmp_path, ("a", "b", "c", "d"), audible=False), tmp_path / "naive", SHOWN, workers=1)
-    low, value = found.test.pooled["accuracy"].low, found.test.pooled["accuracy"].value
+    low, value = found.test.metrics["accuracy"].low, found.test.metrics["accuracy"].value
     assert low is not None
     assert value is not None
     assert low <= found.chance["test"]["accuracy"] == 0.25

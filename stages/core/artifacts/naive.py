@@ -4,9 +4,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.core.artifacts import json_file
-from stages.core.artifacts.estimates import SplitMetrics
+from stages.core.artifacts.estimates import Estimate
 
 FILE = "naive.json"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Metrics on one split.
+
+    Attributes
+    ----------
+    n, groups : int
+        Recordings, and groups that they come from.
+    metrics : dict of str to Estimate
+    """
+
+    n: int
+    groups: int
+    metrics: dict[str, Estimate]
 
 
 @dataclass(frozen=True)
@@ -23,7 +39,7 @@ class Naive:
         Classifier to its `metric` on validation.
     n_features : int
         Numbers that describe a recording.
-    validation, test : SplitMetrics
+    validation, test : Figures
         Its figures.
     chance : dict of str to dict of str to float
         Split to metric to what is reached without listening: always the training split's most frequent class, or
@@ -34,8 +50,8 @@ class Naive:
     metric: str
     tried: dict[str, float]
     n_features: int
-    validation: SplitMetrics
-    test: SplitMetrics
+    validation: Figures
+    test: Figures
     chance: dict[str, dict[str, float]]
 
 
