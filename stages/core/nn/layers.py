@@ -16,8 +16,12 @@ class PoolAndNormalise(keras.layers.BatchNormalization):
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Return the normalised means of all 2 × 2 neighbourhoods: one row and one column less than `inputs` has."""
         if training:
-            return super().call(_mean_of_neighbours(inputs), training=True)
+            return super().call(self.statistics_input(inputs), training=True)
         return _mean_of_neighbours(super().call(inputs, training=False))
+
+    def statistics_input(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Return what the statistics describe: the means of the neighbourhoods."""
+        return _mean_of_neighbours(inputs)
 
 
 class MaxPooling2D(keras.layers.MaxPooling2D):

@@ -143,6 +143,10 @@ class FitParams:
         Augmentation of levels in dB, applied before `time_shift` and `mixup`.
     between_class : BetweenClass or None
         Between-class learning, instead of the three above.
+    batch_norm_clips : int
+        Size of the sample of training clips over which the statistics of batch normalisation are recomputed, without
+        augmentation, at the start, before each validation and at the end (`stages.core.training.batch_norm`). 0 keeps
+        the moving averages. Networks without batch normalisation ignore it.
     """
 
     SECTION: ClassVar[str]
@@ -161,6 +165,7 @@ class FitParams:
     time_shift: float = 0.0
     vary: SpectrogramAugment | None = None
     between_class: BetweenClass | None = None
+    batch_norm_clips: int = 512
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -172,6 +177,8 @@ class FitParams:
         smoothing = self.label_smoothing
         valid = 0 <= smoothing < 1
         require(valid, f"{self.SECTION}.label_smoothing", "be a fraction in [0, 1)", smoothing, "Try 0.1.")
+        clips, rule = self.batch_norm_clips, "be 0 (moving averages) or at least 32 clips"
+        require(clips == 0 or clips >= 32, f"{self.SECTION}.batch_norm_clips", rule, clips, "512 is a good start.")
         milestones, owner = (0.0, *self.milestones, 1.0), f"{self.SECTION}.milestones"
         rising = all(low < high for low, high in itertools.pairwise(milestones))
         require(rising, owner, "be rising fractions in (0, 1)", list(self.milestones))
