@@ -23,7 +23,7 @@ from stages.core.nn.keras import keras, tf
 from stages.core.training import batches
 from stages.core.training.params import FitParams
 
-CLIPS_AT_ONCE = 128
+CLIPS_AT_ONCE = 64  # takes less memory than a training step of as many
 
 
 def normalisations(model: "keras.Model") -> "list[keras.layers.BatchNormalization]":

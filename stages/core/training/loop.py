@@ -19,6 +19,7 @@ from stages.core.project import files
 from stages.core.project.errors import ModelError
 from stages.core.project.progress import track
 from stages.core.training import batches, losses
+from stages.core.training.batch_norm import BatchNormStatistics
 from stages.core.training.distillation_loss import Student
 from stages.core.training.inference import evaluate
 from stages.core.training.optimizer import Update, UpdateHook, make_optimizer
@@ -89,7 +90,8 @@ def fit(
     The loss is the mean over the batch of each clip's cross-entropy times its class weight (for a multi-label task the
     mean over clips and classes), plus the model's own penalties on weights and activities. A teacher adds its terms
     (`stages.core.training.distillation_loss`), without class weights. Only Keras' random layers (`Dropout`,
-    `GaussianNoise`, ...) may draw random numbers.
+    `GaussianNoise`, ...) may draw random numbers. The network is validated and left with exact batch-norm statistics
+    (`stages.core.training.batch_norm`).
 
     Parameters
     ----------
@@ -126,6 +128,7 @@ def fit(
     steps_per_epoch = math.ceil(len(split) / params.batch_size)
     n_steps = params.epochs * steps_per_epoch
     update = Update(make_optimizer(params, n_steps), network, hooks.update)
+    statistics = BatchNormStatistics(model, split, params, seed)
     generators = _random_generators(network)
 
     def spec(*shape: int) -> "tf.TensorSpec":
@@ -175,11 +178,14 @@ def fit(
         if hooks.after_step and hooks.after_step(progress.step):
             update.reset_state()
         if i == steps_per_epoch - 1:
+            if run.validation is not None:
+                statistics.recompute()
             progress.end_epoch(epoch, len(split), update.weight_penalty())
             bar.set_postfix({k: f"{v:.3f}" for k, v in progress.history[-1].items() if k != "epoch"}, refresh=False)
         progress.save_now_and_then()
     bar.close()
-    progress.restore_best()
+    if not progress.restore_best():
+        statistics.recompute()
     return progress.history
 
 
@@ -214,10 +220,12 @@ class _Progress:
                 self.best = self.model.get_weights()
         self.history.append(row)
 
-    def restore_best(self) -> None:
-        """Set the weights of the best epoch, where there is a patience."""
-        if self.best and self.run.patience is not None:
+    def restore_best(self) -> bool:
+        """Set the weights of the best epoch, where there is a patience; return whether so."""
+        restores = bool(self.best) and self.run.patience is not None
+        if restores:
             self.model.set_weights(self.best)
+        return restores
 
     def save_now_and_then(self) -> None:
         """Write the checkpoint if the last one is `CHECKPOINT_EVERY_S` old."""

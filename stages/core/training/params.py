@@ -145,8 +145,8 @@ class FitParams:
         Between-class learning, instead of the three above.
     batch_norm_clips : int
         Size of the sample of training clips over which the statistics of batch normalisation are recomputed, without
-        augmentation, at the start, before each validation and at the end (`stages.core.training.batch_norm`). 0 keeps
-        the moving averages. Networks without batch normalisation ignore it.
+        augmentation, before each validation and after the last step (`stages.core.training.batch_norm`). 0 keeps Keras'
+        moving averages. Networks without batch normalisation ignore it.
     """
 
     SECTION: ClassVar[str]
