@@ -3,7 +3,7 @@
 from types import ModuleType
 from typing import Any
 
-from stages.core.litert import flatbuffer
+from stages.core.litert import flatbuffer, operators
 from stages.core.litert.flatbuffer import Contents
 from stages.core.project.errors import ModelError
 from stages.runtime.errors import RuntimeInputError
@@ -47,7 +47,7 @@ def check(
     if custom:
         raise ModelError(f"A model must hold builtin operators only; got {', '.join(custom)}. Write them otherwise.")
     scheme.verify(config, model)
-    n_tensors = sum(w.operator in flatbuffer.PRUNABLE for w in contents.weights)
+    n_tensors = sum(w.operator in operators.PRUNABLE for w in contents.weights)
     found = sparsity(contents, n_prunable)
     if found < expected_sparsity - n_tensors / max(n_prunable, _n_prunable(contents), 1):
         raise ModelError(
@@ -70,4 +70,4 @@ def sparsity(contents: Contents, n_prunable: int = 0) -> float:
 
 
 def _n_prunable(contents: Contents) -> int:
-    return sum(w.values.size for w in contents.weights if w.operator in flatbuffer.PRUNABLE)
+    return sum(w.values.size for w in contents.weights if w.operator in operators.PRUNABLE)

@@ -2,29 +2,27 @@
 
 The graph is read from the flatbuffer, so that the function rounds exactly the tensors that the file holds as integers:
 batch normalisation is folded where the converter folds it, and an LSTM is the products it was exported as.
-Rounding follows Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
-Inference", CVPR 2018, section 3, on the grids of ai-edge-quantizer; its gradient is taken for that of the identity,
-and for 0 outside of an activation's range.
+Rounding is fake quantisation with the straight-through estimator (`stages.quantize.fake_quantization`).
 """
 
 import math
 import re
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from stages.core.litert import flatbuffer
+from stages.core.litert import flatbuffer, operators
 from stages.core.nn.keras import keras, tf
 from stages.core.project.errors import ModelError
+from stages.quantize import fake_quantization as fq
+from stages.quantize.fake_quantization import Nearest
 from stages.quantize.ranges import Ranges
+from stages.quantize.simulated_operators import FIXED, FUNCTIONS, MOVES, SAME_RANGE
 
 RANGE_MOMENTUM = 0.99  # per step, of an activation's range
 _INTEGERS = {getattr(schema.TensorType, f"INT{bits}"): bits for bits in (2, 4, 8, 16)}
 """Type of a tensor to its bits."""
-Nearest = Callable[[tf.Tensor], tf.Tensor]
-_OPERATORS = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 
 
 def simulate(float32: bytes, quantised: bytes) -> keras.Model:
@@ -72,13 +70,13 @@ class SimulatedGraph(keras.layers.Layer):
         super().__init__(**kwargs)
         model = schema.ModelT.InitFromPackedBuf(quantised, 0)
         self._graph, self._buffers, self._content = model.subgraphs[0], model.buffers, quantised
-        self._codes = [_OPERATORS[max(c.builtinCode, c.deprecatedBuiltinCode)] for c in model.operatorCodes]
+        self._codes = operators.names_of(model.operatorCodes)
         self._tensors = self._graph.tensors
         # A constant of two operators is there twice if they scale it differently; it learns as one all the same.
         self._names = [re.sub(r"_duplicated_\d+$", "", tensor.name.decode()) for tensor in self._tensors]
         self._floats = flatbuffer.float_constants(float32)
         self._stored = {op.outputs[0]: op.inputs[0] for op in self._graph.operators if self._code(op) == "DEQUANTIZE"}
-        kernels = {op.inputs[1] for op in self._graph.operators if self._code(op) in flatbuffer.WEIGHTED}
+        kernels = {op.inputs[1] for op in self._graph.operators if self._code(op) in operators.WEIGHTED}
         self._kernels = {self._stored.get(i, i) for i in kernels}
         self._groups, self._fixed = self._groups_of_equal_range()
         self._require_one_clip()
@@ -102,7 +100,7 @@ class SimulatedGraph(keras.layers.Layer):
                 self._weights_of[i] = weights[name]
         start = np.zeros((max(self._groups.values(), default=-1) + 1, 2), np.float32)
         for i, group in self._groups.items():
-            quantization, (low, high) = self._tensors[i].quantization, _limits(self._bits(i))
+            quantization, (low, high) = self._tensors[i].quantization, fq.limits(self._bits(i))
             start[group] = (np.array([low, high]) - quantization.zeroPoint[0]) * quantization.scale[0]
         self.ranges = self.add_weight(
             "ranges", start.shape, initializer=keras.initializers.Constant(start), trainable=False
@@ -130,7 +128,7 @@ class SimulatedGraph(keras.layers.Layer):
             group = self._groups[i]
             if training and group not in self._fixed:
                 seen.setdefault(group, []).append((tf.reduce_min(x), tf.reduce_max(x)))
-            return round_activation(x, ranges[group, 0], ranges[group, 1], self._bits(i), nearest)
+            return fq.round_activation(x, ranges[group, 0], ranges[group, 1], self._bits(i), nearest)
 
         values = {i: self._constant(i) for i in range(len(self._tensors)) if self._is_constant(i)}
         (source,) = self._graph.inputs
@@ -138,16 +136,16 @@ class SimulatedGraph(keras.layers.Layer):
         for operator in self._graph.operators:
             code = self._code(operator)
             arguments: list[Any] = [None if i < 0 else values[i] for i in operator.inputs]
-            if code in flatbuffer.WEIGHTED and self._is_dynamic(operator):
-                arguments[0] = round_dynamically(arguments[0], rows=self._is_product_of_rows(operator))
-            elif code in flatbuffer.WEIGHTED and len(arguments) == 3 and operator.inputs[0] in self._groups:
+            if code in operators.WEIGHTED and self._is_dynamic(operator):
+                arguments[0] = fq.round_dynamically(arguments[0], rows=self._is_product_of_rows(operator))
+            elif code in operators.WEIGHTED and len(arguments) == 3 and operator.inputs[0] in self._groups:
                 arguments[2] = self._bias(operator, ranges)
             if code in ("LOGISTIC", "SOFTMAX"):
                 self.logits = arguments[0]  # of those that stand within the network, the last one's stay
-            results = _FUNCTIONS[code](operator.builtinOptions, *arguments)
+            results = FUNCTIONS[code](operator.builtinOptions, *arguments)
             for i, result in zip(operator.outputs, results if isinstance(results, list) else [results], strict=True):
                 result = tf.reshape(result, [-1, *self._tensors[i].shape[1:]])
-                moved = i not in self._groups or code in _MOVES
+                moved = i not in self._groups or code in MOVES
                 values[i] = result if moved else rounded(i, result, self._nearest(operator, ranges))
         if seen:
             self._follow(ranges, seen)
@@ -196,9 +194,9 @@ class SimulatedGraph(keras.layers.Layer):
         if self._tensors[i].type not in _INTEGERS:  # float, or a bias, whose 32 bits are as good
             return weight
         if is_kernel:
-            return round_weights(weight, self._axis(i), self._bits(i))
+            return fq.round_weights(weight, self._axis(i), self._bits(i))
         low, high = tf.minimum(tf.reduce_min(weight), 0.0), tf.maximum(tf.reduce_max(weight), 0.0)
-        return round_activation(weight, low, high, self._bits(i))
+        return fq.round_activation(weight, low, high, self._bits(i))
 
     def _axis(self, i: int) -> int | None:
         quantization = self._tensors[i].quantization
@@ -210,19 +208,19 @@ class SimulatedGraph(keras.layers.Layer):
         if bias < 0:
             return None
         low, high = tf.unstack(ranges[self._groups[x]])
-        of_weights = scale_of_weights(
+        of_weights = fq.scale_of_weights(
             tf.convert_to_tensor(self._weights_of[kernel]), self._axis(kernel), self._bits(kernel)
         )
-        scale = tf.reshape(of_weights, [-1]) * scale_of_activation(low, high, self._bits(x))
+        scale = tf.reshape(of_weights, [-1]) * fq.scale_of_activation(low, high, self._bits(x))
         last = tf.constant(2.0**31)
-        return _rounded(tf.convert_to_tensor(self._weights_of[bias]), scale, -last, last)
+        return fq.rounded(tf.convert_to_tensor(self._weights_of[bias]), scale, -last, last)
 
     def _nearest(self, operator: Any, ranges: tf.Tensor) -> Nearest:
         """Return how the kernel that runs an operator rounds: to the even step, but for three."""
         code, x, y = self._code(operator), operator.inputs[0], operator.outputs[0]
         if code == "AVERAGE_POOL_2D":  # a half to the greater magnitude of the stored integer
-            zero = _limits(self._bits(y))[0] - tf.round(ranges[self._groups[y], 0] / self._scale(y, ranges))
-            return lambda steps: _away_from_zero(steps + zero) - zero
+            zero = fq.limits(self._bits(y))[0] - tf.round(ranges[self._groups[y], 0] / self._scale(y, ranges))
+            return lambda steps: fq.away_from_zero(steps + zero) - zero
         if code == "QUANTIZE" and x in self._groups:  # a multiplier with eight bits after the point
             ratio = self._scale(x, ranges) / self._scale(y, ranges)
             return lambda steps: tf.floor(steps / ratio * tf.round(256 * ratio) / 256 + 0.5)
@@ -230,22 +228,22 @@ class SimulatedGraph(keras.layers.Layer):
             of_weights = tf.reshape(self._scale_of_weights(operator.inputs[1]), [-1])
             ratio = of_weights * self._scale(x, ranges) / self._scale(y, ranges)
             coarse = 2.0 ** tf.minimum(tf.floor(tf.math.log(ratio) / math.log(2)) + 1, 0.0)
-            return lambda steps: _away_from_zero(tf.round(steps / coarse) * coarse)
+            return lambda steps: fq.away_from_zero(tf.round(steps / coarse) * coarse)
         return tf.round
 
     def _scale(self, i: int, ranges: tf.Tensor) -> tf.Tensor:
         low, high = tf.unstack(ranges[self._groups[i]])
-        return scale_of_activation(low, high, self._bits(i))
+        return fq.scale_of_activation(low, high, self._bits(i))
 
     def _scale_of_weights(self, i: int) -> tf.Tensor:
-        return scale_of_weights(tf.convert_to_tensor(self._weights_of[i]), self._axis(i), self._bits(i))
+        return fq.scale_of_weights(tf.convert_to_tensor(self._weights_of[i]), self._axis(i), self._bits(i))
 
     def _code(self, operator: Any) -> str:
         code = self._codes[operator.opcodeIndex]
-        if code not in _FUNCTIONS:
+        if code not in FUNCTIONS:
             raise ModelError(
                 f"Quantisation-aware fine-tuning must know every operator of a network; got {code}. "
-                f"It knows {', '.join(_FUNCTIONS)}. Write the network with those, or leave it out of sweep.qat_schemes."
+                f"It knows {', '.join(FUNCTIONS)}. Write the network with those, or leave it out of sweep.qat_schemes."
             )
         return code
 
@@ -278,12 +276,12 @@ class SimulatedGraph(keras.layers.Layer):
         activations = [i for i, t in enumerate(self._tensors) if t.type in _INTEGERS and not self._is_constant(i)]
         group = {i: number for number, i in enumerate(activations)}
         for operator in self._graph.operators:
-            if self._code(operator) in _SAME_RANGE:
+            if self._code(operator) in SAME_RANGE:
                 numbers = {group[i] for i in (*operator.inputs, *operator.outputs) if i in group}
                 group = {i: min(numbers) if number in numbers else number for i, number in group.items()}
         order = {number: n for n, number in enumerate(sorted(set(group.values())))}
         group = {i: order[number] for i, number in group.items()}
-        outputs = {i for operator in self._graph.operators if self._code(operator) in _FIXED for i in operator.outputs}
+        outputs = {i for operator in self._graph.operators if self._code(operator) in FIXED for i in operator.outputs}
         return group, {group[i] for i in outputs if i in group}
 
     def _require_one_clip(self) -> None:
@@ -294,168 +292,3 @@ class SimulatedGraph(keras.layers.Layer):
                     f"Quantisation-aware fine-tuning must find every clip on the first axis; got {self._names[i]} of "
                     f"shape {[] if shape is None else list(shape)}. Leave this network out of sweep.qat_schemes."
                 )
-
-
-def round_activation(
-    x: tf.Tensor, low: tf.Tensor, high: tf.Tensor, bits: int, nearest: Nearest = tf.round
-) -> tf.Tensor:
-    """Round to the grid of an asymmetric integer, or, in 16 bits, a symmetric one.
-
-    Parameters
-    ----------
-    x : tf.Tensor, float32
-    low, high : tf.Tensor, float32
-        Range, with 0 in it, of any shape that broadcasts; moved so that 0 is on the grid.
-    bits : int
-    nearest : callable
-        Steps from zero to a whole number of them.
-    """
-    least, greatest = _limits(bits)
-    scale = scale_of_activation(low, high, bits)
-    first = tf.constant(-greatest, tf.float32) if bits == 16 else tf.round(low / scale)
-    return _rounded(x, scale, first, first + 2 * greatest if bits == 16 else first + (greatest - least), nearest)
-
-
-def scale_of_activation(low: tf.Tensor, high: tf.Tensor, bits: int) -> tf.Tensor:
-    """Return the step of an activation's grid."""
-    least, greatest = _limits(bits)
-    if bits == 16:
-        return tf.maximum(tf.maximum(-low, high), 1e-9) / greatest
-    return tf.maximum(high - low, 1e-9) / (greatest - least)
-
-
-def round_weights(w: tf.Tensor, axis: int | None, bits: int) -> tf.Tensor:
-    """Round to the grid of a symmetric integer whose scale is the greatest magnitude over 2^(bits - 1) - 1.
-
-    Parameters
-    ----------
-    w : tf.Tensor, float32
-    axis : int or None
-        Every slice along it has its own scale; None for one scale.
-    bits : int
-    """
-    last = tf.constant(_limits(bits)[1], tf.float32)
-    return _rounded(w, scale_of_weights(w, axis, bits), -last, last)
-
-
-def scale_of_weights(w: tf.Tensor, axis: int | None, bits: int) -> tf.Tensor:
-    """Return the step of the weights' grid, of their rank."""
-    others = [i for i in range(w.shape.rank) if i != axis]
-    return tf.maximum(tf.reduce_max(tf.abs(w), others, keepdims=True), 1e-9) / _limits(bits)[1]
-
-
-def round_dynamically(x: tf.Tensor, *, rows: bool) -> tf.Tensor:
-    """Round to 8 bits as LiteRT does while it runs, by the extremes of each row (the last axis), or of each clip."""
-    axes = [-1] if rows else list(range(1, x.shape.rank))
-    low = tf.minimum(tf.reduce_min(x, axes, keepdims=True), 0.0)
-    high = tf.maximum(tf.reduce_max(x, axes, keepdims=True), 0.0)
-    return round_activation(x, low, high, 8)
-
-
-def _rounded(
-    x: tf.Tensor, scale: tf.Tensor, first: tf.Tensor, last: tf.Tensor, nearest: Nearest = tf.round
-) -> tf.Tensor:
-    @tf.custom_gradient
-    def straight_through(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-        steps = nearest(x / scale)
-        inside = (steps >= first) & (steps <= last)
-        return tf.clip_by_value(steps, first, last) * scale, lambda upstream: tf.where(inside, upstream, 0.0)
-
-    return straight_through(x)
-
-
-def _away_from_zero(steps: tf.Tensor) -> tf.Tensor:
-    return tf.sign(steps) * tf.floor(tf.abs(steps) + 0.501)  # a half of whole numbers may come out as 0.49999
-
-
-def _limits(bits: int) -> tuple[int, int]:
-    return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-
-
-_ACTIVATIONS: dict[int, Callable[[tf.Tensor], tf.Tensor]] = {
-    schema.ActivationFunctionType.NONE: tf.identity,
-    schema.ActivationFunctionType.RELU: tf.nn.relu,
-    schema.ActivationFunctionType.RELU6: tf.nn.relu6,
-    schema.ActivationFunctionType.TANH: tf.tanh,
-}
-
-
-def _activated(options: Any, x: tf.Tensor) -> tf.Tensor:
-    return _ACTIVATIONS[options.fusedActivationFunction](x)
-
-
-def _padding(options: Any) -> str:
-    return "SAME" if options.padding == schema.Padding.SAME else "VALID"
-
-
-def _conv(options: Any, x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
-    strides, dilations = (options.strideH, options.strideW), (options.dilationHFactor, options.dilationWFactor)
-    y = tf.nn.conv2d(x, tf.transpose(kernel, [1, 2, 3, 0]), strides, _padding(options), dilations=dilations)
-    return _activated(options, y if bias is None else y + bias)
-
-
-def _depthwise(options: Any, x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
-    _, height, width, _ = kernel.shape
-    kernel = tf.reshape(kernel, [height, width, x.shape[-1], options.depthMultiplier])
-    strides = (1, options.strideH, options.strideW, 1)
-    dilations = (options.dilationHFactor, options.dilationWFactor)
-    y = tf.nn.depthwise_conv2d(x, kernel, strides, _padding(options), dilations=dilations)
-    return _activated(options, y if bias is None else y + bias)
-
-
-def _dense(options: Any, x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
-    y = tf.matmul(tf.reshape(x, [-1, kernel.shape[1]]), kernel, transpose_b=True)
-    return _activated(options, y if bias is None else y + bias)
-
-
-def _pool(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
-    def pool(options: Any, x: tf.Tensor) -> tf.Tensor:
-        size, strides = (options.filterHeight, options.filterWidth), (options.strideH, options.strideW)
-        return _activated(options, function(x, size, strides, _padding(options)))
-
-    return pool
-
-
-def _slice(options: Any, x: tf.Tensor, begin: np.ndarray, end: np.ndarray, strides: np.ndarray) -> tf.Tensor:
-    if options.ellipsisMask or options.newAxisMask or options.shrinkAxisMask:
-        raise ModelError("Quantisation-aware fine-tuning must find plain slices; got one that adds or drops an axis.")
-
-    def one(axis: int) -> slice:
-        open_begin, open_end = options.beginMask >> axis & 1, options.endMask >> axis & 1
-        return slice(None if open_begin else begin[axis], None if open_end else end[axis], strides[axis])
-
-    return x[(slice(None), *map(one, range(1, len(begin))))]  # all clips
-
-
-def _reduce(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
-    return lambda options, x, axes: function(x, axes, keepdims=options.keepDims)
-
-
-# The shape of a result is the flatbuffer's, so that a function need not care for it.
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "ADD": lambda options, x, y: _activated(options, x + y),
-    "AVERAGE_POOL_2D": _pool(tf.nn.avg_pool2d),
-    "CONCATENATION": lambda options, *xs: _activated(options, tf.concat(xs, options.axis)),
-    "CONV_2D": _conv,
-    "DEPTHWISE_CONV_2D": _depthwise,
-    "DEQUANTIZE": lambda _, x: x,
-    "FULLY_CONNECTED": _dense,
-    "LOGISTIC": lambda _, x: tf.sigmoid(x),
-    "MAX_POOL_2D": _pool(tf.nn.max_pool2d),
-    "MEAN": _reduce(tf.reduce_mean),
-    "MUL": lambda options, x, y: _activated(options, x * y),
-    "PACK": lambda options, *xs: tf.stack(xs, options.axis),
-    "PAD": lambda _, x, widths: tf.pad(x, widths.reshape(-1, 2)),
-    "QUANTIZE": lambda _, x: x,
-    "RELU": lambda _, x: tf.nn.relu(x),
-    "RESHAPE": lambda _, x, *_shape: x,
-    "SOFTMAX": lambda options, x: tf.nn.softmax(options.beta * x),
-    "STRIDED_SLICE": _slice,
-    "SUB": lambda options, x, y: _activated(options, x - y),
-    "SUM": _reduce(tf.reduce_sum),
-    "TANH": lambda _, x: tf.tanh(x),
-    "UNPACK": lambda options, x: tf.unstack(x, axis=options.axis),
-}
-_MOVES = {"CONCATENATION", "DEQUANTIZE", "MAX_POOL_2D", "PACK", "PAD", "RESHAPE", "STRIDED_SLICE", "UNPACK"}
-_SAME_RANGE = (_MOVES | {"AVERAGE_POOL_2D"}) - {"DEQUANTIZE"}
-_FIXED = {"LOGISTIC", "SOFTMAX", "TANH"}

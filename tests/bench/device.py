@@ -135,7 +135,7 @@ def prepare(folder: Path) -> None:
     model, _ = network.build("edac_cnn", {}, mfcc.feature_shape(CONFIG), 2)
     frontend, sounds = export(mfcc, CONFIG), make_sounds(folder)
     _spread_scores(model, Model(frontend).run(sounds))
-    small = dynamic_wi8_afp32.quantize(dynamic_wi8_afp32.Config(), to_float32(model))
+    small = dynamic_wi8_afp32.quantize(dynamic_wi8_afp32.Config(), to_float32(model), None)
     (folder / manifest.MODEL).write_bytes(small)
     (folder / manifest.FRONTEND).write_bytes(frontend)
     (folder / "MODEL_CARD.md").write_text("Random weights.\n")

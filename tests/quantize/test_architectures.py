@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.core.litert import flatbuffer
+from stages.core.litert import operators
 from stages.core.nn import network
 from stages.core.project import plugins
 from stages.prune.importance import most_important
@@ -74,7 +74,7 @@ def test_scores_of_every_scheme_stay_close_to_those_of_keras(architecture: str) 
         scheme, config = QuantizeParams().scheme(name)
         quantized = scheme.quantize(config, float32, clips)
         contents = check(quantized, scheme=scheme, config=config, expected_sparsity=SPARSITY)
-        assert sum(w.values.size for w in contents.weights if w.operator in flatbuffer.PRUNABLE) == n_prunable
+        assert sum(w.values.size for w in contents.weights if w.operator in operators.PRUNABLE) == n_prunable
         difference = np.abs(Model(quantized).run(clips) - expected).mean()
         tolerance = TOLERANCE.get(name, BY_BITS[scheme.BIT_WIDTH])
         assert difference < tolerance * LOOSER.get(architecture, 1), name

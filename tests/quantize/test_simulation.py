@@ -9,8 +9,9 @@ from stages.core.nn import network
 from stages.core.nn.keras import keras, tf
 from stages.core.project.errors import ModelError
 from stages.quantize.convert import to_float32
+from stages.quantize.fake_quantization import round_activation, round_dynamically, round_weights
 from stages.quantize.params import QuantizeParams
-from stages.quantize.simulation import round_activation, round_dynamically, round_weights, simulate
+from stages.quantize.simulation import simulate
 from stages.runtime.litert import Model
 
 QUANTUM = 1 / 256  # of a score in full integers

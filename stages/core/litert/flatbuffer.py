@@ -1,4 +1,4 @@
-"""What a `.tflite` file holds, read from the flatbuffer itself: operators, dtypes, weights. No TensorFlow."""
+"""Read and edit the contents of a `.tflite` flatbuffer: operators, dtypes, weights, constants. No TensorFlow."""
 
 import difflib
 import zlib
@@ -9,15 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from stages.core.litert.operators import DTYPES, NAMES, PRUNABLE, UNPACKING, WEIGHTED
 from stages.core.project.errors import ModelError
 
-PRUNABLE = frozenset({"CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"})
-WEIGHTED = PRUNABLE | {"DEPTHWISE_CONV_2D"}
-"""Operators that have weights; all take them as input 1."""
-_UNPACKING = ("DENSIFY", "DEQUANTIZE")  # what stored weights may pass through on their way to an operator
-_OPERATORS = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 _PACKED = {"int4": 4, "int2": 2}  # several numbers to a byte
-_DTYPES = {code: name.lower() for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
 
 
 @dataclass(frozen=True)
@@ -29,13 +24,14 @@ class Weight:
     operator : str
         Builtin operator, e.g. ``"CONV_2D"``.
     name : str
-        Of the tensor.
+        Name of the tensor.
     values : np.ndarray, of the tensor's shape
-        As stored, in the dtype they are stored in, int4 and int2 as int8; those of a sparse tensor with its zeros.
+        Stored values in their stored dtype, int4 and int2 as int8; zeros of a sparse tensor included.
     dtype : str
-        They are stored in, e.g. ``"int4"``.
+        Stored dtype, e.g. ``"int4"``.
     through : tuple[str, ...]
-        Operators that unpack them first, in order: ``"DENSIFY"`` sparse ones, ``"DEQUANTIZE"`` narrow ones to float32.
+        Operators that unpack the weights first, in order: ``"DENSIFY"`` sparse ones, ``"DEQUANTIZE"`` narrow ones to
+        float32.
     """
 
     operator: str
@@ -52,20 +48,20 @@ class Weight:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a model file holds.
+    """Contents of a model file.
 
     Attributes
     ----------
     operators : dict[str, int]
-        Operator to how often the file uses it; a custom operator is ``"CUSTOM <its name>"``.
+        Operator to its number of uses; a custom operator is ``"CUSTOM <its name>"``.
     inputs, outputs : tuple[str, ...]
-        Dtypes, e.g. ``("int8",)``.
+        Dtypes of the inputs and outputs, e.g. ``("int8",)``.
     dtypes : dict[str, int]
         Dtype to the number of tensors that have it.
     weights : tuple[Weight, ...]
-        Of convolutions and fully connected operators, each tensor once.
+        Weights of convolutions and fully connected operators, each tensor once.
     negative_zeros : int
-        In all float constants.
+        Number of negative zeros in all float constants.
     """
 
     operators: dict[str, int]
@@ -123,7 +119,7 @@ def read(model: bytes) -> Contents:
         for operator in (graph.Operators(i) for i in range(graph.OperatorsLength())):
             name = names[operator.OpcodeIndex()]
             operators[name] += 1
-            if name in _UNPACKING:
+            if name in UNPACKING:
                 index, through = source.get(operator.Inputs(0), (operator.Inputs(0), ()))
                 source[operator.Outputs(0)] = index, (*through, name)
             elif name in WEIGHTED:
@@ -132,15 +128,15 @@ def read(model: bytes) -> Contents:
                 values = None if index in seen else _values(model, root, tensor)
                 if values is not None:
                     seen.add(index)
-                    weights.append(Weight(name, tensor.Name().decode(), values, _DTYPES[tensor.Type()], through))
+                    weights.append(Weight(name, tensor.Name().decode(), values, DTYPES[tensor.Type()], through))
         for tensor in tensors:
-            dtypes[_DTYPES[tensor.Type()]] += 1
+            dtypes[DTYPES[tensor.Type()]] += 1
             negative_zeros += _count_negative_zeros(_floats(model, root, tensor))
     main = root.Subgraphs(0)
     return Contents(
         operators=dict(sorted(operators.items())),
-        inputs=tuple(_DTYPES[main.Tensors(main.Inputs(i)).Type()] for i in range(main.InputsLength())),
-        outputs=tuple(_DTYPES[main.Tensors(main.Outputs(i)).Type()] for i in range(main.OutputsLength())),
+        inputs=tuple(DTYPES[main.Tensors(main.Inputs(i)).Type()] for i in range(main.InputsLength())),
+        outputs=tuple(DTYPES[main.Tensors(main.Outputs(i)).Type()] for i in range(main.OutputsLength())),
         dtypes=dict(sorted(dtypes.items())),
         weights=tuple(weights),
         negative_zeros=negative_zeros,
@@ -148,7 +144,7 @@ def read(model: bytes) -> Contents:
 
 
 def without_negative_zeros(model: bytes) -> bytes:
-    """Return the model with every -0.0 among its float constants made +0.0; nothing else changes.
+    """Return the model with +0.0 for every -0.0 among its float constants; nothing else changes.
 
     Raises
     ------
@@ -215,7 +211,7 @@ def ending_at(model: bytes, tensor: str) -> bytes:
     content = bytearray(model)
     graph = _root(content).Subgraphs(0)
     tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
-    names = {t.Name().decode(): i for i, t in enumerate(tensors) if _DTYPES[t.Type()] == "float32"}
+    names = {t.Name().decode(): i for i, t in enumerate(tensors) if DTYPES[t.Type()] == "float32"}
     if tensor not in names:
         close = difflib.get_close_matches(tensor, names, n=3, cutoff=0.0)
         raise ModelError(f"The model must have a float32 tensor {tensor!r}; it has none. Near: {', '.join(close)}.")
@@ -240,7 +236,7 @@ def _root(model: bytes | bytearray) -> schema.Model:
 
 
 def _operator_name(code: schema.OperatorCode) -> str:
-    name = _OPERATORS[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+    name = NAMES[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
     return f"CUSTOM {code.CustomCode().decode()}" if name == "CUSTOM" else name
 
 
@@ -253,7 +249,7 @@ def _constant(content: bytes | bytearray, root: schema.Model, tensor: schema.Ten
         stored = buffer.DataAsNumpy()
     else:
         return None
-    dtype = _DTYPES[tensor.Type()]
+    dtype = DTYPES[tensor.Type()]
     if dtype in _PACKED:
         return stored
     if dtype not in ("float32", "float16", "int8", "int16", "int32", "int64", "uint8", "bool"):
@@ -266,7 +262,7 @@ def _values(content: bytes, root: schema.Model, tensor: schema.Tensor) -> np.nda
     stored = _constant(content, root, tensor)
     if stored is None:
         return None
-    bits = _PACKED.get(_DTYPES[tensor.Type()])
+    bits = _PACKED.get(DTYPES[tensor.Type()])
     if bits is not None:
         shifts = np.arange(0, 8, bits, dtype=np.uint8)  # the first number is in the lowest bits
         numbers = (stored[:, np.newaxis] >> shifts).ravel()[: tensor.ShapeAsNumpy().prod()] << (8 - bits)
@@ -297,14 +293,14 @@ def _float32s(content: bytes | bytearray) -> dict[str, np.ndarray]:
     root, found = _root(content), {}
     for graph in (root.Subgraphs(i) for i in range(root.SubgraphsLength())):
         for tensor in (graph.Tensors(i) for i in range(graph.TensorsLength())):
-            values = _constant(content, root, tensor) if _DTYPES[tensor.Type()] == "float32" else None
+            values = _constant(content, root, tensor) if DTYPES[tensor.Type()] == "float32" else None
             if values is not None:
                 found[tensor.Name().decode()] = values.reshape(tensor.ShapeAsNumpy() if tensor.ShapeLength() else ())
     return found
 
 
 def _floats(content: bytes | bytearray, root: schema.Model, tensor: schema.Tensor) -> np.ndarray | None:
-    if _DTYPES[tensor.Type()] not in ("float32", "float16"):
+    if DTYPES[tensor.Type()] not in ("float32", "float16"):
         return None
     return _constant(content, root, tensor)
 

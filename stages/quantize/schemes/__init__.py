@@ -3,13 +3,15 @@
 A scheme holds
     Config : frozen dataclass
     BIT_WIDTH : int
-        Of the weights.
+        Bits of a weight.
     NEEDS_CALIBRATION : bool
+        Whether activations need ranges.
     quantize(config, float32, calibration) -> bytes
-        From a float32 flatbuffer; `calibration` is (n, ...) float32 features of the training split, or
-        `stages.quantize.ranges.Ranges` that a quantisation-aware fine-tuning found, or None.
+        Quantise a float32 flatbuffer; `calibration` is (n, ...) float32 features of the training split, or
+        `stages.quantize.ranges.Ranges` that quantisation-aware training found, or None.
     verify(config, model) -> None
         Raise ModelError unless the flatbuffer's dtypes are what the name claims.
 
-One of more than 8 bits whose scores may differ from the float32 network's all the same has `LOSSY`, which is True.
+Most schemes make both functions from data, by `_static`, `_dynamic`, `_sparse`, `_quantizer` and `_dtypes`. A scheme
+of more than 8 bits whose scores differ from the float32 network's has ``LOSSY = True``.
 """

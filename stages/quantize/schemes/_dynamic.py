@@ -1,4 +1,4 @@
-"""Dynamic range: narrow integers in the operators that have such kernels, int8 in the others.
+"""Dynamic-range schemes: narrow integers in the operators that have such kernels, int8 in the others.
 
 Two kinds of convolution are widened: int8 in the file, float32 once it is loaded, as all are in a weight-only scheme.
 A depthwise one, because XNNPACK has no dynamic kernel of it and LiteRT's plain one takes many times as long; and one of
@@ -6,17 +6,36 @@ a single input channel, because an integer product takes four or eight channels 
 Both hold a small part of the weights.
 """
 
-import dataclasses
 import re
-from collections.abc import Collection
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 from stages.core.litert import flatbuffer
+from stages.core.litert.operators import WEIGHTED, names_of
 from stages.core.project.errors import require
-from stages.quantize.schemes import _dtypes, _quantizer
+from stages.quantize.schemes import _quantizer
+from stages.quantize.schemes._dtypes import WIDENED, Claim
+from stages.quantize.schemes._quantizer import Calibration, Quantize
 
 WEIGHT_RANGES = {"min_max": "min_max_uniform_quantize", "octav": "OCTAV"}
 """Sakr et al., "Optimal Clipping and Magnitude-aware Differentiation for Improved Quantization-aware Training", ICML
 2022, section 3, is the source of OCTAV."""
+
+
+@dataclass(frozen=True)
+class Narrow:
+    """Weights of fewer than 8 bits.
+
+    Attributes
+    ----------
+    bits : int
+    operators : tuple[str, ...]
+        Operators whose weights have so many bits; all others have 8.
+    """
+
+    bits: int = 8
+    operators: tuple[str, ...] = ()
 
 
 def require_range(weight_range: str, scheme: str) -> None:
@@ -31,59 +50,49 @@ def require_range(weight_range: str, scheme: str) -> None:
     require(known, parameter, f"be one of {', '.join(WEIGHT_RANGES)}", weight_range)
 
 
-def quantize(
-    float32: bytes,
-    *,
-    bits: int = 8,
-    operators: Collection[str] = (),
-    weight_range: str = "min_max",
-    block_size: int = 0,
-) -> bytes:
-    """Quantise the weights of `operators` to `bits` and all others to 8.
+def quantizer(narrow: Narrow) -> Quantize:
+    """Return the `quantize` of a dynamic-range scheme.
 
-    Parameters
-    ----------
-    float32 : bytes
-    bits : int
-    operators : Collection[str]
-    weight_range : str
-        Of `WEIGHT_RANGES`.
-    block_size : int
-        Of fully connected operators whose number of inputs it divides; 0 means a scale per channel.
+    Its config may have `weight_range`, of `WEIGHT_RANGES`, and `block_size`, the number of weights that share a scale
+    in fully connected operators whose number of inputs it divides (0: a scale per channel).
     """
-    from ai_edge_quantizer.qtyping import QuantGranularity
-    from ai_edge_quantizer.recipe_manager import RecipeManager
 
-    manager, algorithm = RecipeManager(), WEIGHT_RANGES[weight_range]
-    manager.add_dynamic_config(".*", "*", 8)
-    for operator in operators:
-        manager.add_dynamic_config(".*", operator, bits, algorithm_key=algorithm)
-    for operator, scope, shape in _weighted(float32):
-        if _is_widened(operator, shape):
-            manager.add_weight_only_config(scope, operator, 8)
-        elif block_size and operator == "FULLY_CONNECTED" and shape[-1] % block_size == 0:
-            blocks = QuantGranularity(f"BLOCKWISE_{block_size}")
-            manager.add_dynamic_config(scope, operator, bits, blocks, algorithm)
-    return _quantizer.apply(manager.get_quantization_recipe(), float32)
+    def quantize(config: Any, float32: bytes, calibration: Calibration = None) -> bytes:  # noqa: ARG001
+        from ai_edge_quantizer.qtyping import QuantGranularity
+        from ai_edge_quantizer.recipe_manager import RecipeManager
+
+        block_size = getattr(config, "block_size", 0)
+        manager, algorithm = RecipeManager(), WEIGHT_RANGES[getattr(config, "weight_range", "min_max")]
+        manager.add_dynamic_config(".*", "*", 8)
+        for operator in narrow.operators:
+            manager.add_dynamic_config(".*", operator, narrow.bits, algorithm_key=algorithm)
+        for operator, scope, shape in _weighted(float32):
+            if _is_widened(operator, shape):
+                manager.add_weight_only_config(scope, operator, 8)
+            elif block_size and operator == "FULLY_CONNECTED" and shape[-1] % block_size == 0:
+                blocks = QuantGranularity(f"BLOCKWISE_{block_size}")
+                manager.add_dynamic_config(scope, operator, narrow.bits, blocks, algorithm)
+        return _quantizer.apply(manager.get_quantization_recipe(), float32)
+
+    return quantize
 
 
-def verify(model: bytes, *, scheme: str, bits: int = 8, operators: Collection[str] = ()) -> None:
-    """Require float32 at both ends, `bits` in `operators`, 8 in all others, and exactly those widened that are slower.
+def verifier(scheme: str, narrow: Narrow) -> Callable[[Any, bytes], None]:
+    """Return the `verify` of a dynamic-range scheme.
 
-    Raises
-    ------
-    ModelError
+    It requires float32 at both ends, the narrow weights, int8 in all others, and exactly those widened that are slower
+    in integers.
     """
-    contents = flatbuffer.read(model)
+    narrow_claim = Claim(scheme, "float32", f"int{narrow.bits}", narrow=narrow.operators, others="int8")
+    widened_claim = Claim(scheme, "float32", "int8", through=(WIDENED,))
 
-    def those(widened: bool) -> flatbuffer.Contents:
-        chosen = [w for w in contents.weights if _is_widened(w.operator, w.values.shape) is widened]
-        return dataclasses.replace(contents, weights=tuple(chosen))
+    def verify(config: Any, model: bytes) -> None:  # noqa: ARG001
+        contents = flatbuffer.read(model)
+        for claim, widened in ((narrow_claim, False), (widened_claim, True)):
+            weights = [w for w in contents.weights if _is_widened(w.operator, w.values.shape) is widened]
+            claim.require(replace(contents, weights=tuple(weights)))
 
-    _dtypes.require(
-        those(widened=False), scheme=scheme, ends="float32", weights=f"int{bits}", narrow=operators, others="int8"
-    )
-    _dtypes.require(those(widened=True), scheme=scheme, ends="float32", weights="int8", through=[("DEQUANTIZE",)])
+    return verify
 
 
 def _is_widened(operator: str, shape: tuple[int, ...]) -> bool:
@@ -92,16 +101,15 @@ def _is_widened(operator: str, shape: tuple[int, ...]) -> bool:
 
 def _weighted(float32: bytes) -> list[tuple[str, str, tuple[int, ...]]]:
     """Return each operator that has weights, the expression that matches its scope alone, and its kernel's shape."""
-    from ai_edge_litert.schema_py_generated import BuiltinOperator
     from ai_edge_quantizer.utils import tfl_flatbuffer_utils
 
     model = tfl_flatbuffer_utils.read_model(float32)
-    names = {getattr(BuiltinOperator, name): name for name in flatbuffer.WEIGHTED}
+    names = names_of(model.operatorCodes)
     found = []
     for graph in model.subgraphs:
         for operator in graph.operators:
-            name = names.get(model.operatorCodes[operator.opcodeIndex].builtinCode)
-            if name is not None:
+            name = names[operator.opcodeIndex]
+            if name in WEIGHTED:
                 scope = re.escape(tfl_flatbuffer_utils.get_op_scope(operator, graph.tensors))
                 found.append((name, f"^{scope}$", tuple(graph.tensors[operator.inputs[1]].shape)))
     return found

@@ -1,4 +1,4 @@
-"""ai-edge-quantizer, called the way every scheme needs it: bytes in, bytes out, the same each time, no output.
+"""Call ai-edge-quantizer as every scheme needs it: bytes in, bytes out, the same each time, no output.
 
 Its files keep large constants behind the flatbuffer; they are moved inside, where every runtime reads them.
 """
@@ -6,27 +6,51 @@ Its files keep large constants behind the flatbuffer; they are moved inside, whe
 import contextlib
 import io
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from stages.core.litert import buffers
-from stages.core.project.errors import DataError
 from stages.quantize import ranges
 
+Recipe = list[dict[str, Any]]
+Calibration = np.ndarray | ranges.Ranges | None
+"""Features of training clips, (n, ...) float32; or ranges of activations; or none."""
+Quantize = Callable[[Any, bytes, Calibration], bytes]
 
-def apply(recipe: list[dict[str, Any]], float32: bytes, activations: ranges.Ranges = MappingProxyType({})) -> bytes:
+
+def published(name: str) -> Callable[[], Recipe]:
+    """Return the function that makes ai-edge-quantizer's own recipe of this name; importing it waits until then."""
+
+    def make() -> Recipe:
+        from ai_edge_quantizer import recipe
+
+        return getattr(recipe, name)()
+
+    return make
+
+
+def weights_only(recipe: Callable[[], Recipe]) -> Quantize:
+    """Return the `quantize` of a scheme that quantises weights by a recipe and needs no calibration."""
+
+    def quantize(config: Any, float32: bytes, calibration: Calibration = None) -> bytes:  # noqa: ARG001
+        return apply(recipe(), float32)
+
+    return quantize
+
+
+def apply(recipe: Recipe, float32: bytes, activations: ranges.Ranges = MappingProxyType({})) -> bytes:
     """Quantise a float32 flatbuffer.
 
     Parameters
     ----------
-    recipe : list[dict]
-        As `ai_edge_quantizer.recipe` makes them.
+    recipe : Recipe
+        As `ai_edge_quantizer.recipe` makes it.
     float32 : bytes
     activations : Ranges
-        What a static recipe needs.
+        Ranges that a static recipe needs.
     """
     from ai_edge_quantizer.quantizer import Quantizer
 
@@ -40,39 +64,3 @@ def apply(recipe: list[dict[str, Any]], float32: bytes, activations: ranges.Rang
             statistics or None, enable_progress_bar=False, enable_progress_report=False
         )
     return buffers.inside(bytes(result.quantized_model))
-
-
-def static(
-    scheme: str,
-    recipe: list[dict[str, Any]],
-    float32: bytes,
-    calibration: np.ndarray | ranges.Ranges | None,
-    *,
-    method: str,
-    bits: int,
-) -> bytes:
-    """Quantise a float32 flatbuffer, activations included.
-
-    Parameters
-    ----------
-    scheme : str
-        For the message.
-    recipe : list[dict]
-    float32 : bytes
-    calibration : np.ndarray, shape (n, ...), float32, or Ranges, or None
-        Features of training clips, or the ranges themselves.
-    method : str
-        Of `stages.quantize.ranges.METHODS`.
-    bits : int
-        Of an activation.
-
-    Raises
-    ------
-    DataError
-        If there are no calibration clips.
-    """
-    if calibration is None or not len(calibration):
-        raise DataError(f"{scheme} must be given calibration clips; got none. Pass features of the training split.")
-    if isinstance(calibration, Mapping):
-        return apply(recipe, float32, calibration)
-    return apply(recipe, float32, ranges.activation_ranges(float32, calibration, method=method, bits=bits))

@@ -7,18 +7,39 @@ have no sparse form.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stages.core.litert import flatbuffer
+from stages.core.litert import flatbuffer, operators
 from stages.core.project.errors import ModelError
+from stages.quantize.schemes._dtypes import Claim
+from stages.quantize.schemes._quantizer import Calibration, Quantize
 
 if TYPE_CHECKING:
     from ai_edge_litert.schema_py_generated import ModelT, SparsityParametersT
 
 _ALIGNMENT = 256  # bytes that the description of a sparse tensor takes at most, its two vectors excepted
+
+
+def quantizer(dense: Quantize) -> Quantize:
+    """Return the `quantize` of a sparse scheme, given that of the dense one."""
+
+    def quantize(config: Any, float32: bytes, calibration: Calibration = None) -> bytes:
+        return encode(dense(config, float32, calibration))
+
+    return quantize
+
+
+def verifier(claim: Claim) -> Callable[[Any, bytes], None]:
+    """Return the `verify` of a sparse scheme: claimed dtypes, and sparse weights wherever these are smaller."""
+
+    def verify(config: Any, model: bytes) -> None:  # noqa: ARG001
+        claim.require(flatbuffer.read(model))
+        require_encoded(model, claim.scheme)
+
+    return verify
 
 
 def encode(model: bytes) -> bytes:
@@ -31,7 +52,7 @@ def encode(model: bytes) -> bytes:
     densify = schema.OperatorCodeT()
     densify.builtinCode = densify.deprecatedBuiltinCode = schema.BuiltinOperator.DENSIFY
     tree.operatorCodes.append(densify)
-    dense, operators = {}, []
+    dense, unpacking = {}, []
     for index, values, sparsity in list(_worthwhile(tree)):
         tensor, buffer, operator = graph.tensors[index], schema.BufferT(), schema.OperatorT()
         unpacked = copy.copy(tensor)
@@ -41,12 +62,12 @@ def encode(model: bytes) -> bytes:
         dense[index] = len(graph.tensors)
         graph.tensors.append(unpacked)
         operator.opcodeIndex, operator.inputs, operator.outputs = len(tree.operatorCodes) - 1, [index], [dense[index]]
-        operators.append(operator)
+        unpacking.append(operator)
     if not dense:
         return model
     for operator in graph.operators:
         operator.inputs = [dense.get(i, i) for i in operator.inputs]
-    graph.operators = operators + graph.operators
+    graph.operators = unpacking + graph.operators
     return bytes(flatbuffer_utils.convert_object_to_bytearray(tree))
 
 
@@ -70,24 +91,17 @@ def require_encoded(model: bytes, scheme: str) -> None:
 
 def _worthwhile(tree: "ModelT") -> Iterator[tuple[int, np.ndarray, "SparsityParametersT"]]:
     """Yield the index of each dense tensor that is smaller sparse, what is not zero of it, and where that lies."""
-    from ai_edge_litert.schema_py_generated import BuiltinOperator, TensorType
-
-    dtypes = {TensorType.FLOAT32: np.float32, TensorType.FLOAT16: np.float16, TensorType.INT8: np.int8}
-    codes = [code.builtinCode for code in tree.operatorCodes]
-    prunable = {getattr(BuiltinOperator, name) for name in flatbuffer.PRUNABLE}
-    graph = tree.subgraphs[0]
-    widened = {
-        operator.outputs[0]: operator.inputs[0]
-        for operator in graph.operators
-        if codes[operator.opcodeIndex] == BuiltinOperator.DEQUANTIZE
-    }
-    kernels = (operator.inputs[1] for operator in graph.operators if codes[operator.opcodeIndex] in prunable)
+    names, graph = operators.names_of(tree.operatorCodes), tree.subgraphs[0]
+    called = [(names[operator.opcodeIndex], operator) for operator in graph.operators]
+    widened = {operator.outputs[0]: operator.inputs[0] for name, operator in called if name == "DEQUANTIZE"}
+    kernels = (operator.inputs[1] for name, operator in called if name in operators.PRUNABLE)
     for index in sorted({widened.get(kernel, kernel) for kernel in kernels}):
         tensor = graph.tensors[index]
         data = tree.buffers[tensor.buffer].data
-        if data is None or tensor.sparsity is not None or tensor.type not in dtypes:
+        dtype = operators.DTYPES[tensor.type]
+        if data is None or tensor.sparsity is not None or dtype not in ("float32", "float16", "int8"):
             continue
-        rows = np.frombuffer(bytes(data), dtypes[tensor.type]).reshape(-1, tensor.shape[-1])
+        rows = np.frombuffer(bytes(data), dtype).reshape(-1, tensor.shape[-1])
         sparsity, positions = _compressed_rows(rows, tensor.shape)
         values = rows[rows != 0]
         if values.nbytes + positions + _ALIGNMENT < rows.nbytes:

@@ -1,20 +1,25 @@
-"""The parameters that static schemes share."""
+"""Full-integer schemes: weights and activations are integers, by ranges of activations from calibration clips."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from stages.core.project.errors import require
+from stages.core.project.errors import DataError, require
 from stages.quantize import ranges
+from stages.quantize.schemes import _quantizer
+from stages.quantize.schemes._quantizer import Calibration, Quantize, Recipe
+
+INTEGERS = frozenset({"int8", "int32", "int64", "bool"})
+"""Dtypes of a file without floats whose activations have 8 bits."""
 
 
 @dataclass(frozen=True)
-class StaticConfig:
-    """How a static scheme finds the ranges of activations.
+class Config:
+    """Parameters of a full-integer scheme.
 
     Attributes
     ----------
-    calibration : str
-        `quantize.calibration`, unless the scheme's own options say otherwise: ``"min_max"``, ``"percentile"`` or
-        ``"mse"``, see `stages.quantize.ranges`.
+    calibration : {"min_max", "percentile", "mse"}
+        Method that takes ranges from clips, see `stages.quantize.ranges`; by default `quantize.calibration`.
     """
 
     calibration: str = "min_max"
@@ -23,3 +28,17 @@ class StaticConfig:
         """Check the method."""
         known = self.calibration in ranges.METHODS
         require(known, "quantize.calibration", f"be one of {', '.join(ranges.METHODS)}", self.calibration)
+
+
+def quantizer(scheme: str, recipe: Callable[[], Recipe], *, activation_bits: int) -> Quantize:
+    """Return the `quantize` of a full-integer scheme; it raises `DataError` without calibration clips."""
+
+    def quantize(config: Config, float32: bytes, calibration: Calibration) -> bytes:
+        if calibration is None or not len(calibration):
+            raise DataError(f"{scheme} must be given calibration clips; got none. Pass features of the training split.")
+        if not isinstance(calibration, Mapping):
+            method = config.calibration
+            calibration = ranges.activation_ranges(float32, calibration, method=method, bits=activation_bits)
+        return _quantizer.apply(recipe(), float32, calibration)
+
+    return quantize

@@ -20,6 +20,7 @@ from stages.quantize.schemes import _dtypes
 BIT_WIDTH = 32
 NEEDS_CALIBRATION = False
 LOSSY = True
+_CLAIM = _dtypes.Claim("clustered_float32", "float32", "float32", allowed=frozenset({"float32", "int32"}))
 _ROUNDS = 300  # of k-means; 32 clusters of a million normal weights settle within it
 
 
@@ -56,9 +57,7 @@ def verify(config: Config, model: bytes) -> None:
     ModelError
     """
     contents = flatbuffer.read(model)
-    _dtypes.require(
-        contents, scheme="clustered_float32", ends="float32", weights="float32", allowed={"float32", "int32"}
-    )
+    _CLAIM.require(contents)
     for weight in contents.weights:
         distinct = len(np.unique(weight.values[weight.values != 0]))
         if distinct > config.clusters:

@@ -7,13 +7,10 @@ constant, with XNNPACK and without, so it is left out. Blocks of a channel fail 
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from stages.quantize.schemes import _dynamic
 
-BIT_WIDTH = 2
-NEEDS_CALIBRATION = False
-_OPERATORS = ("FULLY_CONNECTED",)
+BIT_WIDTH, NEEDS_CALIBRATION = 2, False
+_NARROW = _dynamic.Narrow(2, ("FULLY_CONNECTED",))
 
 
 @dataclass(frozen=True)
@@ -33,16 +30,5 @@ class Config:
         _dynamic.require_range(self.weight_range, "dynamic_wi2_afp32")
 
 
-def quantize(config: Config, float32: bytes, calibration: np.ndarray | None = None) -> bytes:  # noqa: ARG001
-    """Return the model with 2-bit weights in its fully connected operators."""
-    return _dynamic.quantize(float32, bits=2, operators=_OPERATORS, weight_range=config.weight_range)
-
-
-def verify(config: Config, model: bytes) -> None:  # noqa: ARG001
-    """Require float32 at both ends, 2-bit weights in fully connected operators and int8 in all others.
-
-    Raises
-    ------
-    ModelError
-    """
-    _dynamic.verify(model, scheme="dynamic_wi2_afp32", bits=2, operators=_OPERATORS)
+quantize = _dynamic.quantizer(_NARROW)
+verify = _dynamic.verifier("dynamic_wi2_afp32", _NARROW)

@@ -7,15 +7,12 @@ block of a channel in fully connected operators.
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from stages.core.project.errors import require
 from stages.quantize.schemes import _dynamic
 
-BIT_WIDTH = 4
-NEEDS_CALIBRATION = False
-_OPERATORS = ("CONV_2D", "FULLY_CONNECTED")
+BIT_WIDTH, NEEDS_CALIBRATION = 4, False
 _BLOCKS = (0, 32, 64, 128, 256)
+_NARROW = _dynamic.Narrow(4, ("CONV_2D", "FULLY_CONNECTED"))
 
 
 @dataclass(frozen=True)
@@ -25,9 +22,9 @@ class Config:
     Attributes
     ----------
     block_size : int
-        Weights that share a scale in fully connected operators; 0 means all of a channel. An operator whose number of
-        inputs is no multiple of it keeps one scale per channel. Needs XNNPACK: LiteRT's plain kernels compute it
-        wrongly, which a device's self-test finds.
+        Number of weights that share a scale in fully connected operators; 0 means all of a channel. An operator whose
+        number of inputs is no multiple of it keeps one scale per channel. Needs XNNPACK: LiteRT's plain kernels
+        compute it wrongly, which a device's self-test finds.
     weight_range : str
         ``"min_max"``, or ``"octav"``, which clips the largest weights where that rounds the others better.
     """
@@ -43,18 +40,5 @@ class Config:
         _dynamic.require_range(self.weight_range, "dynamic_wi4_afp32")
 
 
-def quantize(config: Config, float32: bytes, calibration: np.ndarray | None = None) -> bytes:  # noqa: ARG001
-    """Return the model with int4 weights."""
-    return _dynamic.quantize(
-        float32, bits=4, operators=_OPERATORS, weight_range=config.weight_range, block_size=config.block_size
-    )
-
-
-def verify(config: Config, model: bytes) -> None:  # noqa: ARG001
-    """Require float32 at both ends, int4 weights where LiteRT has them and int8 in all others.
-
-    Raises
-    ------
-    ModelError
-    """
-    _dynamic.verify(model, scheme="dynamic_wi4_afp32", bits=4, operators=_OPERATORS)
+quantize = _dynamic.quantizer(_NARROW)
+verify = _dynamic.verifier("dynamic_wi4_afp32", _NARROW)

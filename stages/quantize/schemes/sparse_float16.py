@@ -4,39 +4,10 @@ Pays from a half of zeros on; a tensor that would grow stays dense. LiteRT unpac
 the model, so latency and memory are those of float32.
 """
 
-from dataclasses import dataclass
-
-import numpy as np
-
-from stages.core.litert import flatbuffer
 from stages.quantize.schemes import _dtypes, _sparse, float16
 
-BIT_WIDTH = float16.BIT_WIDTH
-NEEDS_CALIBRATION = False
-
-
-@dataclass(frozen=True)
-class Config:
-    """Nothing to set."""
-
-
-def quantize(config: Config, float32: bytes, calibration: np.ndarray | None = None) -> bytes:  # noqa: ARG001
-    """Return the float16 model with its zeros left out."""
-    return _sparse.encode(float16.quantize(float16.Config(), float32))
-
-
-def verify(config: Config, model: bytes) -> None:  # noqa: ARG001
-    """Require the dtypes of float16, and sparse weights wherever that takes fewer bytes.
-
-    Raises
-    ------
-    ModelError
-    """
-    _dtypes.require(
-        flatbuffer.read(model),
-        scheme="sparse_float16",
-        ends="float32",
-        weights="float16",
-        through=[("DEQUANTIZE",), ("DENSIFY", "DEQUANTIZE")],
-    )
-    _sparse.require_encoded(model, "sparse_float16")
+BIT_WIDTH, NEEDS_CALIBRATION = float16.BIT_WIDTH, False
+Config = _dtypes.NoOptions
+_WAYS = (_dtypes.WIDENED, _dtypes.UNPACKED + _dtypes.WIDENED)
+quantize = _sparse.quantizer(float16.quantize)
+verify = _sparse.verifier(_dtypes.Claim("sparse_float16", "float32", "float16", through=_WAYS))
