@@ -133,7 +133,8 @@ class Pruner:
     ----------
     masks : Masks
     rewind : callable or None
-        Called at each renewal to reset the network's weights; the optimizer is then reset too.
+        Called at each renewal to reset the network's weights. A round begins then: the optimizer and the schedule of
+        the learning rate start again, and the latter ends with the round.
     state : list of tf.Variable
         What a resumed run needs: the masks, the criterion's statistics, and whether the next step is unmasked.
     """
@@ -164,7 +165,11 @@ class Pruner:
 
     def hooks(self) -> Hooks:
         """Return the hooks of the training loop."""
-        return Hooks(self.update, self.after_step, self.state)
+        return Hooks(self.update, self.after_step, self.state, self.first_round())
+
+    def first_round(self) -> int:
+        """Return the number of steps before the second renewal of the masks; 0 without rewinding."""
+        return self._round_from(1) if self.rewind is not None else 0
 
     def update(self, variable: "tf.Variable", gradient: "tf.Tensor", apply_update: Callable[[], None]) -> None:
         """Update a variable and mask it, unless the masks are about to be renewed."""
@@ -176,13 +181,19 @@ class Pruner:
         if mask is not None:
             variable.assign(tf.where(mask | self._unmasked, variable, 0.0))
 
-    def after_step(self, step: int) -> bool:
-        """Renew the masks if the schedule asks for it before the next step; return whether the weights were rewound."""
+    def after_step(self, step: int) -> int:
+        """Renew the masks if the schedule asks for it before the next step.
+
+        Returns
+        -------
+        int
+            Number of steps of the round that begins, if the weights were rewound; else 0.
+        """
         due, sparsity = self._due(step + 1)
         if due:
             self._renew(sparsity)
         self._unmasked.assign(self._due(step + 2)[0])
-        return due and self.rewind is not None
+        return self._round_from(step + 1) if due and self.rewind is not None else 0
 
     def release(self, values: Mapping[Any, np.ndarray]) -> None:
         """Unmask everything; masked weights take their earlier `values`."""
@@ -196,6 +207,11 @@ class Pruner:
             return False, 0.0
         due, sparsity = self._schedule(step)
         return due or (step == first and any(self._schedule(earlier)[0] for earlier in range(1, first))), sparsity
+
+    def _round_from(self, step: int) -> int:
+        """Return the number of steps from a step on until the masks are renewed again, or to the end."""
+        later = (other - step for other in range(step + 1, self._n_steps + 1) if self._due(other)[0])
+        return next(later, self._n_steps - step + 1)
 
     def _renew(self, sparsity: float) -> None:
         prunables, keep = self.masks.prunables, self._keep
@@ -249,14 +265,14 @@ class WeightsFirst:
 
     def hooks(self) -> Hooks:
         """Return the hooks of the training loop."""
-        return Hooks(self.update, self.after_step, self.state)
+        return Hooks(self.update, self.after_step, self.state, self._units.first_round())
 
     def update(self, variable: "tf.Variable", gradient: "tf.Tensor", apply_update: Callable[[], None]) -> None:
         """Update a variable and mask it by both pruners."""
         self._units.update(variable, gradient, lambda: self._weights.update(variable, gradient, apply_update))
 
-    def after_step(self, step: int) -> bool:
-        """Renew the masks of weights, later those of units; return whether the weights were rewound."""
+    def after_step(self, step: int) -> int:
+        """Renew the masks of weights, later those of units; return what `Pruner.after_step` returns."""
         if step < self._n_first:
             self._weights.after_step(step)
         rewound = self._units.after_step(step)

@@ -11,7 +11,7 @@ from stages.core.artifacts.dataset import Split
 from stages.core.nn.keras import keras, save_weights, tf
 from stages.core.nn.units import unit_groups
 from stages.core.project import plugins
-from stages.core.training import loop
+from stages.core.training import loop, optimizer
 from stages.core.training.loop import Run
 from stages.prune.finetune import Pruning, finetune
 from stages.prune.masks import Pruner
@@ -109,7 +109,7 @@ def test_claims_are_kept_and_a_kill_changes_nothing(
     monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0)
     after_step, checkpoint, left = Pruner.after_step, tmp_path / "checkpoint.npz", tmp_path / "left.npz"
 
-    def set_aside(pruner: Pruner, step: int) -> bool:
+    def set_aside(pruner: Pruner, step: int) -> int:
         if step == 4:
             shutil.copy(checkpoint, left)
         return after_step(pruner, step)
@@ -194,3 +194,34 @@ def test_taylor_of_a_filter_is_that_of_its_activations() -> None:
     )
     ours = module.importance(config, rows, rows, rng)
     np.testing.assert_allclose(ours, expected / np.linalg.norm(expected), rtol=1e-4)
+
+
+@pytest.mark.parametrize("decay", ["cosine", "linear", "steps"])
+def test_every_round_of_rewinding_goes_through_the_whole_schedule_of_the_learning_rate(
+    decay: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two rounds of six steps: the rates are twice those of a training of six steps."""
+    save_weights(small_network(), tmp_path / "weights.npz")
+    options = {"iterative": {"rounds": 2, "rewind": tmp_path / "weights.npz"}}
+    params = PruneParams(epochs=2, batch_size=8, learning_rate=0.1, decay=decay, options=options)
+    made: list[Any] = []
+    rates: list[float] = []
+
+    def make(*arguments: Any) -> Any:
+        made.append(optimizer.make_optimizer(*arguments))
+        return made[-1]
+
+    after_step = Pruner.after_step
+
+    def watched(pruner: Pruner, step: int) -> int:
+        if step:
+            rates.append(float(made[-1]._current_learning_rate))
+        return after_step(pruner, step)
+
+    monkeypatch.setattr(loop, "make_optimizer", make)
+    monkeypatch.setattr(Pruner, "after_step", watched)
+    finetune(small_network(), clips(), params, Pruning("iterative", 0.5), Run(1))
+    n = len(rates) // 2
+    alone = optimizer.make_optimizer(PruneParams(epochs=1, learning_rate=0.1, decay=decay), n)._learning_rate
+    np.testing.assert_allclose(rates, 2 * [float(alone(step)) for step in range(n)], rtol=1e-5)
+    assert rates[-1] <= 0.04

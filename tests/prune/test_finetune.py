@@ -62,7 +62,8 @@ def test_masks_and_weights_are_those_of_tfmot(schedule: str, sparsity: float) ->
     """One epoch of 12 steps: at an epoch's end tfmot's callback masks once more, which the wrapper does not."""
     split = clips()
     options = {"polynomial": {"frequency": 3}}
-    params = PruneParams(epochs=1, batch_size=4, learning_rate=1e-2, class_weights=False, options=options)
+    given: dict[str, Any] = {"class_weights": False, "batch_norm_clips": 0, "options": options}
+    params = PruneParams(epochs=1, batch_size=4, learning_rate=1e-2, **given)
     ours = network()
     finetune(ours, split, params, Pruning(schedule, sparsity), Run(2))
 
@@ -334,7 +335,7 @@ def test_hybrid_prunes_weights_first_then_ranks_units_by_what_is_left_of_them() 
     seen: list[list[np.ndarray]] = []
     after_step = WeightsFirst.after_step
 
-    def watched(self: WeightsFirst, step: int) -> bool:
+    def watched(self: WeightsFirst, step: int) -> int:
         seen.append(kernels(model))
         return after_step(self, step)
 

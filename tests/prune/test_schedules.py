@@ -20,7 +20,7 @@ def test_constant_is_at_its_target_before_every_step() -> None:
 
 
 def test_constant_less_often_still_renews_before_the_last_step() -> None:
-    assert renewals("constant", {"frequency": 3}, target=0.75, n_steps=7) == {3: 0.75, 6: 0.75, 7: 0.75}
+    assert renewals("constant", {"frequency": 3}, target=0.75, n_steps=8) == dict.fromkeys((1, 4, 7, 8), 0.75)
 
 
 def test_polynomial_is_zhu_and_guptas_cubic() -> None:
@@ -97,7 +97,7 @@ def test_an_unknown_schedule_lists_the_known() -> None:
 def test_options_of_criteria_and_schedules_share_a_table() -> None:
     params = PruneParams(options={"taylor": {"warm_up": 3}, "constant": {"frequency": 2}})
     assert params.plug_in(CRITERIA, "taylor")[1].warm_up == 3
-    assert sparsity_at(params, "constant", target=0.5, n_steps=9)(1)[0] is False
+    assert sparsity_at(params, "constant", target=0.5, n_steps=9)(2)[0] is False
 
 
 def test_the_committed_section_loads() -> None:

@@ -66,14 +66,18 @@ class Hooks:
     update : callable or None
         Wraps each variable's update (`stages.core.training.optimizer.Update`).
     after_step : callable or None
-        Called after each step with the number of steps done; returns True to reset the optimizer.
+        Called after each step with the number of steps done. It returns the length of a new round of training in steps,
+        which resets the optimizer and the schedule of the learning rate; or 0 or None.
+    first_round : int
+        Length of the first round; 0 if training has no rounds.
     state : Sequence of tf.Variable
         Variables of these functions, saved with the checkpoint.
     """
 
     update: UpdateHook | None = None
-    after_step: Callable[[int], bool | None] | None = None
+    after_step: Callable[[int], int | None] | None = None
     state: Sequence["tf.Variable"] = ()
+    first_round: int = 0
 
 
 def fit(
@@ -87,9 +91,9 @@ def fit(
 ) -> list[dict[str, float]]:
     """Train a model in place.
 
-    The loss is the mean over the batch of each clip's cross-entropy times its class weight (for a multi-label task the
-    mean over clips and classes), plus the model's own penalties on weights and activities. A teacher adds its terms
-    (`stages.core.training.distillation_loss`), without class weights. Only Keras' random layers (`Dropout`,
+    The loss is the mean over the batch of each clip's cross-entropy with its class-weighted target (for a multi-label
+    task the mean over clips and classes), plus the model's own penalties on weights and activities. A teacher adds its
+    terms (`stages.core.training.distillation_loss`), without class weights. Only Keras' random layers (`Dropout`,
     `GaussianNoise`, ...) may draw random numbers. The network is validated and left with exact batch-norm statistics
     (`stages.core.training.batch_norm`).
 
@@ -127,7 +131,8 @@ def fit(
     weights = losses.class_weights(split.y, n_classes, balanced=params.class_weights)
     steps_per_epoch = math.ceil(len(split) / params.batch_size)
     n_steps = params.epochs * steps_per_epoch
-    update = Update(make_optimizer(params, n_steps), network, hooks.update)
+    stretch = tf.Variable(n_steps / hooks.first_round, trainable=False, dtype=tf.float32) if hooks.first_round else None
+    update = Update(make_optimizer(params, n_steps, stretch), network, hooks.update)
     statistics = BatchNormStatistics(model, split, params, seed)
     generators = _random_generators(network)
 
@@ -157,7 +162,8 @@ def fit(
         update.step(tape, total)
         return loss, penalty, tf.reduce_mean(losses.correct(t, scores, split.multi_label))
 
-    progress = _Progress(model, [*network.weights, *update.variables, *hooks.state], run)
+    variables = [*network.weights, *update.variables, *hooks.state, *([] if stretch is None else [stretch])]
+    progress = _Progress(model, variables, run)
     bar = track(range(progress.step, n_steps), run.description, total=n_steps, initial=progress.step)
     for step in bar:
         epoch, i = divmod(step, steps_per_epoch)
@@ -170,13 +176,16 @@ def fit(
             generator.reset_from_seed(int(rng.integers(2**63)))
         x, t = batches.batch(split, targets, rows, params, rng)
         t, soft = t[:, :n_classes], t[:, n_classes:]
-        values = learn(x, t[:, -1:] if binary else t, soft, losses.clip_weights(t, weights))
+        t, clip_weights = losses.weigh(t, weights)
+        values = learn(x, t[:, -1:] if binary else t, soft, clip_weights)
         progress.sums += np.array([float(value) for value in values]) * len(rows)
         if not np.isfinite(progress.sums).all():
             raise ModelError(f"{run.description}: the loss is not finite at step {step + 1}. Lower the learning rate.")
         progress.step = step + 1
-        if hooks.after_step and hooks.after_step(progress.step):
+        n_round = hooks.after_step(progress.step) if hooks.after_step else 0
+        if n_round and stretch is not None:
             update.reset_state()
+            stretch.assign(n_steps / n_round)
         if i == steps_per_epoch - 1:
             if run.validation is not None:
                 statistics.recompute()

@@ -103,6 +103,33 @@ def class_weights(y: np.ndarray, n_classes: int, *, balanced: bool = True) -> np
     return (len(y) / ((2 if y.ndim == 2 else n_classes) * counts)).astype(np.float32)
 
 
-def clip_weights(targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the weight of each clip, shape (n,); for a multi-label task of each class too, (n, n_classes)."""
-    return targets @ weights if weights.ndim == 1 else (1 - targets) * weights[0] + targets * weights[1]
+def weigh(targets: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weight targets by class: return weighted targets that are probabilities again, and the weights of the clips.
+
+    A blend of two clips is part of one class and part of another. The cross-entropy with the weighted targets times the
+    clip's weight is the sum over the classes of the class weight, the target and -log(score), so that every class has
+    the same total weight whether or not clips are blended. Targets of 0 and 1 stay as they are.
+
+    Parameters
+    ----------
+    targets : np.ndarray, shape (n, n_classes), float32
+    weights : np.ndarray
+        As `class_weights` returns them.
+
+    Returns
+    -------
+    targets : np.ndarray, shape (n, n_classes), float32
+    clip_weights : np.ndarray, float32
+        Shape (n,); for a multi-label task (n, n_classes).
+
+    Examples
+    --------
+    >>> half = np.array([[0.5, 0.5]], np.float32)
+    >>> [values.tolist() for values in weigh(half, np.array([1.0, 3.0], np.float32))]
+    [[[0.25, 0.75]], [2.0]]
+    """
+    if weights.ndim == 1:
+        totals = targets @ weights
+        return targets * weights / totals[:, np.newaxis], totals
+    totals = (1 - targets) * weights[0] + targets * weights[1]
+    return targets * weights[1] / totals, totals

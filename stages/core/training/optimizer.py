@@ -12,15 +12,27 @@ from typing import Any
 
 from stages.core.nn.keras import keras, tf
 from stages.core.training.params import FitParams
-from stages.core.training.schedules import learning_rate
+from stages.core.training.schedules import learning_rate, per_round
 
 UpdateHook = Callable[["tf.Variable", "tf.Tensor", Callable[[], None]], None]
 LARGE = 2**16  # elements; compiling takes about 0.2 s per variable, and a smaller one's passes stay within the cache
 
 
-def make_optimizer(params: FitParams, n_steps: int) -> "keras.optimizers.Optimizer":
-    """Make the Keras optimizer of a training of so many steps."""
+def make_optimizer(
+    params: FitParams, n_steps: int, stretch: "tf.Variable | None" = None
+) -> "keras.optimizers.Optimizer":
+    """Make the Keras optimizer of a training of so many steps.
+
+    Parameters
+    ----------
+    params : FitParams
+    n_steps : int
+    stretch : tf.Variable or None
+        For a training in rounds, see `stages.core.training.schedules.per_round`.
+    """
     module, rate = keras.optimizers, learning_rate(params, n_steps)
+    if stretch is not None and not isinstance(rate, float):
+        rate = per_round(rate, n_steps, stretch)
     decay = {} if params.weight_decay is None else {"weight_decay": params.weight_decay}
     if params.optimizer == "sgd":
         return module.SGD(rate, momentum=0.9, nesterov=True, **decay)

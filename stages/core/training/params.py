@@ -129,8 +129,8 @@ class FitParams:
     epochs : int
         Number of epochs.
     class_weights : bool
-        Weight each clip inversely to the frequency of its class in the training split; in a multi-label task, weight
-        presence and absence of each class inversely to their frequencies.
+        Weight targets inversely to the frequency of their class in the training split; in a multi-label task, weight
+        presence and absence of each class inversely to their frequencies. Blended clips have a weight for each part.
     mixup : float
         Parameter of Beta(mixup, mixup), the distribution of the weights with which pairs of clips and their targets
         are blended; 0 is off (Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, section 2).

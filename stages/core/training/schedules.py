@@ -27,6 +27,27 @@ def learning_rate(params: FitParams, n_steps: int) -> "float | keras.optimizers.
     return rate
 
 
+def per_round(
+    rate: "keras.optimizers.schedules.LearningRateSchedule", n_steps: int, stretch: "tf.Variable"
+) -> "keras.optimizers.schedules.LearningRateSchedule":
+    """Return a schedule that runs through all of `rate` in every round of training.
+
+    Parameters
+    ----------
+    rate : LearningRateSchedule
+        Schedule of a training of `n_steps`.
+    n_steps : int
+    stretch : tf.Variable, float32
+        `n_steps` over the number of steps of the round; the optimizer counts steps from the round's start.
+    """
+
+    class PerRound(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step: "tf.Tensor") -> "tf.Tensor":
+            return rate(tf.minimum(tf.cast(step, tf.float32) * stretch, float(n_steps)))
+
+    return PerRound()
+
+
 def _linear(peak: float, n_warmup: int, n_steps: int) -> "keras.optimizers.schedules.LearningRateSchedule":
     """Return the rate that rises linearly from 0 to the peak and falls linearly to 0, as in transformers."""
 

@@ -26,7 +26,7 @@ from stages.core.nn.wav2vec2 import Checkpoint
 from stages.core.project import files
 from stages.core.project.errors import ModelError, ParameterError, require
 from stages.core.project.progress import track
-from stages.core.training.losses import class_weights, clip_weights
+from stages.core.training.losses import class_weights, weigh
 from stages.distill.material import SIDES, Lesson, Material, Side
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ class Config:
     learning_rate : float
         Of Adam, at its peak.
     weight_decay : float
-        L2 penalty, coupled: its gradient goes through Adam's moments.
+        Coupled weight decay: an L2 penalty whose gradient goes through Adam's moments, as in the published code. A
+        student's `weight_decay` is decoupled: the same number regularises it differently.
     batch_size : int
         Clips per step, and per answer.
     class_weights : bool
@@ -262,7 +263,7 @@ def _fine_tune(
     y, n_classes = material.train.split.y, len(material.labels)
     targets = dataset.indicators(y, n_classes).astype(np.float32)
     of_class = class_weights(y, n_classes, balanced=config.class_weights)
-    weights = clip_weights(targets, of_class)
+    _, weights = weigh(targets, of_class)  # targets of 0 and 1 stay
 
     if config.freeze_feature_encoder:
         network.freeze_feature_encoder()

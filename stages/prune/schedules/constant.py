@@ -8,7 +8,6 @@ EDAC, arXiv:2309.05357 (2023), section 4: `ConstantSparsity` of TensorFlow Model
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stages.core.nn import keras
 from stages.core.project.errors import require
 
 
@@ -19,7 +18,8 @@ class Config:
     Attributes
     ----------
     frequency : int
-        Choose the masks anew before every so many steps; in between, a masked weight stays masked.
+        Number of steps between renewals of the masks, from the first step on; in between, a masked weight stays masked.
+        The masks are renewed before the last step too.
     """
 
     frequency: int = 1
@@ -30,14 +30,12 @@ class Config:
 
 
 def sparsity_at(config: Config, target: float, n_steps: int, _n_units: int) -> Callable[[int], tuple[bool, float]]:
-    """Return the schedule as the contract of this folder has it."""
-    keras.load()  # before tfmot does, which then takes the same
-    import tensorflow_model_optimization as tfmot
+    """Return the schedule as the contract of this folder has it.
 
-    schedule = tfmot.sparsity.keras.ConstantSparsity(target, begin_step=0, frequency=config.frequency)
-
-    def at(step: int) -> tuple[bool, float]:
-        due, sparsity = schedule(step)
-        return bool(due) or step == n_steps, float(sparsity)
-
-    return at
+    Examples
+    --------
+    >>> at = sparsity_at(Config(frequency=3), 0.5, 8, 0)
+    >>> [step for step in range(1, 9) if at(step)[0]]
+    [1, 4, 7, 8]
+    """
+    return lambda step: ((step - 1) % config.frequency == 0 or step == n_steps, target)

@@ -29,8 +29,8 @@ class Config:
     removals_per_round : int
         With a criterion of units: as many rounds as it takes to remove this many in each. 0 goes by `rounds`.
     rewind : Path or None
-        A baseline's `weights.npz`, say of the same training after one epoch. If given, every round starts at these
-        weights, those pruned excepted, and with a fresh optimizer.
+        A baseline's `weights.npz`, say of the same training after one epoch. If given, every round is a training of its
+        own: from these weights, masked, with a new optimizer and the whole schedule of the learning rate.
     """
 
     rounds: int = 5

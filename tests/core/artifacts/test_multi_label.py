@@ -21,7 +21,7 @@ from stages.core.scoring.metrics import METRICS, MetricParams, evaluate
 from stages.core.scoring.summary import summarise
 from stages.core.scoring.thresholds import predict, threshold_for
 from stages.core.training import inference, loop
-from stages.core.training.losses import class_weights, clip_weights
+from stages.core.training.losses import class_weights, weigh
 from stages.core.training.params import FitParams
 
 tf.config.experimental.enable_op_determinism()
@@ -122,7 +122,7 @@ def test_class_weights_make_both_answers_of_each_class_count_alike() -> None:
     y = np.array([[1, 0], [1, 0], [1, 1], [0, 0]])
     weights = class_weights(y, 2)
     np.testing.assert_allclose(weights, [[4 / 2, 4 / 6], [4 / 6, 4 / 2]])  # absent: 1 and 3 of 4; present: 3 and 1
-    per_answer = clip_weights(y.astype(np.float32), weights)
+    _, per_answer = weigh(y.astype(np.float32), weights)
     np.testing.assert_allclose((per_answer * y).sum(axis=0), (per_answer * (1 - y)).sum(axis=0))
     with pytest.raises(DataError, match="no clip with or without class 1"):
         class_weights(np.array([[1, 1], [0, 1]]), 2)

@@ -107,7 +107,8 @@ def test_weights_are_those_of_keras_fit(
     monkeypatch.setattr(optimizer, "LARGE", large)
     n_classes = 2 if decay == "none" else 3
     split = clips(rng, n_classes=n_classes)
-    params = Params(optimizer=name, decay=decay, learning_rate=1e-2, batch_size=8, epochs=7)  # 21 steps
+    given: dict[str, Any] = {"batch_size": 8, "epochs": 7, "batch_norm_clips": 0}
+    params = Params(optimizer=name, decay=decay, learning_rate=1e-2, **given)  # 21 steps
     ours, oracle = network(n_classes), network(n_classes)
     loop.fit(ours, split, params, loop.Run(3))
     fit_by_keras(oracle, split, params)
