@@ -1,7 +1,4 @@
-"""What a teacher learns from, and what it answers.
-
-There is no test split here: a `Material` is read without one, and no path of it leads there.
-"""
+"""Inputs and outputs of a teacher. There is no test split here, and no path leads to one."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -89,8 +86,8 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Material:
-    """What a teacher is given.
+class TeacherInputs:
+    """Both sides of the split that a teacher is trained on and scores.
 
     Attributes
     ----------
@@ -148,19 +145,19 @@ class Material:
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What a teacher answers.
+class TeacherOutputs:
+    """Logits of a teacher for both sides, and facts about it.
 
     Attributes
     ----------
     logits : Mapping
-        ``"train"`` and ``"validation"`` to (n, `Material.n_outputs`) float32, in the order of the clips: before the
-        softmax, or before the sigmoid of each class; of a binary task one column, the positive class's logit less the
-        negative's.
+        ``"train"`` and ``"validation"`` to (n, `TeacherInputs.n_outputs`) float32, in the order of the clips: before
+        the softmax, or before the sigmoid of each class; for a binary task one column, the positive class's logit less
+        the negative's.
     labels : tuple[str, ...]
-        What the columns stand for; of a binary task both, the positive last.
+        Labels of the columns; for a binary task both, the positive last.
     sha256 : str
-        Of the teacher: of all that its answers depend on beside the clips.
+        Digest of everything that its outputs depend on besides the clips.
     about : Mapping
         For `teacher.json`: at least `kind`, and, where it is known, `parameters`, `bytes`, `licence` and
         `cpu_seconds_per_second`, of audio.
@@ -175,7 +172,7 @@ class Lesson:
     embeddings: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def read_material(features: Path) -> Material:
+def read_inputs(features: Path) -> TeacherInputs:
     """Read what a teacher is given from a features folder and the audio files that its table names.
 
     Raises
@@ -184,7 +181,7 @@ def read_material(features: Path) -> Material:
         If the folder is incomplete, or if a group is on two sides.
     """
     train, validation = (_read_side(features, name) for name in SIDES)
-    return Material(train, validation, train.split.labels, train.split.multi_label)
+    return TeacherInputs(train, validation, train.split.labels, train.split.multi_label)
 
 
 def _read_side(features: Path, name: SideName) -> Side:

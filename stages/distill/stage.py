@@ -14,7 +14,7 @@ from stages.core.project.errors import ModelError
 from stages.core.scoring.metrics import MetricParams
 from stages.core.scoring.summary import summarise
 from stages.core.training.teacher import softened
-from stages.distill.material import Lesson, Material, read_material
+from stages.distill.material import TeacherInputs, TeacherOutputs, read_inputs
 from stages.distill.params import DistillParams
 
 PACKAGES = ("numpy", "scikit-learn", "tensorflow", "tf_keras", "ai-edge-litert")
@@ -67,7 +67,7 @@ def distill(params: DistillParams, features: Path, target: Path) -> dict[str, An
         taught = files.read_json(target / "teacher.json")
         if taught.get("key") == key:
             return taught
-    material = read_material(features)
+    material = read_inputs(features)
     with files.growing_folder(target, key) as folder:
         work = folder / "work"
         work.mkdir(exist_ok=True)
@@ -104,7 +104,7 @@ def _by_content(options: dict[str, Any]) -> dict[str, Any]:
     return {name: told(value) for name, value in options.items()}
 
 
-def _require(lesson: Lesson, material: Material, teacher: str) -> None:
+def _require(lesson: TeacherOutputs, material: TeacherInputs, teacher: str) -> None:
     """Check that a teacher says something of every clip, in the task's labels."""
     material.require_labels(lesson.labels, f"The teacher {teacher!r}")
     for name, side in material.sides():
@@ -118,7 +118,7 @@ def _require(lesson: Lesson, material: Material, teacher: str) -> None:
             raise ModelError(f"The teacher {teacher!r} must give an embedding of each clip of the {name} split.")
 
 
-def _judged(lesson: Lesson, material: Material) -> dict[str, Any]:
+def _judged(lesson: TeacherOutputs, material: TeacherInputs) -> dict[str, Any]:
     split = material.validation.split
     return summarise(
         split.y,

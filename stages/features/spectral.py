@@ -9,6 +9,7 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
+import scipy.signal
 
 from stages.core.nn.keras import tf
 from stages.core.project.errors import require
@@ -78,7 +79,7 @@ def n_frames(n_samples: int, n_fft: int, hop_length: int, center: bool) -> int:
 
 def hann(win_length: int, n_fft: int) -> np.ndarray:
     """Return a periodic Hann window of `win_length` amid `n_fft` samples: shape (n_fft,), float64."""
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(win_length) / win_length)
+    window = scipy.signal.windows.hann(win_length, sym=False)
     before = (n_fft - win_length) // 2
     return np.pad(window, (before, n_fft - win_length - before))
 

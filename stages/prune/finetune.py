@@ -18,7 +18,7 @@ from stages.prune.prunables import prunables_of
 
 @dataclass(frozen=True)
 class Pruning:
-    """What to prune, when, and how much.
+    """Criterion, schedule and target sparsity of a fine-tuning.
 
     Attributes
     ----------

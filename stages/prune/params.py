@@ -15,21 +15,21 @@ CRITERIA, SCHEDULES = "stages.prune.criteria", "stages.prune.schedules"
 
 @dataclass(frozen=True)
 class PruneParams(FitParams):
-    """How a pruned copy of the baseline is fine-tuned; see `FitParams` for the rest.
+    """Parameters of pruning while fine-tuning; see `FitParams` for the rest.
 
     Attributes
     ----------
     scope : {"layer", "global"}
-        Whether every kernel, or every layer's units, comes to the sparsity, or all together; what is most important of
-        each is kept in any case. The criteria, schedules and sparsities are the sweep's.
+        Whether each kernel (or each layer's units) reaches the sparsity, or all together. The most important weight or
+        unit of each is kept in any case. Criteria, schedules and sparsities are the sweep's.
     layers : dict[str, float]
-        Patterns of layers' names, as a shell has them, to the part of the sparsity that they take, in [0, 1]; 0 keeps a
-        layer whole. The first that fits a name counts; where none does, it is 1. Of scope "global", 0 or 1.
+        Layer-name globs to a multiplier on the target sparsity, in [0, 1] (0: do not prune); first match wins, 1 where
+        none matches. 0 or 1 with scope "global".
     min_units : int
-        That a layer keeps of its units in any case.
+        Number of units that each layer keeps in any case.
     unit_multiple : int
-        Of which a layer keeps as many units as the sparsity leaves it, rounded up, or all. A device computes several
-        channels at a time, whether they are there or not: with XNNPACK, 11 cost what 16 do.
+        Multiple to which the number of units that a layer keeps is rounded up. A device computes several channels at a
+        time, whether they are there or not: with XNNPACK, 11 cost what 16 do.
     options : dict
         Criterion's or schedule's name to its parameters.
     """

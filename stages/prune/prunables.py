@@ -1,4 +1,4 @@
-"""What can be pruned in a network: kernels, weight by weight, and units of layers."""
+"""Prunable parts of a network: kernels, weight by weight, and units of layers."""
 
 import fnmatch
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,7 @@
-"""Quantisation-aware fine-tuning: a network learns on with its integers in place, and leaves the ranges they need.
+"""Quantisation-aware training (QAT): fine-tune a network with fake quantisation, and keep the ranges it ends with.
 
-What learns is the graph of the quantised file itself (`stages.quantize.simulation`). Batch normalisation is already
-folded into it, dropout and weight penalties are not part of it, and what was pruned stays zero.
+The graph of the quantised file itself is trained (`stages.quantize.simulation`). Batch normalisation is folded into its
+weights, so that no statistics are left to estimate; it has neither dropout nor weight penalties; pruned weights stay 0.
 """
 
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from stages.quantize.ranges import Ranges
 
 @dataclass(frozen=True)
 class Tuned:
-    """A network that was fine-tuned for a scheme.
+    """Result of quantisation-aware training.
 
     Attributes
     ----------
     float32 : bytes
         The float32 file with the learned constants.
     ranges : Ranges
-        To quantise it with, in place of calibration clips; empty if the scheme's activations are no integers.
+        Activation ranges to quantise it with, in place of calibration clips; empty if activations are floats.
     history : list of dict
         As `stages.core.training.loop.fit` returns it.
     simulation : tf_keras.Model

@@ -20,7 +20,7 @@ def check(
     model : bytes
         Content of a `.tflite`.
     scheme : module
-        Of ``stages/quantize/schemes/``; its `verify` knows the dtypes.
+        Module of ``stages/quantize/schemes/``; its `verify` knows the dtypes.
     config : Config
         The scheme's.
     expected_sparsity : float

@@ -19,7 +19,7 @@ def is_lossy(scheme: ModuleType) -> bool:
 
 @dataclass(frozen=True)
 class AwareParams(FitParams):
-    """How a network is fine-tuned with its integers in place; see `FitParams`."""
+    """Parameters of quantisation-aware training; see `FitParams`."""
 
     SECTION: ClassVar[str] = "quantize.aware"
 
@@ -30,21 +30,21 @@ class AwareParams(FitParams):
 
 @dataclass(frozen=True)
 class QuantizeParams:
-    """How a float32 model is quantised.
+    """Parameters of quantisation.
 
     Attributes
     ----------
     calibration_clips : int
-        Clips of the training split that full-integer schemes take their ranges from.
+        Number of training clips that full-integer schemes take their ranges from.
     seed : int
-        Of the choice of those clips.
+        Seed of the choice of those clips.
     calibration : str
-        How a range is taken from them: ``"min_max"``, or clipped by ``"percentile"`` or by ``"mse"``; see
+        Method that takes a range from them: ``"min_max"``, or clipped by ``"percentile"`` or by ``"mse"``; see
         `stages.quantize.ranges`. A scheme's own option of this name goes first.
     options : dict
         Scheme name to that scheme's own parameters.
     aware : AwareParams
-        Of the quantisation-aware fine-tuning of the schemes in ``sweep.qat_schemes``.
+        Parameters of quantisation-aware training, for the schemes in ``sweep.qat_schemes``.
     """
 
     calibration_clips: int = 128

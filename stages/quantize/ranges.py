@@ -50,7 +50,7 @@ def by_mse(counts: np.ndarray, low: float, high: float, bits: int) -> tuple[floa
     low, high : float
         Ends of the histogram, on either side of zero.
     bits : int
-        Of a quantised activation.
+        Bits of a quantised activation.
 
     References
     ----------
@@ -83,10 +83,10 @@ def activation_ranges(float32: bytes, clips: np.ndarray, *, method: str, bits: i
     float32 : bytes
     clips : np.ndarray, shape (n, ...), float32
     method : str
-        Of `METHODS`. The extremes are those over all clips; ai-edge-quantizer's own default, a moving average of each
-        clip's extremes, cuts off what every second clip reaches.
+        One of `METHODS`. The extremes are those over all clips; ai-edge-quantizer's own default, a moving average of
+        each clip's extremes, cuts off what every second clip reaches.
     bits : int
-        Of a quantised activation.
+        Bits of a quantised activation.
     """
     extremes = _extremes(float32, clips)
     clip = METHODS[method]

@@ -31,7 +31,7 @@ def simulate(float32: bytes, quantised: bytes) -> keras.Model:
     Parameters
     ----------
     float32 : bytes
-        Of one input and one output, with a batch size of 1.
+        Model of one input and one output, with a batch size of 1.
     quantised : bytes
         Made of it; its weights are taken for symmetric and its other constants for asymmetric, by their extremes.
 
@@ -58,7 +58,7 @@ class SimulatedGraph(keras.layers.Layer):
     Attributes
     ----------
     logits : tf.Tensor, shape (n, n_scores), float32
-        Of the last call.
+        Logits of the last call.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class SimulatedGraph(keras.layers.Layer):
 
     @property
     def shape_of_input(self) -> tuple[int, ...]:
-        """Of one clip."""
+        """Shape of one clip."""
         return tuple(int(size) for size in self._tensors[self._graph.inputs[0]].shape[1:])
 
     def build(self, input_shape: tf.TensorShape) -> None:

@@ -9,7 +9,7 @@ from stages.core.training.params import FitParams
 
 @dataclass(frozen=True)
 class TrainParams(FitParams):
-    """How the baseline is trained; see `FitParams` for the rest.
+    """Parameters of the baseline's training; see `FitParams` for the rest.
 
     Attributes
     ----------
@@ -20,9 +20,9 @@ class TrainParams(FitParams):
         kept. None: all epochs, and the last one's weights, the better choice where the learning rate decays and the
         validation split is so small that its loss tells little.
     seed : int
-        Of the initial weights and of every draw during training.
+        Seed of the initial weights and of every draw during training.
     threads : int
-        Of one operator; part of the result.
+        Threads of one operator; part of the result.
     options : dict
         Architecture name to its parameters.
     """

@@ -36,10 +36,12 @@ def runnable(module: str) -> str:
 
 
 def named(module: str) -> set[str]:
-    """Return the modules that a module names in strings: the plug-ins of a folder, or a command."""
+    """Return the modules that a module names in strings or as a registry: the plug-ins of a folder, or a command."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(provenance.source_file(module).read_text())):
         text = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "plugins.registry":
+            text = plugins.registry(ast.literal_eval(node.args[0]))
         if not isinstance(text, str) or not re.fullmatch(r"(stages|flows)(\.\w+)+", text):
             continue
         if text in REGISTRIES:

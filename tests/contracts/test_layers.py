@@ -4,6 +4,7 @@ runtime < core < plug-in files < a stage's logic < its `__main__` < flows < the 
 """
 
 import ast
+import re
 import sys
 
 import pytest
@@ -104,6 +105,19 @@ def is_behind(module: str, wall: set[str]) -> bool:
 def test_imports_go_down(module: str) -> None:
     reasons = {imported: forbidden(module, imported) for imported in provenance.imports(module)}
     assert {imported: reason for imported, reason in reasons.items() if reason} == {}
+
+
+def test_runtime_and_core_name_no_module_of_a_stage_in_a_string() -> None:
+    stages = {module.split(".")[1] for module in MODULES if layer(module) in ("logic", "plug-in")}
+    named = re.compile(rf"^stages\.({'|'.join(sorted(stages))})\b[\w.]*$")
+    found = [
+        (module, node.value)
+        for module in MODULES
+        if layer(module) in ("runtime", "core")
+        for node in ast.walk(ast.parse(provenance.source_file(module).read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and named.match(node.value)
+    ]
+    assert found == []
 
 
 @pytest.mark.parametrize("module", [*PACKAGES, *MODULES])

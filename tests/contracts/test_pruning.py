@@ -77,7 +77,7 @@ def network() -> Any:
 
 def prune(criterion: str, schedule: str, params: PruneParams = PARAMS, build: Any = small_network, **more: Any) -> Any:
     model = build()
-    finetune(model, clips(), params, Pruning(schedule, 0.5, criterion), Run(1), **more)
+    finetune(model, clips(), params, Pruning(schedule, 0.5, criterion), Run(1, **more))
     return model
 
 

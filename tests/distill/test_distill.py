@@ -14,7 +14,7 @@ from stages.core.artifacts import clips as clips_file
 from stages.core.project import files
 from stages.core.project.errors import DataError, ModelError, ParameterError
 from stages.distill import stage as stage
-from stages.distill.material import Lesson, Material, parts, read_material
+from stages.distill.material import TeacherInputs, TeacherOutputs, parts, read_inputs
 from stages.distill.params import DistillParams
 from stages.distill.stage import distill
 from stages.distill.teachers import ensemble
@@ -39,7 +39,7 @@ def test_without_a_teacher_the_folder_says_so(tmp_path: Path) -> None:
 
 
 def test_waveforms_are_those_of_the_front_end_in_the_order_of_the_clips(features: Path) -> None:
-    material = read_material(features)
+    material = read_inputs(features)
     assert (len(material.train), len(material.validation), material.n_outputs) == (30 + 5 + 11, 12, 3)
     assert material.labels == ("high", "low", "middle")
     for name, side in material.sides():
@@ -64,7 +64,7 @@ def test_the_test_split_may_be_unreadable(features: Path, tmp_path: Path) -> Non
             poisoned[i], row["path"] = np.nan, "/nowhere.wav"
     np.save(folder / "features.npy", poisoned)
     files.write_csv(folder / "clips.csv", clips_file.COLUMNS, rows)
-    material = read_material(folder)
+    material = read_inputs(folder)
     assert not {"/nowhere.wav"} & {str(path) for _, side in material.sides() for path in side.paths}
     distill(PARAMS, folder, tmp_path / "poisoned")
     whole, without = contents(tmp_path / "whole"), contents(tmp_path / "poisoned")
@@ -85,7 +85,7 @@ def test_a_group_on_two_sides_is_refused(features: Path, tmp_path: Path) -> None
 
 
 def test_parts_are_whole_groups_of_every_class(features: Path) -> None:
-    split = read_material(features).train.split
+    split = read_inputs(features).train.split
     dealt = parts(split, 5, seed=1, owner="it")
     assert sorted(np.concatenate(dealt)) == list(range(len(split)))
     for part in dealt:
@@ -97,9 +97,9 @@ def test_parts_are_whole_groups_of_every_class(features: Path) -> None:
         parts(split, 6, seed=1, owner="it")
 
 
-def answers(material: Material, **changes: Any) -> Lesson:
+def answers(material: TeacherInputs, **changes: Any) -> TeacherOutputs:
     logits = {name: np.zeros((len(side), 3), np.float32) for name, side in material.sides()}
-    return replace(Lesson(dict(logits), material.labels, "0" * 64, {"kind": "made up"}), **changes)
+    return replace(TeacherOutputs(dict(logits), material.labels, "0" * 64, {"kind": "made up"}), **changes)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_what_a_teacher_leaves_becomes_part_of_its_folder_and_is_not_made_twice(
 ) -> None:
     calls = []
 
-    def learn(_config: Any, material: Material, folder: Path, *, seed: int, threads: int) -> Lesson:
+    def learn(_config: Any, material: TeacherInputs, folder: Path, *, seed: int, threads: int) -> TeacherOutputs:
         calls.append((seed, threads, sorted(path.name for path in folder.iterdir())))
         (folder / "begun").touch()
         if len(calls) == 1:
@@ -185,7 +185,7 @@ def test_a_file_is_known_by_what_it_holds_and_not_by_where_it_lies(tmp_path: Pat
 def test_the_teacher_is_judged_on_validation(features: Path, tmp_path: Path) -> None:
     distill(PARAMS, features, tmp_path / "teacher")
     told = files.read_json(tmp_path / "teacher" / "teacher.json")
-    y = read_material(features).validation.split.y
+    y = read_inputs(features).validation.split.y
     found = np.load(tmp_path / "teacher" / "logits_validation.npy").argmax(axis=1)
     accuracy = told["validation"]["pooled"]["accuracy"]
     assert accuracy["value"] == pytest.approx(np.mean(found == y), abs=1e-6)
@@ -202,4 +202,4 @@ def test_the_teacher_is_judged_on_validation(features: Path, tmp_path: Path) -> 
 def test_an_unknown_teacher_is_refused() -> None:
     with pytest.raises(ParameterError, match=r"distill.teacher must name a file of stages/distill/teachers/; got 'x'"):
         DistillParams(teacher="x").configure()
-    assert "test" not in {field.name for field in dataclasses.fields(Material)}
+    assert "test" not in {field.name for field in dataclasses.fields(TeacherInputs)}

@@ -12,7 +12,7 @@ from stages.core.nn import network
 from stages.core.project.errors import ParameterError
 from stages.core.training import loop
 from stages.core.training.inference import predict
-from stages.distill.material import Lesson, read_material
+from stages.distill.material import TeacherOutputs, read_inputs
 from stages.distill.teachers import ensemble
 from stages.distill.teachers.ensemble import Config, MemberParams
 
@@ -21,14 +21,14 @@ OPTIONS = {"ds_cnn": {"stem": 4, "widths": [6], "dropout": 0.0}}
 CONFIG = Config("ds_cnn", OPTIONS, members=3, fit=FIT)
 
 
-def learn(config: Config, features: Path, folder: Path) -> Lesson:
+def learn(config: Config, features: Path, folder: Path) -> TeacherOutputs:
     folder.mkdir(exist_ok=True)
-    return ensemble.learn(config, read_material(features), folder, seed=5, threads=1)
+    return ensemble.learn(config, read_inputs(features), folder, seed=5, threads=1)
 
 
 def test_softmax_of_the_mean_logits_is_the_geometric_mean_of_the_members(features: Path, tmp_path: Path) -> None:
     lesson = learn(CONFIG, features, tmp_path / "seeds")
-    validation = read_material(features).validation.split
+    validation = read_inputs(features).validation.split
     members = [network.load(tmp_path / "seeds" / f"member{i}") for i in range(3)]
     scores = np.stack([predict(member, validation).astype(np.float64) for member in members])
     assert np.abs(scores[0] - scores[1]).max() > 1e-3, "the members differ"
@@ -53,7 +53,7 @@ def test_over_folds_nobody_answers_for_a_group_that_it_learned_from(
 
     monkeypatch.setattr(loop, "fit", spy)
     lesson = learn(replace(CONFIG, over="folds"), features, tmp_path / "folds")
-    material = read_material(features)
+    material = read_inputs(features)
     split, everyone = material.train.split, set(material.train.split.groups)
     answers = [np.load(tmp_path / "folds" / f"member{i}" / "answers.npz") for i in range(3)]
     assert sum(len(everyone - groups) for groups in heard) == len(everyone)

@@ -18,7 +18,7 @@ from stages.core.litert import flatbuffer
 from stages.core.litert.convert import convert
 from stages.core.nn.keras import tf
 from stages.core.project.errors import DataError, ModelError, ParameterError
-from stages.distill.material import Lesson, parts, read_material
+from stages.distill.material import TeacherOutputs, parts, read_inputs
 from stages.distill.teachers import tflite
 from stages.distill.teachers.tflite import Config
 from stages.runtime.litert import Model
@@ -60,16 +60,16 @@ def embedded(waveform: np.ndarray) -> np.ndarray:
     return np.log(np.array(powers) + 1e-3).mean(axis=0)
 
 
-def learn(config: Config, features: Path, folder: Path) -> Lesson:
+def learn(config: Config, features: Path, folder: Path) -> TeacherOutputs:
     folder.mkdir(exist_ok=True)
-    return tflite.learn(config, read_material(features), folder, seed=5, threads=1)
+    return tflite.learn(config, read_inputs(features), folder, seed=5, threads=1)
 
 
 def test_the_embedding_is_the_mean_over_windows_of_a_tensor_within(
     config: Config, features: Path, tmp_path: Path
 ) -> None:
     lesson = learn(config, features, tmp_path / "work")
-    material = read_material(features)
+    material = read_inputs(features)
     for name, side in material.sides():
         expected = np.stack([embedded(waveform) for waveform in side.waveforms(RATE)])
         np.testing.assert_allclose(lesson.embeddings[name], expected, atol=1e-3)
@@ -78,7 +78,7 @@ def test_the_embedding_is_the_mean_over_windows_of_a_tensor_within(
 def test_the_head_is_scikit_learns_and_a_training_clip_is_answered_by_one_that_has_not_heard_it(
     config: Config, features: Path, tmp_path: Path
 ) -> None:
-    lesson, material = learn(config, features, tmp_path / "work"), read_material(features)
+    lesson, material = learn(config, features, tmp_path / "work"), read_inputs(features)
     x, y, groups = lesson.embeddings["train"], material.train.split.y, material.train.split.groups
     found = {}
     for strength in config.strengths:
@@ -136,7 +136,7 @@ def test_a_killed_teacher_does_not_hear_again_what_it_heard(
 
 
 def test_it_may_take_the_students_features(features: Path, tmp_path: Path) -> None:
-    material = read_material(features)
+    material = read_inputs(features)
     shape = material.train.split.input_shape
     path = tmp_path / "mean.tflite"
     path.write_bytes(

@@ -15,7 +15,7 @@ from stages.core.artifacts.dataset import Split
 from stages.core.nn import network
 from stages.core.project import files, params
 from stages.core.project.errors import EdacError
-from stages.distill.material import Lesson, Material, Side
+from stages.distill.material import Side, TeacherInputs, TeacherOutputs
 from stages.distill.teachers import wav2vec2
 from stages.distill.teachers.wav2vec2 import Config
 from tests import checkpoints
@@ -47,12 +47,12 @@ def side(folder: Path, n: int, n_classes: int, *, multi_label: bool = False) -> 
     return Side(split, tuple(folder / f"{i}.wav" for i in range(n)), CLIP_S, "start")
 
 
-def material(folder: Path, n_classes: int = 2, *, multi_label: bool = False) -> Material:
+def material(folder: Path, n_classes: int = 2, *, multi_label: bool = False) -> TeacherInputs:
     train, validation = (side(folder / name, n, n_classes, multi_label=multi_label) for name, n in SIZES.items())
-    return Material(train, validation, LABELS[:n_classes], multi_label)
+    return TeacherInputs(train, validation, LABELS[:n_classes], multi_label)
 
 
-def teach(given: Material, folder: Path, checkpoint: Path, **options: Any) -> Lesson:
+def teach(given: TeacherInputs, folder: Path, checkpoint: Path, **options: Any) -> TeacherOutputs:
     folder.mkdir(exist_ok=True)
     config = Config(checkpoint=checkpoint, **{**FAST, **options})
     return wav2vec2.learn(config, given, folder, seed=5, threads=1)

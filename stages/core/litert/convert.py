@@ -24,7 +24,7 @@ def convert(
     ----------
     function : Callable
     shape : tuple[int, ...]
-        Of its input, without the batch axis.
+        Shape of its input, without the batch axis.
     signature : (str, str)
         Names of the input and the output.
     owner : str

@@ -139,7 +139,7 @@ class Standardise(keras.layers.Layer):
     Parameters
     ----------
     axis : int
-        Of (n, n_steps, n_channels): 1 or 2.
+        Axis of (n, n_steps, n_channels) to standardise along: 1 or 2.
     epsilon : float
         Added to the variance.
     learned : bool

@@ -16,7 +16,7 @@ from stages.core.nn.keras import keras, load_weights, save_weights
 from stages.core.project import plugins
 from stages.core.project.errors import DataError, ModelError
 
-ARCHITECTURES = "stages.train.architectures"
+ARCHITECTURES = plugins.registry("architectures")
 
 
 def build(
@@ -31,7 +31,7 @@ def build(
     options : Mapping
         Architecture name to its parameters.
     input_shape : tuple[int, ...]
-        Of one clip's features.
+        Shape of one clip's features.
     n_classes : int
     multi_label : bool
         Give it a sigmoid for each class in place of the architecture's own last layer.

@@ -68,7 +68,7 @@ class Group:
     Attributes
     ----------
     name : str
-        Of the layer.
+        Name of the layer.
     n_units : int
     incoming : tuple[Share, ...]
         All that must be zero for a unit's output to be exactly 0 wherever a weight reads it: the kernel's columns (the

@@ -103,7 +103,7 @@ class Checkpoint:
         `config.json`.
     shape : Shape
     n_layers : int
-        Of the transformer.
+        Number of layers of the transformer.
     sample_rate : int
         Hz.
     """

@@ -7,11 +7,26 @@ folder's contract names. Nothing is registered anywhere: put the file there and 
 import importlib
 import pkgutil
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from stages.core.project import params
 from stages.core.project.errors import ParameterError
+
+
+def registry(name: str) -> str:
+    """Return the package of the registry of this name, the one folder ``stages/<stage>/<name>/``.
+
+    Whoever is below the stages finds a registry by this rule, without knowing the stage.
+
+    Examples
+    --------
+    >>> registry("architectures")
+    'stages.train.architectures'
+    """
+    (folder,) = Path(__file__).parents[2].glob(f"*/{name}/__init__.py")
+    return f"stages.{folder.parents[1].name}.{name}"
 
 
 def names(package: str) -> list[str]:

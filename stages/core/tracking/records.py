@@ -1,4 +1,4 @@
-"""What MLflow holds, as values: sweeps, variants, versions. No MLflow is imported."""
+"""Sweeps, variants and versions that MLflow holds, as values. No MLflow is imported."""
 
 import json
 import re

@@ -107,7 +107,7 @@ class Registry(Runs):
         Parameters
         ----------
         name : str
-            Of the registered model.
+            Name of the registered model.
         alias : str
             Such as ``"champion"``; or a version, such as ``"3"``.
         folder : Path
@@ -148,7 +148,7 @@ class Registry(Runs):
         Parameters
         ----------
         name : str
-            Of the registered model.
+            Name of the registered model.
         version : int
         device : str
             Metrics are called ``device.<device>.<figure>``, the tag ``device.<device>``.

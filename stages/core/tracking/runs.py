@@ -114,8 +114,8 @@ class Runs(Experiment):
         Parameters
         ----------
         folder : Path
-            Of `variants.json`, `<variant>.tflite` and `SWEEP_FILE`, which holds the `key` and the `parameters` of
-            `open_sweep`.
+            Folder of `variants.json`, `<variant>.tflite` and `SWEEP_FILE`, which holds the `key` and the
+            `parameters` of `open_sweep`.
 
         Returns
         -------

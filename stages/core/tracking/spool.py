@@ -1,4 +1,4 @@
-"""A sweep's results into MLflow from a thread of their own, so that MLflow being slow or away stops no cell.
+"""Log a sweep's results from a background thread, so that an MLflow outage never blocks a cell.
 
 The spool itself is in memory and need not be kept: all but a failed cell's sentence can be made again from the cell
 store or from the assembled sweep, by running the sweep again or the stage select.
@@ -21,7 +21,7 @@ Job = Callable[[Tracker, str], object]
 
 
 class Spool:
-    """What waits to be logged; see `spooled`.
+    """Queue of results to log from a background thread; see `spooled`.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ def spooled(
     connect : Callable
         Makes the tracker; called again after MLflow was away.
     key, parameters
-        Of `Tracker.open_sweep`.
+        See `Runs.open_sweep`.
     retry_s : float
         Wait before MLflow is asked again.
 

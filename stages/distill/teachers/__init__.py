@@ -2,8 +2,8 @@
 
 A teacher holds
     Config : frozen dataclass
-    learn(config, material, folder, seed, threads) -> Lesson
-        Learn from `material.train` alone and answer for both sides; `Lesson` and `Material` are of
+    learn(config, material, folder, seed, threads) -> TeacherOutputs
+        Learn from `material.train` alone and answer for both sides; `TeacherOutputs` and `TeacherInputs` are of
         `stages.distill.material`. What is heavy is imported inside. `seed` and `threads` are given by name.
 
 One that depends on more than its options and the clips has
@@ -13,6 +13,6 @@ One that depends on more than its options and the clips has
 (each file by `files.atomic`). What lies in `folder/output` at the end becomes part of `data/teacher`: a fine-tuned
 checkpoint, say; the rest is removed. All of it must depend on the arguments alone: no times, no absolute paths.
 
-Options that do not fit together, a file that is missing and labels that are not the task's (`Material.require_labels`)
-are one clear sentence each, before any work.
+Options that do not fit together, a missing file and labels that are not the task's (`TeacherInputs.require_labels`) are
+one clear sentence each, before any work.
 """

@@ -1,6 +1,6 @@
 """Several networks of one architecture, whose logits are averaged.
 
-Of a softmax the average of logits is, but for a constant that no softmax sees, that of log-probabilities: the
+The average of the logits of a softmax is, but for a constant that no softmax sees, that of log-probabilities: the
 geometric mean. Of a sigmoid it is the geometric mean of the odds, and symmetric in the two answers, which an average of
 log-probabilities is not.
 
@@ -31,7 +31,7 @@ from stages.core.training import loop
 from stages.core.training.distillation_loss import logits_network
 from stages.core.training.inference import predict
 from stages.core.training.params import FitParams
-from stages.distill.material import SIDES, Lesson, Material, parts
+from stages.distill.material import SIDES, TeacherInputs, TeacherOutputs, parts
 
 _MEMBERS = "distill.options.ensemble.members"
 
@@ -77,7 +77,7 @@ class Config:
         )
 
 
-def learn(config: Config, material: Material, folder: Path, *, seed: int, threads: int) -> Lesson:
+def learn(config: Config, material: TeacherInputs, folder: Path, *, seed: int, threads: int) -> TeacherOutputs:
     """Train the members, a killed one from where it was, and average their logits."""
     make_deterministic(seed, threads)
     everyone = np.arange(len(material.train))
@@ -108,10 +108,12 @@ def learn(config: Config, material: Material, folder: Path, *, seed: int, thread
         "bytes": 4 * parameters * config.members,
         "out_of_fold": config.over == "folds",
     }
-    return Lesson(logits, material.labels, files.digest(digests), about)
+    return TeacherOutputs(logits, material.labels, files.digest(digests), about)
 
 
-def _train(config: Config, material: Material, rows: np.ndarray, member: Path, *, seed: int, description: str) -> None:
+def _train(
+    config: Config, material: TeacherInputs, rows: np.ndarray, member: Path, *, seed: int, description: str
+) -> None:
     """Train one member on some rows of the training split and write it and its answers for both sides."""
     keras.utils.set_random_seed(seed)
     split = _some(material.train.split, rows)

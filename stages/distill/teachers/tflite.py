@@ -27,7 +27,7 @@ from stages.core.litert import flatbuffer
 from stages.core.project import files
 from stages.core.project.errors import DataError, ModelError, require
 from stages.core.project.progress import track
-from stages.distill.material import Lesson, Material, Side, parts
+from stages.distill.material import Side, TeacherInputs, TeacherOutputs, parts
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.litert import Model
 
@@ -48,17 +48,17 @@ class Config:
     hears : {"waveform", "features"}
         What it takes: windows of the recording, or what the front end makes for the student.
     sample_rate : int
-        Of a waveform (Hz).
+        Sample rate of a waveform (Hz).
     hop_samples : int
         From one window to the next; how long a window is, the file says. The last one is padded with silence.
     strengths : tuple[float, ...]
-        Of the head's regularisation, as scikit-learn's C, to choose from: smaller is stronger.
+        Candidates for the head's regularisation, scikit-learn's C: smaller is stronger.
     folds : int
-        Of the cross-validation that chooses.
+        Number of folds of the cross-validation that chooses.
     out_of_fold : bool
         Whether training clips are answered by heads that have not heard their group, or by the head of all.
     licence : str
-        Of the file, for `teacher.json`; a student may have to obey it.
+        Licence of the file, for `teacher.json`; a student may have to obey it.
     """
 
     model: Path | None = None
@@ -80,7 +80,7 @@ class Config:
         require(2 <= self.folds <= 100, f"{_OWNER}.folds", "be from 2 to 100", self.folds)
 
 
-def learn(config: Config, material: Material, folder: Path, *, seed: int, threads: int) -> Lesson:
+def learn(config: Config, material: TeacherInputs, folder: Path, *, seed: int, threads: int) -> TeacherOutputs:
     """Embed every clip, a killed run from where it was, and train the head."""
     import threadpoolctl
 
@@ -106,7 +106,7 @@ def learn(config: Config, material: Material, folder: Path, *, seed: int, thread
         "licence": config.licence,
     }
     sha256 = files.digest(identity, [logits[side].tolist() for side in sorted(logits)])
-    return Lesson(logits, material.labels, sha256, about, embeddings)
+    return TeacherOutputs(logits, material.labels, sha256, about, embeddings)
 
 
 def _content(config: Config) -> tuple[Path, bytes]:
@@ -183,7 +183,7 @@ def windows(waveform: np.ndarray, length: int, hop: int) -> np.ndarray:
 
 
 def _choose(
-    config: Config, material: Material, embeddings: np.ndarray, rows: Sequence[np.ndarray]
+    config: Config, material: TeacherInputs, embeddings: np.ndarray, rows: Sequence[np.ndarray]
 ) -> tuple[float, np.ndarray]:
     """Return the strength of the least cross-entropy on the parts left out, and the logits that they were given."""
     everyone, split = np.arange(len(material.train)), material.train.split
@@ -207,7 +207,7 @@ def cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
     return float(np.mean(np.logaddexp(0, logits) - truth * logits))
 
 
-def _fitted(strength: float, material: Material, embeddings: np.ndarray, rows: np.ndarray) -> Any:
+def _fitted(strength: float, material: TeacherInputs, embeddings: np.ndarray, rows: np.ndarray) -> Any:
     """Return a head that learned from some rows, its classes weighted inversely to their frequency."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier

@@ -27,7 +27,7 @@ from stages.core.project import files
 from stages.core.project.errors import ModelError, ParameterError, require
 from stages.core.project.progress import track
 from stages.core.training.losses import class_weights, weigh
-from stages.distill.material import SIDES, Lesson, Material, Side
+from stages.distill.material import SIDES, Side, TeacherInputs, TeacherOutputs
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +60,7 @@ class Config:
     warmup_epochs : int
         In which the learning rate rises evenly; after them it falls evenly to 0.
     learning_rate : float
-        Of Adam, at its peak.
+        Peak learning rate of Adam.
     weight_decay : float
         Coupled weight decay: an L2 penalty whose gradient goes through Adam's moments, as in the published code. A
         student's `weight_decay` is decoupled: the same number regularises it differently.
@@ -112,7 +112,7 @@ def identity(config: Config) -> dict[str, str]:
     return digests | {name: importlib.metadata.version(name) for name in ("torch", "transformers")}
 
 
-def learn(config: Config, material: Material, folder: Path, *, seed: int, threads: int) -> Lesson:
+def learn(config: Config, material: TeacherInputs, folder: Path, *, seed: int, threads: int) -> TeacherOutputs:
     """Fine-tune the network, a killed one from where it was, and have it answer."""
     source = wav2vec2.read(config.checkpoint, f"{_OWNER}.checkpoint")
     _require_labels_task(source)
@@ -143,7 +143,9 @@ def learn(config: Config, material: Material, folder: Path, *, seed: int, thread
         "source": files.sha256(source.folder / wav2vec2.WEIGHTS),
     }
     embeddings: dict[str, np.ndarray] = {name: both["embeddings"] for name, both in answers.items()}
-    return Lesson(logits, material.labels, files.digest(files.sha256(weights), config.pooling), about, embeddings)
+    return TeacherOutputs(
+        logits, material.labels, files.digest(files.sha256(weights), config.pooling), about, embeddings
+    )
 
 
 def _require_labels_task(source: Checkpoint) -> None:
@@ -191,7 +193,7 @@ def _torch(threads: int) -> Any:
 
 
 def _network(
-    config: Config, material: Material, source: Checkpoint
+    config: Config, material: TeacherInputs, source: Checkpoint
 ) -> "transformers.Wav2Vec2ForSequenceClassification":
     """Read the checkpoint into a network with a head for the task."""
     import transformers
@@ -251,7 +253,7 @@ def _forward(
 def _fine_tune(
     network: "transformers.Wav2Vec2ForSequenceClassification",
     config: Config,
-    material: Material,
+    material: TeacherInputs,
     clips: np.ndarray,
     path: Path,
     *,

@@ -17,7 +17,7 @@ _OWNER = "features.options.log_mel"
 
 @dataclass(frozen=True)
 class Config:
-    """What the front end computes.
+    """Parameters of the front end.
 
     Attributes
     ----------

@@ -33,7 +33,7 @@ N_COLOURS = 256
 
 @dataclass(frozen=True)
 class Config:
-    """What the front end computes; the defaults are EDAC's.
+    """Parameters of the front end; the defaults are EDAC's.
 
     Attributes
     ----------

@@ -19,7 +19,7 @@ _TOP_DB = 80.0
 
 @dataclass(frozen=True)
 class Config:
-    """What the front end computes.
+    """Parameters of the front end.
 
     Attributes
     ----------

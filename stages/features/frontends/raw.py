@@ -22,7 +22,7 @@ _OWNER = "features.options.raw"
 
 @dataclass(frozen=True)
 class Config:
-    """What the front end computes.
+    """Parameters of the front end.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What several criteria share."""
+"""Helpers that several criteria share."""
 
 import numpy as np
 

@@ -30,7 +30,7 @@ class Config:
     Attributes
     ----------
     momentum : float
-        Of the running average over the batches, in [0, 1).
+        Momentum of the running average over the batches, in [0, 1).
     warm_up : int
         Steps without pruning before the first choice.
     """

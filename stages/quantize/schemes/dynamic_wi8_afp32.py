@@ -1,6 +1,6 @@
 """Dynamic range: int8 weights per channel, activations float32 in the file and quantised as each clip passes.
 
-Of depthwise convolutions and those of one input channel the weights are widened on loading instead, which is faster:
+Depthwise convolutions and those with one input channel have weights that are widened on loading, which is faster:
 see `stages/quantize/schemes/_dynamic.py`.
 """
 

@@ -1,4 +1,4 @@
-"""What several architectures are made of."""
+"""Building blocks that several architectures share."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -37,7 +37,7 @@ class Config:
         Folder of a wav2vec 2.0 checkpoint (`stages.core.nn.wav2vec2`) whose weights to start from, such as the one that
         a teacher leaves; None starts from random ones.
     layers : int
-        Of the transformer.
+        Number of layers of the transformer.
     take : {"first", "even"}
         Which of the checkpoint's layers: the first, or the first, the last and evenly spaced ones between.
     head : {"fresh", "checkpoint"}
