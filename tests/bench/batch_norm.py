@@ -21,6 +21,7 @@ from stages.core.nn.keras import keras, make_deterministic
 from stages.core.project import params as project_params
 from stages.core.scoring import metrics
 from stages.core.training import batches, inference, loop
+from stages.core.training import losses as training_losses
 from stages.core.training.batch_norm import BatchNormStatistics, normalisations
 from stages.train.params import TrainParams
 
@@ -31,7 +32,10 @@ SIDES = ("validation", "test")
 def statistics_of(model: Any, split: Any, params: TrainParams, seed: int) -> dict[str, BatchNormStatistics]:
     """Return what recomputes the statistics, by kind; moving averages are recomputed by nothing."""
     sampled = replace(params, batch_norm_clips=SAMPLE)
-    kinds = {name: BatchNormStatistics(model, split, sampled, seed) for name in ("exact", "augmented")}
+    kinds = {"exact": BatchNormStatistics(model, split, sampled, seed)}
+    if not (params.mixup or params.time_shift or params.vary or params.between_class):
+        return kinds
+    kinds["augmented"] = BatchNormStatistics(model, split, sampled, seed)
     rng = np.random.default_rng((seed, 4))
     rows = rng.choice(len(split), min(SAMPLE, len(split)), replace=False)
     zeros = np.zeros((len(split), len(split.labels)), np.float32)
@@ -39,6 +43,12 @@ def statistics_of(model: Any, split: Any, params: TrainParams, seed: int) -> dic
         zeros[np.arange(len(split)), split.y] = 1
     kinds["augmented"]._x = batches.batch(split, zeros, rows, params, rng)[0]
     return kinds
+
+
+def cross_entropy(scores: np.ndarray, split: Any) -> float:
+    """Return the mean cross-entropy of scores in nats."""
+    targets = dataset.indicators(split.y, len(split.labels)).astype(np.float32)[:, -scores.shape[1] :]
+    return float(np.mean(training_losses.cross_entropy(targets, scores, split.multi_label)))
 
 
 def measure(features: Path, params: TrainParams, seed: int) -> dict[str, Any]:
@@ -57,9 +67,10 @@ def measure(features: Path, params: TrainParams, seed: int) -> dict[str, Any]:
     best: dict[str, dict[str, Any]] = {}
 
     def judge(kind: str, epoch: int) -> None:
-        losses[kind].append(inference.evaluate(model, splits["validation"])[0])
+        validation = inference.predict(model, splits["validation"])
+        losses[kind].append(cross_entropy(validation, splits["validation"]))
         if losses[kind][-1] == min(losses[kind]) or epoch == params.epochs:
-            scores = {side: inference.predict(model, splits[side]) for side in SIDES}
+            scores = {"validation": validation, "test": inference.predict(model, splits["test"])}
             if losses[kind][-1] == min(losses[kind]):
                 best[kind] = {"epoch": epoch, "scores": scores}
             best[f"{kind} last"] = {"epoch": epoch, "scores": scores}
