@@ -12,57 +12,9 @@ import numpy as np
 import scipy.signal
 
 from stages.core.nn.keras import tf
-from stages.core.project.errors import require
 
 FILTER_GROUPS = 6  # the quickest
 FRAMES_AT_ONCE = 128  # the quickest: a step finds in the cache what the one before it left
-
-
-def require_stft(
-    owner: str, *, sample_rate: int, clip_samples: int, n_fft: int, win_length: int, hop_length: int, center: bool
-) -> None:
-    """Check the parameters of a short-time Fourier transform.
-
-    Raises
-    ------
-    ParameterError
-        Named ``owner.parameter``.
-    """
-    require(sample_rate >= 1, f"{owner}.sample_rate", "be at least 1 Hz", sample_rate)
-    require(clip_samples >= 1, f"{owner}.clip_samples", "be at least 1", clip_samples)
-    near = 2 ** max(1, round(np.log2(max(n_fft, 2))))
-    is_power = n_fft >= 2 and n_fft & (n_fft - 1) == 0
-    require(is_power, f"{owner}.n_fft", "be a power of two, for the Fourier transform", n_fft, f"Write {near}.")
-    in_window = "Longer hops skip samples; 512 with an n_fft of 2048 is usual."
-    require(1 <= hop_length <= n_fft, f"{owner}.hop_length", f"be in 1..n_fft ({n_fft})", hop_length, in_window)
-    shorter = "Lower it or raise n_fft."
-    require(1 <= win_length <= n_fft, f"{owner}.win_length", f"be in 1..n_fft ({n_fft})", win_length, shorter)
-    too_short = "Raise it, or set center to true."
-    enough = center or clip_samples >= n_fft
-    require(enough, f"{owner}.clip_samples", f"be at least n_fft ({n_fft}) without center", clip_samples, too_short)
-
-
-def require_mel(
-    owner: str, *, sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float, may_be_empty: bool = False
-) -> None:
-    """Check the parameters of a mel filterbank, and, unless it may be empty, that each filter catches a bin.
-
-    Raises
-    ------
-    ParameterError
-        Named ``owner.parameter``.
-    """
-    nyquist = sample_rate / 2
-    require(fmax <= nyquist, f"{owner}.fmax", f"be at most sample_rate / 2 ({nyquist:g} Hz)", fmax, "Lower it.")
-    require(0 <= fmin < fmax, f"{owner}.fmin", f"be in [0, fmax), here [0, {fmax:g}) Hz", fmin, "Lower it.")
-    require(n_mels >= 1, f"{owner}.n_mels", "be at least 1", n_mels)
-    if may_be_empty:
-        return
-    empty = np.flatnonzero(mel_filterbank(sample_rate, n_fft, n_mels, fmin, fmax).max(axis=1) == 0)
-    advice = f"Filter {empty[0]} lies between two bins: lower n_mels or raise n_fft." if len(empty) else ""
-    require(
-        len(empty) == 0, f"{owner}.n_mels", f"be so few that each filter holds a bin of n_fft {n_fft}", n_mels, advice
-    )
 
 
 def compose(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from stages.core.nn.keras import tf
 from stages.core.project.errors import require
-from stages.features import spectral
+from stages.features import ranges, spectral
 
 ALIGN = "start"
 _OWNER = "features.options.log_mel"
@@ -63,23 +63,21 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        spectral.require_stft(
-            _OWNER,
+        ranges.Stft(
             sample_rate=self.sample_rate,
             clip_samples=self.clip_samples,
             n_fft=self.n_fft,
             win_length=_win_length(self),
             hop_length=self.hop_length,
             center=self.center,
-        )
-        spectral.require_mel(
-            _OWNER,
+        ).require(_OWNER)
+        ranges.Mel(
             sample_rate=self.sample_rate,
             n_fft=self.n_fft,
             n_mels=self.n_mels,
             fmin=self.fmin,
             fmax=_fmax(self),
-        )
+        ).require(_OWNER)
         require(self.power > 0, f"{_OWNER}.power", "be greater than 0", self.power, "Write 2 for the power spectrum.")
         require(self.floor > 0, f"{_OWNER}.floor", "be greater than 0", self.floor, "Write 1.0e-10.")
         if self.top_db is not None:

@@ -22,7 +22,7 @@ import numpy as np
 
 from stages.core.nn.keras import tf
 from stages.core.project.errors import require
-from stages.features import spectral
+from stages.features import ranges, spectral
 
 ALIGN = "middle"
 _OWNER = "features.options.mel_image"
@@ -63,24 +63,22 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        spectral.require_stft(
-            _OWNER,
+        ranges.Stft(
             sample_rate=self.sample_rate,
             clip_samples=self.clip_samples,
             n_fft=self.n_fft,
             win_length=self.n_fft,
             hop_length=self.hop_length,
             center=True,
-        )
-        spectral.require_mel(
-            _OWNER,
+        ).require(_OWNER)
+        ranges.Mel(
             sample_rate=self.sample_rate,
             n_fft=self.n_fft,
             n_mels=self.n_mels,
             fmin=0.0,
             fmax=self.fmax,
             may_be_empty=True,
-        )
+        ).require(_OWNER)
         for name in ("height", "width"):
             require(getattr(self, name) >= 1, f"{_OWNER}.{name}", "be at least 1 pixel", getattr(self, name))
 

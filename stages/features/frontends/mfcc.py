@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from stages.core.nn.keras import tf
 from stages.core.project.errors import require
-from stages.features import spectral
+from stages.features import ranges, spectral
 
 ALIGN = "start"
 _OWNER = "features.options.mfcc"
@@ -45,23 +45,21 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        spectral.require_stft(
-            _OWNER,
+        ranges.Stft(
             sample_rate=self.sample_rate,
             clip_samples=self.clip_samples,
             n_fft=self.n_fft,
             win_length=self.n_fft,
             hop_length=self.hop_length,
             center=True,
-        )
-        spectral.require_mel(
-            _OWNER,
+        ).require(_OWNER)
+        ranges.Mel(
             sample_rate=self.sample_rate,
             n_fft=self.n_fft,
             n_mels=self.n_mels,
             fmin=0.0,
             fmax=self.sample_rate / 2,
-        )
+        ).require(_OWNER)
         rule = f"be in 1..n_mels ({self.n_mels})"
         require(1 <= self.n_mfcc <= self.n_mels, f"{_OWNER}.n_mfcc", rule, self.n_mfcc, "13 to 40 are usual.")
 
