@@ -19,7 +19,7 @@ from stages.core.artifacts import dataset
 from stages.core.nn import network
 from stages.core.nn.keras import keras, make_deterministic
 from stages.core.project import params as project_params
-from stages.core.scoring import metrics
+from stages.core.scoring import metrics, summary
 from stages.core.training import batches, inference, loop
 from stages.core.training import losses as training_losses
 from stages.core.training.batch_norm import BatchNormStatistics, normalisations
@@ -107,7 +107,7 @@ def measure(features: Path, params: TrainParams, seed: int) -> dict[str, Any]:
 
 def judged(scores: np.ndarray, split: Any) -> dict[str, Any]:
     """Return the figures of the pooled split and of its sites, with intervals over groups."""
-    summary = metrics.summarise(
+    found = summary.summarise(
         split.y,
         scores,
         groups=split.groups,
@@ -115,7 +115,7 @@ def judged(scores: np.ndarray, split: Any) -> dict[str, Any]:
         labels=split.labels,
         params=metrics.MetricParams(),
     )
-    return {"n": len(split), "n_groups": len(np.unique(split.groups)), "summary": summary}
+    return {"n": len(split), "n_groups": len(np.unique(split.groups)), "summary": found}
 
 
 def main() -> None:

@@ -123,7 +123,7 @@ def fit(
     """
     hooks, seed = hooks or Hooks(), run.seed
     binary, n_classes = model.output_shape[-1] == 1, len(split.labels)
-    targets = losses.smoothed(indicators(split.y, n_classes), params.label_smoothing, multi_label=split.multi_label)
+    targets = indicators(split.y, n_classes).astype(np.float32)
     student = Student(model, teacher, multi_label=split.multi_label, seed=seed) if teacher else None
     network = student.network if student else model
     if teacher:
@@ -177,6 +177,7 @@ def fit(
         x, t = batches.batch(split, targets, rows, params, rng)
         t, soft = t[:, :n_classes], t[:, n_classes:]
         t, clip_weights = losses.weigh(t, weights)
+        t = losses.smoothed(t, params.label_smoothing, multi_label=split.multi_label)  # classes stay balanced
         values = learn(x, t[:, -1:] if binary else t, soft, clip_weights)
         progress.sums += np.array([float(value) for value in values]) * len(rows)
         if not np.isfinite(progress.sums).all():
