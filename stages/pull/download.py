@@ -163,6 +163,7 @@ def fetch_tree(
     landmark: str,
     check: Callable[[Path], Sequence[str]],
     checksum: str | None = None,
+    strip: int = 1,
 ) -> None:
     """Bring a published tree below `folder`, from an archive or from a mirror's copy of the tree.
 
@@ -172,7 +173,7 @@ def fetch_tree(
     mirror : Path or None
         The tree itself, a folder in which it goes by one of `names`, or a folder that holds the archive.
     url : str
-        Archive with one top folder, which is dropped.
+        Archive.
     archive_name : str
         What a browser calls the archive.
     names : sequence of str
@@ -182,6 +183,8 @@ def fetch_tree(
         Checks a tree, raises DataError if it is not as published, and returns its files' relative names.
     checksum : str or None
         Of the archive, as of `verify`; None if the publisher's bytes vary.
+    strip : int
+        Number of leading folders to drop from the names in the archive.
 
     Raises
     ------
@@ -200,7 +203,7 @@ def fetch_tree(
     elif checksum:
         verify(archive, checksum)
     try:
-        extract(archive, folder, strip=1)
+        extract(archive, folder, strip=strip)
         check(folder)
     except DataError:
         shutil.rmtree(folder)
