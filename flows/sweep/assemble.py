@@ -1,23 +1,20 @@
 """The sweep's DVC output, assembled from the cell store."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 from flows.sweep.grid import Cell, PlannedVariant
 from flows.sweep.store import Store
+from stages.core.artifacts import sweep as sweep_file
+from stages.core.artifacts.sweep import SweepDescription
 from stages.core.artifacts.variant import Variant, read_variant, write_variants
 from stages.core.project import files
 from stages.core.project.errors import ModelError
-from stages.core.tracking import records
 
 
-def assemble(
-    cells: Sequence[Cell], store: Store, target: Path, described: Mapping[str, Any] = MappingProxyType({})
-) -> list[Variant]:
+def assemble(cells: Sequence[Cell], store: Store, target: Path, description: SweepDescription) -> list[Variant]:
     """Copy exactly the grid's results from the store to `target`.
 
     Files are copied and not linked, so that nothing that DVC does to its outputs reaches the store.
@@ -30,8 +27,8 @@ def assemble(
     target : Path
         Becomes a folder with `variants.json`, `<variant>.tflite`, `scores/<variant>.npz`, `history/<cell>.csv`,
         `history/<variant>.csv` of quantisation-aware training, and `sweep.json`.
-    described : Mapping
-        Content of `sweep.json`: the sweep's key and parameters, with which results missing in MLflow are logged later.
+    description : SweepDescription
+        Content of `sweep.json`, with which results missing in MLflow are logged later.
 
     Returns
     -------
@@ -44,7 +41,7 @@ def assemble(
         If a stored model file has changed since it was made.
     """
     variants = []
-    with files.growing_folder(target, files.digest([asdict(cell) for cell in cells], dict(described))) as folder:
+    with files.growing_folder(target, files.digest([asdict(cell) for cell in cells], asdict(description))) as folder:
         for name in ("scores", "history"):
             (folder / name).mkdir(exist_ok=True)
         for cell in cells:
@@ -55,7 +52,7 @@ def assemble(
                 variants.append(_copy_variant(store, planned, folder))
         variants.sort(key=lambda v: (v.schedule != "", v.name))
         write_variants(folder / "variants.json", variants)
-        files.write_json(folder / records.SWEEP_FILE, dict(described))
+        sweep_file.write(folder, description)
     return variants
 
 

@@ -11,6 +11,7 @@ from flows.sweep.assemble import assemble
 from flows.sweep.params import SweepParams
 from flows.sweep.store import Store
 from flows.sweep.work import Tracking, Work
+from stages.core.artifacts.sweep import SweepDescription
 from stages.core.artifacts.variant import Variant
 from stages.core.project import files
 from stages.core.tracking.spool import spooled
@@ -49,5 +50,5 @@ def run(work: Work, sweep: SweepParams, tracking: Tracking, target: Path | None 
 
             compute(work, sweep, store, lock, spool)
         if target is not None:
-            return assemble(cells, store, target, {"key": key, "parameters": parameters})
+            return assemble(cells, store, target, SweepDescription(key, parameters))
         return [variant for variant, _ in store.finished(cells)]

@@ -1,5 +1,6 @@
 """Have a teacher learn and answer, and write down what it says of the clips that students see."""
 
+import contextlib
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -8,9 +9,13 @@ from typing import Any
 import numpy as np
 
 from stages.core.artifacts import dataset
+from stages.core.artifacts import teacher as teacher_file
+from stages.core.artifacts.estimates import SplitMetrics
+from stages.core.artifacts.teacher import TeacherReport
 from stages.core.nn.network import ARCHITECTURES
 from stages.core.project import files, provenance
-from stages.core.project.errors import ModelError
+from stages.core.project import params as core_params
+from stages.core.project.errors import DataError, ModelError
 from stages.core.scoring.metrics import MetricParams
 from stages.core.scoring.summary import summarise
 from stages.core.training.teacher import softened
@@ -20,7 +25,7 @@ from stages.distill.params import DistillParams
 PACKAGES = ("numpy", "scikit-learn", "tensorflow", "tf_keras", "ai-edge-litert")
 
 
-def distill(params: DistillParams, features: Path, target: Path) -> dict[str, Any]:
+def distill(params: DistillParams, features: Path, target: Path) -> TeacherReport:
     """Write the teacher's folder, unless it is there; a killed run goes on where it stopped.
 
     Parameters
@@ -35,9 +40,7 @@ def distill(params: DistillParams, features: Path, target: Path) -> dict[str, An
 
     Returns
     -------
-    dict
-        What `teacher.json` holds: `teacher`, its plug-in's name; and, if there is one, `key`, of all that made it,
-        `sha256`, `labels`, `about` and `validation`, as `stages.core.scoring.summary.summarise` returns it.
+    TeacherReport
 
     Raises
     ------
@@ -45,10 +48,10 @@ def distill(params: DistillParams, features: Path, target: Path) -> dict[str, An
     """
     chosen = params.configure()
     if chosen is None:
-        taught: dict[str, Any] = {"teacher": None}
-        with files.growing_folder(target, files.digest(taught)) as folder:
-            files.write_json(folder / "teacher.json", taught)
-        return taught
+        report = TeacherReport(teacher=None)
+        with files.growing_folder(target, files.digest({"teacher": None})) as folder:
+            teacher_file.write(folder, report)
+        return report
     module, config = chosen
     inputs = [files.sha256(features / name) for name in dataset.FILES]
     architecture = getattr(config, "architecture", None)
@@ -63,33 +66,33 @@ def distill(params: DistillParams, features: Path, target: Path) -> dict[str, An
         known,
         provenance.code_hash(code, PACKAGES),
     )
-    if (target / "teacher.json").is_file():
-        taught = files.read_json(target / "teacher.json")
-        if taught.get("key") == key:
-            return taught
+    with contextlib.suppress(DataError):  # without a report, or with an unreadable one, the teacher is trained
+        report = teacher_file.read(target)
+        if report.key == key:
+            return report
     material = read_inputs(features)
     with files.growing_folder(target, key) as folder:
         work = folder / "work"
         work.mkdir(exist_ok=True)
         lesson = module.learn(config, material, work, seed=params.seed, threads=params.threads)
         _require(lesson, material, str(params.teacher))
-        taught = {
-            "teacher": params.teacher,
-            "key": key,
-            "sha256": lesson.sha256,
-            "labels": lesson.labels,
-            "about": lesson.about,
-            "validation": _judged(lesson, material),
-        }
+        report = TeacherReport(
+            teacher=params.teacher,
+            key=key,
+            sha256=lesson.sha256,
+            labels=tuple(lesson.labels),
+            about=dict(lesson.about),
+            validation=_judged(lesson, material),
+        )
         for kind, arrays in (("logits", lesson.logits), ("embeddings", lesson.embeddings)):
             for name, array in arrays.items():
                 with files.atomic(folder / f"{kind}_{name}.npy") as temporary:
                     np.save(temporary, array.astype(np.float32, copy=False))
-        files.write_json(folder / "teacher.json", taught)
+        teacher_file.write(folder, report)
         if (work / "output").is_dir():
             shutil.copytree(work / "output", folder, dirs_exist_ok=True)
         shutil.rmtree(work)
-    return taught
+    return report
 
 
 def _by_content(options: dict[str, Any]) -> dict[str, Any]:
@@ -118,9 +121,9 @@ def _require(lesson: TeacherOutputs, material: TeacherInputs, teacher: str) -> N
             raise ModelError(f"The teacher {teacher!r} must give an embedding of each clip of the {name} split.")
 
 
-def _judged(lesson: TeacherOutputs, material: TeacherInputs) -> dict[str, Any]:
+def _judged(lesson: TeacherOutputs, material: TeacherInputs) -> SplitMetrics:
     split = material.validation.split
-    return summarise(
+    summary = summarise(
         split.y,
         softened(lesson.logits["validation"], 1.0, material.multi_label),
         groups=split.groups,
@@ -128,3 +131,4 @@ def _judged(lesson: TeacherOutputs, material: TeacherInputs) -> dict[str, Any]:
         labels=split.labels,
         params=MetricParams(),
     )
+    return core_params.load(SplitMetrics, summary, "validation")

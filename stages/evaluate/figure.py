@@ -32,7 +32,7 @@ def points(variants: Sequence[Variant], metric: str) -> list[Point]:
             key: getattr(v, key)
             for key in ("name", "schedule", "sparsity", "scheme", "seed", "raw_bytes", "deflated_bytes")
         }
-        | {end: v.metrics["test"]["pooled"][metric][end] for end in ("value", "low", "high")}
+        | {end: getattr(v.metrics["test"].pooled[metric], end) for end in ("value", "low", "high")}
         for v in variants
     ]
 

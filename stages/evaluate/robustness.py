@@ -150,7 +150,7 @@ def _rows(
     params: EvaluateParams,
 ) -> list[dict[str, Any]]:
     def decisions(variant: Variant) -> np.ndarray:
-        return predict(scores[variant.name].astype(np.float64), variant.metrics["validation"]["threshold"])
+        return predict(scores[variant.name].astype(np.float64), variant.threshold)
 
     rows = []
     for variant in variants:
@@ -161,7 +161,7 @@ def _rows(
             sites=test.sites,
             labels=test.labels,
             params=params.metrics,
-            threshold=variant.metrics["validation"]["threshold"],
+            threshold=variant.threshold,
         )
         alike = (decisions(variant) == decisions(reference)).reshape(len(test), -1).all(axis=1)
         figures = summary["pooled"] | {"agreement": _fraction(alike, test, params)}

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from stages.core.artifacts.dataset import Split
+from stages.core.artifacts.estimates import SplitMetrics
+from stages.core.project import params as core_params
 from stages.core.scoring.summary import summarise
 from stages.core.scoring.thresholds import threshold_for
 from stages.evaluate.params import EvaluateParams
@@ -34,7 +35,9 @@ def score(model: Path | bytes, x: np.ndarray, *, threads: int = 1) -> np.ndarray
     return scores[:, 0] if scores.shape[1:] == (1,) else scores
 
 
-def metrics(scores: Mapping[str, np.ndarray], splits: Mapping[str, Split], params: EvaluateParams) -> dict[str, Any]:
+def metrics(
+    scores: Mapping[str, np.ndarray], splits: Mapping[str, Split], params: EvaluateParams
+) -> dict[str, SplitMetrics]:
     """Summarise the scores of every split, with thresholds chosen on validation alone.
 
     A binary task has one, a multi-label task one for each class. On validation itself, each clip is decided by a
@@ -50,13 +53,12 @@ def metrics(scores: Mapping[str, np.ndarray], splits: Mapping[str, Split], param
 
     Returns
     -------
-    dict
-        Split name to what `stages.core.scoring.summary.summarise` returns.
+    dict[str, SplitMetrics]
     """
     truth = splits["validation"]
     decides = truth.multi_label or len(truth.labels) == 2
     threshold = threshold_for(truth.y, scores["validation"]) if decides else None
-    return {
+    summaries = {
         name: summarise(
             split.y,
             scores[name],
@@ -69,3 +71,4 @@ def metrics(scores: Mapping[str, np.ndarray], splits: Mapping[str, Split], param
         )
         for name, split in splits.items()
     }
+    return {name: core_params.load(SplitMetrics, summary, name) for name, summary in summaries.items()}

@@ -1,16 +1,19 @@
-"""The sweep's variants into tables and figures: what a person chooses from, and what `stages.select` reads.
+"""Measure the latency of every variant of the sweep and write the evaluation with its tables and figures.
 
-Validation chooses, test only reports: every figure's name says which of the two it is.
+Validation chooses, test only reports: every column name says which split it belongs to.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from stages.core.artifacts import dataset
+from stages.core.artifacts import evaluation as evaluation_file
+from stages.core.artifacts.estimates import Estimate
+from stages.core.artifacts.evaluation import EvaluatedVariant, Row
+from stages.core.artifacts.split import SplitName
 from stages.core.artifacts.variant import Variant, read_variants
 from stages.core.project import files
 from stages.core.project.errors import DataError
@@ -20,15 +23,14 @@ from stages.evaluate import figure, robustness
 from stages.evaluate.latency import measure, percentile_ms
 from stages.evaluate.params import EvaluateParams
 
-Row = dict[str, Any]
-SIDES = ("validation", "test")
-ENDS = {"value": "", "low": "_low", "high": "_high"}
+SPLITS: tuple[SplitName, ...] = ("validation", "test")
+ENDS = ("", "_low", "_high")
 SITE_COLUMNS = ("name", "split", "site", "n", "groups", "metric", "value", "low", "high", "reason", "observed", "null")
 ROC_COLUMNS = ("variant", "false_positive_rate", "true_positive_rate")
 
 
-def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) -> list[dict[str, Any]]:
-    """Measure latency and write every table and figure; a killed run goes on where it stopped.
+def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) -> list[EvaluatedVariant]:
+    """Measure latency and write the evaluation with its tables and figures; a killed run resumes.
 
     Parameters
     ----------
@@ -36,15 +38,15 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
         ``variants.json``, ``<variant>.tflite`` and ``scores/<variant>.npz``.
     features : Path
     target : Path
-        Folder to write: ``variants.csv`` (one row per variant), ``sites.csv``, ``metrics.json``, what `dvc plots`
-        shows in ``roc.csv``, ``against_sparsity.csv`` and ``accuracy_versus_size.csv`` with its picture, and the raw
-        measurements in ``latency/``; ``robustness.csv`` and ``robustness/`` if `params.robustness` names a condition.
+        Folder to write: ``evaluation.json`` (`stages.core.artifacts.evaluation`), the raw measurements in ``latency/``,
+        and exports for people and for `dvc plots`: ``variants.csv`` (one row per variant), ``sites.csv``,
+        ``metrics.json``, ``roc.csv``, ``against_sparsity.csv`` and ``accuracy_versus_size.csv`` with its picture;
+        ``robustness.csv`` and ``robustness/`` if `params.robustness` names a condition.
     params : EvaluateParams
 
     Returns
     -------
-    list[dict]
-        The rows of ``variants.csv``.
+    list[EvaluatedVariant]
 
     Raises
     ------
@@ -64,17 +66,27 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
             paths, sample, warmup=params.latency_warmup, runs=params.latency_runs, folder=folder / "latency"
         )
         p50, p95 = percentile_ms(seconds, 50), percentile_ms(seconds, 95)
-        rows = [
-            _row(variant, reference) | {"latency_p50_ms": median, "latency_p95_ms": slow}
-            for variant, median, slow in zip(variants, p50, p95, strict=True)
-        ]
-        files.write_csv(folder / "variants.csv", list(rows[0]), rows)
-        files.write_csv(folder / "sites.csv", SITE_COLUMNS, _site_rows(variants))
+        disturbed: list[Row] = []
         if robustness.conditions(params.robustness):
             disturbed = robustness.measure(
                 variants, reference, sweep, features=features, folder=folder / "robustness", params=params
             )
             files.write_csv(folder / "robustness.csv", robustness.COLUMNS, disturbed)
+        evaluated = [
+            EvaluatedVariant(
+                variant=variant,
+                latency_p50_ms=median,
+                latency_p95_ms=slow,
+                raw_ratio=round(reference.raw_bytes / variant.raw_bytes, 4),
+                deflated_ratio=round(reference.deflated_bytes / variant.deflated_bytes, 4),
+                robustness=_robustness(variant.name, disturbed),
+            )
+            for variant, median, slow in zip(variants, p50, p95, strict=True)
+        ]
+        evaluation_file.write(folder, evaluated)
+        rows = [each.row() for each in evaluated]
+        files.write_csv(folder / "variants.csv", _columns(rows[0]), rows)
+        files.write_csv(folder / "sites.csv", SITE_COLUMNS, _site_rows(variants))
 
         metric = headline(reference)
         chosen = _baselines(variants) | _best(variants, metric)
@@ -88,7 +100,7 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
         points = figure.points(variants, metric)
         files.write_csv(folder / "accuracy_versus_size.csv", list(points[0]), points)
         figure.save(points, folder / "accuracy_versus_size.png", metric=metric, confidence=params.confidence)
-    return rows
+    return evaluated
 
 
 def headline(variant: Variant) -> str:
@@ -96,10 +108,9 @@ def headline(variant: Variant) -> str:
 
     ROC-AUC of a binary task, accuracy of one with more classes, mean average precision of a multi-label task.
     """
-    found = variant.metrics["validation"]
-    if isinstance(found["threshold"], list):
+    if isinstance(variant.threshold, tuple):
         return "pr_auc"
-    return "accuracy" if found["positives"] is None else "roc_auc"
+    return "accuracy" if variant.metrics["validation"].positives is None else "roc_auc"
 
 
 def _reference(variants: Sequence[Variant]) -> Variant:
@@ -109,55 +120,32 @@ def _reference(variants: Sequence[Variant]) -> Variant:
     raise DataError("The sweep must hold the float32 baseline that sizes are compared with. Add it to sweep.schemes.")
 
 
-def _row(variant: Variant, reference: Variant) -> dict[str, Any]:
-    return {
-        "name": variant.name,
-        "criterion": variant.criterion,
-        "schedule": variant.schedule,
-        "sparsity": variant.sparsity,
-        "measured_sparsity": round(variant.measured_sparsity, 6),
-        "scheme": variant.scheme,
-        "bit_width": variant.bit_width,
-        "aware": variant.aware,
-        "distilled": variant.distilled,
-        "mean_bits": round(variant.mean_bits, 4),
-        "parameters": variant.parameters,
-        "flops": variant.flops,
-        "seed": variant.seed,
-        "sha256": variant.sha256,
-        "raw_bytes": variant.raw_bytes,
-        "raw_ratio": round(reference.raw_bytes / variant.raw_bytes, 4),
-        "deflated_bytes": variant.deflated_bytes,
-        "deflated_ratio": round(reference.deflated_bytes / variant.deflated_bytes, 4),
-        "keras_difference": float(f"{variant.keras_difference:.3g}"),
-        **{
-            f"{side}_{metric}{suffix}": variant.metrics[side]["pooled"][metric][end]
-            for side in SIDES
-            for metric in METRICS
-            for end, suffix in ENDS.items()
-        },
-        **{
-            f"{side}_calibration_error_{end}": variant.metrics[side]["pooled"]["calibration_error"].get(end)
-            for side in SIDES
-            for end in ("observed", "null")
-        },
-        **{f"{side}_n": variant.metrics[side]["n"] for side in SIDES},
-        **{f"{side}_groups": variant.metrics[side]["groups"] for side in SIDES},
-        "threshold": _told(variant.metrics["validation"]["threshold"]),
-    }
+def _columns(row: Row) -> list[str]:
+    """Return the columns of ``variants.csv``: those of a row, with the metrics in the order of `METRICS`."""
+    metrics = [f"{split}_{metric}{end}" for split in SPLITS for metric in METRICS for end in ENDS]
+    metrics += [f"{split}_calibration_error_{end}" for split in SPLITS for end in ("observed", "null")]
+    others = [column for column in row if column not in metrics]
+    first = others.index("validation_n")
+    return others[:first] + metrics + others[first:]
 
 
-def _told(threshold: float | list[float] | None) -> Any:
-    return " ".join(f"{each:.9g}" for each in threshold) if isinstance(threshold, list) else threshold
+def _robustness(name: str, rows: Sequence[Row]) -> dict[str, dict[str, Estimate]]:
+    """Return a variant's estimates by condition and metric."""
+    found: dict[str, dict[str, Estimate]] = {}
+    for row in rows:
+        if row["name"] == name:
+            ends = (row["value"], row["low"], row["high"], row["reason"] or None, row.get("observed"), row.get("null"))
+            found.setdefault(row["condition"], {})[row["figure"]] = Estimate(*ends)
+    return found
 
 
-def _site_rows(variants: Sequence[Variant]) -> list[dict[str, Any]]:
+def _site_rows(variants: Sequence[Variant]) -> list[Row]:
     return [
-        {"name": variant.name, "split": side, "site": site, "n": part["n"], "groups": part["groups"], "metric": metric}
-        | part["metrics"][metric]
+        {"name": variant.name, "split": side, "site": site, "n": part.n, "groups": part.groups, "metric": metric}
+        | {key: value for key, value in asdict(part.metrics[metric]).items() if key in SITE_COLUMNS}
         for variant in variants
-        for side in SIDES
-        for site, part in sorted(variant.metrics[side]["sites"].items())
+        for side in SPLITS
+        for site, part in sorted(variant.metrics[side].sites.items())
         for metric in METRICS
     ]
 
@@ -170,7 +158,7 @@ def _best(variants: Sequence[Variant], metric: str) -> dict[str, Variant]:
     """Return per scheme the pruned variant of the highest validation metric; among equals, the smallest."""
 
     def rank(variant: Variant) -> tuple[float, int, str]:
-        value = variant.metrics["validation"]["pooled"][metric]["value"]
+        value = variant.metrics["validation"].pooled[metric].value
         return (-np.inf if value is None else -value, variant.deflated_bytes, variant.name)
 
     best: dict[str, Variant] = {}
@@ -179,8 +167,8 @@ def _best(variants: Sequence[Variant], metric: str) -> dict[str, Variant]:
     return best
 
 
-def _compact(chosen: dict[str, Variant], rows: dict[str, dict[str, Any]], metric: str) -> dict[str, Any]:
-    columns = ["name", f"validation_{metric}", *(f"test_{metric}{suffix}" for suffix in ENDS.values())]
+def _compact(chosen: dict[str, Variant], rows: dict[str, Row], metric: str) -> dict[str, Row]:
+    columns = ["name", f"validation_{metric}", *(f"test_{metric}{suffix}" for suffix in ENDS)]
     columns += ["raw_bytes", "deflated_bytes", "latency_p50_ms"]
     return {title: {column: rows[variant.name][column] for column in columns} for title, variant in chosen.items()}
 
@@ -205,7 +193,7 @@ def _against_sparsity(rows: Sequence[Row], metric: str) -> list[Row]:
     ]
 
 
-def _roc_rows(name: str, path: Path, test: dataset.Split) -> list[dict[str, Any]]:
+def _roc_rows(name: str, path: Path, test: dataset.Split) -> list[Row]:
     """Return the ROC curve on the test split; with more classes, of all one-against-rest decisions together."""
     with np.load(path) as stored:
         scores = stored["test"].astype(np.float64)

@@ -1,5 +1,6 @@
 """Bundle the selected variant and bring it to every device in `params.yaml`: `python -m stages.push`."""
 
+from stages.core.artifacts import selection as selection_file
 from stages.core.project import errors, files, layout, params
 from stages.core.tracking import connection, records
 from stages.push import fleet
@@ -9,13 +10,13 @@ from stages.push.params import PushParams, devices
 def main() -> None:
     """Run the stage; its output is written if every device took the release."""
     section = params.section("push", PushParams)
-    selection = files.read_json(layout.SELECTED / "selection.json")
-    name, variant = selection["registered_name"], selection["variant"]
+    selection = selection_file.read(layout.SELECTED)
+    name, variant = selection.registered_name, selection.variant
     tracker = connection.connect(layout.MLRUNS, name)
-    version = tracker.version(name, variant["sha256"])
+    version = tracker.version(name, variant.sha256)
     if version is None:
         raise errors.DataError(
-            f"{variant['name']} is not registered as {name}, so that it has no version. Run "
+            f"{variant.name} is not registered as {name}, so that it has no version. Run "
             "`dvc repro --force --single-item select`."
         )
     champion = tracker.find_version(name, records.CHAMPION).number

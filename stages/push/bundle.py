@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 
 from stages.core.artifacts import frontend as frontend_file
+from stages.core.artifacts import selection as selection_file
 from stages.core.project import files, provenance
 from stages.core.project.errors import ModelError
 from stages.push import card, proof, signing
@@ -53,9 +54,9 @@ def build(
     ParameterError
         If the key cannot be used.
     """
-    selection, frontend = files.read_json(selected / "selection.json"), frontend_file.read(selected)
-    variant = selection["variant"]
-    if files.sha256(selected / manifest.MODEL) != variant["sha256"]:
+    selection, frontend = selection_file.read(selected), frontend_file.read(selected)
+    variant, threshold = selection.variant, selection.threshold
+    if files.sha256(selected / manifest.MODEL) != variant.sha256:
         raise ModelError(
             f"{selected / manifest.MODEL} is not the file that was selected. Run `dvc repro select` again."
         )
@@ -72,19 +73,19 @@ def build(
         shutil.copyfile(source, target)
     files.write_text(folder / card.NAME, card.write(selection, frontend, version=version, device_class=device_class))
     scores = proof.golden_scores(folder, frontend.crops)
-    tolerance, reason = proof.tolerance(variant["scheme"], scores)
+    tolerance, reason = proof.tolerance(variant.scheme, scores)
     golden = sorted((folder / "golden").iterdir())
     try:
         content = {
             "schema": manifest.SCHEMA,
-            "name": variant["name"],
-            "registered_name": selection["registered_name"],
+            "name": variant.name,
+            "registered_name": selection.registered_name,
             "version": version,
             "not_after": not_after,
             "device_class": device_class,
             "card": card.NAME,
-            "labels": selection["labels"],
-            "threshold": selection["threshold"],
+            "labels": list(selection.labels),
+            "threshold": list(threshold) if isinstance(threshold, tuple) else threshold,
             "sample_rate": frontend.sample_rate,
             "clip_samples": frontend.clip_samples,
             "align": frontend.align,
@@ -94,7 +95,9 @@ def build(
             "tolerance": tolerance,
             "tolerance_reason": reason,
             **({"hearing": rules} if (rules := frontend.hearing.changed()) else {}),
-            "model": {key: variant[key] for key in ("name", "sha256", "scheme", "bit_width", "sparsity", "raw_bytes")},
+            "model": {
+                key: getattr(variant, key) for key in ("name", "sha256", "scheme", "bit_width", "sparsity", "raw_bytes")
+            },
         }
         manifest.parse(content)
     except RuntimeInputError as error:

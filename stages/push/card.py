@@ -3,11 +3,13 @@
 After Mitchell et al., "Model Cards for Model Reporting" (2019): intended use, data, figures pooled and apart, limits.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
+from stages.core.artifacts.estimates import Estimate
 from stages.core.artifacts.frontend import Frontend
+from stages.core.artifacts.selection import Selection
 from stages.core.project import tables
+from stages.core.scoring import interval
 
 NAME = "MODEL_CARD.md"
 
@@ -30,24 +32,23 @@ _LIMITS = """\
   That proves the computation, not the judgement."""
 
 
-def write(selection: Mapping[str, Any], frontend: Frontend, *, version: int, device_class: str) -> str:
+def write(selection: Selection, frontend: Frontend, *, version: int, device_class: str) -> str:
     """Return a model card; the same text for the same values.
 
     Parameters
     ----------
-    selection : Mapping
-        What `selection.json` holds.
+    selection : Selection
     frontend : Frontend
     version : int
         Of the model in the registry.
     device_class : str
         Kind of device that the release is for.
     """
-    variant, data, labels = selection["variant"], selection["data"], selection["labels"]
+    variant, labels = selection.variant, selection.labels
     rate, seconds = frontend.sample_rate, frontend.clip_s
-    threshold, n_crops = selection["threshold"], frontend.crops
+    threshold, n_crops = selection.threshold, frontend.crops
     heard = "clip" if n_crops == 1 else f"of the {n_crops} crops over which a clip's scores are averaged"
-    if isinstance(threshold, list):
+    if isinstance(threshold, tuple):
         limits = (f"{label} from {limit:.3g}" for label, limit in zip(labels, threshold, strict=True))
         decision = f"each class on its own, from a score on: {', '.join(limits)}"
     elif threshold is None:
@@ -56,11 +57,11 @@ def write(selection: Mapping[str, Any], frontend: Frontend, *, version: int, dev
         decision = f"{labels[-1]} from a score of {threshold:g} on"
     facts = {
         "Version": version,
-        "Variant": variant["name"],
-        "SHA-256 of model.tflite": variant["sha256"],
-        "Weights": f"{variant['scheme']}, {variant['bit_width']} bits, {variant['sparsity']:.0%} pruned",
-        "Size": f"{variant['raw_bytes']} bytes, {variant['deflated_bytes']} after deflate",
-        "Latency": f"{selection['measured']['latency_p50_ms']:.3g} ms for one {heard}, median on one thread at home",
+        "Variant": variant.name,
+        "SHA-256 of model.tflite": variant.sha256,
+        "Weights": f"{variant.scheme}, {variant.bit_width} bits, {variant.sparsity:.0%} pruned",
+        "Size": f"{variant.raw_bytes} bytes, {variant.deflated_bytes} after deflate",
+        "Latency": f"{selection.measured.latency_p50_ms:.3g} ms for one {heard}, median on one thread at home",
         "Classes": ", ".join(labels),
         "Decision": decision,
         "Devices": device_class,
@@ -68,65 +69,68 @@ def write(selection: Mapping[str, Any], frontend: Frontend, *, version: int, dev
     sections = {
         "": tables.markdown(("", ""), facts.items()),
         "Intended use": _USE.format(classes=" and ".join(labels), seconds=seconds, rate=rate),
-        "Data": _data(data, variant.get("teacher")),
+        "Data": _data(selection),
         "How good it is": _figures(selection),
         "What compression costs": _drop(selection),
         "By recording site": _sites(selection),
         "Limits": _LIMITS,
     }
     parts = [f"## {title}\n\n{text}" if title else text for title, text in sections.items()]
-    return f"# Model card: {tables.plain(variant['name'])}\n\n" + "\n\n".join(parts) + "\n"
+    return f"# Model card: {tables.plain(variant.name)}\n\n" + "\n\n".join(parts) + "\n"
 
 
-def _data(data: Mapping[str, Any], teacher: Mapping[str, str] | None) -> str:
+def _data(selection: Selection) -> str:
+    data, teacher = selection.data, selection.variant.teacher
     facts = {
-        "Source": data["source"],
-        "Citation": data["citation"],
-        "Licence": data["licence"],
-        "Homepage": data["homepage"] or "none",
-        "Recordings": f"{data['usable']} usable of {data['found']} found",
-        "Groups (speakers, or whatever must not be split)": data["groups"],
-        **{f"Recordings of class {label}": counts["usable"] for label, counts in sorted(data["labels"].items())},
-        **({"Teacher": teacher["kind"], "Its licence": teacher["licence"] or "not stated"} if teacher else {}),
+        "Source": data.source,
+        "Citation": data.citation,
+        "Licence": data.licence,
+        "Homepage": data.homepage or "none",
+        "Recordings": f"{data.usable} usable of {data.found} found",
+        "Groups (speakers, or whatever must not be split)": data.groups,
+        **{f"Recordings of class {label}": counts.usable for label, counts in sorted(data.labels.items())},
+        **({"Teacher": teacher.kind, "Its licence": teacher.licence or "not stated"} if teacher else {}),
     }
     return tables.markdown(("", ""), facts.items())
 
 
-def _figures(selection: Mapping[str, Any]) -> str:
-    sides = {"validation": "Validation (chose the model)", "test": "Test (chose nothing)"}
+def _figures(selection: Selection) -> str:
+    heads = ("Validation (chose the model)", "Test (chose nothing)")
+    splits = selection.splits.values()
     rows = [
-        (metric.replace("_", " "), *(_interval(selection[side]["pooled"][metric]) for side in sides))
-        for metric in sorted(selection["test"]["pooled"])
+        (metric.replace("_", " "), *(_interval(split.pooled[metric]) for split in splits))
+        for metric in sorted(selection.test.pooled)
     ]
     counts: list[tuple[Any, ...]] = [
-        (f"n {what}", *(selection[side][key] for side in sides))
+        (f"n {what}", *(getattr(split, key) for split in splits))
         for what, key in (("recordings", "n"), ("groups", "groups"))
     ]
     return "Estimate and, in brackets, its interval: bootstrap of the groups.\n\n" + tables.markdown(
-        ("", *sides.values()), [*counts, *rows]
+        ("", *heads), [*counts, *rows]
     )
 
 
-def _drop(selection: Mapping[str, Any]) -> str:
-    n, rule, drop = selection["n_variants"], selection["rule"], selection["drop"]
-    metric, sure = rule["metric"].replace("_", " "), f"{rule['confidence']:.0%}"
-    rows = [(side, *(_number(drop[side][column]) for column in _DROP)) for side in ("validation", "test")]
+def _drop(selection: Selection) -> str:
+    n, rule = selection.n_variants, selection.rule
+    metric, sure = rule.metric.replace("_", " "), f"{rule.confidence:.0%}"
+    drops = (("validation", selection.drop.validation), ("test", selection.drop.test))
+    rows = [(name, *(_number(getattr(drop, column)) for column in _DROP)) for name, drop in drops]
     return (
         f"The {metric} of the float32 baseline minus this variant's, on the same clips: above zero is worse. "
         f"This is one of {n} variants that were looked at on validation; the bound there holds for all {n} at once, "
         f"with {sure} confidence. The test split chose nothing, and its row is of this variant alone.\n\n"
         + tables.markdown(("", "drop", f"{sure} from", "to", "bound"), rows)
-        + f"\n\nWhy this one: {tables.plain(selection['reason'])}."
+        + f"\n\nWhy this one: {tables.plain(selection.reason)}."
     )
 
 
-def _sites(selection: Mapping[str, Any]) -> str:
-    sites = selection["test"]["sites"]
+def _sites(selection: Selection) -> str:
+    sites = selection.test.sites
     if not sites:
         return "The data set does not say where a recording was made."
-    metrics = sorted(selection["test"]["pooled"])
+    metrics = sorted(selection.test.pooled)
     rows = [
-        (site, found["n"], found["groups"], *(_interval(found["metrics"][metric]) for metric in metrics))
+        (site, found.n, found.groups, *(_interval(found.metrics[metric]) for metric in metrics))
         for site, found in sorted(sites.items())
     ]
     return "On the test split.\n\n" + tables.markdown(
@@ -135,12 +139,8 @@ def _sites(selection: Mapping[str, Any]) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"
+    return interval.number(value, undefined="undefined")
 
 
-def _interval(figure: Mapping[str, float | None]) -> str:
-    if figure["value"] is None:
-        return "undefined"
-    if figure["low"] is None or figure["high"] is None:
-        return f"{figure['value']:.3f}"
-    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
+def _interval(estimate: Estimate) -> str:
+    return interval.text(estimate, undefined="undefined")

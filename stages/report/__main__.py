@@ -20,7 +20,7 @@ def main() -> None:
         shown=MetricParams(**{name: section[name] for name in names if name in section}),
     )
     stage.write(found, layout.REPORT, picture=layout.EVALUATION / "accuracy_versus_size.png")
-    connection.connect(layout.MLRUNS, found.selection["registered_name"]).log_report(layout.SWEEP, layout.REPORT)
+    connection.connect(layout.MLRUNS, found.selection.registered_name).log_report(layout.SWEEP, layout.REPORT)
     print(f"{layout.REPORT}: {len(found.rows)} variants; open it in a browser")
 
 

@@ -14,9 +14,13 @@ from typing import Any
 import numpy as np
 
 from stages.core.artifacts import dataset
+from stages.core.artifacts import evaluation as evaluation_file
 from stages.core.artifacts import frontend as frontend_file
-from stages.core.artifacts.variant import read_latencies, read_variants
-from stages.core.project import files, params, tables
+from stages.core.artifacts import teacher as teacher_file
+from stages.core.artifacts.estimates import Estimate
+from stages.core.artifacts.teacher import TeacherReport
+from stages.core.artifacts.variant import read_variants
+from stages.core.project import params, tables
 from stages.core.project.errors import DataError
 from stages.core.scoring import thresholds
 from stages.core.training.teacher import softened
@@ -99,28 +103,28 @@ def collect(folders: Folders) -> tuple[list[Row], int]:
     DataError
         If there is no teacher, or no sweep yet.
     """
-    told, sweep = folders.teacher / "teacher.json", folders.sweep / "variants.json"
-    teacher: dict[str, Any] = files.read_json(told) if told.is_file() else {"teacher": None}
-    if teacher["teacher"] is None:
-        raise DataError(f"{told} names no teacher. Set distill.teacher in params.yaml and run `dvc repro evaluate`.")
+    path, sweep = folders.teacher / teacher_file.FILE, folders.sweep / "variants.json"
+    teacher = teacher_file.read(folders.teacher) if path.is_file() else TeacherReport(teacher=None)
+    if teacher.validation is None:
+        raise DataError(f"{path} names no teacher. Set distill.teacher in params.yaml and run `dvc repro evaluate`.")
     if not sweep.is_file():
         raise DataError(f"{sweep} does not exist. Run `dvc repro evaluate` first.")
     clip_s = frontend_file.read(folders.features).clip_s
     y = dataset.read_labels(folders.features, "validation").y
     logits = np.load(folders.teacher / "logits_validation.npy")
     clips = _Clips(y, softened(logits, 1.0, y.ndim == 2))
-    about = teacher["about"]
+    about = teacher.about
     cpu = about.get("cpu_seconds_per_second")
     size = about.get("parameters"), about.get("bytes"), None, None if cpu is None else 1000 * cpu
     name = f"teacher: {about['kind']}"
-    rows = [clips.row(name, size, clips.taught, None, teacher["validation"]["pooled"])]
-    latencies = read_latencies(folders.evaluation / "variants.csv")
+    rows = [clips.row(name, size, clips.taught, None, teacher.validation.pooled)]
+    latencies = evaluation_file.latencies(folders.evaluation)
     for variant in read_variants(sweep):
         scores = np.load(folders.sweep / "scores" / f"{variant.name}.npz")["validation"]
         ms = latencies.get(variant.name)
         judged, cpu_ms = variant.metrics["validation"], None if ms is None else ms / clip_s
         its_size = variant.parameters, variant.raw_bytes, variant.deflated_bytes, cpu_ms
-        rows.append(clips.row(variant.name, its_size, scores, judged["threshold"], judged["pooled"]))
+        rows.append(clips.row(variant.name, its_size, scores, judged.threshold, judged.pooled))
     return rows, len(y)
 
 
@@ -137,11 +141,11 @@ class _Clips:
         size: tuple[int | None, int | None, int | None, float | None],
         scores: np.ndarray,
         threshold: Any,
-        judged: Mapping[str, Mapping[str, float | None]],
+        judged: Mapping[str, Estimate],
     ) -> Row:
         flat = scores.reshape(len(self.y), -1)
         decided = thresholds.predict(flat[:, 0] if flat.shape[1] == 1 else scores, self._threshold(threshold))
-        figures = {name: judged[name]["value"] for name in ("accuracy", "f1", "roc_auc")}
+        figures = {name: judged[name].value for name in ("accuracy", "f1", "roc_auc")}
         precision, recall = precision_and_recall(self.y, decided, binary=flat.shape[1] == 1)
         kl = divergence(self.taught, flat, multi_label=self.y.ndim == 2)
         return Row(name, *size, figures["accuracy"], precision, recall, figures["f1"], figures["roc_auc"], kl)

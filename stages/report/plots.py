@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stages.core.artifacts.dataset import indicators
+from stages.core.artifacts.estimates import Estimate
+from stages.core.artifacts.evaluation import Row
+from stages.core.scoring import interval
 from stages.core.scoring.curves import roc_points
 from stages.core.scoring.thresholds import predict
-from stages.report.facts import Facts, Row, Scored, scheme_of, schemes
+from stages.report.facts import Facts, Scored, scheme_of, schemes
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure, Scatter
@@ -213,7 +216,7 @@ def confusion(facts: Facts) -> np.ndarray:
     Its shape is (n_classes, n_classes); of a multi-label task (n_classes, 2, 2), one matrix for each class.
     """
     scored, n = facts.winner["test"], len(facts.labels)
-    decided = predict(scored.scores, facts.selection["threshold"])
+    decided = predict(scored.scores, facts.selection.threshold)
     if scored.y.ndim == 2:
         counts = [np.bincount(2 * truth + said, minlength=4) for truth, said in zip(scored.y.T, decided.T, strict=True)]
         return np.stack(counts).reshape(n, 2, 2)
@@ -251,7 +254,7 @@ def drops(facts: Facts, rows: Sequence[Row]) -> "Figure":
             name="bound for all at once",
         )
     )
-    for x, dash in ((0.0, "solid"), (facts.selection["rule"]["margin"], "dash")):
+    for x, dash in ((0.0, "solid"), (facts.selection.rule.margin, "dash")):
         figure.add_vline(x=x, line={"color": "#666666", "width": 1, "dash": dash})
     figure.update_yaxes(autorange="reversed", type="category", automargin=True, tickfont={"size": 11})
     return figure
@@ -318,15 +321,14 @@ def _thinned(rows: Sequence[Row], keep: set[str]) -> list[Row]:
 
 def _told(row: Row, metric: str) -> str:
     """Return what is said of a variant where the pointer hovers."""
-    low, high = row[f"validation_{metric}_low"], row[f"validation_{metric}_high"]
-    interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
+    value, low, high = (row[f"validation_{metric}{end}"] for end in ("", "_low", "_high"))
     pruned = f"{row['criterion']} {row['schedule']}, sparsity {row['sparsity']:.4g}, seed {row['seed']:.0f}".strip()
     return "<br>".join(
         (
             f"<b>{_cut(row['name'], 60)}</b>",
             pruned if row["schedule"] else "not pruned",
             f"{scheme_of(row)}, {row['bit_width']:.0f} bits",
-            f"{title(metric)} {row[f'validation_{metric}']:.3f}{interval}",
+            f"{title(metric)} {interval.text(Estimate(value, low, high))}",
             f"{size(row['deflated_bytes'])} deflated, {size(row['raw_bytes'])} raw, {row['latency_p50_ms']:.3g} ms",
         )
     )

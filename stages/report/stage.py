@@ -15,16 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stages.core.artifacts.estimates import Estimate
+from stages.core.artifacts.evaluation import Row
+from stages.core.artifacts.split import SPLITS
 from stages.core.project import files
+from stages.core.scoring import interval
+from stages.core.scoring.interval import DASH
 from stages.report import plots
-from stages.report.facts import SIDES, Facts, Row
+from stages.report.facts import Facts
 from stages.report.page import PAGE
 from stages.report.plots import size, title
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-DASH = "–"
 MOST_LISTED = 300
 """Excluded recordings, and variants of the front, that are listed by name; the files named there have them all."""
 MOST_PANELS = 24
@@ -60,7 +64,7 @@ def write(facts: Facts, target: Path, *, picture: Path | None = None) -> None:
     import plotly.offline
 
     figures = _figures(facts)
-    name = facts.selection["registered_name"]
+    name = facts.selection.registered_name
     text = PAGE.substitute(
         title=escape(f"Sweep of {name}"),
         body=_body(facts, picture),
@@ -104,29 +108,29 @@ def _body(facts: Facts, picture: Path | None) -> str:
 
 def _head(facts: Facts) -> str:
     selection, row, reference = facts.selection, facts.winner_row, facts.baseline_row
-    figures = {side: selection[side]["pooled"][facts.metric] for side in SIDES}
+    figures = {side: split.pooled[facts.metric] for side, split in selection.splits.items()}
     tiles = {
         f"validation {title(facts.metric)}": (_value(figures["validation"]), _ends(figures["validation"])),
         f"test {title(facts.metric)}": (_value(figures["test"]), _ends(figures["test"])),
         "after deflate": (size(row["deflated_bytes"]), f"{row['deflated_ratio']:.3g} times smaller than float32"),
         "on the device": (size(row["raw_bytes"]), f"{row['raw_ratio']:.3g} times smaller than float32"),
         "for one clip": (f"{row['latency_p50_ms']:.3g} ms", f"float32 {reference['latency_p50_ms']:.3g} ms"),
-        "variants compared": (str(selection["n_variants"]), f"{len(facts.front)} on the front"),
+        "variants compared": (str(selection.n_variants), f"{len(facts.front)} on the front"),
     }
     shown = "".join(
         f'<div class="tile">{escape(what)}<b>{escape(value)}</b><small>{escape(note)}</small></div>'
         for what, (value, note) in tiles.items()
     )
     return (
-        f"<h1>{escape(selection['registered_name'])}: {escape(row['name'])}</h1>"
+        f"<h1>{escape(selection.registered_name)}: {escape(row['name'])}</h1>"
         + _p(
             f"A sweep makes many smaller variants of one trained network, by pruning (removing weights) and quantising "
-            f"(storing them in fewer bits). Of {selection['n_variants']} one was chosen, on the validation split: "
-            f"{selection['reason']}."
+            f"(storing them in fewer bits). Of {selection.n_variants} one was chosen, on the validation split: "
+            f"{selection.reason}."
         )
         + f'<div class="tiles">{shown}</div>'
         + _note(
-            f"The test figures belong to this one variant. {selection['n_variants']} variants were looked at on "
+            f"The test figures belong to this one variant. {selection.n_variants} variants were looked at on "
             "validation to choose it, so that its validation figure may flatter it; the test split chose nothing."
         )
         + _p(
@@ -196,19 +200,18 @@ def _winner(facts: Facts) -> Section:
     lines = [
         (
             title(name),
-            *(
-                _right(f"{_value(selection[side]['pooled'][name])} {_ends(selection[side]['pooled'][name])}")
-                for side in SIDES
-            ),
+            *(_right(_estimate(split.pooled[name])) for split in selection.splits.values()),
             _right(_number(reference[f"test_{name}"])),
         )
         for name in names
     ]
-    counts = [(f"n {key}", *(_right(str(selection[side][k])) for side in SIDES), "") for key, k in _COUNTS]
-    threshold = selection["threshold"]
+    counts = [
+        (f"n {key}", *(_right(str(getattr(split, k))) for split in selection.splits.values()), "") for key, k in _COUNTS
+    ]
+    threshold = selection.threshold
     if threshold is None:
         rule = "The class of the highest score is decided for. Outlined cells are right decisions."
-    elif isinstance(threshold, list):
+    elif isinstance(threshold, tuple):
         rule = "Every class is decided on its own, from a threshold on that was chosen on validation."
     else:
         rule = (
@@ -237,11 +240,11 @@ def _winner(facts: Facts) -> Section:
 
 
 def _drop(facts: Facts) -> Section:
-    selection, rule = facts.selection, facts.selection["rule"]
+    selection, rule = facts.selection, facts.selection.rule
     named = title(facts.metric)
-    sure, margin = f"{rule['confidence']:.0%}", rule["margin"]
-    on = selection["drop"]
-    head = ("variant", "drop", f"its {sure} interval", f"bound for all {selection['n_variants']} at once", "DeLong p")
+    sure, margin = f"{rule.confidence:.0%}", rule.margin
+    on = {"validation": selection.drop.validation, "test": selection.drop.test}
+    head = ("variant", "drop", f"its {sure} interval", f"bound for all {selection.n_variants} at once", "DeLong p")
     rows = _of_front(facts)
     lines = [
         (
@@ -253,18 +256,15 @@ def _drop(facts: Facts) -> Section:
         )
         for row in rows[:MOST_LISTED]
     ]
-    told = [
-        f"on {side} {_number(on[side]['drop'])} {_between(on[side]['drop_low'], on[side]['drop_high'])}"
-        for side in SIDES
-    ]
+    told = [f"on {side} {_number(drop.drop)} {_between(drop.drop_low, drop.drop_high)}" for side, drop in on.items()]
     return "What compression costs", (
         _p(
             f"The drop is the {named} of the float32 baseline minus that of the variant, on the same clips, so that "
             f"chance that hits both cancels: above zero is worse. The chosen variant's drop is {told[0]} and {told[1]}."
         )
         + _p(
-            f"Whoever looks at {selection['n_variants']} variants finds a good one by luck. Hence the bound: with "
-            f"{sure} confidence all {selection['n_variants']} true drops lie below their bounds at once. A variant "
+            f"Whoever looks at {selection.n_variants} variants finds a good one by luck. Hence the bound: with "
+            f"{sure} confidence all {selection.n_variants} true drops lie below their bounds at once. A variant "
             f"whose bound is below the margin of {margin:g} (dashed line) is shown not to be inferior by more. The "
             "drop on test is of the chosen variant alone. DeLong's p takes clips as independent and is not corrected."
         )
@@ -276,17 +276,17 @@ def _drop(facts: Facts) -> Section:
 
 
 def _sites(facts: Facts) -> Section:
-    sites = facts.selection["test"]["sites"]
+    sites = facts.selection.test.sites
     if not sites:
         return "By recording site", _p("The data set does not say where a recording was made, or there is one site.")
     metrics = _metrics(facts)
     lines = [
         (
             site,
-            _right(str(found["n"])),
-            _right(str(found["groups"])),
-            _right(", ".join(f"{count} {label}" for label, count in sorted(found["classes"].items()))),
-            *(_right(f"{_value(found['metrics'][m])} {_ends(found['metrics'][m])}") for m in metrics),
+            _right(str(found.n)),
+            _right(str(found.groups)),
+            _right(", ".join(f"{count} {label}" for label, count in sorted(found.classes.items()))),
+            *(_right(_estimate(found.metrics[m])) for m in metrics),
         )
         for site, found in sorted(sites.items())
     ]
@@ -303,15 +303,14 @@ def _sites(facts: Facts) -> Section:
 def _robustness(facts: Facts) -> list[Section]:
     figures = (facts.metric, "agreement")
     names = {"baseline": facts.baseline_row["name"], "chosen": facts.winner_row["name"]}
-    cells = {(r["name"], r["condition"], r["figure"]): r for r in facts.robustness if r["name"] in names.values()}
-    conditions = list(dict.fromkeys(condition for _, condition, _ in cells))
+    conditions = list(facts.robustness.get(names["chosen"], {}))
     if not conditions:
         return []
     pairs = [(who, figure) for figure in figures for who in names]
 
     def told(who: str, condition: str, figure: str) -> Any:
-        found = cells.get((names[who], condition, figure))
-        return _right(f"{_value(found)} {_ends(found)}" if found else DASH)
+        found = facts.robustness.get(names[who], {}).get(condition, {}).get(figure)
+        return _right(_estimate(found) if found else DASH)
 
     lines = [(condition, *(told(who, condition, figure) for who, figure in pairs)) for condition in conditions]
     return [
@@ -329,18 +328,16 @@ def _robustness(facts: Facts) -> list[Section]:
 def _data(facts: Facts) -> Section:
     pull = facts.pull
     told = [
-        ("source", pull["source"]),
-        ("citation", pull["citation"]),
-        ("licence", pull["licence"]),
-        ("homepage", pull["homepage"] or "none"),
-        ("recordings", f"{pull['usable']} usable of {pull['found']} found"),
-        ("groups", f"{pull['groups']}, as far as the data set tells them apart"),
+        ("source", pull.source),
+        ("citation", pull.citation),
+        ("licence", pull.licence),
+        ("homepage", pull.homepage or "none"),
+        ("recordings", f"{pull.usable} usable of {pull.found} found"),
+        ("groups", f"{pull.groups}, as far as the data set tells them apart"),
     ]
-    classes = [
-        (label, _right(str(n["found"])), _right(str(n["usable"]))) for label, n in sorted(pull["labels"].items())
-    ]
-    reasons = [(why, _right(str(n))) for why, n in sorted(pull["excluded_by_reason"].items())]
-    excluded = [(item["path"], item["reason"]) for item in pull["excluded"]]
+    classes = [(label, _right(str(n.found)), _right(str(n.usable))) for label, n in sorted(pull.labels.items())]
+    reasons = [(why, _right(str(n))) for why, n in sorted(pull.excluded_by_reason.items())]
+    excluded = [(item.path, item.reason) for item in pull.excluded]
     text = _table(("", ""), told) + _table(("class", "found", "usable"), classes)
     if not excluded:
         return "The data, and what was excluded", text + _p("No recording was excluded.")
@@ -356,23 +353,23 @@ def _data(facts: Facts) -> Section:
 
 
 def _audit(facts: Facts) -> Section:
-    report, audit = facts.split, facts.split["audit"]
-    labels = sorted(report["test"]["prevalence"])
+    report, audit = facts.split, facts.split.audit
+    labels = sorted(report.test.prevalence)
     lines = [
         (
             side,
-            _right(str(report[side]["groups"])),
-            _right(str(report[side]["recordings"])),
-            *(_right(f"{report[side]['prevalence'][label]:.1%}") for label in labels),
+            _right(str(report.of(side).groups)),
+            _right(str(report.of(side).recordings)),
+            *(_right(f"{report.of(side).prevalence[label]:.1%}") for label in labels),
         )
-        for side in ("train", *SIDES)
+        for side in SPLITS
     ]
-    clean = audit["on_two_sides"] == 0
+    clean = audit.on_two_sides == 0
     return "The split, and its leakage audit", (
         _p(
             "A model that is tested on a voice it was trained on looks better than it is. The split is made before any "
-            f"recording is augmented, and by group: of {audit['groups']} groups and {audit['contents']} distinct "
-            f"contents of files {'none is' if clean else str(audit['on_two_sides']) + ' are'} on two sides."
+            f"recording is augmented, and by group: of {audit.groups} groups and {audit.contents} distinct "
+            f"contents of files {'none is' if clean else str(audit.on_two_sides) + ' are'} on two sides."
         )
         + _table(("side", "groups", "recordings", *labels), lines)
     )
@@ -380,7 +377,7 @@ def _audit(facts: Facts) -> Section:
 
 def _environment(facts: Facts) -> Section:
     rows = [
-        ("model file's sha256", facts.selection["variant"]["sha256"]),
+        ("model file's sha256", facts.selection.variant.sha256),
         ("Python", platform.python_version()),
         ("machine", f"{platform.system()} {platform.machine()}"),
     ]
@@ -421,7 +418,7 @@ def _answers(facts: Facts, matrices: np.ndarray) -> str:
     """Return, for each label of a multi-label task, how often it was there and was said to be."""
     lines = [
         (label, _right(f"{limit:.4g}"), *(_right(str(n)) for n in (yes[1], yes[0], no[1], no[0])))
-        for label, limit, (no, yes) in zip(facts.labels, facts.selection["threshold"], matrices, strict=True)
+        for label, limit, (no, yes) in zip(facts.labels, _thresholds(facts), matrices, strict=True)
     ]
     head = ("label", "threshold", "there, found", "there, missed", "not there, but said", "not there, not said")
     return _table(head, lines)
@@ -429,7 +426,7 @@ def _answers(facts: Facts, matrices: np.ndarray) -> str:
 
 def _metrics(facts: Facts) -> list[str]:
     """Return every metric, the one that chose first."""
-    return sorted(facts.selection["test"]["pooled"], key=lambda name: (name != facts.metric, name))
+    return sorted(facts.selection.test.pooled, key=lambda name: (name != facts.metric, name))
 
 
 def _panels(facts: Facts) -> list[tuple[str, list[Row]]]:
@@ -504,16 +501,25 @@ def _anchor(head: str) -> str:
 
 
 def _number(value: float | None) -> str:
-    return DASH if value is None else f"{value:.3f}"
+    return interval.number(value)
 
 
 def _between(low: float | None, high: float | None) -> str:
-    return DASH if low is None or high is None else f"[{low:.3f}, {high:.3f}]"
+    return interval.bracket(low, high)
 
 
-def _value(figure: dict[str, Any]) -> str:
-    return "undefined" if figure["value"] is None else f"{figure['value']:.3f}"
+def _estimate(estimate: Estimate) -> str:
+    return interval.text(estimate, undefined="undefined")
 
 
-def _ends(figure: dict[str, Any]) -> str:
-    return "" if figure["low"] is None or figure["high"] is None else _between(figure["low"], figure["high"])
+def _value(estimate: Estimate) -> str:
+    return interval.number(estimate.value, undefined="undefined")
+
+
+def _ends(estimate: Estimate) -> str:
+    return interval.bracket(estimate.low, estimate.high, undefined="")
+
+
+def _thresholds(facts: Facts) -> tuple[float, ...]:
+    threshold = facts.selection.threshold
+    return threshold if isinstance(threshold, tuple) else ()

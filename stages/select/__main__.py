@@ -1,14 +1,15 @@
 """Choose the variant that goes to the devices and register it: `python -m stages.select`."""
 
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
-from stages.core.artifacts.variant import read_variants
+from stages.core.artifacts import evaluation
 from stages.core.project import errors, layout, params
 from stages.core.tracking import connection, records
 from stages.select.params import SelectParams
 from stages.select.register import register
-from stages.select.stage import judge, latency_of, read_robustness, read_table
+from stages.select.stage import judge
 
 
 def main() -> None:
@@ -17,19 +18,19 @@ def main() -> None:
     name = section.registered_name
     tracker = connection.connect(layout.MLRUNS, name).with_data(layout.FEATURES)
     tracker.log_sweep(layout.SWEEP)
-    variants = read_variants(layout.SWEEP / "variants.json")
-    measured = tracker.device_latencies([each.key for each in variants])
+    evaluated = evaluation.read(layout.EVALUATION)
+    on_devices = tracker.device_latencies([each.variant.key for each in evaluated])
     choice = judge(
         section,
         evaluation=layout.EVALUATION,
         sweep=layout.SWEEP,
         features=layout.FEATURES,
         report=layout.PULL_REPORT,
-        latencies={each.name: measured[each.key] for each in variants},
+        latencies={each.name: on_devices[each.variant.key] for each in evaluated},
     )
-    latencies = {row["name"]: latency_of(row) for row in read_table(layout.EVALUATION / "variants.csv")}
-    robustness = read_robustness(layout.EVALUATION / "robustness.csv")
-    tracker.add_metrics({v.key: latencies[v.name] | {"robustness": robustness.get(v.name, {})} for v in variants})
+    figures = ("latency_p50_ms", "latency_p95_ms", "robustness")
+    measured = {each.variant.key: {name: asdict(each)[name] for name in figures} for each in evaluated}
+    tracker.add_metrics(measured)
 
     aliases = [records.CANDIDATE]
     for alias, row, column in choice.others:
@@ -43,7 +44,7 @@ def main() -> None:
     if section.promote == "always" or not any(records.CHAMPION in each.aliases for each in tracker.versions(name)):
         aliases.append(records.CHAMPION)
     version = register(tracker, variant, selection, layout.SELECTED, aliases)
-    print(f"{variant.name}: {selection['reason']}; registered as {name} version {version}, {', '.join(aliases)}")
+    print(f"{variant.name}: {selection.reason}; registered as {name} version {version}, {', '.join(aliases)}")
 
 
 if __name__ == "__main__":

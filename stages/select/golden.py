@@ -49,7 +49,7 @@ def choose(features: Path, count: int) -> list[Clip]:
     return list(chosen.values())[:count]
 
 
-def scores(clips: Sequence[Clip], features: Path, stored: Path) -> list[list[float]]:
+def scores(clips: Sequence[Clip], features: Path, stored: Path) -> tuple[tuple[float, ...], ...]:
     """Return the scores of recordings that the sweep has kept.
 
     Parameters
@@ -63,13 +63,13 @@ def scores(clips: Sequence[Clip], features: Path, stored: Path) -> list[list[flo
 
     Returns
     -------
-    list[list[float]]
-        Of each recording, one score of a binary task, else one per class; six decimals.
+    tuple[tuple[float, ...], ...]
+        For each recording one score (binary task) or one per class, six decimals.
     """
     rows = [clip.clip_id for clip in clips_file.read(features, "validation")]
     with np.load(stored) as kept:
         known = kept["validation"]
-    return [np.atleast_1d(known[rows.index(clip.clip_id)]).round(6).tolist() for clip in clips]
+    return tuple(tuple(np.atleast_1d(known[rows.index(clip.clip_id)]).round(6).tolist()) for clip in clips)
 
 
 def write(folder: Path, clips: Sequence[Clip], frontend: Frontend) -> None:

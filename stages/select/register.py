@@ -1,13 +1,17 @@
 """A release into the registry, and an alias onto another version after checks: `edac promote`."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stages.core.artifacts import frontend as frontend_file
+from stages.core.artifacts import selection as selection_file
+from stages.core.artifacts.evaluation import Row
+from stages.core.artifacts.selection import Selection
 from stages.core.artifacts.variant import Variant
 from stages.core.project import files
 from stages.core.project.errors import EdacError, ModelError
@@ -26,9 +30,7 @@ if TYPE_CHECKING:
 TOLERANCE = 0.05  # of a golden recording's score: it is of 16 bits, what the sweep scored was not
 
 
-def register(
-    tracker: "Tracker", variant: Variant, selection: Mapping[str, Any], release: Path, aliases: Sequence[str]
-) -> int:
+def register(tracker: "Tracker", variant: Variant, selection: Selection, release: Path, aliases: Sequence[str]) -> int:
     """Register a release and point aliases at it.
 
     Parameters
@@ -45,13 +47,13 @@ def register(
     int
         The version.
     """
-    name, binary = selection["registered_name"], isinstance(selection["threshold"], float)
+    name, binary = selection.registered_name, isinstance(selection.threshold, float)
     example, _ = read_wav(release / "golden" / "0.wav")
     new = Registration(
         variant,
         release,
         example=np.asarray(example[np.newaxis], np.float32),
-        n_outputs=1 if binary else len(selection["labels"]),
+        n_outputs=1 if binary else len(selection.labels),
         tags=describe.tags(selection),
         description=describe.description(selection, frontend_file.read(release)),
     )
@@ -107,7 +109,7 @@ def promote(tracker: "Tracker", which: str, *, to: str, params: SelectParams, fo
     return version.number
 
 
-def check_release(release: Path, title: str, sha256: str) -> dict[str, Any]:
+def check_release(release: Path, title: str, sha256: str) -> Selection:
     """Check that a release's model is the one of the digest and scores its golden recordings as in the sweep.
 
     Parameters
@@ -119,20 +121,19 @@ def check_release(release: Path, title: str, sha256: str) -> dict[str, Any]:
 
     Returns
     -------
-    dict
-        Its `selection.json`.
+    Selection
 
     Raises
     ------
     ModelError
     """
-    selection: dict[str, Any] = files.read_json(release / "selection.json")
-    if not files.sha256(release / "model.tflite") == sha256 == selection["variant"]["sha256"]:
+    selection = selection_file.read(release)
+    if not files.sha256(release / "model.tflite") == sha256 == selection.variant.sha256:
         raise ModelError(f"{title} holds another model.tflite than was registered (sha256). Run `dvc repro select`.")
     try:
         frontend, model = Model(release / "frontend.tflite"), Model(release / "model.tflite")
         n_crops = frontend_file.read(release).crops
-        for i, scores in enumerate(selection.get("golden_scores", ())):
+        for i, scores in enumerate(selection.golden_scores):
             samples, _ = read_wav(release / "golden" / f"{i}.wav")
             found = model.mean_over_crops(frontend.run(samples[np.newaxis]), n_crops)[0]
             difference = float(np.abs(found - scores).max())
@@ -146,9 +147,9 @@ def check_release(release: Path, title: str, sha256: str) -> dict[str, Any]:
     return selection
 
 
-def _keeps_budget(selection: Mapping[str, Any], version: "Version", title: str, params: SelectParams) -> None:
-    row = dict(selection["measured"])
-    row |= {f"validation_{name}": figure["value"] for name, figure in selection["validation"]["pooled"].items()}
+def _keeps_budget(selection: Selection, version: "Version", title: str, params: SelectParams) -> None:
+    row: Row = asdict(selection.measured)
+    row |= {f"validation_{name}": estimate.value for name, estimate in selection.validation.pooled.items()}
     for limit in filter(device_of, params.budget):
         figures = version.device(device_of(limit))
         row[limit] = figures.get("together_ms", {}).get("p50")

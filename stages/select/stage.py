@@ -12,8 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from stages.core.artifacts import dataset
+from stages.core.artifacts import dataset, pull_report
+from stages.core.artifacts import evaluation as evaluation_file
 from stages.core.artifacts import frontend as frontend_file
+from stages.core.artifacts import selection as selection_file
+from stages.core.artifacts.evaluation import Row
+from stages.core.artifacts.selection import DataFacts, Drop, Drops, Measured, Rule, Selection, VariantComparison
 from stages.core.artifacts.split import SplitName
 from stages.core.artifacts.variant import Variant, read_variants
 from stages.core.project import files
@@ -23,39 +27,11 @@ from stages.core.scoring.thresholds import Threshold, crossfit_thresholds
 from stages.select import compare, golden
 from stages.select.params import SIZES, SelectParams, device_of
 
-Row = dict[str, Any]
 _COMPARISON = ("name", *compare.COLUMNS)
 _ROUNDING = 1e-9  # the figures have six decimals
 
 SHOWN, ESTIMATES = "shown not to be inferior", "estimates as they came out"
 """The rules of `eligible`: by bounds of the drop, or by the validation figures alone."""
-DATA = ("source", "citation", "licence", "homepage", "found", "usable", "groups", "labels")
-"""What a model card says of the pull report."""
-
-
-def read_table(path: Path) -> list[Row]:
-    """Read ``variants.csv`` of the stage before, its numbers as numbers; an empty field is None.
-
-    Raises
-    ------
-    DataError
-        If there is none.
-    """
-    if not path.is_file():
-        raise DataError(f"{path} does not exist. Run `dvc repro evaluate` first.")
-    return [{key: _number(value) for key, value in row.items()} for row in files.read_csv(path)]
-
-
-def read_robustness(path: Path) -> dict[str, Any]:
-    """Read ``robustness.csv`` of the stage before: variant to condition to figure to its value and interval.
-
-    There is none unless `evaluate.robustness` names a condition.
-    """
-    found: dict[str, Any] = {}
-    for row in files.read_csv(path) if path.is_file() else ():
-        figures = found.setdefault(row["name"], {}).setdefault(row["condition"], {})
-        figures[row["figure"]] = {end: _number(row[end]) for end in ("value", "low", "high")}
-    return found
 
 
 def choose(table: Sequence[Row], params: SelectParams) -> Row:
@@ -68,7 +44,7 @@ def choose(table: Sequence[Row], params: SelectParams) -> Row:
     Parameters
     ----------
     table : Sequence[dict]
-        As `read_table` returns it; with `params.confidence` joined with `stages.select.compare.drops`.
+        Rows of `stages.core.artifacts.evaluation`, joined with `stages.select.compare.drops` for `params.confidence`.
     params : SelectParams
 
     Raises
@@ -194,7 +170,7 @@ class Choice:
         affordable = [each["name"] for each in _affordable(self.table, self.params)]
         return self.compared.chance_of_worse(row["name"], affordable, self.params.margin)
 
-    def release(self, row: Row, target: Path, reason: str) -> tuple[Variant, dict[str, Any]]:
+    def release(self, row: Row, target: Path, reason: str) -> tuple[Variant, Selection]:
         """Put together all that a release needs of a variant; see `select`."""
         params, sweep, features = self.params, self.sweep, self.features
         variant = {v.name: v for v in self.variants}.get(row["name"])
@@ -205,31 +181,34 @@ class Choice:
         pair = [variant] if variant.name == reference.name else [reference, variant]
         on_test = _compared(pair, "test", params, sweep=sweep, features=features)
         frontend, clips = frontend_file.read(features), golden.choose(features, params.golden_recordings)
-        data = files.read_json(self.report)
-        selection = {
-            "variant": {key: value for key, value in asdict(variant).items() if key not in ("metrics", "operators")},
-            "measured": {name: row[name] for name in ("raw_bytes", "deflated_bytes")} | latency_of(row),
-            "registered_name": params.registered_name,
-            "labels": list(frontend.labels),
-            "threshold": variant.metrics["validation"]["threshold"],
-            "validation": variant.metrics["validation"],
-            "test": variant.metrics["test"],
-            "drop": {"validation": self.compared.drops()[variant.name], "test": on_test.drops()[variant.name]},
-            "data": {name: data[name] for name in DATA},
-            "reason": reason,
-            "rule": {
-                "metric": self.params.metric,
-                "margin": self.params.margin,
-                "confidence": params.sure,
-                "decided_by": rule_of(self.table, params),
-                "chance_of_worse": self.chance_of_worse(row),
-            },
-            "n_variants": len(self.table),
-            "n_front": len(front),
-            "golden": [clip.clip_id for clip in clips],
-            "golden_scores": golden.scores(clips, features, sweep / "scores" / f"{variant.name}.npz"),
-        }
-        with files.growing_folder(target, files.digest(selection)) as folder:
+        drops = self.compared.drops()
+        selection = Selection(
+            variant=variant.file,
+            registered_name=params.registered_name,
+            labels=frontend.labels,
+            threshold=variant.threshold,
+            validation=variant.metrics["validation"],
+            test=variant.metrics["test"],
+            drop=Drops(Drop(**drops[variant.name]), Drop(**on_test.drops()[variant.name])),
+            data=DataFacts.of(pull_report.read(self.report)),
+            measured=Measured(row["raw_bytes"], row["deflated_bytes"], row["latency_p50_ms"], row["latency_p95_ms"]),
+            rule=Rule(
+                metric=params.metric,
+                margin=params.margin,
+                confidence=params.sure,
+                decided_by=rule_of(self.table, params),
+                chance_of_worse=self.chance_of_worse(row),
+            ),
+            reason=reason,
+            n_variants=len(self.table),
+            n_front=len(front),
+            golden=tuple(clip.clip_id for clip in clips),
+            golden_scores=golden.scores(clips, features, sweep / "scores" / f"{variant.name}.npz"),
+        )
+        comparison = VariantComparison(
+            front=tuple(each["name"] for each in front), drops={name: Drop(**drop) for name, drop in drops.items()}
+        )
+        with files.growing_folder(target, files.digest(asdict(selection))) as folder:
             shutil.copyfile(model, folder / "model.tflite")
             for name in ("frontend.tflite", "frontend.json"):
                 shutil.copyfile(features / name, folder / name)
@@ -240,7 +219,8 @@ class Choice:
                 _COMPARISON,
                 [{c: r[c] for c in _COMPARISON} for r in sorted(self.table, key=lambda r: r["name"])],
             )
-            files.write_json(folder / "selection.json", selection)
+            selection_file.write_comparison(folder, comparison)
+            selection_file.write(folder, selection)
         return variant, selection
 
 
@@ -253,7 +233,7 @@ def select(
     report: Path,
     target: Path,
     latencies: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
-) -> tuple[Variant, dict[str, Any]]:
+) -> tuple[Variant, Selection]:
     """Choose a variant and put together all that a release needs of it: `judge`, and `Choice.release` of the winner.
 
     Parameters
@@ -264,21 +244,16 @@ def select(
     report : Path
         ``pull_report.json``.
     target : Path
-        Becomes a folder of `model.tflite`, `frontend.tflite`, `frontend.json`, `golden/*.wav`, `selection.json`,
-        `front.csv` and `comparison.csv` (every variant against the float32 baseline on validation): a release can be
-        built of it alone.
+        Becomes a folder of `model.tflite`, `frontend.tflite`, `frontend.json`, `golden/*.wav`, `selection.json` and
+        `comparison.json` (every variant against the float32 baseline on validation): a release can be built from it
+        alone. `front.csv` and `comparison.csv` are exports for people.
     latencies : Mapping
         Variant to device to what was measured there, ms.
 
     Returns
     -------
     variant : Variant
-    selection : dict
-        What `selection.json` holds: `variant` (its row), `registered_name`, `labels`, `threshold` (of a binary task; of
-        a multi-label task a list, one per label; else None), `validation` and `test` figures with intervals, `drop`
-        (below the float32 baseline, per side; on the test split that of this variant alone, after `n_variants` were
-        looked at on validation), `data` (of the pull report, for the model card), `reason`, `rule` (metric, margin,
-        confidence), `n_variants`, `golden` (the clips' ids), `golden_scores` (theirs, as the sweep has them).
+    selection : Selection
 
     Raises
     ------
@@ -302,7 +277,7 @@ def judge(
     latencies: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
 ) -> Choice:
     """Compare all variants and choose; as `select`, but nothing is written."""
-    table = read_table(evaluation / "variants.csv")
+    table = [each.row() for each in evaluation_file.read(evaluation)]
     for limit in filter(device_of, params.budget):
         for row in table:
             row[limit] = latencies.get(row["name"], {}).get(device_of(limit))
@@ -337,7 +312,7 @@ def _compared(
     for variant in variants:
         with np.load(sweep / "scores" / f"{variant.name}.npz") as stored:
             scores[variant.name] = stored[side].astype(np.float64)
-        given = thresholds[variant.name] = variant.metrics["validation"]["threshold"]
+        given = thresholds[variant.name] = variant.threshold
         if side == "validation" and given is not None and params.metric in OF_THRESHOLD:
             apart = crossfit_thresholds(truth.y, scores[variant.name], truth.groups)
             thresholds[variant.name] = given if apart is None else apart
@@ -349,11 +324,6 @@ def _compared(
         thresholds=thresholds,
         confidence=params.sure,
     )
-
-
-def latency_of(row: Row) -> dict[str, float]:
-    """Return a row's latencies by column name, ms."""
-    return {name: value for name, value in row.items() if name.startswith("latency_")}
 
 
 def excess(row: Row, budget: Mapping[str, float]) -> dict[str, float]:
@@ -396,8 +366,8 @@ def _nothing_fits(table: Sequence[Row], budget: Mapping[str, float]) -> EdacErro
     closest = min(table, key=lambda row: (max(excess(row, budget).values()), row["name"]))
     limits = ", ".join(f"{name} {'at most' if _is_cost(name) else 'at least'} {budget[name]:.12g}" for name in budget)
     misses = " and ".join(
-        f"has {name} {_figure(closest, name)}, {excess:.1%} {'over' if _is_cost(name) else 'under'}"
-        for name, excess in excess(closest, budget).items()
+        f"has {name} {_figure(closest, name)}, {over:.1%} {'over' if _is_cost(name) else 'under'}"
+        for name, over in excess(closest, budget).items()
     )
     return EdacError(
         f"None of the {len(table)} variants keeps within select.budget ({limits}); the closest, {closest['name']}, "
@@ -421,14 +391,3 @@ def _reason(row: Row, table: Sequence[Row], params: SelectParams, column: str) -
         f"smallest {column} ({row[column]}) of the {len(affordable)} of {len(table)} variants in the budget "
         f"{which}{f'; not measured yet on {unmeasured}' if unmeasured else ''}"
     )
-
-
-def _number(text: str) -> Any:
-    if text == "":
-        return None
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text

@@ -13,15 +13,14 @@ from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
-from stages.core.artifacts.variant import Variant
 from stages.core.project import files
 from stages.core.tracking import connection
+from tests import examples
 
 FIGURES = {name: {"value": 0.8, "low": 0.7, "high": 0.9} for name in ("roc_auc", "f1", "accuracy", "sensitivity")}
-SIDE = {"n": 99, "pooled": FIGURES, "sites": {site: {"n": 33, "metrics": FIGURES} for site in ("a", "b", "c")}}
-VARIANT = Variant(
-    "v", "k", "", "", 0.5, 0.5, "float32", 32, 0, "0" * 64, 3, 3, {}, 0.0, {"validation": SIDE, "test": SIDE}
-)
+SITE = {"n": 33, "groups": 11, "classes": {}, "metrics": FIGURES}
+SIDE = examples.split_metrics(n=99, pooled=FIGURES, sites=dict.fromkeys("abc", SITE))
+VARIANT = examples.variant(metrics={"validation": SIDE, "test": SIDE})
 
 
 def write(folder: Path, writer: int, runs: int, parent: str) -> list[float]:
@@ -57,7 +56,7 @@ def measure(folder: Path, runs: int, writers: int) -> dict[str, float]:
             jobs = [pool.submit(write, folder, writer, each, parent) for writer in range(writers)]
             seconds = [second for job in jobs for second in job.result()]
     wall = time.perf_counter() - begun
-    whole = [found for found in tracker.variants(parent) if len(found.figures) == 7 + 2 * (1 + 12 + 3 * 13)]
+    whole = [found for found in tracker.variants(parent) if len(found.figures) == 7 + 2 * (2 + 12 + 3 * 14)]
     begun = time.perf_counter()
     known = len(tracker.keys(parent))
     return {

@@ -11,6 +11,8 @@ import pytest
 import soundfile
 
 from stages.core.artifacts import clips as clips_file
+from stages.core.artifacts import teacher as teacher_file
+from stages.core.artifacts.teacher import TeacherReport
 from stages.core.project import files
 from stages.core.project.errors import DataError, ModelError, ParameterError
 from stages.distill import stage as stage
@@ -34,7 +36,7 @@ def clips_of(features: Path) -> list[dict[str, str]]:
 
 
 def test_without_a_teacher_the_folder_says_so(tmp_path: Path) -> None:
-    assert distill(DistillParams(), tmp_path / "nothing", tmp_path / "teacher") == {"teacher": None}
+    assert distill(DistillParams(), tmp_path / "nothing", tmp_path / "teacher") == TeacherReport(teacher=None)
     assert contents(tmp_path / "teacher") == {"teacher.json": b'{\n  "teacher": null\n}\n'}
 
 
@@ -157,8 +159,8 @@ def test_what_a_teacher_leaves_becomes_part_of_its_folder_and_is_not_made_twice(
     assert set(contents(tmp_path / "teacher")) == {"teacher.json", "checkpoint/config.json", *arrays}
     assert np.load(tmp_path / "teacher" / "embeddings_train.npy").dtype == np.float32
     again = distill(replace(PARAMS, alpha=0.9, temperature=5.0, train=False), features, tmp_path / "teacher")
-    assert again == files.read_json(tmp_path / "teacher" / "teacher.json")
-    assert again["key"] == taught["key"]
+    assert again == teacher_file.read(tmp_path / "teacher")
+    assert again.key == taught.key
     assert len(calls) == 2, "how students learn does not matter"
     distill(replace(PARAMS, seed=3), features, tmp_path / "teacher")
     assert len(calls) == 3

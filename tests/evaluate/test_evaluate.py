@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from stages.core.artifacts import dataset
+from stages.core.artifacts.evaluation import Row
 from stages.core.project import files
 from stages.core.project.errors import DataError, ParameterError
 from stages.core.scoring.metrics import METRICS
@@ -21,6 +22,10 @@ TABLES = ("sites.csv", "roc.csv", "accuracy_versus_size.csv", "accuracy_versus_s
 def table(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as stream:
         return list(csv.DictReader(stream))
+
+
+def evaluated_rows(*arguments: Any) -> list[Row]:
+    return [each.row() for each in evaluate(*arguments)]
 
 
 def test_one_flat_row_per_variant(sweep: Path, features: Path, tmp_path: Path, params: EvaluateParams) -> None:
@@ -70,7 +75,7 @@ def test_the_best_is_chosen_on_validation(sweep: Path, features: Path, tmp_path:
 def test_roc_curves_enclose_the_area_they_claim(
     sweep: Path, features: Path, tmp_path: Path, params: EvaluateParams
 ) -> None:
-    rows = evaluate(sweep, features, tmp_path / "evaluation", params)
+    rows = evaluated_rows(sweep, features, tmp_path / "evaluation", params)
     points = [p for p in table(tmp_path / "evaluation" / "roc.csv") if p["variant"] == "baseline-s0.0-float32"]
     x, y = (np.array([float(p[key]) for p in points]) for key in ("false_positive_rate", "true_positive_rate"))
     assert float(np.trapezoid(y, x)) == pytest.approx(rows[0]["test_roc_auc"], abs=1e-4)
@@ -79,7 +84,7 @@ def test_roc_curves_enclose_the_area_they_claim(
 def test_the_lines_against_sparsity_start_at_the_baseline_whatever_the_pruning(
     sweep: Path, features: Path, tmp_path: Path, params: EvaluateParams
 ) -> None:
-    rows = evaluate(sweep, features, tmp_path / "evaluation", params)
+    rows = evaluated_rows(sweep, features, tmp_path / "evaluation", params)
     points = table(tmp_path / "evaluation" / "against_sparsity.csv")
     by_name = {row["name"]: row for row in rows}
     ways = {(row["criterion"], row["schedule"]) for row in rows if row["schedule"]}

@@ -9,7 +9,7 @@ import soundfile
 from sklearn.metrics import accuracy_score
 
 from stages.core.artifacts import clips as clips_file
-from stages.core.artifacts import dataset
+from stages.core.artifacts import dataset, evaluation
 from stages.core.artifacts.variant import read_variants
 from stages.core.project import files
 from stages.core.project.errors import ParameterError
@@ -93,7 +93,7 @@ def test_every_variant_is_scored_under_every_condition(
     assert len(rows) == len(variants) * len(names) * len(robustness.FIGURES)
     split, name = dataset.read_split(recorded, "test"), variants[3].name
     scores = scoring.score(sweep / f"{name}.tflite", split.crops)
-    threshold = variants[3].metrics["validation"]["threshold"]
+    threshold = variants[3].threshold
     assert rows[name, "clean", "accuracy"]["value"] == pytest.approx(
         accuracy_score(split.y, scores >= threshold), abs=1e-6
     )
@@ -109,7 +109,7 @@ def test_agreement_is_that_of_the_decisions_with_the_float_model(
 ) -> None:
     variants, rows = judged(recorded, sweep, tmp_path / "robustness", Robustness(noise_snr_db=(10,)), params)
     with np.load(tmp_path / "robustness" / "noise_10db.npz") as scores:
-        mine, floats = (scores[v.name] >= v.metrics["validation"]["threshold"] for v in (variants[5], variants[0]))
+        mine, floats = (scores[v.name] >= v.threshold for v in (variants[5], variants[0]))
     found = rows[variants[5].name, "noise_10db", "agreement"]
     assert found["value"] == pytest.approx(np.mean(mine == floats), abs=1e-6)
     assert found["low"] <= found["value"] <= found["high"]
@@ -140,6 +140,9 @@ def test_the_stage_writes_a_table_if_it_is_asked_to(recorded: Path, sweep: Path,
     evaluate(sweep, recorded, tmp_path / "with", replace(few, robustness=Robustness(gain_db=(6,))))
     rows = files.read_csv(tmp_path / "with" / "robustness.csv")
     assert {row["condition"] for row in rows} == {"clean", "gain_+6db"}
+    for each in evaluation.read(tmp_path / "with"):
+        assert set(each.robustness) == {"clean", "gain_+6db"}
+        assert set(each.robustness["clean"]) == set(robustness.FIGURES)
 
 
 @pytest.mark.parametrize(

@@ -44,10 +44,10 @@ def test_the_threshold_comes_from_validation_and_serves_both_splits(
     splits = {side: dataset.read_split(features, side) for side in ("validation", "test")}
     scores = {side: scoring.score(make_model(kernel), split.crops) for side, split in splits.items()}
     got = scoring.metrics(scores, splits, params)
-    assert got["validation"]["threshold"] == got["test"]["threshold"]
-    predicted = scores["test"] >= got["test"]["threshold"]
-    assert got["test"]["pooled"]["accuracy"]["value"] == pytest.approx(np.mean(predicted == splits["test"].y), abs=1e-6)
-    assert set(got["test"]["sites"]) == {"phone", "studio"}
+    assert got["validation"].threshold == got["test"].threshold
+    predicted = scores["test"] >= got["test"].threshold
+    assert got["test"].pooled["accuracy"].value == pytest.approx(np.mean(predicted == splits["test"].y), abs=1e-6)
+    assert set(got["test"].sites) == {"phone", "studio"}
 
     flipped = scores | {"test": 1 - scores["test"]}
     assert scoring.metrics(flipped, splits, params)["validation"] == got["validation"]

@@ -1,7 +1,6 @@
 """A sweep of a task whose clips have several labels, through evaluate and select's comparison."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +8,16 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from stages.core.artifacts import clips as clips_file
-from stages.core.artifacts import dataset
+from stages.core.artifacts import dataset, evaluation
 from stages.core.artifacts.variant import Variant, write_variants
 from stages.core.project import files
 from stages.evaluate import scoring
-from stages.evaluate.params import EvaluateParams, Robustness
+from stages.evaluate.params import EvaluateParams
 from stages.evaluate.stage import evaluate
 from stages.runtime.litert import Model
 from stages.select import compare, golden
 from stages.select.params import SelectParams
-from stages.select.stage import choose, read_table
+from stages.select.stage import choose
 
 LABELS = ["dog", "rain", "siren"]
 
@@ -86,7 +85,7 @@ def sweep(tmp_path: Path, features: Path, make_model: Callable[..., bytes], para
 def test_mean_average_precision_ranks_and_every_class_has_its_threshold(
     tmp_path: Path, features: Path, sweep: Path, params: EvaluateParams
 ) -> None:
-    rows = evaluate(sweep, features, tmp_path / "evaluation", replace(params, robustness=Robustness()))
+    rows = [each.row() for each in evaluate(sweep, features, tmp_path / "evaluation", params)]
     test = dataset.read_split(features, "test")
     with np.load(sweep / "scores" / "baseline-float32.npz") as stored:
         expected = average_precision_score(test.y, stored["test"], average="macro")
@@ -95,7 +94,7 @@ def test_mean_average_precision_ranks_and_every_class_has_its_threshold(
     assert len(rows[0]["threshold"].split()) == 3
     told = files.read_json(tmp_path / "evaluation" / "metrics.json")
     assert told["baseline float32"]["test_pr_auc"] == rows[0]["test_pr_auc"]
-    table = read_table(tmp_path / "evaluation" / "variants.csv")
+    table = [each.row() for each in evaluation.read(tmp_path / "evaluation")]
     assert choose(table, SelectParams(metric="pr_auc", margin=0.0))["name"] == "baseline-float32"
     assert choose(table, SelectParams(metric="pr_auc", margin=0.9))["name"] == "constant-float32"
     assert choose(table, SelectParams(metric="roc_auc", margin=0.0))["name"] == "baseline-float32"

@@ -6,7 +6,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -14,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from flows.execution import processes
 from flows.sweep.grid import Cell, PlannedVariant
 from flows.sweep.store import Store
-from stages.core.artifacts.variant import Variant
+from stages.core.artifacts.variant import Variant, write_variant
 from stages.core.project import errors, files
 from stages.core.project.errors import ModelError
 
@@ -65,8 +64,24 @@ def work(cell: Cell, store: Store, mode: str) -> None:
                     (folder / name).write_bytes(content)
                     time.sleep(0.1 if mode in ("slow", "same") else 0)
                 sha256 = files.sha256(folder / "model.tflite")
-                known = (planned.name, planned.key, "magnitude", "constant", 0.5, 0.5, planned.scheme, 32, 1, sha256)
-                files.write_json(folder / "variant.json", asdict(Variant(*known, 64, 64, {}, 0.0, {})))
+                variant = Variant(
+                    name=planned.name,
+                    key=planned.key,
+                    criterion="magnitude",
+                    schedule="constant",
+                    sparsity=0.5,
+                    measured_sparsity=0.5,
+                    scheme=planned.scheme,
+                    bit_width=32,
+                    seed=1,
+                    sha256=sha256,
+                    raw_bytes=64,
+                    deflated_bytes=64,
+                    keras_difference=0.0,
+                    operators={},
+                    metrics={},
+                )
+                write_variant(folder / "variant.json", variant)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def test_a_cell_is_made_and_another_scheme_needs_no_tensorflow(tmp_path: Path, s
     assert variant.keras_difference < 1e-5
     assert variant.parameters == network.load(finetuned).count_params()
     assert variant.flops == flops((finetuned / "float32.tflite").read_bytes())
-    assert variant.metrics["test"]["n"] == 12
+    assert variant.metrics["test"].n == 12
 
     stamps = {path: path.stat().st_mtime_ns for path in spec.store.rglob("*") if path.is_file()}
     more = spec_of(1, spec.store, sources, replace(SWEEP, schemes=("float32", "sparse_float32", "static_wi4_ai8")))

@@ -15,6 +15,7 @@ from flows.sweep.inputs import SweepInputs
 from flows.sweep.params import SweepParams
 from flows.sweep.plan import plan
 from flows.sweep.store import Store
+from stages.core.artifacts.teacher import NO_TEACHER, Teacher
 from stages.core.artifacts.variant import Variant, read_variant
 from stages.core.nn import network
 from stages.core.project import files
@@ -128,6 +129,6 @@ def test_a_distilled_fine_tuning_says_what_the_teacher_says(tmp_path: Path, taug
         name: "distilled" in name for name in variants
     }
     for name, variant in variants.items():
-        assert variant.teacher == ({"kind": "a yes-man", "licence": "CC0"} if "distilled" in name else {})
+        assert variant.teacher == (Teacher("a yes-man", "CC0") if "distilled" in name else NO_TEACHER)
     assert variants["constant-distilled-s0.50-float32-seed1234"].measured_sparsity >= 0.5
     assert all(variant.keras_difference <= 2 / 256 for variant in variants.values())

@@ -18,11 +18,12 @@ from flows.studies.folds import table
 from flows.studies.folds.runs import Run
 from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts.split import SPLITS
-from stages.core.artifacts.variant import Variant, write_variants
+from stages.core.artifacts.variant import write_variants
 from stages.core.project import files, layout, provenance
 from stages.core.project.errors import DataError, EdacError, ParameterError
 from stages.core.project.progress import track
 from stages.evaluate.params import EvaluateParams
+from tests import examples
 
 
 @pytest.fixture(scope="module")
@@ -198,10 +199,9 @@ def made_up(
         scores = np.eye(3)[np.where(hits, y, (y + 1) % 3)]
         (run.folder / layout.SWEEP / "scores").mkdir(parents=True, exist_ok=True)
         np.savez(run.folder / layout.SWEEP / "scores" / f"{name}.npz", test=scores)
-        sizes = {"raw_bytes": (raw_bytes or {}).get(label, 100 * seed), "deflated_bytes": 10 * seed, "flops": 5}
-        known = (name, "k", "", "", 0.0, 0.0, "float32", 32, seed, "0" * 64)
-        side = {"threshold": None}
-        variants.append(Variant(*known, sizes["raw_bytes"], sizes["deflated_bytes"], {}, 0.0, {"validation": side}))
+        sizes = {"raw_bytes": (raw_bytes or {}).get(label, 100 * seed), "deflated_bytes": 10 * seed}
+        metrics = {"validation": examples.split_metrics()}
+        variants.append(examples.variant(name, seed=seed, metrics=metrics, **sizes))
     write_variants(run.folder / layout.SWEEP / "variants.json", variants)
     return run
 

@@ -1,15 +1,15 @@
 """Tables of a sweep's page: their metric is `select.metric`."""
 
 from flows.sweep import page
+from stages.core.artifacts.estimates import Estimate, SplitMetrics
 from stages.core.artifacts.variant import Variant
+from tests import examples
 
 
 def variant(name: str, deflated_bytes: int, roc_auc: float, accuracy: float) -> Variant:
-    figures = {"roc_auc": {"value": roc_auc, "low": roc_auc - 0.1, "high": roc_auc + 0.1}, "accuracy": accuracy}
-    metrics = {"validation": figures, "test": figures}
-    return Variant(
-        name, "k", "magnitude", "", 0.5, 0.5, "float32", 32, 1, "0" * 64, 200, deflated_bytes, {}, 0.0, metrics
-    )
+    estimates = {"roc_auc": Estimate(roc_auc, roc_auc - 0.1, roc_auc + 0.1), "accuracy": Estimate(accuracy)}
+    metrics = dict.fromkeys(("validation", "test"), SplitMetrics(12, 12, pooled=estimates))
+    return examples.variant(name, sparsity=0.5, raw_bytes=200, deflated_bytes=deflated_bytes, metrics=metrics)
 
 
 SMALL, LARGE, EQUAL = variant("small", 10, 0.6, 0.9), variant("large", 100, 0.8, 0.7), variant("equal", 10, 0.6, 0.9)

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import soundfile
 from jsonschema import Draft202012Validator
 
+from stages.core.artifacts import selection as selection_file
 from stages.core.project import files, provenance
 from stages.core.project.errors import ModelError, ParameterError
 from stages.push import bundle, signing
@@ -113,8 +115,7 @@ def test_a_model_that_is_not_the_selected_one_is_refused(selections: list[Path],
 
 def test_a_binary_selection_without_threshold_is_refused(selections: list[Path], tmp_path: Path) -> None:
     selected = shutil.copytree(selections[0], tmp_path / "selected")
-    selection = files.read_json(selected / "selection.json") | {"threshold": None}
-    files.write_json(selected / "selection.json", selection)
+    selection_file.write(selected, replace(selection_file.read(selected), threshold=None))
     with pytest.raises(ModelError, match=r"makes no release: .*threshold must be a number"):
         bundle.build(tmp_path / "b", selected=selected, version=1)
     assert not (tmp_path / "b" / "manifest.json").exists()

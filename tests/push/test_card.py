@@ -9,6 +9,7 @@ import pytest
 
 from stages.core.artifacts.frontend import Frontend
 from stages.push import card
+from tests import examples
 
 FIGURES: dict[str, Any] = {
     "n": 50,
@@ -18,7 +19,12 @@ FIGURES: dict[str, Any] = {
         "f1": {"value": None, "low": None, "high": None, "reason": "no positive"},
     },
     "sites": {
-        site: {"n": n, "groups": 3, "metrics": {"roc_auc": {"value": auc, "low": 0.1, "high": 1.0}, "f1": none}}
+        site: {
+            "n": n,
+            "groups": 3,
+            "classes": {},
+            "metrics": {"roc_auc": {"value": auc, "low": 0.1, "high": 1.0}, "f1": none},
+        }
         for site, n, auc, none in (
             ("phone", 15, 0.090909, {"value": None, "low": None, "high": None}),
             ("clinic", 15, 1.0, {"value": 0.5, "low": None, "high": None}),
@@ -35,7 +41,8 @@ SELECTION: dict[str, Any] = {
         "raw_bytes": 6156688,
         "deflated_bytes": 1000,
     },
-    "measured": {"latency_p50_ms": 0.26754},
+    "registered_name": "coughs",
+    "measured": {"raw_bytes": 6156688, "deflated_bytes": 1000, "latency_p50_ms": 0.26754},
     "n_variants": 20,
     "reason": "smallest | of them",
     "rule": {"metric": "roc_auc", "margin": 0.02, "confidence": 0.95},
@@ -61,8 +68,12 @@ SELECTION: dict[str, Any] = {
 FRONTEND = Frontend(("negative", "positive"), sample_rate=22050, clip_samples=154350)
 
 
+def written(frontend: Frontend = FRONTEND, **changes: Any) -> str:
+    return card.write(examples.selection(**SELECTION | changes), frontend, version=7, device_class="jetson")
+
+
 def lines(**changes: Any) -> list[str]:
-    return card.write(SELECTION | changes, FRONTEND, version=7, device_class="jetson").splitlines()
+    return written(**changes).splitlines()
 
 
 @pytest.mark.parametrize(
@@ -88,11 +99,11 @@ def lines(**changes: Any) -> list[str]:
         "| Recordings of class negative | 181 |",
         "| n recordings | 52 | 50 |",
         "| n groups | 10 | 10 |",
-        "| roc auc | 0.745 (0.348 to 0.996) | 0.745 (0.348 to 0.996) |",
+        "| roc auc | 0.745 [0.348, 0.996] | 0.745 [0.348, 0.996] |",
         "| f1 | undefined | undefined |",
         "| site | n | groups | f1 | roc auc |",
-        "| clinic | 15 | 3 | 0.500 | 1.000 (0.100 to 1.000) |",
-        "| phone | 15 | 3 | undefined | 0.091 (0.100 to 1.000) |",
+        "| clinic | 15 | 3 | 0.500 | 1.000 [0.100, 1.000] |",
+        "| phone | 15 | 3 | undefined | 0.091 [0.100, 1.000] |",
     ],
 )
 def test_what_it_says(line: str) -> None:
@@ -145,9 +156,9 @@ def test_every_table_is_as_wide_as_its_head() -> None:
 
 
 def test_latency_is_that_of_a_crop_where_there_are_several() -> None:
-    card_of = card.write(SELECTION, replace(FRONTEND, crops=10), version=7, device_class="jetson")
+    card_of = written(replace(FRONTEND, crops=10))
     assert " ms for one of the 10 crops over which a clip's scores are averaged, median" in card_of
-    assert " ms for one clip, median" in card.write(SELECTION, FRONTEND, version=7, device_class="jetson")
+    assert " ms for one clip, median" in written()
 
 
 def test_it_names_the_teacher_and_its_licence() -> None:

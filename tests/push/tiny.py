@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
 
 from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts import frontend as frontend_file
+from stages.core.artifacts import selection as selection_file
 from stages.core.artifacts.clips import Clip
 from stages.core.artifacts.frontend import Frontend
 from stages.core.artifacts.variant import Variant
@@ -16,6 +17,7 @@ from stages.core.project import files
 from stages.core.tracking.records import Registration
 from stages.push import bundle
 from stages.select import golden
+from tests import examples
 
 if TYPE_CHECKING:
     from stages.core.tracking.connection import Tracker
@@ -68,6 +70,7 @@ def write_selection(folder: Path, features: Path, frontend: bytes, model: bytes,
     labels = LABELS if i < 2 else [*LABELS, "unsure"]
     variant = {
         "name": f"constant-s0.{i}0-float32-seed1234",
+        "key": f"constant-s0.{i}0-float32-seed1234",
         "sha256": files.sha256(folder / "model.tflite"),
         "scheme": "float32",
         "bit_width": 32,
@@ -79,7 +82,14 @@ def write_selection(folder: Path, features: Path, frontend: bytes, model: bytes,
         "n": 8,
         "groups": 3,
         "pooled": {"accuracy": {"value": 0.75, "low": 0.5, "high": 0.875}},
-        "sites": {"home": {"n": 5, "groups": 2, "metrics": {"accuracy": {"value": None, "low": None, "high": None}}}},
+        "sites": {
+            "home": {
+                "n": 5,
+                "groups": 2,
+                "classes": {},
+                "metrics": {"accuracy": {"value": None, "low": None, "high": None}},
+            }
+        },
     }
     data = {
         "source": "demo",
@@ -99,7 +109,7 @@ def write_selection(folder: Path, features: Path, frontend: bytes, model: bytes,
         "validation": figures,
         "test": figures,
         "data": data,
-        "measured": {"latency_p50_ms": 0.5},
+        "measured": {"raw_bytes": len(model), "deflated_bytes": len(model) // 2, "latency_p50_ms": 0.5},
         "rule": {"metric": "accuracy", "margin": 0.0, "confidence": 0.95},
         "drop": dict.fromkeys(
             ("validation", "test"), dict.fromkeys(("drop", "drop_low", "drop_high", "drop_bound"), 0.0)
@@ -107,21 +117,13 @@ def write_selection(folder: Path, features: Path, frontend: bytes, model: bytes,
         "n_variants": 3,
         "reason": "made for tests",
     }
-    files.write_json(folder / "selection.json", selection)
+    selection_file.write(folder, examples.selection(**selection))
     return folder
 
 
 def register(tracker: "Tracker", selected: Path) -> int:
     """Register a selection under the name `tiny`, as the select stage does, as its champion."""
-    chosen = files.read_json(selected / "selection.json")["variant"]
-    rest: dict[str, Any] = {
-        "criterion": "",
-        "schedule": "",
-        "measured_sparsity": 0.0,
-        "seed": 1,
-        "operators": {},
-    }
-    variant = Variant(**rest, **chosen, key=chosen["name"], keras_difference=0.0, metrics={})
+    variant = Variant(**vars(selection_file.read(selected).variant), operators={}, metrics={})
     example = np.zeros((1, CLIP_SAMPLES), np.float32)
     version = tracker.register("tiny", Registration(variant, selected, example, n_outputs=1))
     tracker.set_alias("tiny", "champion", version)

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from stages.core.artifacts.estimates import Estimate, SplitMetrics
 from stages.core.artifacts.variant import Variant
 from stages.core.tracking import connection
 
@@ -14,9 +14,9 @@ RAW = {"float32": 24_000_000, "dynamic_wi8_afp32": 6_000_000, "static_wi8_ai8": 
 BITS = {"float32": 32, "dynamic_wi8_afp32": 8, "static_wi8_ai8": 8}
 
 
-def figures(auc: float, n: int) -> dict[str, Any]:
-    interval = {"value": auc, "low": round(auc - 0.05, 6), "high": round(auc + 0.05, 6)}
-    return {"n": n, "groups": n - 1, "positives": 40, "pooled": {"roc_auc": interval}}
+def figures(auc: float, n: int) -> SplitMetrics:
+    estimate = Estimate(auc, round(auc - 0.05, 6), round(auc + 0.05, 6))
+    return SplitMetrics(n=n, groups=n - 1, positives=40, pooled={"roc_auc": estimate})
 
 
 def variant(schedule: str, sparsity: float, scheme: str, seed: int, *, auc: float, mb: float) -> Variant:

@@ -10,6 +10,8 @@ from sklearn.metrics import f1_score, precision_score, recall_score
 
 from flows.cli import main
 from stages.core.artifacts import clips as clips_file
+from stages.core.artifacts import evaluation
+from stages.core.artifacts.evaluation import EvaluatedVariant
 from stages.core.artifacts.variant import Variant, write_variants
 from stages.core.project import files, layout
 from stages.core.project.errors import DataError
@@ -17,6 +19,7 @@ from stages.core.scoring.metrics import MetricParams
 from stages.core.scoring.summary import summarise
 from stages.report import distillation
 from stages.report.distillation import Folders
+from tests import examples
 
 LABELS = ("a", "b", "c")
 
@@ -58,10 +61,10 @@ def folders(tmp_path: Path) -> Folders:
         known: dict[str, Any] = {"name": name, "key": "k", "criterion": "", "schedule": "", "scheme": scheme}
         known |= {"sparsity": 0.0, "measured_sparsity": 0.0, "bit_width": 8, "seed": 0, "sha256": "0" * 64}
         known |= {"raw_bytes": 100, "deflated_bytes": 50, "operators": {}, "keras_difference": 0.0, "parameters": 7}
-        variants.append(Variant(**known, metrics={"validation": judged(each)}))
+        variants.append(Variant(**known, metrics={"validation": examples.split_metrics(**judged(each))}))
     write_variants(folders.sweep / "variants.json", variants)
-    latencies = [{"name": "baseline-float32", "latency_p50_ms": 2.5}]
-    files.write_csv(folders.evaluation / "variants.csv", ("name", "latency_p50_ms"), latencies)
+    evaluated = EvaluatedVariant(variants[0], latency_p50_ms=2.5, latency_p95_ms=3.0, raw_ratio=1.0, deflated_ratio=1.0)
+    evaluation.write(folders.evaluation, [evaluated])
     return folders
 
 

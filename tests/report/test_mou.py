@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from flows.cli import main
+from stages.core.artifacts.estimates import Estimate, SplitMetrics
 from stages.core.artifacts.variant import Variant
 from stages.core.project.errors import ParameterError
 from stages.core.tracking import connection
@@ -19,7 +20,7 @@ PAPER = mou.read()
 
 
 def variant(key: str, accuracy: float, *, criterion: str = "", scheme: str = "float32", kb: float = 500.0) -> Variant:
-    figures = {"n": 80, "groups": 60, "pooled": {"accuracy": {"value": accuracy, "low": 0.1, "high": 1.0}}}
+    figures = SplitMetrics(n=80, groups=60, pooled={"accuracy": Estimate(accuracy, 0.1, 1.0)})
     name = f"{criterion or 'baseline'}-{scheme}-{key}"
     return Variant(
         name=name,

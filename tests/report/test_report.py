@@ -14,11 +14,12 @@ import pytest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 
+from stages.core.artifacts import sweep as sweep_file
 from stages.core.artifacts import variant as variants
-from stages.core.project import files
+from stages.core.artifacts.sweep import SweepDescription
 from stages.core.project.errors import DataError
 from stages.core.scoring.metrics import MetricParams
-from stages.core.tracking import connection, records
+from stages.core.tracking import connection
 from stages.report import facts, plots, stage
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -134,7 +135,7 @@ def test_confusion_of_ten_classes(tmp_path: Path) -> None:
 def test_labels_that_come_together_are_told_one_by_one(tmp_path: Path) -> None:
     found = read(tmp_path, labels=("a", "b", "c"), several=True)
     scored = found.winner["test"]
-    decided = scored.scores >= np.array(found.selection["threshold"])
+    decided = scored.scores >= np.array(found.selection.threshold)
     assert np.array_equal(plots.confusion(found), multilabel_confusion_matrix(scored.y, decided))
     assert sum(n for *_, n in plots.calibration(scored, bins=10)) == 3 * len(scored.y)
     text = words(page(found, tmp_path / "report.html"))
@@ -166,8 +167,8 @@ def test_colour_is_never_alone(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     places = made_up.write(tmp_path, variants=3)
-    (places["selected"] / "comparison.csv").unlink()
-    with pytest.raises(DataError, match=r"comparison\.csv does not exist\. Run `dvc repro select`"):
+    (places["selected"] / "comparison.json").unlink()
+    with pytest.raises(DataError, match=r"comparison\.json does not exist\. Run `dvc repro select`"):
         facts.read(**places, shown=MetricParams())
 
 
@@ -176,7 +177,7 @@ def test_the_sweep_s_run_in_mlflow_gets_it(tmp_path: Path, monkeypatch: pytest.M
     tracker, sweep, written = connection.connect(tmp_path / "mlruns"), tmp_path / "sweep", tmp_path / "report.html"
     written.write_text("a report")
     variants.write_variants(sweep / "variants.json", [])
-    files.write_json(sweep / records.SWEEP_FILE, {"key": "0123456789", "parameters": {}})
+    sweep_file.write(sweep, SweepDescription("0123456789"))
     tracker.log_report(sweep, written)
     (run,) = tracker.sweeps()
     assert [each.path for each in tracker.client.list_artifacts(run.run_id)] == ["report.html"]

@@ -1,10 +1,8 @@
 """Versions in the registry, what is said of them, and who may be the champion."""
 
-import json
 import shutil
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,8 @@ import tiny  # type: ignore[import-not-found]
 
 from flows.cli import main
 from stages.core.artifacts import frontend as frontend_file
+from stages.core.artifacts import selection as selection_file
+from stages.core.artifacts.selection import Measured, Selection
 from stages.core.artifacts.variant import Variant
 from stages.core.project import files
 from stages.core.project.errors import DataError, EdacError, ModelError
@@ -36,23 +36,22 @@ class Registry:
     folders: tuple[Path, Path]
 
 
-def selection_of(folder: Path, accuracy: float) -> dict[str, Any]:
+def selection_of(folder: Path, accuracy: float) -> Selection:
     """Complete what `tiny` writes by what the select stage says beside."""
     frontend, model = Model(folder / "frontend.tflite"), Model(folder / "model.tflite")
     scores = [model.run(frontend.run(read_wav(folder / "golden" / f"{i}.wav")[0][None]))[0].tolist() for i in range(4)]
-    selection: dict[str, Any] = files.read_json(folder / "selection.json")
-    selection["variant"] |= {"criterion": "magnitude", "schedule": "constant", "measured_sparsity": 0.1}
-    validation = json.loads(json.dumps(selection["validation"]))
-    validation["pooled"]["accuracy"]["value"] = accuracy
-    selection |= {
-        "rule": {"metric": "accuracy", "margin": 0.0, "confidence": 0.95},
-        "measured": {"raw_bytes": 1234567, "deflated_bytes": 400, "latency_p50_ms": 1.25},
-        "validation": validation,
-        "reason": "smallest of all",
-        "n_variants": 16,
-        "golden_scores": scores,
-    }
-    files.write_json(folder / "selection.json", selection)
+    written = selection_file.read(folder)
+    pooled = {"accuracy": replace(written.validation.pooled["accuracy"], value=accuracy)}
+    selection = replace(
+        written,
+        variant=replace(written.variant, criterion="magnitude", schedule="constant", measured_sparsity=0.1),
+        measured=Measured(raw_bytes=1234567, deflated_bytes=400, latency_p50_ms=1.25),
+        validation=replace(written.validation, pooled=pooled),
+        reason="smallest of all",
+        n_variants=16,
+        golden_scores=tuple(map(tuple, scores)),
+    )
+    selection_file.write(folder, selection)
     return selection
 
 
@@ -72,10 +71,8 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     return Registry(tracker, (folders[0], folders[1]))
 
 
-def variant_of(selection: Mapping[str, Any]) -> Variant:
-    name = selection["variant"]["name"]
-    rest: dict[str, Any] = {"operators": {}, "seed": 1, "keras_difference": 0.0, "metrics": {}}
-    return Variant(**selection["variant"], **rest, key=name)
+def variant_of(selection: Selection) -> Variant:
+    return Variant(**vars(selection.variant), operators={}, metrics={})
 
 
 def champion(registry: Registry) -> int:
@@ -95,7 +92,7 @@ def test_a_version_tells_what_it_is_how_good_and_what_it_is_not(registry: Regist
     for told in ("validation: accuracy 0.800 [0.500, 0.875] (n = 8)", "among 16 variants", "no medical device", "CC0"):
         assert told in version.description.replace("Validation", "validation").replace("No", "no")
     assert version.description == describe.description(
-        files.read_json(registry.folders[1] / "selection.json"), frontend_file.read(registry.folders[1])
+        selection_file.read(registry.folders[1]), frontend_file.read(registry.folders[1])
     )
 
 
@@ -150,22 +147,27 @@ def test_a_version_that_is_not_there_is_refused(registry: Registry, which: str, 
         promote(registry, which, SelectParams(registered_name="other"))
 
 
+def claim(folder: Path, selection: Selection) -> str:
+    """Have the selection name the model file that is there; returns its digest."""
+    sha256 = files.sha256(folder / "model.tflite")
+    selection_file.write(folder, replace(selection, variant=replace(selection.variant, sha256=sha256)))
+    return sha256
+
+
 def test_a_release_that_is_not_what_it_was_is_refused_even_by_force(registry: Registry, tmp_path: Path) -> None:
     good = registry.folders[1]
     sha256 = files.sha256(good / "model.tflite")
-    selection = files.read_json(good / "selection.json")
+    selection = selection_file.read(good)
     assert register.check_release(good, "it", sha256) == selection
 
     other = shutil.copytree(good, tmp_path / "other")
     shutil.copyfile(registry.folders[0] / "model.tflite", other / "model.tflite")
     with pytest.raises(ModelError, match=r"it holds another model.tflite than was registered"):
         register.check_release(other, "it", sha256)
-    changed = selection["variant"] | {"sha256": files.sha256(other / "model.tflite")}
-    files.write_json(other / "selection.json", selection | {"variant": changed})
+    sha256 = claim(other, selection)
     with pytest.raises(ModelError, match=r"it scores golden/\d.wav .* away from the sweep; 0.05 is allowed"):
-        register.check_release(other, "it", changed["sha256"])
+        register.check_release(other, "it", sha256)
     (other / "model.tflite").write_bytes(b"no model")
-    changed["sha256"] = files.sha256(other / "model.tflite")
-    files.write_json(other / "selection.json", selection | {"variant": changed})
+    sha256 = claim(other, selection)
     with pytest.raises(ModelError, match=r"it does not run: .*model.tflite is not a model that LiteRT can run"):
-        register.check_release(other, "it", changed["sha256"])
+        register.check_release(other, "it", sha256)

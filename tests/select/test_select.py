@@ -11,14 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from stages.core.artifacts import evaluation as evaluation_file
+from stages.core.artifacts import pull_report
+from stages.core.artifacts import selection as selection_file
+from stages.core.artifacts.estimates import Estimate, SplitMetrics
+from stages.core.artifacts.evaluation import EvaluatedVariant, Row
 from stages.core.artifacts.frontend import Frontend
-from stages.core.artifacts.variant import Variant, write_variants
+from stages.core.artifacts.pull_report import Excluded, PullReport
+from stages.core.artifacts.selection import DataFacts
+from stages.core.artifacts.variant import write_variants
 from stages.core.audio import decode
 from stages.core.project import files, params
 from stages.core.project.errors import DataError, EdacError, ParameterError
+from stages.core.scoring.metrics import METRICS
 from stages.select import golden
 from stages.select.params import SelectParams
-from stages.select.stage import DATA, Row, choose, pareto_front, read_robustness, read_table, select
+from stages.select.stage import choose, pareto_front, select
+from tests import examples
 
 
 def row(name: str, auc: float | None, size: int, latency: float = 1.0) -> Row:
@@ -199,25 +208,25 @@ def test_golden_recordings_are_16_bit_wav_at_the_front_ends_rate_and_length(
 @pytest.fixture
 def stages_before(tmp_path: Path) -> dict[str, Any]:
     sweep, features, evaluation = (tmp_path / name for name in ("sweep", "features", "evaluation"))
-    figures = {"threshold": 0.25, "pooled": {"roc_auc": {"value": 0.9, "low": 0.8, "high": 0.95}}}
-    variants, rows = [], []
+    pooled = dict.fromkeys(METRICS, Estimate(0.1)) | {"roc_auc": Estimate(0.9, 0.8, 0.95)}
+    figures = SplitMetrics(12, 12, threshold=0.25, pooled=pooled)
+    variants = []
     (sweep / "scores").mkdir(parents=True)
     for name, content in (("a", b"aaaa"), ("b", b"bb")):
         (sweep / f"{name}.tflite").write_bytes(content)
         scores = np.random.default_rng(len(content)).uniform(size=12)
         np.savez(sweep / "scores" / f"{name}.npz", validation=scores[:8], test=scores[8:])
-        sha256 = files.sha256(sweep / f"{name}.tflite")
-        known = (name, f"key of {name}", "", "", 0.0, 0.0, "float32", 32, 0, sha256, len(content), len(content))
-        variants.append(Variant(*known, {}, 0.0, {"validation": figures, "test": figures}))
-        rows.append(row(name, 0.9, len(content)) | {"sha256": sha256})
+        facts = {"sha256": files.sha256(sweep / f"{name}.tflite"), "raw_bytes": len(content)}
+        metrics = {"validation": figures, "test": figures}
+        variants.append(examples.variant(name, deflated_bytes=len(content), metrics=metrics, **facts))
     write_variants(sweep / "variants.json", variants)
-    files.write_csv(evaluation / "variants.csv", list(rows[0]), rows)
+    evaluation_file.write(evaluation, [EvaluatedVariant(v, 1.0, 2.0, 1.0, 1.0) for v in variants])
     frontend = {"labels": ["no", "yes"], "sample_rate": SAMPLE_RATE, "clip_samples": CLIP_SAMPLES, "align": "start"}
     files.write_json(features / "frontend.json", frontend)
     (features / "frontend.tflite").write_bytes(b"front end")
     write_clips(features)
     report = tmp_path / "pull_report.json"
-    files.write_json(report, dict.fromkeys(DATA, "x") | {"excluded": [{"path": "a.wav", "reason": "silent"}]})
+    pull_report.write(report, PullReport("demo", "Nobody", "CC0", "", 3, 2, 2, {}, (Excluded("a.wav", "silent"),)))
     return {"sweep": sweep, "features": features, "evaluation": evaluation, "report": report}
 
 
@@ -230,23 +239,25 @@ def test_the_selected_folder_holds_what_a_release_needs(stages_before: dict[str,
     assert (target / "frontend.tflite").read_bytes() == b"front end"
     assert (target / "frontend.json").read_bytes() == (stages_before["features"] / "frontend.json").read_bytes()
     assert sorted(p.name for p in (target / "golden").iterdir()) == ["0.wav", "1.wav", "2.wav", "3.wav"]
-    assert [clip.clip_id for clip in golden.choose(stages_before["features"], 4)] == selection["golden"]
-    assert files.read_json(target / "selection.json") == selection
-    assert selection["labels"] == ["no", "yes"]
-    assert selection["threshold"] == 0.25
-    assert selection["test"]["pooled"]["roc_auc"]["high"] == 0.95
-    assert selection["variant"]["sha256"] == variant.sha256
-    assert selection["n_variants"] == 2
-    assert selection["data"] == dict.fromkeys(DATA, "x")
-    assert [r["name"] for r in read_table(target / "front.csv")] == ["b"]
-    comparison = {r["name"]: r for r in read_table(target / "comparison.csv")}
-    assert comparison["a"]["drop"] == comparison["a"]["drop_bound"] == 0
-    assert comparison["b"] == {"name": "b", **selection["drop"]["validation"]}
+    assert tuple(clip.clip_id for clip in golden.choose(stages_before["features"], 4)) == selection.golden
+    assert selection_file.read(target) == selection
+    assert selection.labels == ("no", "yes")
+    assert selection.threshold == 0.25
+    assert selection.test.pooled["roc_auc"].high == 0.95
+    assert selection.variant.sha256 == variant.sha256
+    assert selection.n_variants == 2
+    assert selection.data == DataFacts("demo", "Nobody", "CC0", "", 3, 2, 2, {})
+    comparison = selection_file.read_comparison(target)
+    assert comparison.front == ("b",)
+    assert comparison.drops["a"].drop == comparison.drops["a"].drop_bound == 0
+    assert comparison.drops["b"] == selection.drop.validation
+    assert [row["name"] for row in files.read_csv(target / "front.csv")] == ["b"]
+    assert [row["name"] for row in files.read_csv(target / "comparison.csv")] == ["a", "b"]
     with np.load(stages_before["sweep"] / "scores/a.npz") as a, np.load(stages_before["sweep"] / "scores/b.npz") as b:
-        for side, rows in (("validation", 8), ("test", 4)):
+        for side, rows, found in (("validation", 8, selection.drop.validation), ("test", 4, selection.drop.test)):
             y = [0, 1] * (rows // 2)
             drop = roc_auc_score(y, a[side]) - roc_auc_score(y, b[side])
-            assert selection["drop"][side]["drop"] == pytest.approx(drop, abs=1e-6)
+            assert found.drop == pytest.approx(drop, abs=1e-6)
 
 
 def test_with_a_confidence_only_variants_shown_not_to_be_inferior_may_win() -> None:
@@ -268,11 +279,11 @@ def test_the_reason_tells_what_no_device_has_measured_yet(stages_before: dict[st
     latencies = {"b": {"pi": 40.0}, "a": {"pi": 20.0}}
     variant, selection = select(params, **stages_before, target=tmp_path / "selected", latencies=latencies)
     assert variant.name == "a"
-    assert "not measured yet on attic" in selection["reason"]
-    assert "by the estimates as they came out" in selection["reason"]
-    assert selection["rule"]["chance_of_worse"] == 0
-    (front, *_) = read_table(tmp_path / "selected/front.csv")
-    assert (front["name"], front["device.pi.latency_ms"], front["device.attic.latency_ms"]) == ("b", 40.0, None)
+    assert "not measured yet on attic" in selection.reason
+    assert "by the estimates as they came out" in selection.reason
+    assert selection.rule.chance_of_worse == 0
+    (front, *_) = files.read_csv(tmp_path / "selected/front.csv")
+    assert (front["name"], front["device.pi.latency_ms"], front["device.attic.latency_ms"]) == ("b", "40.0", "")
 
 
 def break_model(folders: dict[str, Path]) -> None:
@@ -280,7 +291,7 @@ def break_model(folders: dict[str, Path]) -> None:
 
 
 def forget_table(folders: dict[str, Path]) -> None:
-    (folders["evaluation"] / "variants.csv").unlink()
+    (folders["evaluation"] / "evaluation.json").unlink()
 
 
 @pytest.mark.parametrize(
@@ -294,10 +305,3 @@ def test_folders_that_do_not_belong_together_are_refused(
     with pytest.raises(DataError, match=re.escape(sentence)):
         select(replace(SelectParams()), **stages_before, target=tmp_path / "selected")
     assert not (tmp_path / "selected").exists()
-
-
-def test_robustness_is_read_by_variant_condition_and_figure(tmp_path: Path) -> None:
-    path = tmp_path / "robustness.csv"
-    assert read_robustness(path) == {}
-    path.write_text("name,condition,n,groups,figure,value,low,high,reason\nv,clean,9,3,f1,0.5,,,one group only\n")
-    assert read_robustness(path) == {"v": {"clean": {"f1": {"value": 0.5, "low": None, "high": None}}}}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.core.artifacts import dataset
-from stages.core.artifacts.variant import Variant, read_latencies, read_variants
+from stages.core.artifacts import dataset, evaluation
+from stages.core.artifacts.variant import Variant, read_variants
 from stages.core.project import files, layout, tables
 from stages.core.project.errors import DataError
 from stages.core.scoring import metrics, stats, uncertainty
@@ -219,7 +219,7 @@ class Figures:
                 self.metric,
                 truth.y[rows],
                 np.load(run.folder / layout.SWEEP / "scores" / f"{variant.name}.npz")["test"][rows],
-                threshold=variant.metrics["validation"]["threshold"],
+                threshold=variant.threshold,
                 specificity=self._evaluate.specificity,
                 calibration_bins=self._evaluate.calibration_bins,
             )
@@ -241,7 +241,7 @@ class Figures:
 def collect(figures: Figures) -> list[Row]:
     """Summarise finished runs, the float32 baseline first."""
     runs = figures.runs
-    latencies = {run: read_latencies(run.folder / layout.EVALUATION / "variants.csv") for run in runs}
+    latencies = {run: evaluation.latencies(run.folder / layout.EVALUATION) for run in runs}
     rows = []
     reference: tuple[np.ndarray, Measured] | None = None
     for name in figures.names:

@@ -3,7 +3,6 @@
 A variant's key includes the source of this module and of all that it imports.
 """
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +86,7 @@ def write(folder: Path, cell: Cell, planned: PlannedVariant, trained: Path, inpu
         scheme=planned.scheme,
         aware=bool(planned.qat_key),
         distilled=planned.distilled,
-        teacher=asdict(network.teacher) if network.teacher else {},
+        teacher=network.teacher,
         bit_width=module.BIT_WIDTH,
         seed=cell.seed,
         sha256=files.sha256(folder / "model.tflite"),

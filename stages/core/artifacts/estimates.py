@@ -16,12 +16,16 @@ class Estimate:
         None if undefined.
     reason : str or None
         Why the value or the interval is undefined.
+    observed, null : float or None
+        Calibration error only: its value as observed, and the value that a perfectly calibrated classifier would show.
     """
 
     value: float | None
     low: float | None = None
     high: float | None = None
     reason: str | None = None
+    observed: float | None = None
+    null: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ class SplitMetrics:
         Clips of the positive class of a binary task.
     threshold : float, tuple[float, ...] or None
         Decision threshold; one per class for a multi-label task, None for a multi-class task.
+    decided_by : str or None
+        How the clips were decided; None for a multi-class task.
     pooled : dict[str, Estimate]
         Metric to estimate over all clips of the split.
     sites : dict[str, SiteMetrics]
@@ -69,5 +75,6 @@ class SplitMetrics:
     classes: dict[str, int] = field(default_factory=dict)
     positives: int | None = None
     threshold: Threshold = None
+    decided_by: str | None = None
     pooled: dict[str, Estimate] = field(default_factory=dict)
     sites: dict[str, SiteMetrics] = field(default_factory=dict)

@@ -1,66 +1,64 @@
-"""A variant: one model file of the grid, with what is known of it.
+"""`variants.json` of the sweep: every model file of the grid and its scores.
 
-A *cell* of the grid is (criterion, schedule, sparsity, seed, distilled); its fine-tuned network is converted once and
-gives one *variant* per quantisation scheme. The file's sha256 is the variant's identity everywhere.
+A *cell* of the grid is (criterion, schedule, sparsity, seed, distilled). Its fine-tuned network is converted once and
+gives one *variant* per quantisation scheme. The sha256 of the file is the variant's identity everywhere.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from stages.core.project import files
-from stages.core.project.params import load
+from stages.core.artifacts import json_file
+from stages.core.artifacts.estimates import SplitMetrics, Threshold
+from stages.core.artifacts.teacher import NO_TEACHER, Teacher
 
 
-@dataclass(frozen=True)
-class Variant:
-    """One model file and what was measured of it, latency excepted.
+@dataclass(frozen=True, kw_only=True)
+class ModelFile:
+    """One model file: how it was made and what it contains.
 
     Attributes
     ----------
     name : str
-        For people and file names, e.g. ``"polynomial-s0.90-static_wi8_ai8-seed1234"``; the unpruned
-        baseline's are ``"baseline-float32"`` and so on.
+        Name for people and for file names, e.g. ``"polynomial-s0.90-static_wi8_ai8-seed1234"``; variants of the
+        unpruned baseline are called ``"baseline-float32"`` and so on.
     key : str
-        Digest of everything that made it.
+        Digest of everything that made the file.
     criterion, schedule : str
-        Empty for the baseline.
+        Pruning criterion and schedule; empty for the baseline.
     sparsity : float
-        Asked for, a fraction in [0, 1).
+        Target sparsity, a fraction in [0, 1).
     measured_sparsity : float
-        Fraction of the unpruned network's prunable weights that are zeros in the file or no longer in it.
+        Fraction of the unpruned network's prunable weights that are zero in the file or removed from it.
     scheme : str
+        Quantisation scheme.
     bit_width : int
-        That the scheme is named for: of the weights, where LiteRT has such operators.
+        Bit-width that the scheme is named for: that of the weights, where LiteRT has such operators.
     seed : int
     sha256 : str
-        Of the file.
+        Digest of the file.
     raw_bytes : int
     deflated_bytes : int
-        After deflate at zlib's level 9.
-    operators : dict[str, int]
-        Builtin operator to how often the file uses it.
+        Size after deflate at zlib's level 9.
     keras_difference : float
-        Largest absolute difference of a score from the Keras function's, over the validation split.
-    metrics : dict
-        ``{"validation": {...}, "test": {...}}`` as `stages.core.scoring.summary.summarise` returns them.
+        Largest absolute difference between the file's scores and the Keras function's, over the validation split.
     weights : dict[str, int]
-        Operator and dtype to the number of weights stored so, e.g. ``{"CONV_2D int4": 8768}``.
+        Operator and dtype to the number of weights stored that way, e.g. ``{"CONV_2D int4": 8768}``.
     mean_bits : float
-        Bits of a weight on average, as stored.
+        Mean bits per stored weight.
     calibration : dict
-        Of a scheme that needs it: `clips` of the training split, `seed` of their choice, `method`.
+        `clips` (number of training clips), `seed` and `method` of the calibration set, for schemes that need one.
     parameters : int
-        Of the network that was converted, without the units removed as they did nothing.
+        Parameters of the network that was converted, after removed units.
     flops : int
-        Of one clip, or one of its crops; see `stages.core.litert.flops`.
+        Floating-point operations for one clip or one crop; see `stages.core.litert.flops`.
     aware : bool
-        Whether the network was fine-tuned with the scheme's integers in place.
+        Whether the network was fine-tuned with quantisation-aware training for the scheme.
     distilled : bool
-        Whether the last fine-tuning learned from a teacher too; what the baseline learned from is not meant.
-    teacher : dict[str, str]
-        `kind` and `licence` of the one that it learned from at any step; empty if there was none.
+        Whether the last fine-tuning learned from a teacher; the baseline's own training does not count.
+    teacher : Teacher
+        Teacher that the network learned from at any step; `NO_TEACHER` if there was none.
     """
 
     name: str
@@ -75,9 +73,7 @@ class Variant:
     sha256: str
     raw_bytes: int
     deflated_bytes: int
-    operators: dict[str, int]
     keras_difference: float
-    metrics: dict[str, Any]
     weights: dict[str, int] = field(default_factory=dict)
     mean_bits: float = 0.0
     calibration: dict[str, Any] = field(default_factory=dict)
@@ -85,29 +81,50 @@ class Variant:
     flops: int = 0
     aware: bool = False
     distilled: bool = False
-    teacher: dict[str, str] = field(default_factory=dict)
+    teacher: Teacher = NO_TEACHER
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant(ModelFile):
+    """One model file of the grid with its metrics.
+
+    Attributes
+    ----------
+    operators : dict[str, int]
+        Builtin operator to the number of times that the file uses it.
+    metrics : dict[str, SplitMetrics]
+        ``"validation"`` and ``"test"`` to the metrics on that split.
+    """
+
+    operators: dict[str, int]
+    metrics: dict[str, SplitMetrics]
+
+    @property
+    def threshold(self) -> Threshold:
+        """Decision threshold, chosen on the validation split."""
+        return self.metrics["validation"].threshold
+
+    @property
+    def file(self) -> ModelFile:
+        """The variant without operators and metrics."""
+        return ModelFile(**{each.name: getattr(self, each.name) for each in fields(ModelFile)})
 
 
 def write_variants(path: Path, variants: Sequence[Variant]) -> None:
     """Write variants as one JSON list, in the order given."""
-    files.write_json(path, [asdict(v) for v in variants])
+    json_file.write(path, variants)
 
 
 def write_variant(path: Path, variant: Variant) -> None:
     """Write one variant as JSON."""
-    files.write_json(path, asdict(variant))
+    json_file.write(path, variant)
 
 
 def read_variant(path: Path) -> Variant:
     """Read what `write_variant` wrote."""
-    return load(Variant, files.read_json(path), str(path))
+    return json_file.read(Variant, path, stage="sweep")
 
 
 def read_variants(path: Path) -> list[Variant]:
     """Read what `write_variants` wrote."""
-    return [load(Variant, v, f"{path}[{i}]") for i, v in enumerate(files.read_json(path))]
-
-
-def read_latencies(path: Path) -> dict[str, float]:
-    """Return each variant's median latency (ms) from the `variants.csv` of evaluate; none if there is no such file."""
-    return {row["name"]: float(row["latency_p50_ms"]) for row in files.read_csv(path)} if path.is_file() else {}
+    return json_file.read_list(Variant, path, stage="sweep")

@@ -5,7 +5,7 @@ import gc
 import socket
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -86,14 +86,16 @@ class Experiment:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Return nested figures under names joined with dots: ``validation.roc_auc``, ``validation.roc_auc.low``.
+    """Return the numbers of nested mappings and dataclasses under names joined with dots, e.g. ``test.roc_auc.low``.
 
     What every figure has around it (`IMPLIED`) is not part of its name; None, which is undefined, is left out.
     """
     result: dict[str, float] = {}
     for name, value in values.items():
         path = prefix if name in IMPLIED else f"{prefix}.{name}".lstrip(".")
-        if isinstance(value, Mapping):
+        if is_dataclass(value):
+            result |= flat(vars(value), path)
+        elif isinstance(value, Mapping):
             result |= flat(value, path)
         elif isinstance(value, int | float) and not isinstance(value, bool):
             result[path] = float(value)

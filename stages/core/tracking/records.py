@@ -14,7 +14,6 @@ from stages.core.artifacts.variant import Variant
 EXPERIMENT = "edac"
 CHAMPION = "champion"
 CANDIDATE = "candidate"
-SWEEP_FILE = "sweep.json"
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,11 @@ from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import DatasetInput, InputTag, Param, Run
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
+from stages.core.artifacts import sweep as sweep_file
 from stages.core.artifacts.variant import Variant, read_variants
 from stages.core.project import files
 from stages.core.tracking.experiment import Experiment, metrics_of
-from stages.core.tracking.records import SWEEP_FILE, Logged, Sweep
+from stages.core.tracking.records import Logged, Sweep
 
 _SWEEP = "edac.sweep"  # tag of a sweep's own run: the digest of its grid
 _MEMBER = "edac.in."  # and the id of a sweep: tag of the variants that it shares with the sweep that made them
@@ -114,21 +115,21 @@ class Runs(Experiment):
         Parameters
         ----------
         folder : Path
-            Folder of `variants.json`, `<variant>.tflite` and `SWEEP_FILE`, which holds the `key` and the
-            `parameters` of `open_sweep`.
+            Folder of `variants.json`, `<variant>.tflite` and `sweep.json`
+            (`stages.core.artifacts.sweep`).
 
         Returns
         -------
         int
             How many variants were logged.
         """
-        described = files.read_json(folder / SWEEP_FILE)
+        described = sweep_file.read(folder)
         variants = read_variants(folder / "variants.json")
-        earlier = self._runs(f"tags.`{_SWEEP}` = '{described['key']}' and attributes.status = 'FINISHED'")
+        earlier = self._runs(f"tags.`{_SWEEP}` = '{described.key}' and attributes.status = 'FINISHED'")
         known = self.keys(earlier[0].info.run_id) if earlier else set()
         missing = [variant for variant in variants if variant.key not in known]
         if missing or not earlier:
-            with self.sweep(described["key"], described["parameters"]) as parent:
+            with self.sweep(described.key, described.parameters) as parent:
                 self.log_variants([(variant, folder / f"{variant.name}.tflite") for variant in missing], parent)
         return len(missing)
 
@@ -210,7 +211,7 @@ class Runs(Experiment):
             A file.
         """
         self.log_sweep(folder)
-        key = files.read_json(folder / SWEEP_FILE)["key"]
+        key = sweep_file.read(folder).key
         run = self._runs(f"tags.`{_SWEEP}` = '{key}' and attributes.status = 'FINISHED'")[0]
         self.client.log_artifact(run.info.run_id, str(report))
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from stages.core.artifacts.variant import Variant
 from stages.core.tracking import connection
 from stages.core.tracking.connection import TrackingUnavailableError
+from tests import examples
 
 BINARIES = [str(path) for path in Path("/usr/lib/postgresql").glob("*/bin")]
 PATH = os.pathsep.join([*BINARIES, os.environ["PATH"]])
-VARIANT = Variant("v", "k", "", "", 0.5, 0.5, "float32", 32, 0, "0" * 64, 3, 3, {}, 0.0, {"test": {"n": 5}})
+VARIANT = examples.variant(metrics={"test": examples.split_metrics(n=5)})
 
 pytestmark = pytest.mark.skipif(shutil.which("initdb", path=PATH) is None, reason="needs PostgreSQL's server")
 

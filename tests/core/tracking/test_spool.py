@@ -17,13 +17,16 @@ from typing import Any
 
 import pytest
 
+from stages.core.artifacts import sweep as sweep_file
+from stages.core.artifacts.sweep import SweepDescription
 from stages.core.artifacts.variant import Variant, write_variants
 from stages.core.project import files
-from stages.core.tracking import connection, records
+from stages.core.tracking import connection
 from stages.core.tracking.connection import Tracker, TrackingUnavailableError
 from stages.core.tracking.spool import spooled
+from tests import examples
 
-VARIANT = Variant("v", "k", "", "", 0.0, 0.0, "float32", 32, 0, "0" * 64, 3, 3, {}, 0.0, {"test": {"n": 5}})
+VARIANT = examples.variant(metrics={"test": examples.split_metrics(n=5)})
 
 
 def variant(key: str) -> Variant:
@@ -84,7 +87,7 @@ def test_an_mlflow_that_stays_away_is_told_and_the_assembled_sweep_is_logged_lat
     write_variants(sweep / "variants.json", [variant(key) for key in "ab"])
     for key in "ab":
         files.write_text(sweep / f"{variant(key).name}.tflite", "abc")
-    files.write_json(sweep / records.SWEEP_FILE, {"key": "grid", "parameters": {"seeds": "[1]"}})
+    sweep_file.write(sweep, SweepDescription("grid", {"seeds": "[1]"}))
     tracker = connection.connect(tmp_path / "mlruns")
     assert [tracker.log_sweep(sweep) for _ in range(2)] == [2, 0]
     assert finished(tracker) == {"a": 1, "b": 1}

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from mlflow.entities import DatasetInput, Run
 
+from stages.core.artifacts.estimates import Estimate, SiteMetrics, SplitMetrics
 from stages.core.artifacts.variant import Variant
 from stages.core.project import files, provenance
 from stages.core.project.errors import DataError
@@ -36,8 +37,8 @@ VARIANT = Variant(
     operators={"FULLY_CONNECTED": 1},
     keras_difference=1e-7,
     metrics={
-        "validation": {"n": 7, "pooled": {"roc_auc": {"value": 0.8, "low": 0.7, "high": 0.9}}, "sites": {}},
-        "test": {"n": 5, "pooled": {}, "sites": {"Zürich (2)": {"n": 3, "metrics": {"f1": {"value": None}}}}},
+        "validation": SplitMetrics(n=7, groups=2, pooled={"roc_auc": Estimate(0.8, 0.7, 0.9)}),
+        "test": SplitMetrics(n=5, groups=2, sites={"Zürich (2)": SiteMetrics(3, 1, {}, {"f1": Estimate(None)})}),
     },
     weights={"CONV_2D int4": 30, "DEPTHWISE_CONV_2D int8": 10},
     mean_bits=5.0,
@@ -102,11 +103,14 @@ def test_a_variant_becomes_one_finished_run_however_often_it_is_logged(tracker: 
         "measured_sparsity": 0.9001,
         "keras_difference": 1e-7,
         "validation.n": 7,
+        "validation.groups": 2,
         "validation.roc_auc": 0.8,
         "validation.roc_auc.low": 0.7,
         "validation.roc_auc.high": 0.9,
         "test.n": 5,
+        "test.groups": 2,
         "test.sites.Zürich _2_.n": 3,
+        "test.sites.Zürich _2_.groups": 1,
     }
     stored = Path(run.info.artifact_uri.removeprefix("file://")) / f"{VARIANT.name}.tflite"
     assert stored.read_bytes() == b"a model"

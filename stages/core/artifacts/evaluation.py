@@ -1,0 +1,102 @@
+"""`evaluation.json`: every variant with its latency and its metrics under disturbed audio.
+
+The CSV files beside it are exports for people and for `dvc plots`; no stage reads them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stages.core.artifacts import json_file
+from stages.core.artifacts.estimates import Estimate
+from stages.core.artifacts.variant import Variant
+
+FILE = "evaluation.json"
+
+Row = dict[str, Any]
+"""One variant as flat columns, for tables and plots: text, numbers, and None where undefined."""
+
+
+@dataclass(frozen=True)
+class EvaluatedVariant:
+    """A variant with what the evaluate stage measured.
+
+    Attributes
+    ----------
+    variant : Variant
+    latency_p50_ms, latency_p95_ms : float
+        Median and 95th percentile of the single-thread latency of one clip or one crop, in ms.
+    raw_ratio, deflated_ratio : float
+        Size of the float32 baseline divided by the size of this variant.
+    robustness : dict[str, dict[str, Estimate]]
+        Condition to metric to estimate on the test split; empty unless `evaluate.robustness` names a condition.
+    """
+
+    variant: Variant
+    latency_p50_ms: float
+    latency_p95_ms: float
+    raw_ratio: float
+    deflated_ratio: float
+    robustness: dict[str, dict[str, Estimate]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Name of the variant."""
+        return self.variant.name
+
+    def row(self) -> Row:
+        """Return the variant as flat columns, e.g. ``test_roc_auc_low``."""
+        variant, threshold = self.variant, self.variant.threshold
+        row: Row = {
+            "name": variant.name,
+            "criterion": variant.criterion,
+            "schedule": variant.schedule,
+            "sparsity": variant.sparsity,
+            "measured_sparsity": round(variant.measured_sparsity, 6),
+            "scheme": variant.scheme,
+            "bit_width": variant.bit_width,
+            "aware": variant.aware,
+            "distilled": variant.distilled,
+            "mean_bits": round(variant.mean_bits, 4),
+            "parameters": variant.parameters,
+            "flops": variant.flops,
+            "seed": variant.seed,
+            "sha256": variant.sha256,
+            "raw_bytes": variant.raw_bytes,
+            "raw_ratio": self.raw_ratio,
+            "deflated_bytes": variant.deflated_bytes,
+            "deflated_ratio": self.deflated_ratio,
+            "keras_difference": float(f"{variant.keras_difference:.3g}"),
+        }
+        for split, metrics in sorted(variant.metrics.items(), reverse=True):  # validation first
+            for metric, estimate in metrics.pooled.items():
+                ends = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
+                row |= {f"{split}_{metric}{end}": value for end, value in ends.items()}
+            error = metrics.pooled.get("calibration_error", Estimate(None))
+            row |= {
+                f"{split}_calibration_error_observed": error.observed,
+                f"{split}_calibration_error_null": error.null,
+            }
+        for count in ("n", "groups"):
+            row |= {f"{split}_{count}": getattr(m, count) for split, m in sorted(variant.metrics.items(), reverse=True)}
+        return row | {
+            "threshold": " ".join(f"{each:.9g}" for each in threshold) if isinstance(threshold, tuple) else threshold,
+            "latency_p50_ms": self.latency_p50_ms,
+            "latency_p95_ms": self.latency_p95_ms,
+        }
+
+
+def read(folder: Path) -> list[EvaluatedVariant]:
+    """Read the evaluated variants; raises `DataError` if the file is missing or invalid."""
+    return json_file.read_list(EvaluatedVariant, folder / FILE, stage="evaluate")
+
+
+def write(folder: Path, variants: Sequence[EvaluatedVariant]) -> None:
+    """Write the evaluated variants, in the order given."""
+    json_file.write(folder / FILE, variants)
+
+
+def latencies(folder: Path) -> dict[str, float]:
+    """Return the median latency (ms) of each variant; empty if the sweep was not evaluated yet."""
+    return {each.name: each.latency_p50_ms for each in read(folder)} if (folder / FILE).is_file() else {}
