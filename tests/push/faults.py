@@ -1,6 +1,6 @@
 """Whatever can go wrong with a push, done to a device behind a real sshd; prints JSON, exit code 1 if anything breaks.
 
-    python -m tests.push.faults [--quick] [--kind NAME ...] [--seed 1] [--releases FOLDER ...]
+    python -m tests.push.faults [--quick | --random 300] [--kind NAME ...] [--seed 1]
 
 One device goes through all cases, so that what one leaves behind is there in the next. In each it runs the *old*
 release, something is done to it, or to a push of the *new* one, and then, whatever happened:
@@ -587,6 +587,114 @@ def wrong_clock(bench: Bench, rng: random.Random) -> None:
     bench.push(release).must(0)
 
 
+def wrong_pointer(bench: Bench, rng: random.Random) -> None:
+    """`current` is lost, dangles, is a copy, a file or a person's own, or leads elsewhere or in a circle."""
+    current, sound = bench.device / "current", sound_releases(bench)
+    harm = rng.choice(("lost", "dangling", "copy", "file", "foreign", "absolute", "circle", "folder"))
+    target = current.resolve()
+    if harm == "copy":
+        shutil.copytree(target, bench.device / "x")
+    current.unlink()
+    if harm == "copy":
+        (bench.device / "x").rename(current)
+    elif harm == "file":
+        current.write_text("mine")
+    elif harm == "folder":
+        current.mkdir()
+        (current / "mine").write_text("mine")
+    elif harm != "lost":
+        links = {"dangling": "releases/0-none", "foreign": "/usr", "absolute": str(target), "circle": "current"}
+        current.symlink_to(links[harm])
+    if rng.random() < 0.3:
+        Child(lambda: rollout.rollback(bench.connect())).wait().must(0, 1, say="keeps no earlier release")
+    bench.push(bench.new).must(0)
+    require_kept(bench, sound)
+    for left in bench.device.glob("current.replaced*"):
+        if harm not in ("file", "folder"):
+            raise BrokenError(f"{left} was left by {harm}")
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def sound_releases(bench: Bench) -> set[str]:
+    """Return the ids of the releases that lie whole on the device."""
+    return {held.release for held in bench.connect().state().releases if held.sound}
+
+
+def require_kept(bench: Bench, before: set[str]) -> None:
+    """Check that a push has kept as many of the sound releases as it may."""
+    after = sound_releases(bench)
+    if len(after & (before | {release_id(bench.new)})) < min(KEEP, len(before)):
+        raise BrokenError(f"of {before} the push has left {after}")
+
+
+def foreign_entries(bench: Bench, rng: random.Random) -> None:
+    """A person put things of their own among the releases."""
+    top = bench.device / "releases"
+    names = rng.sample(("README", "edac-0.1-py3-none-any.whl", "0099-0123456789ab", "9999-x.bak", "link"), 3)
+    for name in names:
+        if name == "link":
+            (top / name).symlink_to("nowhere")
+        elif name[0].isdigit():
+            files.write_text(top / name / "mine", "mine")
+        else:
+            (top / name).write_text("mine")
+    bench.push(bench.new).must(0)
+    for name in names:
+        path = top / name
+        if not os.path.lexists(path) or (path.is_dir() and not (path / "mine").exists()):
+            raise BrokenError(f"{name} is gone")
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def damaged_releases(bench: Bench, rng: random.Random) -> None:
+    """What runs, or what lies below it, has decayed: a bit, a file, or the manifest."""
+    victims = sorted((bench.device / "releases").iterdir())
+    for victim in rng.sample(victims, rng.randint(1, len(victims))):
+        path = victim / rng.choice(("model.tflite", "manifest.json", "stages/runtime/selftest.py"))
+        data = bytearray(path.read_bytes())
+        data[rng.randrange(len(data))] ^= 1
+        path.write_bytes(data)
+    status = Child(lambda: print_health(bench)).wait()
+    status.must(0, 1)
+    bench.push(bench.new).must(0)
+    for folder in (bench.device / "releases").iterdir():
+        if contents(folder) != bench.whole.get(folder.name.partition("-")[2]):
+            shutil.rmtree(folder)  # kept as there was no better one; the next case begins with whole ones
+
+
+def print_health(bench: Bench) -> None:
+    """Ask the device how it is."""
+    rollout.status(bench.connect())
+
+
+def odd_programs(bench: Bench, rng: random.Random) -> None:
+    """The runtime's Python answers nonsense, without end, with escapes or not at all, or is killed."""
+    python = bench.device / "venv/bin/python"
+    whole = python.read_text()
+    lines = rng.choice(
+        (
+            "cat /dev/zero",
+            "yes '{}'",
+            "printf '\\033[2J\\033]0;x\\007'",
+            'echo \'{"ok": [], "signed_by": {}}\'',
+            "echo INFO: Created TensorFlow Lite XNNPACK delegate for CPU. >&2; kill -9 $$",
+            "kill -11 $$",
+            "exit 1",
+            "true",
+            "exec sleep 60",
+            "exec >&- 2>&-; sleep 60",
+            "echo null",
+            "echo '[[[[[['",
+        )
+    )
+    python.write_text(f"#!/bin/sh\n{lines}\n")
+    outcome = bench.push(bench.new, command_timeout_s=3.0)
+    python.write_text(whole)
+    outcome.must(1, say="bench")
+    if not outcome.said.isprintable() or "XNNPACK" in outcome.said:
+        raise BrokenError(f"it says {outcome.said!r}")
+
+
 KINDS: dict[str, tuple[Callable[..., None], int]] = {
     "connection cut": (cut, 30),
     "connection silent": (go_silent, 4),
@@ -606,39 +714,50 @@ KINDS: dict[str, tuple[Callable[..., None], int]] = {
     "device killed": (cut_power, 8),
     "two pushes at once": (push_twice, 4),
     "clock wrong": (wrong_clock, 4),
+    "wrong pointer": (wrong_pointer, 16),
+    "foreign entries": (foreign_entries, 4),
+    "damaged releases": (damaged_releases, 8),
+    "odd programs": (odd_programs, 12),
 }
 NEEDS_STEP = (kill_home_at_step,)
 
 
-def run(bench: Bench, kinds: Sequence[str], *, quick: bool, seed: int) -> dict[str, Any]:
+def plan(kinds: Sequence[str], *, quick: bool, n_random: int, seed: int) -> list[tuple[str, int]]:
+    """Return the cases: a kind and its number."""
+    if not n_random:
+        return [(kind, n) for kind in kinds for n in range(1 if quick else KINDS[kind][1])]
+    rng = random.Random(seed)
+    chosen = rng.choices(kinds, [KINDS[kind][1] for kind in kinds], k=n_random)
+    return [(kind, rng.randrange(10**6)) for kind in chosen]
+
+
+def run(bench: Bench, cases: Sequence[tuple[str, int]], *, seed: int) -> dict[str, Any]:
     """Run the cases and return the figures."""
-    by_kind: dict[str, Any] = {}
+    by_kind: dict[str, Counter[str]] = {}
     broken = []
-    for kind in kinds:
+    for done, (kind, n) in enumerate(cases, 1):
         fault, count = KINDS[kind]
-        ran: Counter[str] = Counter()
-        for n in range(1 if quick else count):
-            rng = random.Random(f"{seed} {kind} {n}")
-            case = f"{kind} {n}"
-            try:
-                fault(bench, rng, *((rng.randrange(count) if quick else n,) if fault in NEEDS_STEP else ()))
-                runs = bench.check()
-                ran[runs] += 1
-                bench.heal(runs)
-            except (BrokenError, OSError) as error:  # OSError: there is no such thing on the device any more
-                broken.append({"case": case, "what": str(error)})
-                print(f"{case}: BROKEN. {error}", file=sys.stderr)
-                bench.revive()
-        by_kind[kind] = {"cases": 1 if quick else count, "ran_old": ran["old"], "ran_new": ran["new"]}
-        print(f"{kind}: {by_kind[kind]}", file=sys.stderr)
-    cases = sum(kind["cases"] for kind in by_kind.values())
-    return {"cases": cases, "exceptions": len(broken), "by_kind": by_kind, "broken": broken}
+        ran = by_kind.setdefault(kind, Counter(cases=0, ran_old=0, ran_new=0))
+        ran["cases"] += 1
+        rng = random.Random(f"{seed} {kind} {n}")
+        try:
+            fault(bench, rng, *((n % count,) if fault in NEEDS_STEP else ()))
+            runs = bench.check()
+            ran[f"ran_{runs}"] += 1
+            bench.heal(runs)
+        except (BrokenError, OSError) as error:  # OSError: there is no such thing on the device any more
+            broken.append({"case": f"{kind} {n}", "what": str(error)})
+            print(f"{kind} {n}: BROKEN. {error}", file=sys.stderr)
+            bench.revive()
+        print(f"{done} of {len(cases)}: {kind}", file=sys.stderr, flush=True)
+    return {"cases": len(cases), "exceptions": len(broken), "by_kind": by_kind, "broken": broken}
 
 
 def main() -> int:
     """Make a device, do everything to it, print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one case of every kind")
+    parser.add_argument("--random", type=int, default=0, metavar="N", help="N cases, drawn by the seed")
     parser.add_argument("--kind", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
@@ -648,7 +767,8 @@ def main() -> int:
         Child(lambda: tiny.write_bundles(Path(scratch))).wait().must(0)  # TensorFlow's threads and forks do not mix
         bench = Bench(Path(scratch), [Path(scratch) / "release0", Path(scratch) / "release1"])
         try:
-            result = run(bench, given.kind, quick=given.quick, seed=given.seed)
+            cases = plan(given.kind, quick=given.quick, n_random=given.random, seed=given.seed)
+            result = run(bench, cases, seed=given.seed)
         finally:
             bench.close()
     print(json.dumps(result | {"seconds": round(time.monotonic() - start)}, indent=2))
