@@ -10,6 +10,7 @@ from stages.core.nn import network
 from stages.core.project import plugins
 from stages.prune.importance import most_important
 from stages.prune.prunables import prunable_kernels
+from stages.push import proof
 from stages.quantize.check import check
 from stages.quantize.convert import to_float32
 from stages.quantize.params import SCHEMES, QuantizeParams
@@ -75,6 +76,23 @@ def test_scores_of_every_scheme_stay_close_to_those_of_keras(architecture: str) 
         quantized = scheme.quantize(config, float32, clips)
         contents = check(quantized, scheme=scheme, config=config, expected_sparsity=SPARSITY)
         assert sum(w.values.size for w in contents.weights if w.operator in operators.PRUNABLE) == n_prunable
-        difference = np.abs(Model(quantized).run(clips) - expected).mean()
+        scores = Model(quantized).run(clips)
+        difference = np.abs(scores - expected).mean()
         tolerance = TOLERANCE.get(name, BY_BITS[scheme.BIT_WIDTH])
         assert difference < tolerance * LOOSER.get(architecture, 1), name
+        assert_a_self_test_can_fail(name, scores)
+
+
+def assert_a_self_test_can_fail(scheme: str, scores: np.ndarray) -> None:
+    """A device with a constant, a permuted or a noise model is refused, one that rounds otherwise is not."""
+    allowed, _ = proof.tolerance(scheme, scores.tolist())
+    rng = np.random.default_rng(8)
+    for wrong in (
+        np.broadcast_to(scores.mean(axis=0), scores.shape),
+        np.broadcast_to((scores.max(axis=0) + scores.min(axis=0)) / 2, scores.shape),
+        np.roll(scores, 1, axis=0),
+        np.roll(scores, 1, axis=1) if scores.shape[1] > 1 else 1 - scores,
+        rng.random(scores.shape),
+    ):
+        assert np.abs(wrong - scores).max() > allowed, scheme
+    assert np.abs(scores + rng.uniform(-1, 1, scores.shape) * allowed - scores).max() <= allowed * 1.001

@@ -1,0 +1,159 @@
+"""What a device accepted once it remembers, whatever becomes of `current`; and a rollback is judged like a push."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages.core.project import files
+from stages.core.project.errors import DeviceError
+from stages.push import identity, rollout, signing
+from stages.push.bundle import release_id
+from stages.push.transports import local
+from stages.push.transports.local import LocalTransport
+from stages.runtime import manifest, trust
+from stages.runtime.errors import RuntimeInputError
+from tests.push.quick import QuickDevice, contents, make_bundle
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> QuickDevice:
+    return QuickDevice(local.Config(tmp_path / "device"), "bench")
+
+
+def signed(folder: Path, key: Path, version: int, **more: Any) -> Path:
+    release = make_bundle(folder, f"model {version}", version, **more)
+    signature = signing.sign((release / "manifest.json").read_bytes(), key)
+    files.write_text(release / "manifest.sig", trust.encode(signature) + "\n")
+    return release
+
+
+def new_key(path: Path) -> tuple[Path, str]:
+    public = signing.new_key(path)
+    return path, trust.fingerprint(public)
+
+
+def test_a_lost_pointer_makes_no_old_version_new(device: QuickDevice, tmp_path: Path) -> None:
+    for version in (3, 7):
+        rollout.deliver(device, make_bundle(tmp_path / str(version), f"m{version}", version), keep=2)
+    for loss in ("current", "releases"):
+        lost = device.folder / loss
+        shutil.rmtree(lost) if lost.is_dir() and not lost.is_symlink() else lost.unlink()
+        with pytest.raises(DeviceError, match=r"has version 5, older than version 7 that ran here before"):
+            rollout.deliver(device, make_bundle(tmp_path / f"5{loss}", f"five {loss}", 5), keep=2)
+    assert rollout.deliver(device, tmp_path / "7", keep=2).installed
+
+
+def test_after_a_rollback_versions_between_are_still_old(device: QuickDevice, tmp_path: Path) -> None:
+    for version in (3, 7):
+        rollout.deliver(device, make_bundle(tmp_path / str(version), f"m{version}", version), keep=2)
+    rollout.rollback(device)
+    between = make_bundle(tmp_path / "5", "five", 5)
+    with pytest.raises(DeviceError, match=r"older than version 7 that ran here before. Push a newer one, or add --f"):
+        rollout.deliver(device, between, keep=2)
+    assert rollout.deliver(device, between, keep=2, force=True).installed
+    assert json.loads((device.folder / "accepted.json").read_text()) == {"": 7}
+
+
+def test_models_count_their_versions_apart(device: QuickDevice, tmp_path: Path) -> None:
+    def push(model: str, version: int) -> bool:
+        release = make_bundle(tmp_path / f"{model}{version}", f"{model} {version}", version, registered_name=model)
+        return rollout.deliver(device, release, keep=2).installed
+
+    assert push("cough", 7)
+    assert push("snore", 2)
+    assert push("cough", 8)
+    shutil.rmtree(tmp_path / "cough7")
+    for model, version, highest in (("cough", 7, 8), ("snore", 1, 2)):
+        with pytest.raises(DeviceError, match=rf"older than version {highest}"):
+            push(model, version)
+    assert json.loads((device.folder / "accepted.json").read_text()) == {"cough": 8, "snore": 2}
+    unnamed = make_bundle(tmp_path / "old", "from before models had names", 6)
+    with pytest.raises(DeviceError, match=r"older than version 8"):
+        rollout.deliver(device, unnamed, keep=2)
+
+
+def test_a_damaged_memory_is_named_and_begun_anew_by_force(device: QuickDevice, tmp_path: Path) -> None:
+    rollout.deliver(device, make_bundle(tmp_path / "1", "one", 1), keep=2)
+    new = make_bundle(tmp_path / "2", "two", 2)
+    for content in ("", "[]", '{"": "2"}', '{"": true}', "[" * 10**5):
+        (device.folder / "accepted.json").write_text(content)
+        with pytest.raises(
+            DeviceError, match=r"accepted.json is damaged: it must hold one version per model. Add --force"
+        ):
+            rollout.deliver(device, new, keep=2)
+    assert rollout.deliver(device, new, keep=2, force=True).installed
+    assert json.loads((device.folder / "accepted.json").read_text()) == {"": 2}
+
+
+def test_a_release_that_fails_in_place_is_not_remembered(device: QuickDevice, tmp_path: Path) -> None:
+    rollout.deliver(device, make_bundle(tmp_path / "1", "one", 1), keep=2)
+    bad = make_bundle(tmp_path / "9", "nine", 9, golden=[{"file": "golden/0.wav", "scores": [0.5]}])
+    with pytest.raises(DeviceError, match=r"differ by 0.25 .*It is back on"):
+        rollout.deliver(device, bad, keep=2)
+    assert rollout.deliver(device, make_bundle(tmp_path / "2", "two", 2), keep=2).installed
+
+
+def test_a_release_of_a_removed_key_or_an_unsigned_one_never_runs_again(device: QuickDevice, tmp_path: Path) -> None:
+    (old, old_name), (new, _) = new_key(tmp_path / "old"), new_key(tmp_path / "new")
+    unsigned = make_bundle(tmp_path / "0", "unsigned", 1)
+    assert rollout.deliver(device, unsigned, keep=9).notes == ("it asks for no signature: run `edac devices trust`",)
+    for key in (old, new):
+        trust.add_key(device.folder, trust.encode(signing.public_key(key)))
+    with_old = [signed(tmp_path / f"old{i}", old, i) for i in (2, 3)]
+    with_new = [signed(tmp_path / f"new{i}", new, i) for i in (4, 5)]
+    for release in (with_old[0], with_new[0], with_old[1], with_new[1]):
+        assert rollout.deliver(device, release, keep=9, force=True).notes == ()
+    trust.remove_key(device.folder, old_name)
+    assert rollout.rollback(device) == release_id(with_new[0])
+    with pytest.raises(DeviceError, match=r"keeps no earlier release to return to \(.*does not trust"):
+        rollout.rollback(device)
+    assert contents(device.folder / "current") == contents(with_new[0])
+    with pytest.raises(DeviceError, match=r"signed with a key that this device does not trust"):
+        rollout.deliver(device, with_old[1], keep=9, force=True)
+
+
+def test_expiry(device: QuickDevice, tmp_path: Path) -> None:
+    rollout.deliver(device, make_bundle(tmp_path / "1", "one", 1, not_after="9999-12-31"), keep=2)
+    with pytest.raises(DeviceError, match=r"was good until 2020-02-29, and this device's clock says 2\d{3}-"):
+        rollout.deliver(device, make_bundle(tmp_path / "2", "two", 2, not_after="2020-02-29"), keep=2, force=True)
+    for day in ("2020-02-30", "2020-2-3", "tomorrow", 2020, ["2020-02-29"]):
+        with pytest.raises(RuntimeInputError, match="not_after must be a day, YYYY-MM-DD, or null"):
+            manifest.load(make_bundle(tmp_path / f"bad {day}", "m", 3, not_after=day))
+
+
+def test_keys_of_a_device(device: LocalTransport, tmp_path: Path) -> None:
+    real = local.connect(local.Config(tmp_path / "device"), "bench")
+    assert identity.keys(real) is None
+    (one, one_name), (_, other_name) = new_key(tmp_path / "one"), new_key(tmp_path / "other")
+    assert identity.trust_key(real, signing.public_key(one)) == [one_name]
+    assert identity.keys(real) == [one_name]
+    assert identity.distrust_key(real, other_name) == (False, [one_name])
+    assert identity.distrust_key(real, one_name) == (True, [])
+    assert identity.keys(real) == []  # it goes on asking for signatures
+    with pytest.raises(DeviceError, match=r"trusted_keys holds no key to trust"):
+        rollout.deliver(real, make_bundle(tmp_path / "1", "one", 1), keep=2)
+
+
+@pytest.mark.parametrize(
+    "altered",
+    ["model.tflite", "frontend.tflite", "stages/runtime/selftest.py", "stages/runtime/trust.py", "golden/0.wav"],
+)
+def test_the_installed_runtime_sees_every_altered_file(bundles: list[Path], tmp_path: Path, altered: str) -> None:
+    device = local.connect(local.Config(tmp_path / "device"), "bench")
+    rollout.deliver(device, bundles[0], keep=2)
+    path = tmp_path / "device/current" / altered
+    if altered.endswith(".py"):  # code that vouches for everything
+        path.write_text("def selftest(folder): return {'ok': True, 'name': 'x', 'checks': [], 'modules': []}\n")
+    else:
+        path.write_bytes(path.read_bytes() + b"\0")
+    assert f"missing or altered: {altered}" in rollout.status(device).health
+
+
+def test_a_file_of_nobody_among_those_that_run_is_seen(bundles: list[Path], tmp_path: Path) -> None:
+    device = local.connect(local.Config(tmp_path / "device"), "bench")
+    rollout.deliver(device, bundles[0], keep=2)
+    (tmp_path / "device/current/numpy.py").write_text("import antigravity")
+    assert "foreign files: files are not in the manifest: numpy.py" in rollout.status(device).health
