@@ -14,6 +14,8 @@ from stages.core.project import errors
 if TYPE_CHECKING:
     from stages.push.params import Device
 
+_LONG_S = 24 * 3600.0  # for recordings of any length on this machine
+
 
 def add(commands: Commands) -> None:
     """Add the commands."""
@@ -81,7 +83,11 @@ def _classify(given: argparse.Namespace) -> None:
         ask = partial(rollout.classify, device.connect())
         here = device.config.folder / rollout.CURRENT if isinstance(device.config, local.Config) else None
     else:
-        ask = partial(rollout.classify, local.connect(local.Config(given.folder), str(given.folder)), folder=".")
+        ask = partial(
+            rollout.classify,
+            local.connect(local.Config(given.folder, timeout_s=_LONG_S), str(given.folder)),
+            folder=".",
+        )
         here = given.folder
     if here is None:  # the paths are the device's own
         answers = ask([str(path.absolute()) for path in given.files])
