@@ -4,9 +4,11 @@ It chooses legacy Keras 2 (`tf_keras`), which tfmot and the converter understand
 keras, tf`` costs nothing; the first attribute of either loads both, which takes seconds. `load` does so at once.
 """
 
+import contextlib
 import functools
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -45,11 +47,26 @@ else:
 @functools.cache
 def load() -> None:
     """Import TensorFlow and Keras now, if they are not imported yet."""
-    import tensorflow  # noqa: F401
-    import tf_keras
+    with _quiet():
+        import tensorflow  # noqa: F401
+        import tf_keras
 
     # Dropout draws from generators, which can be set to a known state.
     tf_keras.backend.experimental.enable_tf_random_generator()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Discard what native code writes to stderr meanwhile: TensorFlow complains of absent GPUs at once."""
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 def make_deterministic(seed: int, threads: int) -> None:
