@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from stages.core.artifacts.estimates import Estimate
 from stages.core.artifacts.variant import Variant
 from stages.core.project import tables
-from stages.core.scoring import stats
-from stages.core.tracking import experiment
+from stages.core.scoring import interval, pareto
 
 MAX_ROWS = 500  # the page must stay readable, and MLflow has them all
 _SPLITS = ("validation", "test")
@@ -36,11 +36,11 @@ def artifacts(variants: Sequence[Variant], metric: str) -> dict[str, str]:
 def pareto_front(variants: Sequence[Variant], metric: str) -> list[Variant]:
     """Return the Pareto front of deflated bytes and the metric on the validation split, smallest first."""
 
-    def validation(variant: Variant) -> float:
-        return experiment.flat(variant.metrics).get(f"validation.{metric}", float("-inf"))
+    def costs(variant: Variant) -> tuple[float, float]:
+        value = _estimate(variant, "validation", metric).value
+        return variant.deflated_bytes, float("nan") if value is None else -value
 
-    named = sorted(variants, key=lambda v: v.name)  # of equals, the first by name
-    return stats.front(named, size=lambda v: v.deflated_bytes, metric=validation)
+    return pareto.pareto_front(sorted(variants, key=lambda v: v.name), costs)  # of equals, the first by name
 
 
 def _table(variants: Sequence[Variant], metric: str) -> str:
@@ -52,7 +52,7 @@ def _table(variants: Sequence[Variant], metric: str) -> str:
             v.bit_width,
             f"{v.raw_bytes:,}",
             f"{v.deflated_bytes:,}",
-            *(_value(v, split, metric) for split in _SPLITS),
+            *(interval.text(_estimate(v, split, metric)) for split in _SPLITS),
         )
         for v in variants[:MAX_ROWS]
     ]
@@ -60,8 +60,6 @@ def _table(variants: Sequence[Variant], metric: str) -> str:
     return tables.markdown(head, rows, text_columns=1) + more
 
 
-def _value(variant: Variant, split: str, metric: str) -> str:
-    figures = experiment.flat(variant.metrics)
-    value, low, high = (figures.get(f"{split}.{metric}{end}") for end in ("", ".low", ".high"))
-    interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
-    return "–" if value is None else f"{value:.3f}{interval}"
+def _estimate(variant: Variant, split: str, metric: str) -> Estimate:
+    metrics = variant.metrics.get(split)
+    return metrics.pooled.get(metric, Estimate(None)) if metrics else Estimate(None)

@@ -17,6 +17,7 @@ from stages.core.artifacts.split import SplitName
 from stages.core.artifacts.variant import Variant, read_variants
 from stages.core.project import files
 from stages.core.project.errors import DataError
+from stages.core.scoring.baseline import baseline
 from stages.core.scoring.curves import roc_points
 from stages.core.scoring.metrics import METRICS
 from stages.evaluate import figure, robustness
@@ -58,7 +59,7 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
     for variant, path in zip(variants, paths, strict=True):
         if not path.is_file() or files.sha256(path) != variant.sha256:
             raise DataError(f"{path} must be the file that was scored; it is not. Run `dvc repro sweep` again.")
-    reference = _reference(variants)
+    reference = baseline(variants)
     sample = dataset.read_split(features, "validation").crops[0, 0]
 
     with files.growing_folder(target, files.digest([asdict(v) for v in variants], asdict(params))) as folder:
@@ -111,13 +112,6 @@ def headline(variant: Variant) -> str:
     if isinstance(variant.threshold, tuple):
         return "pr_auc"
     return "accuracy" if variant.metrics["validation"].positives is None else "roc_auc"
-
-
-def _reference(variants: Sequence[Variant]) -> Variant:
-    for variant in variants:
-        if not variant.schedule and variant.scheme == "float32":
-            return variant
-    raise DataError("The sweep must hold the float32 baseline that sizes are compared with. Add it to sweep.schemes.")
 
 
 def _columns(row: Row) -> list[str]:

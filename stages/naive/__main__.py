@@ -6,6 +6,7 @@ import os
 from stages.core.artifacts import split
 from stages.core.artifacts.recordings import read_index, read_labels
 from stages.core.project import errors, layout, params
+from stages.core.scoring import interval
 from stages.core.scoring.metrics import MetricParams
 from stages.naive.stage import Task, naive
 
@@ -19,9 +20,10 @@ def main() -> None:
     task = Task(read_index(layout.INDEX), split.read(layout.SPLITS), tuple(read_labels(layout.LABELS)))
     found = naive(task, layout.NAIVE, shown, workers=os.cpu_count() or 1)
     estimate, chance = found.test.metrics[found.metric], found.chance["test"][found.metric]
-    interval = f"[{estimate.low:.3f}, {estimate.high:.3f}]" if estimate.low is not None else f"({estimate.reason})"
+    value = interval.number(estimate.value)
+    ends = interval.bracket(estimate.low, estimate.high, undefined=f"({estimate.reason})")
     print(
-        f"{found.classifier} on {found.n_features} numbers: test {found.metric} {estimate.value:.3f} {interval}, "
+        f"{found.classifier} on {found.n_features} numbers: test {found.metric} {value} {ends}, "
         f"chance {chance:.3f} (n = {found.test.n}, {found.test.groups} groups)"
     )
 

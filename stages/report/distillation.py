@@ -23,11 +23,11 @@ from stages.core.artifacts.variant import read_variants
 from stages.core.project import params, tables
 from stages.core.project.errors import DataError
 from stages.core.scoring import thresholds
+from stages.core.scoring.interval import DASH
 from stages.core.training.teacher import softened
 
 PUBLISHED = Path(__file__).parent / "published" / "distillation.yaml"
 HALF_A_STEP = 2.0**-9  # of an 8-bit score, as which a student's 0 counts: its KL would be infinite
-DASH = "–"
 
 
 @dataclass(frozen=True)

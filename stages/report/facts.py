@@ -1,6 +1,6 @@
 """What the report of a sweep tells, read from what the stages before it left."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from stages.core.artifacts.pull_report import PullReport
 from stages.core.artifacts.selection import Selection
 from stages.core.artifacts.split import SplitName, SplitReport
 from stages.core.project.errors import DataError
+from stages.core.scoring.baseline import baseline
 from stages.core.scoring.metrics import MetricParams
 
 SIDES: tuple[SplitName, ...] = ("validation", "test")
@@ -62,6 +63,7 @@ class Facts:
     front: tuple[str, ...]
     winner: dict[str, Scored]
     baseline: dict[str, Scored]
+    baseline_name: str
     robustness: dict[str, dict[str, dict[str, Estimate]]]
     pull: PullReport
     split: SplitReport
@@ -85,7 +87,7 @@ class Facts:
     @property
     def baseline_row(self) -> Row:
         """The float32 baseline's row."""
-        return baseline_of(self.rows)
+        return self.row(self.baseline_name)
 
     def row(self, name: str) -> Row:
         """Return a variant's row."""
@@ -113,7 +115,7 @@ def read(
     evaluated = evaluation_file.read(evaluation)
     drops = {name: asdict(drop) for name, drop in comparison.drops.items()}
     rows = tuple(each.row() | drops.get(each.name, {}) for each in evaluated)
-    winner = selection.variant.name
+    winner, reference = selection.variant.name, baseline(each.variant for each in evaluated).name
     if winner not in {row["name"] for row in rows}:
         raise DataError(f"{selected} chose {winner}, which {evaluation} does not know. Run `dvc repro select` again.")
     truth = {side: dataset.read_labels(features, side).y for side in SIDES}
@@ -127,17 +129,13 @@ def read(
         rows=rows,
         front=comparison.front,
         winner=scored(winner),
-        baseline=scored(baseline_of(rows)["name"]),
+        baseline=scored(reference),
+        baseline_name=reference,
         robustness={each.name: each.robustness for each in evaluated if each.robustness},
         pull=pull_file.read(pull_report),
         split=split_file.read_report(split_report),
         shown=shown,
     )
-
-
-def baseline_of(rows: Iterable[Row]) -> Row:
-    """Return the float32 baseline's row."""
-    return next(row for row in rows if not row["schedule"] and row["scheme"] == "float32")
 
 
 def scheme_of(row: Row) -> str:

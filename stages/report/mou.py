@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Literal
 
 from stages.core.project import params, tables
+from stages.core.scoring.interval import DASH
 from stages.core.tracking.connection import Tracker
 from stages.core.tracking.records import Logged, Sweep
 
 FILE = Path(__file__).parent / "published" / "mou.yaml"
-DASH = "–"
 _RUN = ("source", "classes", "frontend", "architecture", "fold", "train_seed")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from stages.core.project.errors import DataError
+from stages.core.scoring.baseline import baseline, is_baseline
 from stages.core.tracking.connection import Tracker
 from stages.core.tracking.records import Logged, Sweep
 
@@ -27,7 +28,7 @@ class Results:
     @property
     def reference(self) -> Logged:
         """The float32 baseline, which sizes are compared with."""
-        return self.cell("", 0.0, "float32")[0]
+        return baseline(v for v in self.variants if v.plain)
 
     @property
     def schedules(self) -> list[str]:
@@ -101,7 +102,7 @@ def read(tracker: Tracker, *, architecture: str, sweep: str | None = None) -> Re
         known = ", ".join(f"{s.name} ({s.parameters.get('architecture', 'architecture unknown')})" for s in sweeps)
         raise DataError(f"MLflow has no sweep {wanted}; it has {known or 'none'}. Run `dvc repro sweep`, or name one.")
     results = Results(found[0], tuple(tracker.variants(found[0].run_id)))
-    if not results.cell("", 0.0, "float32"):
+    if not any(is_baseline(v) and v.plain for v in results.variants):
         raise DataError(f"{found[0].name} has no finished float32 baseline. Run `dvc repro sweep` again.")
     return results
 

@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from stages.core.artifacts.estimates import Estimate
 from stages.core.project import tables
+from stages.core.scoring import interval
+from stages.core.scoring.interval import DASH
 from stages.core.tracking.records import Logged
 from stages.report import results
 from stages.report.paper import BIT_WIDTHS, Paper, Table
@@ -14,7 +17,6 @@ from stages.report.results import Quantity, Results, Spread
 
 SCHEMES = {"float32": 32, "dynamic_wi8_afp32": 8, "float16": 16}
 """Of ours, those that the paper has, and its name for them."""
-DASH = "–"
 MARGIN = 0.02  # as `select.margin`
 
 
@@ -241,6 +243,4 @@ def _picked(found: Results, rule: str, variant: Logged | None) -> str:
 
 def _interval(figures: dict[str, float]) -> str:
     value, low, high = (figures.get(f"test.roc_auc{end}") for end in ("", ".low", ".high"))
-    if value is None:
-        return DASH
-    return f"{value:.3f}" + ("" if low is None or high is None else f" [{low:.3f}, {high:.3f}]")
+    return interval.text(Estimate(value, low, high))

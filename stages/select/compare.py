@@ -1,14 +1,12 @@
 """Comparison of every variant with the float32 baseline, on the same clips, corrected for the number of looks."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from stages.core.artifacts.dataset import SplitLabels
-from stages.core.artifacts.variant import Variant
-from stages.core.project.errors import DataError
 from stages.core.scoring import metrics, uncertainty
 from stages.core.scoring.arrays import rounded
 from stages.core.scoring.delong import delong
@@ -16,20 +14,6 @@ from stages.core.scoring.resampling import Draws, Measured
 from stages.core.scoring.thresholds import Threshold
 
 COLUMNS = ("drop", "drop_low", "drop_high", "drop_bound", "delong_p")
-
-
-def baseline_of(variants: Sequence[Variant]) -> Variant:
-    """Return the float32 baseline that drops are measured from.
-
-    Raises
-    ------
-    DataError
-        If the sweep has none.
-    """
-    for variant in variants:
-        if not variant.schedule and variant.scheme == "float32":
-            return variant
-    raise DataError("The sweep must hold the float32 baseline that others are compared with. Add it to sweep.schemes.")
 
 
 def measure(

@@ -22,6 +22,8 @@ from stages.core.artifacts.split import SplitName
 from stages.core.artifacts.variant import Variant, read_variants
 from stages.core.project import files
 from stages.core.project.errors import DataError, EdacError
+from stages.core.scoring import pareto
+from stages.core.scoring.baseline import baseline
 from stages.core.scoring.metrics import OF_THRESHOLD
 from stages.core.scoring.thresholds import Threshold, crossfit_thresholds
 from stages.select import compare, golden
@@ -99,33 +101,19 @@ def _smallest(rows: Sequence[Row], column: str, params: SelectParams) -> Row:
 
 
 def pareto_front(table: Sequence[Row], params: SelectParams) -> list[Row]:
-    """Return the variants that no other beats: none is as good in metric, bytes and latency and better in one.
+    """Return the Pareto front of bytes, validation metric and latency, smallest first.
 
     Parameters
     ----------
     table : Sequence[dict]
     params : SelectParams
         The bytes are those it prefers, deflated if it prefers latency.
-
-    Returns
-    -------
-    list[dict]
-        Smallest first.
     """
     metric = f"validation_{params.metric}"
     bytes_column = "raw_bytes" if params.prefer == "raw_bytes" else "deflated_bytes"
-
-    def costs(row: Row) -> tuple[float, ...]:
-        return -row[metric], row[bytes_column], row[SIZES["latency_ms"]]
-
-    def beaten(row: Row) -> bool:
-        mine = costs(row)
-        return any(
-            theirs != mine and all(a <= b for a, b in zip(theirs, mine, strict=True)) for theirs in map(costs, judged)
-        )
-
-    judged = [row for row in table if row[metric] is not None]
-    return sorted((row for row in judged if not beaten(row)), key=lambda row: (row[bytes_column], row["name"]))
+    judged = sorted((row for row in table if row[metric] is not None), key=lambda row: str(row["name"]))
+    front = pareto.pareto_front(judged, lambda row: (row[bytes_column], -row[metric], row[SIZES["latency_ms"]]))
+    return sorted(front, key=lambda row: (row[bytes_column], row["name"]))
 
 
 @dataclass(frozen=True)
@@ -177,7 +165,7 @@ class Choice:
         model = sweep / f"{row['name']}.tflite"
         if variant is None or not files.sha256(model) == variant.sha256 == row["sha256"]:
             raise DataError(f"{model} is not the file that {self.evaluation} speaks of. Run `dvc repro` again.")
-        front, reference = pareto_front(self.table, params), compare.baseline_of(self.variants)
+        front, reference = pareto_front(self.table, params), baseline(self.variants)
         pair = [variant] if variant.name == reference.name else [reference, variant]
         on_test = _compared(pair, "test", params, sweep=sweep, features=features)
         frontend, clips = frontend_file.read(features), golden.choose(features, params.golden_recordings)
@@ -319,7 +307,7 @@ def _compared(
     return compare.measure(
         params.metric,
         scores,
-        compare.baseline_of(variants).name,
+        baseline(variants).name,
         truth,
         thresholds=thresholds,
         confidence=params.sure,

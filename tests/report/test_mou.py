@@ -13,6 +13,7 @@ from flows.cli import main
 from stages.core.artifacts.estimates import Estimate, SplitMetrics
 from stages.core.artifacts.variant import Variant
 from stages.core.project.errors import ParameterError
+from stages.core.scoring import interval
 from stages.core.tracking import connection
 from stages.report import mou
 
@@ -98,7 +99,9 @@ def test_every_published_cell_has_a_column_and_every_table_tells_how() -> None:
 
 
 def test_accuracies_of_the_compression_tables_are_quarters_of_a_percent() -> None:
-    printed = [row.published[0] for table in PAPER.tables[2:4] for row in table.rows if row.published[0] != mou.DASH]
+    printed = [
+        row.published[0] for table in PAPER.tables[2:4] for row in table.rows if row.published[0] != interval.DASH
+    ]
     assert len(printed) == 6
     assert all(float(cell.rstrip("%")) * 4 % 1 == 0 for cell in printed)  # 1 of 400 clips, a fold of ESC-50
 

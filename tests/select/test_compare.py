@@ -4,6 +4,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 
 from stages.core.artifacts.dataset import SplitLabels
 from stages.core.project.errors import DataError
+from stages.core.scoring.baseline import baseline
 from stages.select import compare
 
 
@@ -57,4 +58,4 @@ def test_metrics_of_more_classes_have_no_delong(rng: np.random.Generator) -> Non
 
 def test_a_sweep_without_its_baseline_is_told() -> None:
     with pytest.raises(DataError, match="must hold the float32 baseline"):
-        compare.baseline_of([])
+        baseline([])

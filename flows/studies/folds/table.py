@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stages.core.artifacts import dataset, evaluation
+from stages.core.artifacts.estimates import Estimate
 from stages.core.artifacts.variant import Variant, read_variants
 from stages.core.project import files, layout, tables
 from stages.core.project.errors import DataError
-from stages.core.scoring import metrics, stats, uncertainty
+from stages.core.scoring import interval, metrics, uncertainty
+from stages.core.scoring.baseline import baseline
 from stages.core.scoring.folds import corrected_interval
+from stages.core.scoring.pareto import pareto_front
 from stages.core.scoring.resampling import Draws, Measured
 from stages.evaluate.params import EvaluateParams
 
 if TYPE_CHECKING:
     from flows.studies.folds.runs import Run
 
-REFERENCE = "baseline-float32"
 COLUMNS = (
     *("name", "mean", "sd", "low", "high", "drop", "drop_low", "drop_high"),
     *("raw_bytes", "deflated_bytes", "flops", "latency_ms", "front"),
@@ -127,6 +129,8 @@ class Figures:
 
     Attributes
     ----------
+    baseline : str
+        Name of the float32 baseline.
     names : list[str]
         Of the variants without their seeds, the float32 baseline's first.
     sites : list[str]
@@ -139,7 +143,9 @@ class Figures:
         self._truth = {run: dataset.read_labels(run.folder / layout.FEATURES, "test") for run in runs}
         self._found = {run: _variants(run) for run in runs}
         shared = [name for name in self._found[runs[0]] if all(name in found for found in self._found.values())]
-        self.names = sorted(shared, key=lambda name: (name != REFERENCE, name))
+        first = self._found[runs[0]]
+        self.baseline = next(name for name, variant in first.items() if variant is baseline(first.values()))
+        self.names = sorted(shared, key=lambda name: (name != self.baseline, name))
         sites = sorted({site for truth in self._truth.values() for site in truth.sites.tolist()} - {""})
         self.sites = sites if len(sites) > 1 else []
         self.groups = np.concatenate([truth.groups for truth in self._truth.values()])
@@ -248,7 +254,7 @@ def collect(figures: Figures) -> list[Row]:
         values, measured = figures.measure(name)
         reference = reference or (values, measured)
         low, high = figures.interval(measured)
-        drop = (0.0, 0.0) if name == REFERENCE else figures.difference_interval(reference[1] - measured)
+        drop = (0.0, 0.0) if name == figures.baseline else figures.difference_interval(reference[1] - measured)
         variants = figures.variants(name)
         times = [latencies[run][v.name] for run, v in zip(runs, variants, strict=True) if v.name in latencies[run]]
         rows.append(
@@ -265,7 +271,7 @@ def collect(figures: Figures) -> list[Row]:
                 float(np.mean(times)) if len(times) == len(runs) else None,
             )
         )
-    front = {row.name for row in stats.front(rows, size=lambda row: row.raw_bytes, metric=lambda row: row.mean)}
+    front = {row.name for row in pareto_front(rows, lambda row: (row.raw_bytes, -row.mean))}
     return [replace(row, front=row.name in front) for row in rows]
 
 
@@ -312,9 +318,11 @@ def table(rows: Sequence[Row], figures: Figures) -> str:
     lines = [
         [
             f"**{row.name}**" if row.front else row.name,
-            f"{row.mean:.3f}{_interval(row.low, row.high)}",
+            interval.text(Estimate(row.mean, row.low, row.high)),
             "" if row.sd is None else f"{row.sd:.3f}",
-            "" if row.name == REFERENCE else f"{row.drop:+.3f}{_interval(row.drop_low, row.drop_high, sign='+')}",
+            ""
+            if row.name == figures.baseline
+            else interval.text(Estimate(row.drop, row.drop_low, row.drop_high), sign=True),
             f"{row.raw_bytes:,.0f}",
             f"{row.deflated_bytes:,.0f}",
             f"{row.flops / 1e6:.1f}",
@@ -346,8 +354,8 @@ def gains_table(gains: Sequence[Gain], figures: Figures, against: str) -> str:
             gain.site or "all",
             f"{gain.mean:.3f}",
             f"{gain.other:.3f}",
-            f"{gain.gain:+.3f}{_interval(gain.low, gain.high, sign='+')}",
-            _interval(gain.clips_low, gain.clips_high, sign="+").strip() or "too few groups",
+            interval.text(Estimate(gain.gain, gain.low, gain.high), sign=True),
+            interval.bracket(gain.clips_low, gain.clips_high, sign=True, undefined="too few groups"),
         ]
         for gain in gains
     ]
@@ -370,10 +378,6 @@ def _rounded(value: str | float | None) -> str | float | None:
     if isinstance(value, float):
         return None if np.isnan(value) else round(value, 6)
     return value
-
-
-def _interval(low: float, high: float, *, sign: str = "") -> str:
-    return "" if np.isnan(low) else f" [{low:{sign}.3f}, {high:{sign}.3f}]"
 
 
 def _of_site(truth: dataset.SplitLabels, site: str) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""The text of an estimate with its interval, e.g. "0.830 [0.760, 0.890]"."""
+"""The text of an estimate with its interval, e.g. "0.830 [0.760, 0.890]"; None and NaN are undefined."""
+
+import math
 
 from stages.core.artifacts.estimates import Estimate
 
@@ -25,7 +27,7 @@ def text(estimate: Estimate, *, digits: int = 3, sign: bool = False, undefined: 
     >>> text(Estimate(None))
     '–'
     """
-    if estimate.value is None:
+    if _undefined(estimate.value):
         return undefined
     ends = bracket(estimate.low, estimate.high, digits=digits, sign=sign, undefined="")
     return f"{number(estimate.value, digits=digits, sign=sign)} {ends}".rstrip()
@@ -39,7 +41,7 @@ def bracket(
     >>> bracket(0.76, 0.89, digits=2)
     '[0.76, 0.89]'
     """
-    if low is None or high is None:
+    if _undefined(low) or _undefined(high):
         return undefined
     return f"[{number(low, digits=digits, sign=sign)}, {number(high, digits=digits, sign=sign)}]"
 
@@ -50,6 +52,10 @@ def number(value: float | None, *, digits: int = 3, sign: bool = False, undefine
     >>> number(0.5), number(None)
     ('0.500', '–')
     """
-    if value is None:
+    if value is None or math.isnan(value):
         return undefined
     return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+
+
+def _undefined(value: float | None) -> bool:
+    return value is None or math.isnan(value)
