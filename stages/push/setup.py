@@ -12,13 +12,14 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from stages.core.project import files
 from stages.core.project.errors import DeviceError
-from stages.push import answers
+from stages.push import answers, pins
 from stages.push.transport import Transport
 
 VENV, VENVS, WHEELS = "venv", "venvs", "wheels"
@@ -185,10 +186,11 @@ def collect(target: Target, runtime: Path, folder: Path) -> Path:
     Raises
     ------
     DeviceError
-        If a wheel cannot be had.
+        If a wheel cannot be had, or is not pinned.
     """
     held = folder / runtime.name
     if held.is_file() and files.sha256(held) == files.sha256(runtime):
+        pins.check(folder, runtime)
         return folder
     with files.growing_folder(folder, files.sha256(runtime)) as work:
         command: list[str | Path] = [
@@ -210,11 +212,16 @@ def collect(target: Target, runtime: Path, folder: Path) -> Path:
             "{}.{}".format(*target.python),
         ]
         command += [argument for platform in target.platforms for argument in ("--platform", platform)]
-        done = subprocess.run([*command, f"{runtime}[trust]", "pip"], capture_output=True, text=True, check=False)
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as constraints:
+            constraints.write(pins.constraints())
+            constraints.flush()
+            command += ["--constraint", constraints.name]
+            done = subprocess.run([*command, f"{runtime}[trust]", "pip"], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             said = answers.last_words(done.stderr)
             raise DeviceError(
                 f"The wheels for {target} cannot be had ({said}). Connect to the internet, or "
                 "set PIP_FIND_LINKS to a folder that holds them."
             )
+        pins.check(work, runtime)
     return folder
