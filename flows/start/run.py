@@ -30,7 +30,7 @@ class Device:
 class Rest:
     """What else may be said: minutes of training, positive class, name of the model."""
 
-    minutes: float = 5.0
+    minutes: float = 10.0
     positive: str | None = None
     name: str | None = None
 

@@ -19,6 +19,10 @@ def main() -> None:
             f"{variant.name} is not registered as {name}, so that it has no version. Run "
             "`dvc repro --force --single-item select`."
         )
+    if not selection.may_be_deployed and not any(
+        each.number == version and records.CHAMPION in each.aliases for each in tracker.versions(name)
+    ):
+        raise errors.EdacError(f"{name} version {version} is {selection.warning} Or `edac promote {version} --force`.")
     champion = tracker.find_version(name, records.CHAMPION).number
     if version != champion:
         raise errors.EdacError(

@@ -70,13 +70,14 @@ def write(selection: Selection, frontend: Frontend, *, version: int, device_clas
         "": tables.markdown(("", ""), facts.items()),
         "Intended use": _USE.format(classes=" and ".join(labels), seconds=seconds, rate=rate),
         "Data": _data(selection),
-        "How good it is": _figures(selection),
+        "How good it is": _figures(selection) + _beside(selection),
         "What compression costs": _drop(selection),
         "By recording site": _sites(selection),
         "Limits": _LIMITS,
     }
+    warning = f"**Warning**: this model is {selection.warning}\n\n" if selection.warning else ""
     parts = [f"## {title}\n\n{text}" if title else text for title, text in sections.items()]
-    return f"# Model card: {tables.plain(variant.name)}\n\n" + "\n\n".join(parts) + "\n"
+    return f"# Model card: {tables.plain(variant.name)}\n\n{warning}" + "\n\n".join(parts) + "\n"
 
 
 def _data(selection: Selection) -> str:
@@ -108,6 +109,25 @@ def _figures(selection: Selection) -> str:
     return "Estimate and, in brackets, its interval: bootstrap of the groups.\n\n" + tables.markdown(
         ("", *heads), [*counts, *rows]
     )
+
+
+def _beside(selection: Selection) -> str:
+    """Return the table of network, compressed network, naive reference and chance, if there is one."""
+    standing = selection.standing
+    if standing is None:
+        return ""
+    mine = {name: split.pooled[standing.metric] for name, split in selection.splits.items()}
+    rows = [
+        (title, *(_interval(found[name]) for name in selection.splits))
+        for title, found in (
+            ("float32 network", standing.network),
+            ("this variant", mine),
+            (f"naive: {standing.classifier} on pooled spectra", standing.naive),
+        )
+    ]
+    rows.append(("chance", *(f"{standing.chance[name]:.3f}" for name in selection.splits)))
+    head = (standing.metric.replace("_", " "), *(name.capitalize() for name in selection.splits))
+    return "\n\nBeside it:\n\n" + tables.markdown(head, rows)
 
 
 def _drop(selection: Selection) -> str:

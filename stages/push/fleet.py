@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-from stages.core.project.errors import DeviceError
+from stages.core.artifacts import selection as selection_file
+from stages.core.project.errors import DeviceError, EdacError
 from stages.core.project.progress import track
 from stages.push import bundle, rollout, signing
 from stages.push.answers import printable
@@ -109,6 +110,9 @@ def push_registered(
     with tempfile.TemporaryDirectory() as temporary:
         selected = Path(temporary) / "selected"
         version = tracker.download(name, alias, selected)
+        selection = selection_file.read(selected)
+        if not selection.may_be_deployed and alias != "champion" and not force:
+            raise EdacError(f"{name} version {version} is {selection.warning} Or add --force.")
         return push(devices, selected, version=version, params=params, force=force)
 
 

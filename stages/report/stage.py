@@ -121,14 +121,17 @@ def _head(facts: Facts) -> str:
         f'<div class="tile">{escape(what)}<b>{escape(value)}</b><small>{escape(note)}</small></div>'
         for what, (value, note) in tiles.items()
     )
+    warning = _note(f"Warning: {row['name']} is {selection.warning}") if selection.warning else ""
     return (
         f"<h1>{escape(selection.registered_name)}: {escape(row['name'])}</h1>"
+        + warning
         + _p(
             f"A sweep makes many smaller variants of one trained network, by pruning (removing weights) and quantising "
             f"(storing them in fewer bits). Of {selection.n_variants} one was chosen, on the validation split: "
             f"{selection.reason}."
         )
         + f'<div class="tiles">{shown}</div>'
+        + _beside(facts)
         + _note(
             f"The test figures belong to this one variant. {selection.n_variants} variants were looked at on "
             "validation to choose it, so that its validation figure may flatter it; the test split chose nothing."
@@ -138,6 +141,24 @@ def _head(facts: Facts) -> str:
             "must not be split). This is no medical device."
         )
     )
+
+
+def _beside(facts: Facts) -> str:
+    """Return the table of network, compressed network, naive reference and chance, if there is one."""
+    standing = facts.selection.standing
+    if standing is None:
+        return ""
+    mine = {side: split.pooled[standing.metric] for side, split in facts.selection.splits.items()}
+    lines = [
+        (name, *(_right(f"{_value(found[side])} {_ends(found[side])}") for side in facts.selection.splits))
+        for name, found in (
+            ("float32 network", standing.network),
+            ("chosen variant", mine),
+            (f"naive: {standing.classifier} on pooled spectra", standing.naive),
+        )
+    ]
+    lines.append(("chance", *(_right(f"{standing.chance[side]:.3f}") for side in facts.selection.splits)))
+    return _table((title(standing.metric), *facts.selection.splits), lines)
 
 
 def _front(facts: Facts) -> Section:

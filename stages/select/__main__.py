@@ -1,10 +1,10 @@
 """Choose the variant that goes to the devices and register it: `python -m stages.select`."""
 
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from stages.core.artifacts import evaluation
+from stages.core.artifacts import evaluation, naive
 from stages.core.project import errors, layout, params
 from stages.core.tracking import connection, records
 from stages.select.params import SelectParams
@@ -28,6 +28,7 @@ def main() -> None:
         report=layout.PULL_REPORT,
         latencies={each.name: on_devices[each.variant.key] for each in evaluated},
     )
+    choice = replace(choice, naive=naive.read(layout.NAIVE))
     figures = ("latency_p50_ms", "latency_p95_ms", "robustness")
     measured = {each.variant.key: {name: asdict(each)[name] for name in figures} for each in evaluated}
     tracker.add_metrics(measured)
@@ -41,7 +42,10 @@ def main() -> None:
             target = Path(folder) / "selected"
             register(tracker, *choice.release(row, target, choice.reason(row, column)), target, (alias,))
     variant, selection = choice.release(choice.winner, layout.SELECTED, choice.reason(choice.winner))
-    if section.promote == "always" or not any(records.CHAMPION in each.aliases for each in tracker.versions(name)):
+    if selection.warning:
+        print(f"warning: {variant.name} is {selection.warning}")
+    free = not any(records.CHAMPION in each.aliases for each in tracker.versions(name))
+    if selection.may_be_deployed and (section.promote == "always" or free):
         aliases.append(records.CHAMPION)
     version = register(tracker, variant, selection, layout.SELECTED, aliases)
     print(f"{variant.name}: {selection.reason}; registered as {name} version {version}, {', '.join(aliases)}")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core.artifacts.estimates import Estimate
 from stages.core.artifacts.frontend import Frontend
-from stages.core.artifacts.selection import Selection
+from stages.core.artifacts.selection import Selection, Standing
 from stages.core.artifacts.split import SplitName
 from stages.core.scoring import interval
 
@@ -35,6 +35,8 @@ def description(selection: Selection, frontend: Frontend) -> str:
         f"- Data: {data.source}, {data.usable} recordings of {data.groups} groups; {data.licence}.",
         *([f"- Teacher: {teacher.kind}; licence: {teacher.licence or 'not stated'}."] if teacher else []),
         *(f"- {name.capitalize()}: {_figure(selection, name)}." for name in selection.splits),
+        *([f"- **Warning**: {selection.warning}"] if selection.warning else []),
+        *([f"- Beside it on test: {_beside(selection.standing)}."] if selection.standing else []),
         f"- Size: {sizes}. Latency: {measured.latency_p50_ms:.3g} ms, median on one thread at home.",
         f"- Chosen on validation among {selection.n_variants} variants, so that its figure there is flattered; the "
         "test figure decided nothing, but is one of as many that could have been read.",
@@ -42,6 +44,13 @@ def description(selection: Selection, frontend: Frontend) -> str:
         f"- {NOTICE}",
     ]
     return lines[0] + "\n\n" + "\n".join(lines[1:]) + "\n"
+
+
+def _beside(standing: Standing) -> str:
+    """Return the test figures of the float32 network, the naive reference and chance."""
+    network, naive = (interval.text(found["test"]) for found in (standing.network, standing.naive))
+    chance = interval.number(standing.chance["test"])
+    return f"float32 network {network}; {standing.classifier} on pooled spectra {naive}; chance {chance}"
 
 
 def tags(selection: Selection) -> dict[str, Any]:

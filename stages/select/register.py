@@ -91,7 +91,7 @@ def promote(tracker: "Tracker", which: str, *, to: str, params: SelectParams, fo
     ModelError
         If its files are not those that were registered, or score otherwise.
     EdacError
-        If it breaks the budget or is worse.
+        If it breaks the budget, is worse, or is not shown to be better than chance.
     """
     name = params.registered_name
     version = tracker.find_version(name, which)
@@ -101,6 +101,8 @@ def promote(tracker: "Tracker", which: str, *, to: str, params: SelectParams, fo
         tracker.download(name, str(version.number), release)
         selection = check_release(release, title, version.tags.get("sha256", ""))
     if not force:
+        if not selection.may_be_deployed:
+            raise EdacError(f"{title} is {selection.warning} Or add --force.")
         _keeps_budget(selection, version, title, params)
         present = next((each for each in tracker.versions(name) if to in each.aliases), None)
         if present is not None and present.number != version.number:

@@ -17,6 +17,7 @@ from stages.core.artifacts import evaluation as evaluation_file
 from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts import selection as selection_file
 from stages.core.artifacts.evaluation import Row
+from stages.core.artifacts.naive import Naive
 from stages.core.artifacts.selection import DataFacts, Drop, Drops, Measured, Rule, Selection, VariantComparison
 from stages.core.artifacts.split import SplitName
 from stages.core.artifacts.variant import Variant, read_variants
@@ -28,6 +29,7 @@ from stages.core.scoring.metrics import OF_THRESHOLD
 from stages.core.scoring.thresholds import Threshold, crossfit_thresholds
 from stages.select import compare, golden
 from stages.select.params import SIZES, SelectParams, device_of
+from stages.select.standing import standing
 
 _COMPARISON = ("name", *compare.COLUMNS)
 _ROUNDING = 1e-9  # the figures have six decimals
@@ -126,6 +128,8 @@ class Choice:
         All of the sweep.
     winner, smallest, fastest : Row
         The winner by `choose`, and of the same rows the one of fewest bytes and the one of lowest latency.
+    naive : Naive or None
+        What a release is compared with besides.
     """
 
     params: SelectParams
@@ -140,6 +144,7 @@ class Choice:
     sweep: Path
     features: Path
     report: Path
+    naive: Naive | None = None
 
     @property
     def others(self) -> list[tuple[str, Row, str]]:
@@ -192,6 +197,7 @@ class Choice:
             n_front=len(front),
             golden=tuple(clip.clip_id for clip in clips),
             golden_scores=golden.scores(clips, features, sweep / "scores" / f"{variant.name}.npz"),
+            standing=standing(variant, reference, self.naive, params.metric) if self.naive else None,
         )
         comparison = VariantComparison(
             front=tuple(each["name"] for each in front), drops={name: Drop(**drop) for name, drop in drops.items()}

@@ -14,7 +14,8 @@ import tiny  # type: ignore[import-not-found]
 from flows.cli import main
 from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts import selection as selection_file
-from stages.core.artifacts.selection import Measured, Selection
+from stages.core.artifacts.estimates import Estimate
+from stages.core.artifacts.selection import Measured, Selection, Standing
 from stages.core.artifacts.variant import Variant
 from stages.core.project import files
 from stages.core.project.errors import DataError, EdacError, ModelError
@@ -171,3 +172,20 @@ def test_a_release_that_is_not_what_it_was_is_refused_even_by_force(registry: Re
     sha256 = claim(other, selection)
     with pytest.raises(ModelError, match=r"it does not run: .*model.tflite is not a model that LiteRT can run"):
         register.check_release(other, "it", sha256)
+
+
+def test_no_better_than_chance_is_promoted_by_force_alone(registry: Registry, tmp_path: Path) -> None:
+    estimate = {side: Estimate(0.5, 0.4, 0.6) for side in ("validation", "test")}
+    chance = Standing("accuracy", "trees", estimate, estimate, {"validation": 0.5, "test": 0.5}, False, "like chance.")
+    selected = tmp_path / "selected"
+    shutil.copytree(registry.folders[1], selected)
+    selection = replace(selection_file.read(selected), standing=chance)
+    selection_file.write(selected, selection)
+    version = register.register(registry.tracker, variant_of(selection), selection, selected, ["chancy"])
+    params = replace(PARAMS, margin=0.5)
+    with pytest.raises(EdacError, match=f"tiny version {version} is like chance. Or add --force"):
+        register.promote(registry.tracker, "chancy", to="other", params=params)
+    assert register.promote(registry.tracker, "chancy", to="other", params=params, force=True) == version
+    text = describe.description(selection, frontend_file.read(selected))
+    assert "**Warning**: like chance." in text
+    assert "chance 0.500" in text

@@ -15,7 +15,9 @@ def add(commands: Commands) -> None:
         start.add_argument(f"--{kind}", metavar="FIELD", help=text)
     start.add_argument("--bytes", metavar="N", help="largest model file, such as 60kB or 1MB; default: 100kB")
     start.add_argument("--latency-ms", type=float, metavar="MS", help="longest time for one clip; default: 50")
-    start.add_argument("--minutes", type=float, default=5.0, metavar="M", help="training time on two cores; default: 5")
+    start.add_argument(
+        "--minutes", type=float, default=10.0, metavar="M", help="training time on two cores; default: 10"
+    )
     start.add_argument("--positive", metavar="LABEL", help="positive class of two; default: guessed from its name")
     start.add_argument("--name", metavar="NAME", help="name of the registered model; default: edac- and the folder's")
     start.add_argument("--yes", action="store_true", help="ask nothing")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from stages.core.artifacts import json_file
-from stages.core.artifacts.estimates import SplitMetrics, Threshold
+from stages.core.artifacts.estimates import Estimate, SplitMetrics, Threshold
 from stages.core.artifacts.pull_report import ClassCounts, PullReport
 from stages.core.artifacts.split import SplitName
 from stages.core.artifacts.variant import ModelFile
@@ -104,6 +104,35 @@ class DataFacts:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """The chosen variant beside the float32 network, the naive reference and chance.
+
+    Attributes
+    ----------
+    metric : str
+        Metric that chose the variant.
+    classifier : str
+        Classifier of the naive reference.
+    network, naive : dict[str, Estimate]
+        Split to the metric of the float32 network, and of the naive reference.
+    chance : dict[str, float]
+        Split to the metric that is reached without listening.
+    beats_chance : bool
+        Whether the variant is shown to be better than chance; one that is not is neither promoted nor pushed.
+    warning : str
+        What a person must read first; empty if nothing.
+    """
+
+    metric: str
+    classifier: str
+    network: dict[str, Estimate]
+    naive: dict[str, Estimate]
+    chance: dict[str, float]
+    beats_chance: bool
+    warning: str = ""
+
+
+@dataclass(frozen=True)
 class Selection:
     """The chosen variant and everything that a model card or a release says of it.
 
@@ -131,6 +160,8 @@ class Selection:
         `clip_id` of the golden recordings.
     golden_scores : tuple[tuple[float, ...], ...]
         Their scores from the sweep, six decimals.
+    standing : Standing or None
+        The variant beside the naive reference and chance; None if they were not computed, or the metric has no chance.
     """
 
     variant: ModelFile
@@ -148,6 +179,17 @@ class Selection:
     n_front: int = 0
     golden: tuple[str, ...] = ()
     golden_scores: tuple[tuple[float, ...], ...] = ()
+    standing: Standing | None = None
+
+    @property
+    def warning(self) -> str:
+        """What a person must read first; empty if nothing."""
+        return self.standing.warning if self.standing else ""
+
+    @property
+    def may_be_deployed(self) -> bool:
+        """Whether the variant is not known to be no better than chance."""
+        return self.standing is None or self.standing.beats_chance
 
     @property
     def splits(self) -> dict[SplitName, SplitMetrics]:
