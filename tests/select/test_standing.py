@@ -24,8 +24,8 @@ def variant(validation: Estimate, test: Estimate) -> Variant:
 
 
 def naive(validation: float, test: float) -> Naive:
-    sides = (Figures(50, 12, {"accuracy": Estimate(value, value - 0.1, value + 0.1)}) for value in (validation, test))
-    return Naive("trees", "accuracy", {"trees": validation}, 301, *sides, chance=CHANCE)
+    first, last = (Figures(50, 12, {"accuracy": Estimate(v, v - 0.1, v + 0.1)}) for v in (validation, test))
+    return Naive("trees", "accuracy", {"trees": validation}, 301, first, last, CHANCE)
 
 
 @pytest.mark.parametrize(
