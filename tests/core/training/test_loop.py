@@ -268,7 +268,8 @@ def test_weight_decay_takes_a_fraction_of_the_rate_off_each_weight(rng: np.rando
     for decay in (None, 0.0, 0.5):
         model = network()
         before = model.get_weights()
-        params = Params(optimizer="sgd", learning_rate=0.01, batch_size=22, epochs=1, weight_decay=decay)
+        given: dict[str, Any] = {"batch_size": 22, "epochs": 1, "weight_decay": decay, "batch_norm_clips": 0}
+        params = Params(optimizer="sgd", learning_rate=0.01, **given)
         loop.fit(model, split, params, loop.Run(1))
         weights[decay] = model.get_weights()
     names = [weight.name for weight in model.weights]
