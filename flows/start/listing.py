@@ -125,6 +125,6 @@ def _read(path: Path) -> list[dict[str, str]]:
 
 
 def shown(values: Sequence[str], most: int = 6) -> str:
-    """Return the first values and how many more there are."""
-    more = f", ... ({len(values)})" if len(values) > most else ""
+    """Return the first values, and dots where there are more."""
+    more = ", ..." if len(values) > most else ""
     return ", ".join(map(str, values[:most])) + more
