@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core.artifacts.variant import Variant
 from stages.core.project import files
+from stages.core.project.palette import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Point = dict[str, Any]
-# Okabe and Ito's palette, which colour-blind readers can tell apart; the marker says the same a second time.
-STYLES = (("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#56B4E9", "v"), ("#D55E00", "P"))
+STYLES = tuple(zip(COLOURS, "os^DvP", strict=False))
 LINES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 TITLES = {"roc_auc": "ROC-AUC", "accuracy": "Accuracy", "pr_auc": "Mean average precision"}
 

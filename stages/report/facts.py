@@ -1,6 +1,5 @@
-"""What the report of a sweep tells, read from what the stages before it left."""
+"""Everything that the report of a sweep shows, read from the outputs of the stages before."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,7 +24,7 @@ SIDES: tuple[SplitName, ...] = ("validation", "test")
 
 @dataclass(frozen=True)
 class Scored:
-    """A variant's scores of one side of the split.
+    """A variant's scores on one split.
 
     Attributes
     ----------
@@ -39,7 +38,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Facts:
-    """A sweep, and what was chosen of it.
+    """A sweep, and the variant that was chosen.
 
     Attributes
     ----------
@@ -47,9 +46,11 @@ class Facts:
     rows : tuple[Row, ...]
         Every variant as flat columns, with the columns of its `Drop`.
     front : tuple[str, ...]
-        Names of the variants that no other beats, smallest first.
+        Names of the variants on the Pareto front, smallest first.
     winner, baseline : dict[str, Scored]
-        Side of the split to scores; the baseline is the float32 one.
+        Split to scores, for the chosen variant and for the float32 baseline.
+    baseline_name : str
+        Name of the float32 baseline.
     robustness : dict[str, dict[str, dict[str, Estimate]]]
         Variant to condition to metric to estimate; empty unless `evaluate.robustness` names conditions.
     pull : PullReport
@@ -71,22 +72,22 @@ class Facts:
 
     @property
     def metric(self) -> str:
-        """What the winner was chosen by."""
+        """Metric that the choice is based on."""
         return self.selection.rule.metric
 
     @property
     def labels(self) -> list[str]:
-        """The classes, the positive one of a binary task last."""
+        """Labels in output order; the positive class of a binary task is last."""
         return list(self.selection.labels)
 
     @property
     def winner_row(self) -> Row:
-        """The winner's row."""
+        """Row of the chosen variant."""
         return self.row(self.selection.variant.name)
 
     @property
     def baseline_row(self) -> Row:
-        """The float32 baseline's row."""
+        """Row of the float32 baseline."""
         return self.row(self.baseline_name)
 
     def row(self, name: str) -> Row:
@@ -136,13 +137,3 @@ def read(
         split=split_file.read_report(split_report),
         shown=shown,
     )
-
-
-def scheme_of(row: Row) -> str:
-    """Return what people call a variant: its scheme, and whether fine-tuning knew of it or of a teacher."""
-    return ", ".join([str(row["scheme"]), *(name for name in ("aware", "distilled") if row.get(name))])
-
-
-def schemes(rows: Sequence[Row]) -> list[str]:
-    """Return what `scheme_of` says of all rows, widest first, then by name."""
-    return [name for _, name in sorted({(-row["bit_width"], scheme_of(row)) for row in rows})]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.core.project import files
+from stages.core.project.palette import COLOURS
 from stages.report import results, table
 from stages.report.paper import Figure, Paper
 from stages.report.results import Quantity, Results, Spread
@@ -18,13 +19,8 @@ from stages.report.table import SCHEMES
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's palette, as in `stages/evaluate/figure.py`.
-STYLES = (
-    ("#0072B2", "o", "-"),
-    ("#E69F00", "s", (0, (4, 2))),
-    ("#009E73", "^", (0, (1, 1.5))),
-    ("#CC79A7", "D", (0, (6, 2, 1, 2))),
-)
+LINES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
+STYLES = tuple(zip(COLOURS, "os^D", LINES, strict=False))
 PANELS: tuple[tuple[str, str, Quantity], ...] = (
     ("auc", "AUC on the test split", results.auc),
     ("size", "MB after deflate", results.deflated_mb),

@@ -20,7 +20,7 @@ from stages.core.artifacts.sweep import SweepDescription
 from stages.core.project.errors import DataError
 from stages.core.scoring.metrics import MetricParams
 from stages.core.tracking import connection
-from stages.report import facts, plots, stage
+from stages.report import facts, judgement, plots, stage
 
 sys.path.insert(0, str(Path(__file__).parent))
 import made_up  # type: ignore[import-not-found]
@@ -69,14 +69,14 @@ def test_every_plot_of_the_page_has_its_figure(tmp_path: Path, options: dict[str
 def test_it_says_what_must_be_known(tmp_path: Path) -> None:
     said = words(page(read(tmp_path, sites=True), tmp_path / "report.html"))
     for sentence in (
-        "12 variants were looked at on validation to choose it",
-        "Of 12 one was chosen, on the validation split: it was made up.",
+        "it is the best of 12 variants compared on that split",
+        "Of 12 variants one was chosen on the validation split: it was made up.",
         "This is no medical device.",
         "0.800 [0.700, 0.900]",
         "undefined",
-        "The chosen variant's drop is on validation 0.010 [-0.020, 0.030] and on test 0.010 [-0.020, 0.030].",
-        "all 12 true drops lie below their bounds at once",
-        "20 groups and 90 distinct contents of files none is on two sides",
+        "The chosen variant's drop is 0.010 [-0.020, 0.030] on validation and 0.010 [-0.020, 0.030] on test.",
+        "all 12 true drops are below their bounds at once",
+        "20 groups and 90 distinct audio contents none is in two splits",
         "raw/<b>.wav silent",
         "licence CC0-1.0",
         "numpy " + np.__version__,
@@ -111,16 +111,16 @@ def test_a_band_is_one_standard_deviation_over_seeds(tmp_path: Path) -> None:
 
 def test_one_seed_has_no_band_and_says_so(tmp_path: Path) -> None:
     found = read(tmp_path, seeds=1)
-    assert "There is one seed" in words(page(found, tmp_path / "report.html"))
+    assert "There is one seed of fine-tuning" in words(page(found, tmp_path / "report.html"))
     assert all(t["mode"] != "none" for t in drawn((tmp_path / "report.html").read_text())["metric-0"]["data"])
 
 
 def test_confusion_and_calibration_are_those_of_scikit_learn(tmp_path: Path) -> None:
     found = read(tmp_path)
     scored = found.winner["test"]
-    assert np.array_equal(plots.confusion(found), confusion_matrix(scored.y, scored.scores >= 0.5))
+    assert np.array_equal(judgement.confusion(found), confusion_matrix(scored.y, scored.scores >= 0.5))
     fraction, mean = calibration_curve(scored.y, scored.scores, n_bins=10)
-    ours = plots.calibration(scored, bins=10)
+    ours = judgement.calibration(scored, bins=10)
     assert [p[0] for p in ours] == pytest.approx(mean, abs=1e-6)
     assert [p[1] for p in ours] == pytest.approx(fraction, abs=1e-6)
     assert sum(p[2] for p in ours) == len(scored.y)
@@ -129,17 +129,17 @@ def test_confusion_and_calibration_are_those_of_scikit_learn(tmp_path: Path) -> 
 def test_confusion_of_ten_classes(tmp_path: Path) -> None:
     found = read(tmp_path, labels=TEN)
     scored = found.winner["test"]
-    assert np.array_equal(plots.confusion(found), confusion_matrix(scored.y, scored.scores.argmax(axis=1)))
+    assert np.array_equal(judgement.confusion(found), confusion_matrix(scored.y, scored.scores.argmax(axis=1)))
 
 
 def test_labels_that_come_together_are_told_one_by_one(tmp_path: Path) -> None:
     found = read(tmp_path, labels=("a", "b", "c"), several=True)
     scored = found.winner["test"]
     decided = scored.scores >= np.array(found.selection.threshold)
-    assert np.array_equal(plots.confusion(found), multilabel_confusion_matrix(scored.y, decided))
-    assert sum(n for *_, n in plots.calibration(scored, bins=10)) == 3 * len(scored.y)
+    assert np.array_equal(judgement.confusion(found), multilabel_confusion_matrix(scored.y, decided))
+    assert sum(n for *_, n in judgement.calibration(scored, bins=10)) == 3 * len(scored.y)
     text = words(page(found, tmp_path / "report.html"))
-    assert "Every class is decided on its own" in text
+    assert "Each class is decided separately" in text
     assert f"b 0.4 {int((decided & (scored.y == 1))[:, 1].sum())} " in text
 
 
