@@ -23,6 +23,12 @@ class SplitParams:
         and test.
     by_site : bool
         Stratify by site as well as by label.
+    parts : int or None
+        For ``"groups"``: the groups are divided into so many parts of about equal size, `part` is tested, and
+        validation is taken by group from the others. As many parts as groups leave one group out. `edac folds --by
+        group` sets it.
+    part : int
+        From 0.
     seed : int
     """
 
@@ -30,6 +36,8 @@ class SplitParams:
     fractions: dict[str, float] = field(default_factory=lambda: {"train": 0.70, "validation": 0.15, "test": 0.15})
     folds: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     by_site: bool = True
+    parts: int | None = None
+    part: int = 0
     seed: int = 1234
 
     def __post_init__(self) -> None:
@@ -45,4 +53,8 @@ class SplitParams:
         )
         folds = [str(fold) for side in self.folds.values() for fold in side]
         require(len(folds) == len(set(folds)), "split.folds", "put each fold on one side only", folds)
+        parts, part = self.parts, self.part
+        require(parts is None or parts >= 2, "split.parts", "be at least 2, or null", parts, "Try 5.")
+        require(0 <= part < (parts or 1), "split.part", f"be from 0 to below the {parts or 1} parts", part)
+        require(parts is None or self.method == "groups", "split.parts", "go with split.method: groups", self.method)
         require(self.seed >= 0, "split.seed", "be 0 or more", self.seed)

@@ -153,8 +153,24 @@ def _by_group(params: SplitParams, recordings: Sequence[Recording]) -> dict[str,
                 f"every class needs a group for each of {', '.join(SPLITS)}; {label!r} has {len(held)} "
                 f"({_few(sorted(held))}). Add recordings of other groups, or leave the class out."
             )
+    if params.parts is not None:
+        return _validated(_tested_part(params.parts, params, recordings), params, recordings)
     fractions: dict[SplitName, float] = {side: params.fractions[side] for side in SPLITS}
     return _assigned(recordings, fractions, params)
+
+
+def _tested_part(parts: int, params: SplitParams, recordings: Sequence[Recording]) -> dict[str, SplitName]:
+    """Return the recordings of the groups in the part that is tested; the parts do not depend on which one that is."""
+    groups = sorted({recording.group for recording in recordings})
+    if parts > len(groups):
+        raise DataError(f"split.parts must be at most the {len(groups)} groups; got {parts}. Lower it.")
+    if parts == len(groups):
+        of = {group: str(i) for i, group in enumerate(groups)}
+    else:
+        fractions = dict.fromkeys(map(str, range(parts)), 1 / parts)
+        several = any(len(recording.labels) > 1 for recording in recordings)
+        of = (stratify if several else assign)(recordings, fractions, by_site=params.by_site, seed=params.seed)
+    return {r.recording_id: "test" for r in recordings if of[r.group] == str(params.part)}
 
 
 def _official(params: SplitParams, recordings: Sequence[Recording]) -> dict[str, SplitName]:

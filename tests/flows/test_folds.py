@@ -322,3 +322,14 @@ def test_gains_of_each_site_are_those_of_its_clips_alone(tmp_path: Path) -> None
         "\n\n6 clips, each tested once by 1 seed. No intervals: 3 groups; an interval needs 10. In bold the front over "
         "1 means: " + FRONT
     )
+
+
+def test_parts_of_groups_are_planned_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("split: {method: official, folds: {test: [5]}}\ntrain: {}\nsweep: {}\n")
+    runs = folds.plan([7], parts=3)
+    assert [(run.fold, run.parts) for run in runs] == [("1", 3), ("2", 3), ("3", 3)]
+    monkeypatch.setattr(folds, "_CODE", ())
+    folds.prepare(runs[1])
+    written = YAML(typ="safe").load(runs[1].folder / "params.yaml")["split"]
+    assert written == {"method": "groups", "folds": {}, "parts": 3, "part": 1}

@@ -203,3 +203,24 @@ def test_the_summary_counts_by_hand() -> None:
 def test_wrong_params_are_refused(values: dict[str, object], sentence: str) -> None:
     with pytest.raises(ParameterError, match=sentence):
         load(SplitParams, values, "split")
+
+
+@pytest.mark.parametrize("parts", [2, 5, 12])
+def test_each_group_is_tested_once_over_the_parts(parts: int) -> None:
+    corpus = [recording(f"{g}-{w}-{t}", w, f"g{g:02}") for g in range(12) for w in "ab" for t in range(1 + g % 3)]
+    tested: list[str] = []
+    for part in range(parts):
+        sides = split(SplitParams(parts=parts, part=part), corpus)
+        groups = {side: {r.group for r in corpus if sides[r.recording_id] == side} for side in SPLITS}
+        assert sum(map(len, groups.values())) == 12
+        assert parts < 12 or len(groups["test"]) == 1
+        tested += sorted(groups["test"])
+    assert sorted(tested) == [f"g{g:02}" for g in range(12)]
+
+
+def test_more_parts_than_groups() -> None:
+    corpus = [recording(f"{g}-{w}", w, f"g{g}") for g in range(4) for w in "ab"]
+    with pytest.raises(DataError, match=r"split\.parts must be at most the 4 groups; got 5"):
+        split(SplitParams(parts=5), corpus)
+    with pytest.raises(ParameterError, match=r"split\.part must be from 0 to below the 3 parts; got 3"):
+        SplitParams(parts=3, part=3)

@@ -3,6 +3,7 @@
 import argparse
 
 from flows.cli.arguments import Commands
+from stages.core.project.errors import require
 
 
 def add(commands: Commands) -> None:
@@ -16,6 +17,11 @@ def add(commands: Commands) -> None:
         metavar="KEY=VALUE",
         help="parameters of a second run of every fold and seed, to compare with: distill.teacher=null, say",
     )
+    text = "fold: the publisher's, or the one split; group: parts of the groups, each tested once; default: fold"
+    folds.add_argument("--by", choices=("fold", "group"), default="fold", help=text)
+    folds.add_argument(
+        "--k", default="5", metavar="K", help="parts of the groups; `all` leaves out one group at a time; 5"
+    )
     folds.set_defaults(run=_folds)
 
     layers = commands.add_parser("layers", help="measure what each layer's units cost and gain, for prune.layers")
@@ -26,7 +32,9 @@ def add(commands: Commands) -> None:
 def _folds(given: argparse.Namespace) -> None:
     from flows.studies.folds import runs
 
-    print(runs.run(given.seeds, against=given.against))
+    require(given.k == "all" or given.k.isdecimal(), "--k", "be a whole number or `all`", given.k)
+    parts = 0 if given.k == "all" else int(given.k)
+    print(runs.run(given.seeds, against=given.against, by_group=parts if given.by == "group" else None))
 
 
 def _layers(given: argparse.Namespace) -> None:

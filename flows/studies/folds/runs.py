@@ -69,12 +69,15 @@ class Run:
         Folder of the run's project.
     changes : Mapping
         Dotted names of parameters to values that replace this project's.
+    parts : int
+        Parts of groups that `fold`, from 1, is one of; 0 if the folds are the publisher's.
     """
 
     fold: str
     seed: int
     folder: Path
     changes: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    parts: int = 0
 
     @property
     def title(self) -> str:
@@ -83,7 +86,9 @@ class Run:
         return f"{named}, with {', '.join(self.changes)}" if self.changes else named
 
 
-def plan(seeds: Sequence[int], folder: Path = FOLDER, changes: Mapping[str, Any] | None = None) -> list[Run]:
+def plan(
+    seeds: Sequence[int], folder: Path = FOLDER, changes: Mapping[str, Any] | None = None, parts: int = 0
+) -> list[Run]:
     """Return the runs of every fold and seed.
 
     Parameters
@@ -94,12 +99,17 @@ def plan(seeds: Sequence[int], folder: Path = FOLDER, changes: Mapping[str, Any]
         Takes the runs' projects.
     changes : Mapping or None
         Changed parameters of every run.
+    parts : int
+        Parts of groups, each tested in turn; 0 tests the published folds, if any.
 
     Raises
     ------
     ParameterError
         If the split is by published folds, and the recordings have none.
     """
+    if parts:
+        folds = [str(number) for number in range(1, parts + 1)]
+        return [Run(f, seed, folder / f"fold{f}-seed{seed}", changes or {}, parts) for seed in seeds for f in folds]
     if params.section("split", SplitParams).method != "official":
         return [Run("", seed, folder / f"seed{seed}", changes or {}) for seed in seeds]
     folds = sorted({recording.fold for recording in read_index(layout.INDEX)} - {""}, key=lambda f: (len(f), f))
@@ -130,7 +140,9 @@ def prepare(run: Run) -> None:
     document = yaml.load(params.PARAMS_FILE)
     for name, value in run.changes.items():
         _change(document, name, value)
-    if run.fold:
+    if run.parts:
+        document["split"] |= {"method": "groups", "folds": {}, "parts": run.parts, "part": int(run.fold) - 1}
+    elif run.fold:
         document["split"]["folds"] = {"test": [run.fold]}
     document["train"]["seed"] = run.seed
     document["sweep"]["seeds"] = [run.seed]
@@ -168,7 +180,14 @@ def reproduce(run: Run, stage: str, *, on_stage: Callable[[str], object] = lambd
     _dvc(run.folder, "repro", stage, environment={"MLFLOW_TRACKING_URI": uri}, on_stage=on_stage)
 
 
-def run(seeds: Sequence[int], *, against: Sequence[str] = (), stage: str = "evaluate", folder: Path = FOLDER) -> str:
+def run(
+    seeds: Sequence[int],
+    *,
+    against: Sequence[str] = (),
+    by_group: int | None = None,
+    stage: str = "evaluate",
+    folder: Path = FOLDER,
+) -> str:
     """Run every fold with every seed; write and return the table.
 
     Parameters
@@ -177,6 +196,9 @@ def run(seeds: Sequence[int], *, against: Sequence[str] = (), stage: str = "eval
         Seeds of training and of the sweep.
     against : Sequence[str]
         ``"KEY=VALUE"``, the dotted name of a parameter and YAML. If given, every run is repeated with these parameters.
+    by_group : int or None
+        Divide the groups into so many parts and test each in turn; 0 leaves out one group at a time. None tests the
+        published folds, if any.
     stage : str
         Last stage of the pipeline to run.
     folder : Path
@@ -202,8 +224,13 @@ def run(seeds: Sequence[int], *, against: Sequence[str] = (), stage: str = "eval
     for name, value in changes.items():
         _change(document, name, value)
     _dvc(Path(), "repro", "pull")  # the index names the folds
-    runs, other = plan(seeds, folder), folder / f"against-{files.digest(changes)[:8]}"
-    twins = plan(seeds, other, changes) if changes else []
+    parts = 0
+    if by_group is not None:
+        parts = by_group or len({recording.group for recording in read_index(layout.INDEX)})
+        require(parts >= 2, "--k", "be at least 2", parts, "Try 5, or `all` to leave out one group at a time.")
+        folder = folder / f"by-group-{parts}"
+    runs, other = plan(seeds, folder, parts=parts), folder / f"against-{files.digest(changes)[:8]}"
+    twins = plan(seeds, other, changes, parts) if changes else []
     progress = track([*chain(*zip(runs, twins, strict=True))] if twins else runs, "folds")
     for each in progress:
         progress.set_description(each.title)
