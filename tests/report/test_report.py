@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 
 from stages.core.artifacts import sweep as sweep_file
 from stages.core.artifacts import variant as variants
+from stages.core.artifacts.estimates import Estimate
+from stages.core.artifacts.selection import Standing
 from stages.core.artifacts.sweep import SweepDescription
 from stages.core.project.errors import DataError
 from stages.core.scoring.metrics import MetricParams
@@ -82,6 +85,22 @@ def test_it_says_what_must_be_known(tmp_path: Path) -> None:
         "numpy " + np.__version__,
     ):
         assert sentence in said
+
+
+def test_a_warning_and_the_naive_reference_stand_at_the_top(tmp_path: Path) -> None:
+    found = read(tmp_path)
+    ends = {"validation": Estimate(0.7, 0.6, 0.8), "test": Estimate(0.65)}
+    chance = {"validation": 0.5, "test": 0.5}
+    standing = Standing(
+        "roc_auc", "<a> line", ends, ends, chance, beats_chance=False, warning="no better than <chance>."
+    )
+    found = replace(found, selection=replace(found.selection, standing=standing))
+    text = page(found, tmp_path / "report.html")
+    assert "<chance>" not in text
+    said = words(text)
+    assert f"{found.selection.variant.name} is {found.selection.warning}" in said
+    assert "naive: <a> line on pooled spectra 0.700 [0.600, 0.800] 0.650" in said
+    assert "chance 0.500 0.500" in said
 
 
 def test_names_cannot_break_the_page(tmp_path: Path) -> None:
