@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts import dataset, evaluation
 from stages.core.artifacts.estimates import Estimate
 from stages.core.artifacts.variant import Variant, read_variants
-from stages.core.project import files, layout, tables
+from stages.core.project import layout, tables
 from stages.core.project.errors import DataError
 from stages.core.scoring import interval, metrics, uncertainty
 from stages.core.scoring.baseline import baseline
@@ -178,9 +179,9 @@ class Figures:
     @property
     def test_to_train(self) -> float:
         """Ratio of the recordings under test to those trained on, in the first run."""
-        clips = files.read_csv(self.runs[0].folder / layout.FEATURES / "clips.csv")
-        n_train = sum(clip["split"] == "train" and not clip["parent"] for clip in clips)
-        return sum(clip["split"] == "test" for clip in clips) / n_train if n_train else 0.0
+        clips = clips_file.read(self.runs[0].folder / layout.FEATURES)
+        n_train = sum(clip.split == "train" and not clip.parent for clip in clips)
+        return sum(clip.split == "test" for clip in clips) / n_train if n_train else 0.0
 
     def by_fold(self, values: np.ndarray) -> np.ndarray:
         """Return the mean over seeds of what is known of each run, (n_runs,) to (n_folds,)."""
