@@ -79,6 +79,37 @@ def test_without_descendants_only_the_labels_own_segments_count(tables: Path, cl
     }
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Y--PJHxphWEs_30.000_40.000.flac",
+        "--PJHxphWEs_30.000_40.000.wav",
+        "Y--PJHxphWEs_30000.flac",
+        "--PJHxphWEs-30-40.ogg",
+        "YT/Y--PJHxphWEs.FLAC",
+    ],
+)
+def test_a_clip_is_found_by_what_it_is(tables: Path, clips: str, run: Run, name: str) -> None:
+    mine = Path(clips)
+    (mine / "train" / "--PJHxphWEs_30.wav").rename(mine / "spare.wav")
+    (mine / name).parent.mkdir(exist_ok=True)
+    encode(mine / "x.flac", bursts(99, sample_rate=16_000, seconds=0.3), 16_000)
+    (mine / "x.flac").rename(mine / name)
+    beside = (mine / name).parent / Path(name).stem
+    Path(f"{beside}.webp").write_bytes(b"RIFF\0\0\0\0WEBPVP8 ")
+    Path(f"{beside}.description").write_text("a dog")
+    (mine / f"._{Path(name).name}").write_bytes(b"\0\1")
+    _, index = run("audioset", tables, clips=clips, labels=["Dog", "Speech"])
+    assert index[f"clips/{name}"].label == "Dog|Speech"
+
+
+def test_another_segment_of_the_same_video_is_not_taken(tables: Path, clips: str, run: Run) -> None:
+    mine = Path(clips) / "train"
+    (mine / "--PJHxphWEs_30.wav").rename(mine / "--PJHxphWEs_70.wav")
+    report, _ = run("audioset", tables, clips=clips, labels=["Dog", "Speech"])
+    assert {"path": "clips/--PJHxphWEs", "reason": "missing"} in report["excluded"]
+
+
 def test_all_labels_if_none_is_chosen_and_the_lists_are_the_folds(tables: Path, clips: str, run: Run) -> None:
     report, index = run("audioset", tables, clips=clips, descendants=False)
     assert sorted(report["labels"]) == ["Bark", "Cat", "Dog", "Male speech, man speaking", "Speech"]
