@@ -1,5 +1,6 @@
 """Bytes and operations of a network's files, known before training: they follow from its shape alone."""
 
+import bisect
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from stages.quantize.params import QuantizeParams
 if TYPE_CHECKING:
     from stages.core.nn.keras import keras
 
-WIDTHS = tuple(round(0.05 * step, 2) for step in range(2, 81))
-"""Widths that are tried: 0.1 to 4 in steps of 0.05."""
+WIDTHS = tuple(round(0.01 * step, 2) for step in range(10, 401))
+"""Widths that are tried: 0.1 to 4 in steps of 0.01."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ def build(architecture: str, options: dict[str, Any], shape: Shape) -> "keras.Mo
 def measure(model: "keras.Model", schemes: Sequence[str], quantize: QuantizeParams | None = None) -> dict[str, Size]:
     """Convert a network as the sweep would and return what each scheme's file takes.
 
-    Raw bytes do not depend on the weights, so that a network with fresh weights tells those of the trained one.
+    Raw bytes do not depend on the weights as long as no two of a network's tensors are equal, of which the converter
+    keeps one: fresh zeros and ones are replaced by random numbers here, and the network is not to be used afterwards.
 
     Parameters
     ----------
@@ -75,8 +77,10 @@ def measure(model: "keras.Model", schemes: Sequence[str], quantize: QuantizePara
         By scheme.
     """
     quantize = quantize or QuantizeParams()
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.uniform(0.05, 0.15, weight.shape).astype(np.float32) for weight in model.get_weights()])
     float32 = convert.to_float32(model)
-    clips = np.random.default_rng(0).normal(-40, 15, (4, *model.input_shape[1:])).astype(np.float32)
+    clips = rng.normal(-40, 15, (4, *model.input_shape[1:])).astype(np.float32)
     found = {}
     for name in schemes:
         module, config = quantize.scheme(name)
@@ -117,8 +121,9 @@ def widest(
     offset = 0.0  # of the last file that was made from its guess
     while True:
         too_wide = min((width for width, found in known.items() if found.raw_bytes > raw_bytes), default=np.inf)
-        fitting = [w for w in WIDTHS if w < too_wide and guess(w) + offset <= raw_bytes]
-        width = max(fitting, default=WIDTHS[0])
+        below = bisect.bisect_left(WIDTHS, too_wide)
+        fitting = bisect.bisect_right(WIDTHS, raw_bytes - offset, hi=below, key=guess)
+        width = WIDTHS[max(0, fitting - 1)]
         if width in known:
             break
         known[width] = size(width)

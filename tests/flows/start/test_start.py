@@ -15,6 +15,7 @@ from flows.start.naming import Asked, Item
 from stages.core.project import params
 from stages.core.project.errors import DataError, ParameterError
 from stages.pull.sources import folder as source
+from stages.quantize import convert
 from tests.trees import encode
 
 RATE = 16000
@@ -101,9 +102,19 @@ def test_mistakes_leave_nothing(
 def test_the_network_is_the_widest_that_fits() -> None:
     shape = sizes.Shape((32, 24, 1), 3)
     width, size = sizes.widest("ds_cnn", shape, raw_bytes=30_000, scheme="static_wi8_ai8")
-    wider = sizes.WIDTHS[sizes.WIDTHS.index(width) + 1]
+    wider = round(width + 0.1, 2)
     larger = sizes.measure(sizes.build("ds_cnn", {"width": wider}, shape), ["static_wi8_ai8"])["static_wi8_ai8"]
-    assert size.raw_bytes <= 30_000 < larger.raw_bytes
+    assert 27_000 < size.raw_bytes <= 30_000 < larger.raw_bytes
+
+
+def test_the_size_is_that_of_any_weights() -> None:
+    shape = sizes.Shape((32, 24, 1), 3)
+    trained = sizes.build("strided_cnn", {"width": 0.3}, shape)
+    rng = np.random.default_rng(5)
+    trained.set_weights([rng.normal(size=w.shape) ** 2 + 0.01 for w in trained.get_weights()])
+    file = convert.to_float32(trained)
+    told = sizes.measure(sizes.build("strided_cnn", {"width": 0.3}, shape), ["float32"])["float32"]
+    assert told.raw_bytes == len(file)
 
 
 def test_tables_name_label_group_and_side(tmp_path: Path) -> None:
