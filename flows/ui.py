@@ -1,6 +1,7 @@
 """`make ui`: the Prefect server, the MLflow server and the deployments, on this machine alone, until Ctrl-C.
 
-All three end with this process, however it ends. Their output is in `.prefect/logs/`.
+Both servers ask for a password (`flows.guard`), which is made at the first start and kept in `.prefect/password`; the
+printed links carry it. All three end with this process, however it ends. Their output is in `.prefect/logs/`.
 """
 
 import os
@@ -12,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows import guard
 from flows.execution.processes import Processes, children
 from flows.sweep.params import SweepParams
 from stages.core.project import errors, layout, params
@@ -41,23 +43,32 @@ class Service:
     health: str = ""
 
 
-def prefect_server(port: int) -> Service:
+def prefect_server(port: int, password: Path) -> Service:
     """Return the Prefect server, which also reads its port from the environment."""
-    app = ("--factory", "prefect.server.api.server:create_app")
-    where = ("--host", HOST, "--port", str(port), "--log-level", "warning")
-    return Service("prefect", ("-m", "uvicorn", *app, *where), f"http://{HOST}:{port}/api/health")
+    return Service(
+        "prefect",
+        _guarded("prefect.server.api.server:create_app", port, password, home="/deployments"),
+        _health(port, "/api"),
+    )
 
 
-def mlflow_server(port: int, folder: Path) -> Service:
+def mlflow_server(port: int, folder: Path, password: Path) -> Service:
     """Return the MLflow server of a folder; create its database if there is none."""
-    database, artefacts = (folder / "mlflow.db").absolute(), (folder / "artifacts").absolute().as_uri()
-    if not database.exists():
+    if not (folder / "mlflow.db").exists():
         from stages.core.tracking import connection  # takes seconds, and is needed only once
 
         connection.create(folder)
-    stores = ("--backend-store-uri", f"sqlite:///{database}", "--default-artifact-root", artefacts)
-    where = ("--host", HOST, "--port", str(port), "--workers", "1")
-    return Service("mlflow", ("-m", "mlflow", "server", *stores, *where), f"http://{HOST}:{port}/health")
+    app = _guarded("stages.core.tracking.server:create", port, password, str(folder), home="/#/models")
+    return Service("mlflow", app, _health(port))
+
+
+def _guarded(app: str, port: int, password: Path, *arguments: str, home: str) -> tuple[str, ...]:
+    where = ("--host", HOST, "--port", str(port), "--password", str(password), "--home", home)
+    return ("-m", "flows.guard", *where, app, *arguments)
+
+
+def _health(port: int, prefix: str = "") -> str:
+    return f"http://{HOST}:{port}{prefix}/health"
 
 
 def free_port(variable: str, default: int) -> int:
@@ -107,24 +118,38 @@ def main() -> None:
     params.section("sweep", SweepParams)
     services, environment = [], {"PREFECT_LOGGING_LEVEL": "INFO", "PREFECT_LOGGING_TO_API_ENABLED": "true"}
     api, uri = os.environ.get("PREFECT_API_URL"), os.environ.get("MLFLOW_TRACKING_URI")
+    home = Path(os.environ["PREFECT_HOME"])
+    kept = home / "password"
+    secret = guard.password(kept)
+    link = f"{guard.LOGIN}?password={secret}"
+    sweeps, models = "", ""
     if api is None:
         port = free_port("PREFECT_SERVER_API_PORT", 4200)
         api = f"http://{HOST}:{port}/api"
-        services.append(prefect_server(port))
-        environment |= {"PREFECT_SERVER_API_HOST": HOST, "PREFECT_SERVER_API_PORT": str(port), "PREFECT_API_URL": api}
+        services.append(prefect_server(port, kept))
+        sweeps = f"PREFECT_API_URL={api} PREFECT_API_AUTH_STRING={guard.USER}:$(cat {kept}) "
+        environment |= {
+            "PREFECT_SERVER_API_HOST": HOST,
+            "PREFECT_SERVER_API_PORT": str(port),
+            "PREFECT_SERVER_API_AUTH_STRING": f"{guard.USER}:{secret}",
+            "PREFECT_API_URL": api,
+            "PREFECT_API_AUTH_STRING": f"{guard.USER}:{secret}",
+        }
     if uri is None:
         port = free_port("MLFLOW_PORT", 5000)
         uri = f"http://{HOST}:{port}"
-        services.append(mlflow_server(port, layout.MLRUNS))
+        services.append(mlflow_server(port, layout.MLRUNS, kept))
+        models = link
         environment |= MLFLOW_ENVIRONMENT
         layout.MLRUNS.mkdir(exist_ok=True)
     services.append(Service("deployments", DEPLOYMENTS))
-    logs = Path(os.environ["PREFECT_HOME"]) / "logs"
+    logs = home / "logs"
     with ThreadPoolExecutor() as pool, children(environment=environment) as processes:
         running = {start(service, pool, processes, logs): service.name for service in services}
-        print(f"sweeps    {api.removesuffix('/api')}/deployments")
-        print(f"models    {uri}/#/models")
-        print(f"terminal  PREFECT_API_URL={api} dvc repro")
+        print(f"sweeps    {api.removesuffix('/api')}{link if sweeps else '/deployments'}")
+        print(f"models    {uri}{models or '/#/models'}")
+        print(f"terminal  {sweeps or f'PREFECT_API_URL={api} '}dvc repro")
+        print(f"The links carry the password, which {kept} keeps: do not pass them on.")
         print("Ctrl-C ends all three.", flush=True)
         ended = wait(running, return_when=FIRST_COMPLETED).done.pop()
         raise EdacError(f"The service {running[ended]} ended; read {logs / running[ended]}.log.")

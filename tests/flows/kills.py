@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from distributed import Client
 from fake_cell import make_cell  # type: ignore[import-not-found]
 
-from flows import ui
+from flows import guard, ui
 from flows.sweep.store import Store
 from stages.core.project import files
 from stages.core.tracking import connection
@@ -156,9 +156,14 @@ def disturb(folder: Path, kills: int, *, victims: tuple[str, ...] = VICTIMS, see
     calm.code()
     calm.stop()
     port = _free_port()
-    with _environment("MLFLOW_TRACKING_URI", f"http://{ui.HOST}:{port}" if "mlflow" in victims else ""):
+    secret = guard.password(folder / "password")
+    with (
+        _environment("MLFLOW_TRACKING_URI", f"http://{ui.HOST}:{port}" if "mlflow" in victims else ""),
+        _environment("MLFLOW_TRACKING_USERNAME", guard.USER),
+        _environment("MLFLOW_TRACKING_PASSWORD", secret),
+    ):
         tracked = _new(folder / "tracked")
-        service = ui.mlflow_server(port, tracked)
+        service = ui.mlflow_server(port, tracked, folder / "password")
         with _environment("MLFLOW_TRACKING_URI", ""):
             connection.connect(tracked)  # makes the database
         sweep = Disturbed(

@@ -19,12 +19,12 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 from fake_serve import make_project  # type: ignore[import-not-found]
 
-from flows import ui
+from flows import guard, ui
 from flows.sweep.params import SweepParams
 from stages.core.project.errors import EdacError, ParameterError
 
@@ -41,7 +41,9 @@ class Served:
 
     def ask(self, call: Any, *arguments: Any, **named: Any) -> Any:
         """Call a method of Prefect's client by name."""
-        with temporary_settings({PREFECT_API_URL: self.api}), get_client(sync_client=True) as client:
+        secret = f"{guard.USER}:{guard.password(self.folder / '.prefect/password')}"
+        settings = {PREFECT_API_URL: self.api, PREFECT_API_AUTH_STRING: secret}
+        with temporary_settings(settings), get_client(sync_client=True) as client:
             return getattr(client, call)(*arguments, **named)
 
     def ended(self, run: FlowRun) -> FlowRun:

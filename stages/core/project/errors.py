@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from stages.core.project.loopback import without_proxy
 from stages.core.project.parent import end_with_dvc
 
 
@@ -62,9 +63,10 @@ def notice(sentence: str) -> None:
 def run(main: Callable[[], int | None]) -> None:
     """Run a `__main__`, turning an `EdacError` into one line on stderr and exit code 1.
 
-    A process that DVC started ends with it.
+    A process that DVC started ends with it, and no proxy is asked for what runs on this machine.
     """
     end_with_dvc()
+    without_proxy()
     try:
         sys.exit(main() or 0)
     except EdacError as error:

@@ -1,0 +1,30 @@
+"""The MLflow server as an application of this process, so that something can stand in front of it."""
+
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+
+def create(folder: str) -> Any:
+    """Return MLflow's ASGI application on the database and the artefacts of a folder.
+
+    It is set up as `mlflow server --workers 1` sets up the process that serves it.
+    """
+    from mlflow import environment_variables as names
+    from mlflow.server import constants
+
+    place = Path(folder).absolute()
+    os.environ |= {
+        constants.BACKEND_STORE_URI_ENV_VAR: f"sqlite:///{place / 'mlflow.db'}",
+        constants.REGISTRY_STORE_URI_ENV_VAR: f"sqlite:///{place / 'mlflow.db'}",
+        constants.ARTIFACT_ROOT_ENV_VAR: (place / "artifacts").as_uri(),
+        constants.SERVE_ARTIFACTS_ENV_VAR: "true",
+        constants.ARTIFACTS_DESTINATION_ENV_VAR: str(place / "artifacts"),
+        names._MLFLOW_SGI_NAME.name: "uvicorn",
+        names._MLFLOW_SERVER_BOOT_ID.name: uuid.uuid4().hex,
+        names._MLFLOW_IN_JOB_EXECUTOR.name: "false",
+    }
+    from mlflow.server.fastapi_app import app  # reads the environment
+
+    return app
