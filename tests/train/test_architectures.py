@@ -363,7 +363,7 @@ def test_learns_one_step_and_the_same_one_again(name: str, rng: np.random.Genera
         ("strided_cnn", {"dropout": 1.0}, r"strided_cnn.dropout must be a fraction in \[0, 1\); got 1.0"),
         ("bilstm", {"units": 0}, r"train.options.bilstm.units must be at least 1; got 0"),
         ("bilstm", {"pool": 41}, r"train.options.bilstm.pool must be at most the 40 frames of a clip; got 41"),
-        ("ds_cnn", {"width": 8}, r"train.options.ds_cnn has no parameter 'width'. Did you mean 'widths'"),
+        ("ds_cnn", {"widhts": 8}, r"train.options.ds_cnn has no parameter 'widhts'. Did you mean 'widths'"),
     ],
 )
 def test_bad_options(name: str, options: dict[str, Any], sentence: str) -> None:
