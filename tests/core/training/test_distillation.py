@@ -261,7 +261,7 @@ def test_answers_must_be_of_these_clips(rng: np.random.Generator, tmp_path: Path
     np.testing.assert_allclose(teaching.targets(split).embeddings, embeddings - embeddings.mean(axis=0))
     assert teaching.identity() != first
     assert TeacherFolder(tmp_path, replace(teaching.rule, temperature=4.0)).identity() != teaching.identity()
-    files.write_json(tmp_path / "teacher.json", {"labels": ["a", "c", "b"]})
+    files.write_json(tmp_path / "teacher.json", {"teacher": "ensemble", "labels": ["a", "c", "b"]})
     with pytest.raises(DataError, match=r"must answer for the 24 training clips of a, b, c; it answers for 24 of a, c"):
         teaching.targets(split)
 
