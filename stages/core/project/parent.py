@@ -4,8 +4,10 @@ import os
 import signal
 import threading
 import time
+from typing import TYPE_CHECKING
 
-import psutil
+if TYPE_CHECKING:
+    import psutil
 
 _LOOK_S = 0.5
 _GRACE_S = 10.0
@@ -25,7 +27,9 @@ def end_with_dvc() -> None:
         threading.Thread(target=_watch, args=(above,), daemon=True, name="end_with_dvc").start()
 
 
-def _above() -> psutil.Process | None:
+def _above() -> "psutil.Process | None":
+    import psutil  # only a stage that DVC started needs it; `edac --help` stays instant
+
     for process in psutil.Process().parents():
         try:
             if process.name() not in _SHELLS:
@@ -35,8 +39,8 @@ def _above() -> psutil.Process | None:
     return None
 
 
-def _watch(above: psutil.Process) -> None:
-    while above.is_running() and above.status() != psutil.STATUS_ZOMBIE:
+def _watch(above: "psutil.Process") -> None:
+    while above.is_running() and above.status() != "zombie":
         time.sleep(_LOOK_S)
     os.kill(os.getpid(), signal.SIGINT)  # the way of Ctrl-C: what is being written is cleaned up
     time.sleep(_GRACE_S)
