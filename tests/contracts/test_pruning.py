@@ -19,6 +19,8 @@ from stages.prune.params import CRITERIA, SCHEDULES, PruneParams
 from stages.prune.prunables import layer_report, prunable_kernels
 from stages.prune.shrink import shrink
 
+pytestmark = pytest.mark.thorough
+
 tf.config.experimental.enable_op_determinism()
 METHODS = [(criterion, schedule) for criterion in plugins.names(CRITERIA) for schedule in plugins.names(SCHEDULES)]
 PARAMS = PruneParams(

@@ -39,6 +39,8 @@ from stages.train.stage import train
 sys.path.append(str(Path(__file__).parents[1] / "push"))
 import tiny  # type: ignore[import-not-found]
 
+pytestmark = pytest.mark.thorough
+
 RATE, CLIP = 8000, 4000
 LABELS = ["negative", "positive", "unsure"]
 RAW = {"sample_rate": RATE, "clip_samples": CLIP, "crop_samples": 600, "crops": 10, "pad_samples": 300}

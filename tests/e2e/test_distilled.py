@@ -5,10 +5,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from stages.core.artifacts.variant import read_variants
 from stages.core.project import files
 from stages.core.tracking import connection
 from tests.e2e.test_pipeline import copy_project
+
+pytestmark = pytest.mark.thorough
 
 TAUGHT: dict[str, dict[str, Any]] = {
     "distill": {

@@ -16,6 +16,8 @@ from stages.core.project import files
 from tests.e2e.test_pipeline import copy_project
 from tests.trees import audioset_tables, encode
 
+pytestmark = pytest.mark.thorough
+
 RATE = 16_000
 PITCHES = {"Dog": 400.0, "Cat": 1200.0, "Speech": 3600.0}  # Hz
 WAYS = (["Dog"], ["Cat"], ["Speech"], ["Dog", "Cat"], ["Dog", "Speech"], ["Cat", "Speech"], ["Dog", "Cat", "Speech"])

@@ -14,6 +14,8 @@ from stages.core.project import files
 from tests import checkpoints
 from tests.e2e.test_pipeline import Project, copy_project
 
+pytestmark = pytest.mark.thorough
+
 RATE, N_SAMPLES = 16_000, 1_600
 HERTZ = {"low": 500, "high": 2_500}
 EXTRA = "part of the optional extra: pip install edac[wav2vec2]"

@@ -18,6 +18,8 @@ from stages.evaluate.params import EvaluateParams, Robustness
 from stages.evaluate.stage import evaluate
 from stages.runtime.litert import Model
 
+pytestmark = pytest.mark.thorough
+
 RATE, LENGTH = 16_000, 1600
 CHOSEN = Robustness(noise_snr_db=(10, -20), gain_db=(-6,), sample_rates=(8000,))
 RNG = np.random.default_rng

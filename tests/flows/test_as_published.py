@@ -18,6 +18,8 @@ from stages.train.params import TrainParams
 from tests.bench import as_published
 from tests.bench.as_published import ARMS, Arm, Experiment
 
+pytestmark = pytest.mark.thorough
+
 EXPERIMENT = Experiment(
     pull=PullParams(source="demo", options={"demo": {"subjects": 12}}),
     features=FeatureParams(options={"mfcc": {"clip_samples": 22050}}),

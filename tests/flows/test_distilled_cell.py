@@ -25,6 +25,8 @@ from stages.evaluate.params import EvaluateParams
 from stages.prune.params import PruneParams
 from stages.quantize.params import AwareParams, QuantizeParams
 
+pytestmark = pytest.mark.thorough
+
 SWEEP = SweepParams(
     schemes=("float32",),
     qat_schemes=("dynamic_wi8_afp32",),

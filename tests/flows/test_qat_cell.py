@@ -6,6 +6,8 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import pytest
+
 from flows.sweep.cell import Spec
 from flows.sweep.grid import Sources
 from flows.sweep.inputs import SweepInputs
@@ -17,6 +19,8 @@ from stages.core.project import files
 from stages.evaluate.params import EvaluateParams
 from stages.prune.params import PruneParams
 from stages.quantize.params import AwareParams, QuantizeParams
+
+pytestmark = pytest.mark.thorough
 
 SWEEP = SweepParams(schemes=("float32", "static_wi4_ai8"), qat_schemes=("static_wi4_ai8",))
 QUANTIZE = QuantizeParams(calibration_clips=8, aware=AwareParams(epochs=1, batch_size=8))

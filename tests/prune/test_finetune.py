@@ -25,6 +25,8 @@ from stages.prune.prunables import KernelSparsity, layer_report, measured_sparsi
 # isort: split
 import tensorflow_model_optimization as tfmot
 
+pytestmark = pytest.mark.thorough
+
 tf.config.experimental.enable_op_determinism()
 
 

@@ -16,6 +16,8 @@ from stages.push.bundle import release_id
 from stages.push.transports import local
 from tests.push.quick import QuickDevice, contents, make_bundle
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def releases(tmp_path: Path) -> list[Path]:

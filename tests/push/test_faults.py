@@ -9,6 +9,8 @@ import pytest
 
 from stages.core.project.provenance import ROOT
 
+pytestmark = pytest.mark.thorough
+
 QUICK = ["connection cut", "disk full", "path traversal", "pusher killed at a step", "device killed"]
 
 

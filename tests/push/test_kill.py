@@ -11,10 +11,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
 from stages.core.project.provenance import ROOT
 from stages.push import rollout
 from stages.push.transports import local
 from tests.push.quick import QuickDevice, contents, make_bundle
+
+pytestmark = pytest.mark.thorough
 
 OPERATIONS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.truncate"}
 

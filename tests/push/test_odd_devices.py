@@ -22,6 +22,8 @@ from stages.push.transports import local, ssh
 from stages.push.transports.local import LocalTransport
 from tests.push.quick import QuickDevice, make_bundle
 
+pytestmark = pytest.mark.thorough
+
 XNNPACK = "INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\u202e\x9b31m"
 

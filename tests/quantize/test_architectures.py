@@ -17,6 +17,8 @@ from stages.quantize.params import SCHEMES, QuantizeParams
 from stages.runtime.litert import Model
 from tests import checkpoints
 
+pytestmark = pytest.mark.thorough
+
 CASES = {
     "edac_cnn": ((302, 15), 2),
     "ds_cnn": ((101, 40), 10),

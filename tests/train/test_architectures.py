@@ -21,6 +21,8 @@ from stages.quantize.convert import to_float32
 from stages.train.params import TrainParams
 from tests import checkpoints
 
+pytestmark = pytest.mark.thorough
+
 
 def built(name: str, input_shape: tuple[int, ...], n_classes: int = 2, **options: Any) -> Any:
     return network.build(name, {name: options}, input_shape, n_classes)[0]

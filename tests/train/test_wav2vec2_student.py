@@ -22,6 +22,8 @@ from stages.prune.shrink import shrink
 from stages.train.params import TrainParams
 from tests import checkpoints
 
+pytestmark = pytest.mark.thorough
+
 LABELS = ("a", "b", "c")
 SHAPE = (800, 1)
 

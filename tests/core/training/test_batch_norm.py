@@ -15,6 +15,8 @@ from stages.core.training import batch_norm, inference, loop
 from stages.core.training.batch_norm import BatchNormStatistics, normalisations
 from stages.train.params import TrainParams
 
+pytestmark = pytest.mark.thorough
+
 SHAPES = {"acdnet": (2000, 1), "micro_acdnet": (2000, 1), "edac_cnn_lstm": (12, 14, 3)}
 SMALL = {
     "acdnet": {"channels": [4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4], "pool": 10},

@@ -23,6 +23,8 @@ from stages.core.training.losses import class_weights
 from stages.core.training.optimizer import make_optimizer
 from stages.core.training.params import FitParams
 
+pytestmark = pytest.mark.thorough
+
 tf.config.experimental.enable_op_determinism()
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -11,6 +11,8 @@ from flows.cli.main import parser
 from stages.core.project import provenance
 from tests.trees import encode
 
+pytestmark = pytest.mark.thorough
+
 PAGE = (provenance.ROOT / "docs/own_recordings.md").read_text()
 RATE = 16000
 PEOPLE = ("anna", "ben", "carla", "david", "emma", "felix", "greta", "hugo", "ida", "jan")

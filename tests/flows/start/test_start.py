@@ -18,6 +18,8 @@ from stages.pull.sources import folder as source
 from stages.quantize import convert
 from tests.trees import encode
 
+pytestmark = pytest.mark.thorough
+
 RATE = 16000
 
 
