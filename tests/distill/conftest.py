@@ -9,8 +9,8 @@ import soundfile
 
 from stages.core.artifacts.recordings import Recording
 from stages.core.audio.spec_augment import Masks
-from stages.core.nn import keras as stages_keras
 from stages.core.nn.keras import keras, tf
+from stages.distill.teachers import ensemble
 from stages.features.params import FeatureParams
 from stages.features.stage import make_features
 
@@ -22,7 +22,7 @@ OPTIONS = {"log_mel": {"sample_rate": RATE, "clip_samples": CLIP, "n_fft": 256, 
 @pytest.fixture(autouse=True)
 def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command sets the number of threads before TensorFlow starts; here it has started."""
-    monkeypatch.setattr(stages_keras, "make_deterministic", lambda seed, _threads: keras.utils.set_random_seed(seed))
+    monkeypatch.setattr(ensemble, "make_deterministic", lambda seed, _threads: keras.utils.set_random_seed(seed))
     tf.config.experimental.enable_op_determinism()
 
 
