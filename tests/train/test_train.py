@@ -120,7 +120,7 @@ def test_a_taught_baseline_is_another_one_and_says_what_its_teacher_says(feature
 
 
 def test_an_unknown_architecture_lists_the_known(features: Path, tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match=r"train.architecture .* got 'cnn'.* Known: acdnet, bilstm, "):
+    with pytest.raises(ParameterError, match=r"train.architecture .* got 'cnn'.* Known: acdnet, bc_resnet, bilstm, "):
         train(features, tmp_path / "baseline", TrainParams(architecture="cnn"))
     assert not list(tmp_path.iterdir())
 
