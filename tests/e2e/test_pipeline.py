@@ -49,7 +49,12 @@ SMALL: dict[str, dict[str, Any]] = {
         "frontend": "log_mel",
         "options": {"log_mel": {"clip_samples": 44100, "n_mels": 32, "hop_length": 1024}},
     },
-    "train": {"architecture": "ds_cnn", "epochs": 8, "batch_norm_clips": 0, "options": {"ds_cnn": {"stem": 8, "widths": [8, 16]}}},
+    "train": {
+        "architecture": "ds_cnn",
+        "epochs": 8,
+        "batch_norm_clips": 0,
+        "options": {"ds_cnn": {"stem": 8, "widths": [8, 16]}},
+    },
     "prune": {"epochs": 1},
     "quantize": {"calibration_clips": 16},
     "sweep": {"schedules": ["polynomial"], "sparsities": [0.5, 0.8], "schemes": ["float32", "static_wi8_ai8"]},
