@@ -263,7 +263,9 @@ def test_shells_that_do_not_work_are_named_and_get_no_data(name: str, tmp_path: 
     server, config = behind(f"cd {tmp_path}; {shell}", tmp_path)
     try:
         with pytest.raises(DeviceError) as caught:
-            ssh.connect(replace(config, connect_timeout_s=2.0, folder="touch pwned"), "bench").names(".")
+            ssh.connect(
+                replace(config, connect_timeout_s=2.0, command_timeout_s=0.5, folder="touch pwned"), "bench"
+            ).names(".")
         assert sentence in str(caught.value)
         assert str(caught.value).isprintable()
         assert sorted(p.name for p in tmp_path.iterdir()) == ["sshd"]

@@ -252,8 +252,8 @@ def test_nobody_there(config: Config) -> None:
         ("echo edac-ready; echo 99999999999; cat /dev/zero", r"^Device bench answers more than 64 MiB at once"),
         ("echo edac-ready; cat /dev/zero", r"^Device bench "),
         ("cat /dev/zero", r"^Device bench answers '\?\?\?"),
-        ("cat /dev/zero >&2", r"^Device bench gave no answer within 2 s: its shell did not start our command"),
-        ("sleep 60", r"^Device bench gave no answer within 2 s: its shell did not start our command"),
+        ("cat /dev/zero >&2", r"^Device bench gave no answer within 2.5 s: its shell did not start our command"),
+        ("sleep 60", r"^Device bench gave no answer within 2.5 s: its shell did not start our command"),
     ],
 )
 def test_a_device_whose_python_is_none(config: Config, tmp_path: Path, script: str | None, sentence: str) -> None:

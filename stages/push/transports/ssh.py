@@ -33,6 +33,7 @@ BEAT_S = 10.0  # home says something this often during a push, and hangs up when
 PATIENCE_S = 3.0  # for the lock, which a push that was cut off may hold a moment longer
 
 LONGEST_ANSWER = 2**26  # bytes
+LONGEST_START_S = 60.0  # of Python on a device that is busy, or whose card is slow
 READY = b"edac-ready\n"
 
 # One line without a quote, a backslash or an exclamation mark, so that no shell changes it.
@@ -136,7 +137,7 @@ class _Line:
             async with asyncio.timeout(config.connect_timeout_s):
                 process = await connection.create_process(command, encoding=None)
             line = cls(config, name, connection, process)
-            await line.greet(config.connect_timeout_s)
+            await line.greet()
             await line.ask(_program(LEASE_S) + b"\n" + json.dumps(config.folder).encode() + b"\n")
             return line
         except (OSError, asyncssh.Error) as error:
@@ -146,8 +147,9 @@ class _Line:
             connection.abort()
             raise
 
-    async def greet(self, limit_s: float) -> None:
+    async def greet(self) -> None:
         """Wait until our program reports that it reads: nothing is sent to whatever else a shell may have started."""
+        limit_s = min(self._limit_s, LONGEST_START_S)
         try:
             async with asyncio.timeout(limit_s):
                 said = await self._process.stdout.readline()
