@@ -55,6 +55,7 @@ class Sshd:
             f"ListenAddress 127.0.0.1\nPort {self.port}\nHostKey {folder}/host\nPidFile none\nUsePAM no\n"
             f"AuthorizedKeysFile {folder}/authorized_keys\nPasswordAuthentication no\nStrictModes no\n"
             "KbdInteractiveAuthentication no\nMaxStartups 100\n"
+            f"SetEnv HOME={folder}\n"  # no start-up file of this machine's user, which a kill could leave locked
         )
         if shell:
             (folder / "shell").write_text(f"#!/bin/sh\n{shell}\n")
