@@ -71,7 +71,9 @@ def run(project: Path, root: Path, link: str, cache: str) -> None:
         ("dvc", "config", "cache.type", cache),
         ("dvc", "repro", "-q", "augment"),
     ):
-        subprocess.run(command, cwd=project, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        done = subprocess.run(command, cwd=project, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command)} failed: {done.stderr[-2000:]}")
 
 
 def used(folders: Iterable[Path]) -> int:
