@@ -119,7 +119,9 @@ def path_fields(paths: Sequence[str]) -> list[dict[str, str]]:
     depth = min((len(folders) for folders, _ in split), default=0)
     counts = [len(parts) for _, parts in split]
     usual = max(set(counts), key=counts.count, default=0)
-    n_parts = usual if counts.count(usual) >= 0.9 * len(counts) else min(counts, default=0)
+    n_parts = (
+        usual if counts.count(usual) >= 0.9 * len(counts) else min(1, *counts)
+    )  # ragged names: only the first part means one thing
     found = []
     for (folders, parts), path in zip(split, paths, strict=True):
         fields = {f"folder{i + 1}": folders[i] for i in range(depth)}

@@ -40,6 +40,11 @@ LAYOUTS = {
         "folder1",
         "file",
     ),
+    "label/voice of several parts": (
+        [f"{w}/{v}_{t}.wav" for w in WORDS for v in ("en-029-f2", "en-f3", "en-gb-rp-m1", "en-m1") for t in TAKES],
+        "folder1",
+        "name",
+    ),
     "patients of one class each": (
         [
             f"{w}/{p}-{t}.wav"
