@@ -1,15 +1,48 @@
 """A Prefect server for a flow that is started without one."""
 
+import base64
 import contextlib
 import socket
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 
 from prefect.events.worker import EventsWorker
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows import guard
+from stages.core.project.errors import EdacError
+
+
+def require_server(address: str) -> None:
+    """Raise unless the Prefect server at an address answers and takes our password.
+
+    Raises
+    ------
+    EdacError
+    """
+    given = PREFECT_API_AUTH_STRING.value()
+    secret = given.get_secret_value() if hasattr(given, "get_secret_value") else given
+    headers = {"Authorization": "Basic " + base64.b64encode(secret.encode()).decode()} if secret else {}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(f"{address}/admin/version", headers=headers), timeout=20):
+            return
+    except urllib.error.HTTPError as error:
+        if error.code in (401, 403):
+            raise EdacError(
+                f"The Prefect server at {address} refuses access. Set PREFECT_API_AUTH_STRING to edac:PASSWORD, "
+                "of which `make ui` keeps the second part in .prefect/password."
+            ) from None
+        reason: object = f"it answers {error.code}"
+    except urllib.error.URLError as error:
+        reason = error.reason
+    except (OSError, ValueError) as error:
+        reason = error
+    raise EdacError(
+        f"The Prefect server at {address} does not answer ({reason}). Start it, correct PREFECT_API_URL, or unset it."
+    )
 
 
 @contextlib.contextmanager
@@ -20,6 +53,7 @@ def server() -> Iterator[str]:
     Prefect itself would start. No page in a browser has access to it. Records of the flow runs stay in PREFECT_HOME.
     """
     if address := PREFECT_API_URL.value():
+        require_server(address)
         yield address
         return
     import uvicorn  # take seconds, and only a flow without a server needs them

@@ -299,6 +299,25 @@ def test_a_real_browser_at_another_origin(served: Served, tmp_path: Path) -> Non
         site.server_close()
 
 
+def test_a_prefect_server_that_is_away_or_refuses_is_a_sentence(served: Served) -> None:
+    from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
+
+    from flows.execution.prefect_server import require_server
+
+    address = f"http://127.0.0.1:{served.port}/api"
+    with pytest.raises(
+        EdacError, match=rf"^The Prefect server at {address} refuses access. Set PREFECT_API_AUTH_STRING"
+    ):
+        require_server(address)
+    with temporary_settings({PREFECT_API_AUTH_STRING: f"{guard.USER}:{PASSWORD}"}):
+        require_server(address)
+    for dead in ("http://127.0.0.1:9/api", "nonsense", "http://no-such-host.invalid/api"):
+        with pytest.raises(
+            EdacError, match=rf"^The Prefect server at {dead} does not answer \(.*correct PREFECT_API_URL"
+        ):
+            require_server(dead)
+
+
 def test_the_password_is_made_once_and_its_owners_alone(tmp_path: Path) -> None:
     file = tmp_path / "home/password"
     first = guard.password(file)
