@@ -19,15 +19,16 @@ def main() -> None:
             f"{variant.name} is not registered as {name}, so that it has no version. Run "
             "`dvc repro --force --single-item select`."
         )
-    if not selection.may_be_deployed and not any(
-        each.number == version and records.CHAMPION in each.aliases for each in tracker.versions(name)
-    ):
-        raise errors.EdacError(f"{name} version {version} is {selection.warning} Or `edac promote {version} --force`.")
-    champion = tracker.find_version(name, records.CHAMPION).number
+    champion = next((each.number for each in tracker.versions(name) if records.CHAMPION in each.aliases), None)
     if version != champion:
+        devices_get = f"version {champion} is" if champion else "no version is"
+        if selection.may_be_deployed:
+            cause, remedy = "", f"`edac promote {version}`"
+        else:
+            cause, remedy = f" It is {selection.warning}", f"`edac promote {version} --force` to deploy it all the same,"
         raise errors.EdacError(
-            f"{name} version {version}, the winner, is not its champion, which is what devices get: version {champion} "
-            f"is. Run `edac promote {version}` and then `dvc repro`."
+            f"{name} version {version}, the winner, is not its champion, which is what devices get: {devices_get}."
+            f"{cause} Run {remedy} and then `dvc repro`."
         )
     results = fleet.push(devices(section), layout.SELECTED, version=version, params=section)
     fleet.show(results)

@@ -18,7 +18,7 @@ from tests import examples
 
 BINARIES = [str(path) for path in Path("/usr/lib/postgresql").glob("*/bin")]
 PATH = os.pathsep.join([*BINARIES, os.environ["PATH"]])
-VARIANT = examples.variant(metrics={"test": examples.split_metrics(n=5)})
+VARIANT = examples.variant(sparsity=0.5, metrics={"test": examples.split_metrics(n=5)})
 
 pytestmark = pytest.mark.skipif(shutil.which("initdb", path=PATH) is None, reason="needs PostgreSQL's server")
 
