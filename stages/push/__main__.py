@@ -25,7 +25,7 @@ def main() -> None:
         if selection.may_be_deployed:
             cause, remedy = "", f"`edac promote {version}`"
         else:
-            cause, remedy = f" It is {selection.warning}", f"`edac promote {version} --force` to deploy it all the same,"
+            cause, remedy = f" It is {selection.warning}", f"`edac promote {version} --force`, if you mean it,"
         raise errors.EdacError(
             f"{name} version {version}, the winner, is not its champion, which is what devices get: {devices_get}."
             f"{cause} Run {remedy} and then `dvc repro`."
