@@ -10,9 +10,13 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stages.runtime.errors import RuntimeInputError
+
+if TYPE_CHECKING:
+    from stages.runtime.events import EventRule
+    from stages.runtime.manifest import Manifest
 
 
 def main() -> int:
@@ -58,15 +62,28 @@ def _parser() -> argparse.ArgumentParser:
         if name == "classify":
             command.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="a WAV file, or a folder of them")
             command.add_argument("--hop-s", type=float, help="between windows of a long file; the task's by default")
+            command.add_argument(
+                "--output",
+                choices=("windows", "events"),
+                default="windows",
+                help="of a long file: windows and events in its line, or one line per event before it",
+            )
         if name == "listen":
             command.add_argument("--microphone", nargs="?", const="", metavar="DEVICE", help="instead of stdin")
             command.add_argument("--rate", type=int, help="Hz; the model's own by default")
             command.add_argument("--format", choices=("s16le", "f32le"), default="s16le", help="of stdin")
             command.add_argument("--channels", type=int, default=1, help="of stdin")
-            command.add_argument("--hop-s", type=float, default=1.0, help="from one window to the next")
+            command.add_argument("--hop-s", type=float, help="between windows; the event rule's by default, or 1")
+            command.add_argument(
+                "--output",
+                choices=("windows", "events", "both"),
+                help="one line per window, per event, or both; events if the release has a rule for them",
+            )
             command.add_argument("--smooth", metavar="RULE", help="mean:N windows, or exponential:A with 0 < A <= 1")
             command.add_argument("--threshold", type=float, help="the release's by default")
-            command.add_argument("--hysteresis", type=float, default=0.0, help="below the threshold, to end a positive")
+            command.add_argument("--hysteresis", type=float, help="below the threshold, to end a positive")
+            command.add_argument("--refractory-s", type=float, help="after an event without another of its label")
+            command.add_argument("--merge-s", type=float, help="longest gap within an event")
             command.add_argument("--live", action="store_true", help="drop windows rather than make stdin wait")
         if name == "benchmark":
             command.add_argument("--threads", type=int, default=1)
@@ -113,7 +130,7 @@ def _classify(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     def windows(recording: Recording, end: dict[str, Any]) -> Iterator[dict[str, Any]]:
         try:
             yield from recording.windows()
-            end.update(recording.answer())
+            end.update({"events": [event.answer() for event in recording.events]} | recording.answer())
         except (RuntimeInputError, MemoryError) as error:  # a sample in the middle, say
             end.update(failed(recording.path, error))
 
@@ -128,8 +145,15 @@ def _classify(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
             n_files += 1
             try:
                 recording = Recording(classifier, path, hop_s=arguments.hop_s)
-                if recording.is_long:
+                if recording.is_long and arguments.output == "events":
                     end: dict[str, Any] = {}
+                    for _ in windows(recording, end):
+                        pass
+                    for event in end.pop("events", ()):
+                        yield {"file": str(path), "event": event.pop("label")} | event
+                    yield {"file": str(path)} | end
+                elif recording.is_long:
+                    end = {}
                     yield {"file": str(path), "windows": windows(recording, end), "end": end}
                 else:
                     yield {"file": str(path)} | recording.answer()
@@ -166,17 +190,24 @@ def _listen(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         chunks = stream.pcm(source, rate, encoding=arguments.format, n_channels=arguments.channels, channel=channel)
     else:
         chunks = stream.microphone(rate, arguments.microphone or None)
-    dropped = 0
-    for answer in stream.listen(
-        classifier,
-        chunks,
-        rate,
-        hop_s=arguments.hop_s,
-        smooth=arguments.smooth,
-        threshold=arguments.threshold,
-        hysteresis=arguments.hysteresis,
-        live=arguments.live or arguments.microphone is not None,
-    ):
+    live, dropped = arguments.live or arguments.microphone is not None, 0
+    if _output(arguments, classifier.manifest) == "windows":
+        answers = stream.listen(
+            classifier,
+            chunks,
+            rate,
+            hop_s=1.0 if arguments.hop_s is None else arguments.hop_s,
+            smooth=arguments.smooth,
+            threshold=arguments.threshold,
+            hysteresis=arguments.hysteresis or 0.0,
+            live=live,
+        )
+    else:
+        rule = _event_rule(arguments, classifier.manifest)
+        answers = stream.listen_events(
+            classifier, chunks, rate, rule, live=live, with_windows=arguments.output == "both"
+        )
+    for answer in answers:
         if answer["dropped"] > dropped == 0:
             print("warning: this device is slower than real time and drops windows: raise --hop-s", file=sys.stderr)
         dropped = answer["dropped"]
@@ -184,6 +215,32 @@ def _listen(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         if _place(arguments.folder) != started:
             print("the release was replaced: start again to run the new one", file=sys.stderr)
             return
+
+
+def _output(arguments: argparse.Namespace, manifest: "Manifest") -> str:
+    return arguments.output or ("windows" if manifest.events is None else "events")
+
+
+def _event_rule(arguments: argparse.Namespace, manifest: "Manifest") -> "EventRule":
+    """Return the release's event rule, or its thresholds as one, with what the command line changes of it."""
+    import dataclasses
+
+    from stages.runtime import events
+
+    rule = manifest.events or events.default_rule(manifest.labels, manifest.threshold)
+    changes: dict[str, Any] = {"hop_s": rule.hop_s or min(1.0, manifest.clip_samples / manifest.sample_rate)}
+    for name in ("hop_s", "smooth", "refractory_s", "merge_s"):
+        if getattr(arguments, name) is not None:
+            changes[name] = getattr(arguments, name)
+    if arguments.threshold is not None:
+        changes |= {"on": dict.fromkeys(rule.on, arguments.threshold), "off": {}}
+    if arguments.hysteresis is not None:
+        on = changes.get("on", rule.on)
+        changes["off"] = {label: limit - arguments.hysteresis for label, limit in on.items()}
+    try:
+        return dataclasses.replace(rule, **changes)
+    except ValueError as error:
+        raise RuntimeInputError(f"Events {error}.") from None
 
 
 def _place(folder: Path) -> tuple[int, int] | None:

@@ -13,6 +13,7 @@ clip_samples  length of what the front end takes (samples)
 align         where a recording of another length lies in it: "start", or "middle"; if it is left out, "start"
 crops         of the front end's features along time that the model takes, whose scores are averaged; if left out, 1
 hearing       how recordings are heard, as `stages.runtime.hearing` has it; what is left out takes its default
+events        how windows become events, as `stages.runtime.events` has it; if left out or null, by the threshold alone
 files         relative path to sha256, of every file but the manifest itself and its signature, `manifest.sig`
 golden        [{"file", "scores"}]: recordings, and the model's output vector for each
 tolerance     largest absolute difference of a golden score
@@ -32,9 +33,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.runtime import hearing
+from stages.runtime import events, hearing
 from stages.runtime.audio import ALIGNMENTS
 from stages.runtime.errors import RuntimeInputError
+from stages.runtime.events import EventRule
 from stages.runtime.hearing import Hearing
 
 NAME, SIGNATURE = "manifest.json", "manifest.sig"
@@ -46,7 +48,7 @@ CLASS_RULE = "a name of small letters, digits, dots, dashes and underscores"
 _CLASS = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
-_OPTIONAL = {"align", "crops", "hearing", "registered_name", "not_after", "tolerance_reason"}
+_OPTIONAL = {"align", "crops", "events", "hearing", "registered_name", "not_after", "tolerance_reason"}
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Manifest:
     registered_name: str = ""
     not_after: str | None = None
     tolerance_reason: str = ""
+    events: EventRule | None = None
 
     @property
     def n_outputs(self) -> int:
@@ -197,6 +200,11 @@ def parse(values: Any, owner: str = NAME) -> Manifest:
     except ValueError as error:
         raise RuntimeInputError(f"{owner}: {error}. Push the release again.") from None
 
+    try:
+        rule = None if values.get("events") is None else events.parse(values["events"], labels)
+    except ValueError as error:
+        raise RuntimeInputError(f"{owner}: events {error}. Push the release again.") from None
+
     for key in ("registered_name", "tolerance_reason"):
         require(isinstance(values.get(key, ""), str), f"{key} must be text", values.get(key))
     not_after = values.get("not_after")
@@ -243,6 +251,7 @@ def parse(values: Any, owner: str = NAME) -> Manifest:
         registered_name=values.get("registered_name", ""),
         not_after=not_after,
         tolerance_reason=values.get("tolerance_reason", ""),
+        events=rule,
     )
 
 

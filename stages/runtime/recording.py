@@ -14,6 +14,7 @@ import numpy as np
 from stages.runtime.audio import Loudest, Resampler, loudest_hop, read_part, resampled_length
 from stages.runtime.classify import Classifier
 from stages.runtime.errors import RuntimeInputError
+from stages.runtime.events import Event, EventTracker, default_rule
 from stages.runtime.hearing import Listener, is_silent
 from stages.runtime.wav import open_wav
 
@@ -64,12 +65,15 @@ class Recording:
     classifier : Classifier
     path : Path
     hop_s : float or None
-        Seconds from one window to the next; None is the task's own, or else a window's length.
+        Seconds from one window to the next; None is the task's own, or else that of the release's event rule, or else
+        a window's length.
 
     Attributes
     ----------
     is_long : bool
         Whether it is longer than what the classifier takes at once.
+    events : list[Event]
+        Those of a long recording by the release's event rule, after all of `windows`; as each is over.
 
     Raises
     ------
@@ -84,14 +88,17 @@ class Recording:
         self._listener = Listener(wav, self.hearing)
         self._n_samples = resampled_length(wav.n_frames, wav.sample_rate, self._rate)
         self._duration_s = wav.n_frames / wav.sample_rate
-        seconds = hop_s if hop_s is not None else self.hearing.hop_s or self._length / self._rate
+        window_s = self._length / self._rate
+        rule = manifest.events or default_rule(manifest.labels, manifest.threshold)
+        seconds = hop_s if hop_s is not None else self.hearing.hop_s or rule.hop_s or window_s
         self._hop = round(seconds * self._rate)
         if not 1 <= self._hop <= self._length:
-            length = f"{self._length / self._rate:g} s"
-            raise RuntimeInputError(f"hop-s must be above 0 and at most a window's {length}; got {seconds:g}.")
+            raise RuntimeInputError(f"hop-s must be above 0 and at most a window's {window_s:g} s; got {seconds:g}.")
         self.is_long = self._n_samples > self._length
         self._sum: np.ndarray | None = None
         self._n_heard = self._n_windows = 0
+        self._tracker = EventTracker(rule, manifest.labels, window_s=window_s, hop_s=seconds)
+        self.events: list[Event] = []
 
     def windows(self) -> Iterator[dict[str, Any]]:
         """Yield the answer of each window: `start_s`, `end_s`, `label` and `score` (or `labels`), `silent` if it is."""
@@ -105,9 +112,12 @@ class Recording:
             if not silent or not self._n_heard:  # the mean of all if there is nothing to hear
                 self._sum += outputs
             answer = self.classifier.answer(outputs, self.classifier.manifest.threshold)
+            scores = np.fromiter(answer["scores"].values(), np.float64)
+            self.events += self._tracker.push(start / self._rate, scores, heard=not silent)
             kept = {name: answer[name] for name in ("label", "score", "labels") if name in answer}
             times = {"start_s": start / self._rate, "end_s": (start + len(window)) / self._rate}
             yield times | kept | ({"silent": True} if silent else {})
+        self.events += self._tracker.finish()
 
     def answer(self) -> dict[str, Any]:
         """Return the answer for the recording; of a long one of a task with segments, after all of `windows`.

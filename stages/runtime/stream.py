@@ -1,19 +1,20 @@
-"""Sound that does not end, to a decision every hop: raw PCM or a microphone, windows, smoothing, hysteresis."""
+"""Sound that does not end, to a decision every hop or to events: raw PCM or a microphone, windows, smoothing."""
 
-import collections
 import contextlib
 import itertools
 import queue
-import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import IO, Any, TypeVar
 
 import numpy as np
 
+from stages.runtime import events
 from stages.runtime.audio import PCM_FORMATS, Resampler
 from stages.runtime.classify import Classifier
 from stages.runtime.errors import RuntimeInputError
+from stages.runtime.events import EventRule
 from stages.runtime.hearing import stream_mono
 
 CHUNK_S = 0.1
@@ -186,34 +187,105 @@ def smoother(rule: str | None) -> Callable[[np.ndarray], np.ndarray]:
     Parameters
     ----------
     rule : str or None
-        ``"mean:N"``, of the last N windows; ``"exponential:A"``, A of this window and 1 - A of what was said before,
-        0 < A <= 1; None for none.
+        As `stages.runtime.events.smoothing` takes it; None for none.
 
     Raises
     ------
     RuntimeInputError
-        If it is neither.
+        If it is neither ``"mean:N"`` nor ``"exponential:A"``.
     """
-    kind, _, number = (rule or "mean:1").partition(":")
-    if kind == "mean" and number.isdecimal() and int(number) >= 1:
-        last: collections.deque[np.ndarray] = collections.deque(maxlen=int(number))
+    try:
+        return events.smoothing(rule or "mean:1")[0]
+    except ValueError:
+        raise RuntimeInputError(f"smooth must be mean:N or exponential:A with 0 < A <= 1; got {rule}.") from None
 
-        def mean(outputs: np.ndarray) -> np.ndarray:
-            last.append(outputs)
-            return np.mean(last, axis=0)
 
-        return mean
-    if kind == "exponential" and re.fullmatch(r"\d*\.?\d+", number) and 0 < float(number) <= 1:
-        weight = float(number)
-        said: np.ndarray | None = None
+@dataclass(frozen=True)
+class Scored:
+    """One window of a stream and its scores.
 
-        def exponential(outputs: np.ndarray) -> np.ndarray:
-            nonlocal said
-            said = outputs if said is None else weight * outputs + (1 - weight) * said
-            return said
+    Attributes
+    ----------
+    start_s, end_s : float
+    outputs : np.ndarray, shape (n_outputs,)
+    silent : bool
+    dropped : int
+        Windows that were dropped until now, the device being behind.
+    """
 
-        return exponential
-    raise RuntimeInputError(f"smooth must be mean:N or exponential:A with 0 < A <= 1; got {rule}.")
+    start_s: float
+    end_s: float
+    outputs: np.ndarray
+    silent: bool
+    dropped: int
+
+
+def score(
+    classifier: Classifier, chunks: Iterator[np.ndarray], sample_rate: int, *, hop_s: float, live: bool = False
+) -> Iterator[Scored]:
+    """Score a stream window by window; parameters and errors as of `listen`."""
+    rate, length = classifier.manifest.sample_rate, classifier.manifest.clip_samples
+    hop = round(hop_s * rate)
+    if not 1 <= hop <= length:
+        raise RuntimeInputError(f"hop-s must be above 0 and at most a window's {length / rate:g} s; got {hop_s:g}.")
+    framed = windows(chunks, sample_rate, rate, n_samples=length, hop=hop)
+    for (start, window), dropped in newest(framed) if live else zip(framed, itertools.repeat(0)):
+        outputs, silent = classifier.outputs(window, rate), classifier.is_silent(window, rate)
+        yield Scored(start / rate, (start + length) / rate, outputs, silent, dropped)
+
+
+def listen_events(
+    classifier: Classifier,
+    chunks: Iterator[np.ndarray],
+    sample_rate: int,
+    rule: EventRule,
+    *,
+    live: bool = False,
+    with_windows: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """Turn a stream into events by `stages.runtime.events`, each told as soon as nothing can change it.
+
+    Parameters
+    ----------
+    classifier : Classifier
+    chunks : Iterator[np.ndarray]
+        Mono float32.
+    sample_rate : int
+        Of the chunks (Hz).
+    rule : EventRule
+        `hop_s` above 0.
+    live : bool
+        As of `listen`.
+    with_windows : bool
+        Yield the answer of every window too.
+
+    Yields
+    ------
+    dict
+        Of an event ``event``, its label, ``onset_s``, ``offset_s``, ``peak`` and ``detected_s``, and ``dropped``; of a
+        window what `listen` yields.
+
+    Raises
+    ------
+    RuntimeInputError
+        If the hop is out of range, or as the chunks do.
+    """
+    manifest, dropped = classifier.manifest, 0
+    window_s = manifest.clip_samples / manifest.sample_rate
+    tracker = events.EventTracker(rule, manifest.labels, window_s=window_s, hop_s=rule.hop_s)
+
+    def told(event: events.Event) -> dict[str, Any]:
+        answer = event.answer()
+        return {"event": answer.pop("label")} | answer | {"dropped": dropped}
+
+    for each in score(classifier, chunks, sample_rate, hop_s=rule.hop_s, live=live):
+        dropped = each.dropped
+        answer = classifier.answer(each.outputs, manifest.threshold)
+        if with_windows:
+            yield {"start_s": each.start_s, "end_s": each.end_s} | answer | {"silent": each.silent, "dropped": dropped}
+        scores = np.fromiter(answer["scores"].values(), np.float64)
+        yield from map(told, tracker.push(each.start_s, scores, heard=not each.silent))
+    yield from map(told, tracker.finish())
 
 
 def listen(
@@ -258,10 +330,6 @@ def listen(
         If a parameter is out of range, or as the chunks do.
     """
     manifest = classifier.manifest
-    rate, length = manifest.sample_rate, manifest.clip_samples
-    hop = round(hop_s * rate)
-    if not 1 <= hop <= length:
-        raise RuntimeInputError(f"hop-s must be above 0 and at most a window's {length / rate:g} s; got {hop_s:g}.")
     if manifest.threshold is None and (threshold is not None or hysteresis):
         raise RuntimeInputError("threshold and hysteresis are for two labels; this release has more. Leave them out.")
     if hysteresis < 0:
@@ -276,9 +344,8 @@ def listen(
             return tuple(limit - hysteresis * (label in held) for label, limit in zip(labels, upper, strict=True))
         return upper - hysteresis if upper is not None and labels[-1] in held else upper
 
-    framed = windows(chunks, sample_rate, rate, n_samples=length, hop=hop)
-    for (start, window), dropped in newest(framed) if live else zip(framed, itertools.repeat(0)):
-        answer = classifier.answer(smoothed(classifier.outputs(window, rate)), applied())
+    for each in score(classifier, chunks, sample_rate, hop_s=hop_s, live=live):
+        answer = classifier.answer(smoothed(each.outputs), applied())
         held = answer["labels"] if "labels" in answer else [answer["label"]]
-        answer |= {"silent": classifier.is_silent(window, rate), "dropped": dropped}
-        yield {"start_s": start / rate, "end_s": (start + length) / rate} | answer
+        answer |= {"silent": each.silent, "dropped": each.dropped}
+        yield {"start_s": each.start_s, "end_s": each.end_s} | answer

@@ -17,7 +17,7 @@ SHA256 = "0" * 64
 SCHEMA = json.loads(Path(manifest.__file__).with_name("manifest.schema.json").read_text())
 FILES = ("model.tflite", "frontend.tflite", "MODEL_CARD.md", "golden/0.wav")
 
-OPTIONAL = {"align", "crops", "hearing", "registered_name", "not_after", "tolerance_reason"}
+OPTIONAL = {"align", "crops", "events", "hearing", "registered_name", "not_after", "tolerance_reason"}
 
 
 def values(**changes: Any) -> dict[str, Any]:
@@ -104,6 +104,11 @@ def test_three_labels_have_three_outputs_and_no_threshold() -> None:
         ({"threshold": 10**400}, "threshold must be a number"),
         ({"tolerance": -1}, "tolerance must be a number of at least 0"),
         ({"model": "m"}, "model must be an object"),
+        ({"events": []}, "events must be an object of hop_s, smooth, on, off, refractory_s, merge_s; got"),
+        ({"events": {"on": {"yes": 0}}}, r"events must have on-thresholds in \(0, 1\]; got 0.0 for yes"),
+        ({"events": {"on": {"yes": 0.5}, "smooth": "median:3"}}, "events must have smooth as mean:N"),
+        ({"events": {"on": {"yes": 0.5}, "merge_s": -1}}, "events must have merge_s of at least 0 s"),
+        ({"events": {"on": {"yes": 0.5}, "hop_s": "1"}}, "events must have a number of seconds as hop_s"),
     ],
 )
 def test_a_broken_rule_is_told(changes: dict[str, Any], match: str) -> None:
