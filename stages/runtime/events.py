@@ -322,7 +322,7 @@ def find_events(windows: Windows, rule: EventRule) -> list[Event]:
     [('cough', 1.0, 3.0)]
     """
     tracker = EventTracker(rule, windows.labels, window_s=windows.window_s, hop_s=windows.hop_s)
-    found = []
+    found: list[Event] = []
     for start, scores, heard in zip(windows.starts_s.tolist(), windows.scores, windows.heard.tolist(), strict=True):
         found += tracker.push(start, scores, heard=heard)
     found += tracker.finish()
