@@ -1,6 +1,9 @@
 """What the tests share."""
 
 import os
+import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,3 +28,23 @@ def datasets() -> Path:
     if not folder.is_dir():
         pytest.skip("no real recordings here; set EDAC_DATASETS to a folder that holds them")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Make MLflow's empty database once: its migrations take seconds. Every folder of this process gets a copy."""
+    connection = sys.modules.get("stages.core.tracking.connection")
+    if connection is None:  # no test of this run imports MLflow
+        yield
+        return
+    original, template = connection.create, tmp_path_factory.mktemp("mlflow")
+
+    def create(folder: Path) -> None:
+        original(template)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / connection.DATABASE).exists():
+            shutil.copyfile(template / connection.DATABASE, folder / connection.DATABASE)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connection, "create", create)
+        yield

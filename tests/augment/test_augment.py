@@ -100,6 +100,7 @@ def test_copies_are_of_the_recording_or_chained_each_of_the_copy_before(
     assert lengths("chained", chained=True) == [RATE // 4, RATE // 8, RATE // 16]
 
 
+@pytest.mark.thorough
 def test_chained_makes_the_second_copy_of_exactly_the_firsts_samples(tmp_path: Path, corpus: list[Recording]) -> None:
     target, again = tmp_path / "augmented", tmp_path / "again"
     params = AugmentParams(preset="edac_coswara", copies={"ill": 2}, chained=True)

@@ -101,10 +101,9 @@ def is_behind(module: str, wall: set[str]) -> bool:
     return any(module == place or module.startswith(f"{place}.") for place in wall)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_go_down(module: str) -> None:
-    reasons = {imported: forbidden(module, imported) for imported in provenance.imports(module)}
-    assert {imported: reason for imported, reason in reasons.items() if reason} == {}
+def test_imports_go_down() -> None:
+    pairs = [(module, imported) for module in MODULES for imported in provenance.imports(module)]
+    assert [f"{m} imports {i}: {reason}" for m, i in pairs if (reason := forbidden(m, i))] == []
 
 
 def test_runtime_and_core_name_no_module_of_a_stage_in_a_string() -> None:
@@ -120,42 +119,41 @@ def test_runtime_and_core_name_no_module_of_a_stage_in_a_string() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("module", [*PACKAGES, *MODULES])
-def test_walls(module: str) -> None:
-    assert {p for p in third_party(module) & set(WALLS) if not is_behind(module, WALLS[p])} == set()
+def test_walls() -> None:
+    used = [(module, package) for module in (*PACKAGES, *MODULES) for package in third_party(module) & set(WALLS)]
+    assert [f"{m} imports {package}" for m, package in used if not is_behind(m, WALLS[package])] == []
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("stages.runtime")])
-def test_a_device_needs_numpy_and_litert_alone(module: str) -> None:
-    assert third_party(module) <= RUNTIME_MAY_IMPORT | RUNTIME_MAY_TRY.get(module, set())
+def test_a_device_needs_numpy_and_litert_alone() -> None:
+    runtime = [m for m in MODULES if m.startswith("stages.runtime")]
+    needs = {m: third_party(m) - RUNTIME_MAY_IMPORT - RUNTIME_MAY_TRY.get(m, set()) for m in runtime}
+    assert {module: packages for module, packages in needs.items() if packages} == {}
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m != "stages.core.project.layout"])
-def test_only_commands_know_where_things_lie(module: str) -> None:
-    if "stages.core.project.layout" in provenance.imports(module):
-        assert layer(module) in ("__main__", "flow", "console")
+def test_only_commands_know_where_things_lie() -> None:
+    layout = "stages.core.project.layout"
+    knowing = [m for m in MODULES if m != layout and layout in provenance.imports(m)]
+    assert [m for m in knowing if layer(m) not in ("__main__", "flow", "console")] == []
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("stages.") and m.endswith(".params")])
-def test_a_params_section_is_read_without_its_stage(module: str) -> None:
+def test_a_params_section_is_read_without_its_stage() -> None:
     below = ("stages.core.", "stages.runtime.")
-    assert {m for m in provenance.imports(module) if not m.startswith(below)} == set()
+    sections = [m for m in MODULES if m.startswith("stages.") and m.endswith(".params")]
+    assert [(m, i) for m in sections for i in provenance.imports(m) if not i.startswith(below)] == []
 
 
-@pytest.mark.parametrize("module", PACKAGES)
-def test_packages_hold_a_docstring_and_import_nothing_of_ours(module: str) -> None:
-    tree = ast.parse(provenance.source_file(module).read_text())
-    assert ast.get_docstring(tree)
-    assert provenance.imports(module) == frozenset()
-    if module.startswith("stages"):
-        assert len(tree.body) == 1
+def test_packages_hold_a_docstring_and_import_nothing_of_ours() -> None:
+    trees = {module: ast.parse(provenance.source_file(module).read_text()) for module in PACKAGES}
+    assert [module for module, tree in trees.items() if not ast.get_docstring(tree)] == []
+    assert [module for module in PACKAGES if provenance.imports(module)] == []
+    assert [module for module, tree in trees.items() if module.startswith("stages") and len(tree.body) > 1] == []
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if layer(m) == "__main__"])
-def test_a_stages_command_fits_on_a_screen_and_tells_errors_in_a_sentence(module: str) -> None:
-    source = provenance.source_file(module).read_text()
-    assert len(source.splitlines()) <= 60
-    assert source.endswith('\n\nif __name__ == "__main__":\n    errors.run(main)\n')
+def test_a_stages_command_fits_on_a_screen_and_prints_errors_as_a_sentence() -> None:
+    sources = {m: provenance.source_file(m).read_text() for m in MODULES if layer(m) == "__main__"}
+    assert [module for module, source in sources.items() if len(source.splitlines()) > 60] == []
+    end = '\n\nif __name__ == "__main__":\n    errors.run(main)\n'
+    assert [module for module, source in sources.items() if not source.endswith(end)] == []
 
 
 @pytest.mark.parametrize(

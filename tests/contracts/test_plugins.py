@@ -54,10 +54,25 @@ def example(plugin: ModuleType) -> Any:
     return plugin.Config(**values, **CHOICES.get(plugin.__name__, {}))
 
 
-@pytest.fixture(params=PLUGINS, ids=lambda plugin: ".".join(plugin).removeprefix("stages."))
-def plugin(request: pytest.FixtureRequest) -> ModuleType:
-    registry, name = request.param
-    return plugins.load(registry, name, "test")
+@pytest.fixture(scope="module")
+def modules() -> list[ModuleType]:
+    return [plugins.load(registry, name, "test") for registry, name in PLUGINS]
+
+
+def missing(plugin: ModuleType) -> list[str]:
+    """Return what a plug-in lacks of its folder's contract, one sentence each."""
+    lacks = []
+    for name, parameters in contract(plugin.__name__.rpartition(".")[0]).items():
+        if not hasattr(plugin, name):
+            lacks.append(f"{plugin.__name__} has no {name}")
+        elif parameters is not None:
+            taken = list(inspect.signature(getattr(plugin, name)).parameters.values())
+            names = [p.name.removeprefix("_") for p in taken]  # an underscore says that this plug-in has no use for it
+            if names[: len(parameters)] != parameters:
+                lacks.append(f"{plugin.__name__}.{name} takes {names}, not {parameters}")
+            if any(p.default is p.empty for p in taken[len(parameters) :]):
+                lacks.append(f"{plugin.__name__}.{name} asks for more than {parameters}")
+    return lacks
 
 
 def test_registries_and_plugins_are_found() -> None:
@@ -66,12 +81,12 @@ def test_registries_and_plugins_are_found() -> None:
     assert not [name for _, name in PLUGINS if name.startswith("_")]
 
 
-@pytest.mark.parametrize("registry", REGISTRIES)
-def test_a_registry_says_what_it_asks_and_is_not_empty(registry: str) -> None:
-    assert plugins.names(registry)
-    promises = contract(registry)
-    assert promises["Config"] is None
-    assert any(parameters and parameters[0] == "config" for parameters in promises.values())
+def test_a_registry_says_what_it_asks_and_is_not_empty() -> None:
+    assert [registry for registry in REGISTRIES if not plugins.names(registry)] == []
+    promises = {registry: contract(registry) for registry in REGISTRIES}
+    assert [registry for registry in REGISTRIES if promises[registry].get("Config", []) is not None] == []
+    asked = {registry: [p[0] for p in promises[registry].values() if p] for registry in REGISTRIES}
+    assert [registry for registry in REGISTRIES if "config" not in asked[registry]] == []
 
 
 def test_the_contract_is_read_as_it_is_written() -> None:
@@ -84,46 +99,46 @@ def test_the_contract_is_read_as_it_is_written() -> None:
     }
 
 
-def test_holds_what_the_contract_names(plugin: ModuleType) -> None:
-    for name, parameters in contract(plugin.__name__.rpartition(".")[0]).items():
-        assert hasattr(plugin, name), f"{plugin.__name__} has no {name}"
-        if parameters is not None:
-            taken = list(inspect.signature(getattr(plugin, name)).parameters.values())
-            names = [p.name.removeprefix("_") for p in taken]  # an underscore says that this plug-in has no use for it
-            assert names[: len(parameters)] == parameters
-            assert all(p.default is not p.empty for p in taken[len(parameters) :])
+def test_holds_what_the_contract_names(modules: list[ModuleType]) -> None:
+    assert [sentence for plugin in modules for sentence in missing(plugin)] == []
 
 
-def test_says_what_it_is(plugin: ModuleType) -> None:
-    assert plugin.__doc__
-    assert plugin.Config.__doc__
-    assert not plugin.Config.__doc__.startswith("Config("), "Config has only the docstring a dataclass gives itself"
+def test_what_a_plugin_lacks_is_seen() -> None:
+    empty, other = ModuleType("stages.quantize.schemes.empty"), ModuleType("stages.quantize.schemes.other")
+    assert missing(empty)[0] == "stages.quantize.schemes.empty has no Config"
+    vars(other).update(Config=None, BIT_WIDTH=8, NEEDS_CALIBRATION=False)
+    exec("def quantize(config, model, clips, more): ...\ndef verify(config, model, more): ...", vars(other))
+    assert [sentence.split()[1] for sentence in missing(other)] == ["takes", "asks", "asks"]
 
 
-def test_config_is_a_frozen_dataclass(plugin: ModuleType) -> None:
-    assert dataclasses.is_dataclass(plugin.Config)
-    config = example(plugin)
-    for field in dataclasses.fields(config):
-        with pytest.raises(dataclasses.FrozenInstanceError):
-            setattr(config, field.name, None)
+def test_says_what_it_is(modules: list[ModuleType]) -> None:
+    assert [plugin.__name__ for plugin in modules if not plugin.__doc__] == []
+    own = "Config("  # the docstring that a dataclass gives itself
+    assert [p.__name__ for p in modules if not p.Config.__doc__ or p.Config.__doc__.startswith(own)] == []
 
 
-def test_config_has_defaults_unless_only_the_user_can_know(plugin: ModuleType) -> None:
-    if ".transports." in plugin.__name__ or plugin.__name__ == "stages.pull.sources.folder":
-        assert required(plugin.Config)
-    else:
-        assert plugin.Config() == example(plugin)
+def test_config_is_a_frozen_dataclass(modules: list[ModuleType]) -> None:
+    assert [p.__name__ for p in modules if not dataclasses.is_dataclass(p.Config)] == []
+    assert [p.__name__ for p in modules if not p.Config.__dataclass_params__.frozen] == []
 
 
-def test_config_survives_params_yaml(plugin: ModuleType) -> None:
-    config = example(plugin)
-    plain = json.loads(files.to_json(dataclasses.asdict(config)))
-    assert params.load(plugin.Config, plain, "options") == config
+def test_config_has_defaults_unless_only_the_user_can_know(modules: list[ModuleType]) -> None:
+    asking = {p.__name__ for p in modules if required(p.Config)}
+    transports = {p.__name__ for p in modules if ".transports." in p.__name__}
+    assert asking == transports | {"stages.pull.sources.folder"}
 
 
-def test_unknown_parameter_is_refused(plugin: ModuleType) -> None:
-    with pytest.raises(ParameterError, match=r"^options.x has no parameter 'no_such_parameter'\. "):
-        params.load(plugin.Config, {"no_such_parameter": 1}, "options.x")
+def test_config_survives_params_yaml(modules: list[ModuleType]) -> None:
+    for plugin in modules:
+        config = example(plugin)
+        plain = json.loads(files.to_json(dataclasses.asdict(config)))
+        assert params.load(plugin.Config, plain, "options") == config, plugin.__name__
+
+
+def test_unknown_parameter_is_refused(modules: list[ModuleType]) -> None:
+    for plugin in modules:
+        with pytest.raises(ParameterError, match=r"^options.x has no parameter 'no_such_parameter'\. "):
+            params.load(plugin.Config, {"no_such_parameter": 1}, "options.x")
 
 
 def test_choosing_a_plugin_does_not_import_tensorflow() -> None:

@@ -13,6 +13,7 @@ import soundfile
 from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts import teacher as teacher_file
 from stages.core.artifacts.teacher import TeacherReport
+from stages.core.nn.keras import keras
 from stages.core.project import files
 from stages.core.project.errors import DataError, ModelError, ParameterError
 from stages.distill import stage as stage
@@ -56,8 +57,17 @@ def test_waveforms_are_those_of_the_front_end_in_the_order_of_the_clips(features
         assert list(side.split.clip_ids) == [row["clip_id"] for row in rows]
 
 
-def test_the_test_split_may_be_unreadable(features: Path, tmp_path: Path) -> None:
-    distill(PARAMS, features, tmp_path / "whole")
+@pytest.fixture(scope="module")
+def teacher(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the ensemble's answers."""
+    target = tmp_path_factory.mktemp("distilled") / "teacher"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ensemble, "make_deterministic", lambda seed, _threads: keras.utils.set_random_seed(seed))
+        distill(PARAMS, features, target)
+    return target
+
+
+def test_the_test_split_may_be_unreadable(features: Path, teacher: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(features, tmp_path / "features")
     rows = clips_of(folder)
     poisoned = np.load(folder / "features.npy")
@@ -69,7 +79,7 @@ def test_the_test_split_may_be_unreadable(features: Path, tmp_path: Path) -> Non
     material = read_inputs(folder)
     assert not {"/nowhere.wav"} & {str(path) for _, side in material.sides() for path in side.paths}
     distill(PARAMS, folder, tmp_path / "poisoned")
-    whole, without = contents(tmp_path / "whole"), contents(tmp_path / "poisoned")
+    whole, without = contents(teacher), contents(tmp_path / "poisoned")
     assert set(whole) == {"logits_train.npy", "logits_validation.npy", "teacher.json"}
     assert {name for name in whole if whole[name] != without[name]} == {"teacher.json"}, "whose key knows the inputs"
 
@@ -184,11 +194,10 @@ def test_a_file_is_known_by_what_it_holds_and_not_by_where_it_lies(tmp_path: Pat
     assert stage._by_content({"model": None, "other": Path("absent")}) == {"model": None, "other": Path("absent")}
 
 
-def test_the_teacher_is_judged_on_validation(features: Path, tmp_path: Path) -> None:
-    distill(PARAMS, features, tmp_path / "teacher")
-    told = files.read_json(tmp_path / "teacher" / "teacher.json")
+def test_the_teacher_is_judged_on_validation(features: Path, teacher: Path) -> None:
+    told = files.read_json(teacher / "teacher.json")
     y = read_inputs(features).validation.split.y
-    found = np.load(tmp_path / "teacher" / "logits_validation.npy").argmax(axis=1)
+    found = np.load(teacher / "logits_validation.npy").argmax(axis=1)
     accuracy = told["validation"]["pooled"]["accuracy"]
     assert accuracy["value"] == pytest.approx(np.mean(found == y), abs=1e-6)
     assert (accuracy["low"], accuracy["reason"]) == (None, "6 groups; an interval needs 10")

@@ -22,6 +22,7 @@ from ruamel.yaml import YAML
 
 from stages.core.project import files, provenance
 from stages.core.tracking import connection
+from tests.marks import thorough_but
 
 # A process that speaks to anybody but this machine writes down to whom. `sitecustomize` is imported by every Python.
 LISTENER = """
@@ -189,6 +190,7 @@ def test_the_report_loads_nothing_and_is_with_the_sweep_in_mlflow(project: Proje
     assert files.sha256(Path(logged)) == files.sha256(report)
 
 
+@pytest.mark.thorough
 def test_sweep_survives_kills(project: Project) -> None:
     """Kill the sweep three times in mid-work: what was finished stays, byte for byte, and is not made again."""
     shutil.rmtree(project.root / "models/cells")
@@ -218,6 +220,7 @@ def test_sweep_survives_kills(project: Project) -> None:
     assert not list((project.root / "models/cells").glob("*/.tmp-*"))
 
 
+@pytest.mark.thorough
 def test_another_copy_gives_the_same(project: Project, tmp_path: Path) -> None:
     other = copy_project(tmp_path)
     done = other.run("dvc", "repro", "select")
@@ -234,6 +237,7 @@ def test_another_copy_gives_the_same(project: Project, tmp_path: Path) -> None:
         assert files.sha256(project.root / name) == files.sha256(other.root / name), name
 
 
+@pytest.mark.thorough
 def test_experiment_from_the_command_line(project: Project) -> None:
     done = project.run("dvc", "exp", "run", "-S", "split.seed=99", "--name", "other-split", "split")
     assert done.returncode == 0, done.stderr[-3000:]
@@ -255,7 +259,7 @@ MISTAKES: dict[str, tuple[dict[str, dict[str, Any]], str]] = {
 }
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("mistake", thorough_but(MISTAKES, "sparsity in per cent"))
 def test_mistakes_surface_at_once_in_one_sentence(project: Project, mistake: str, tmp_path: Path) -> None:
     changes, sentence = MISTAKES[mistake]
     original = (project.root / "params.yaml").read_text()
@@ -272,6 +276,7 @@ def test_mistakes_surface_at_once_in_one_sentence(project: Project, mistake: str
     assert "Running stage 'pull'" not in done.stdout
 
 
+@pytest.mark.thorough
 def test_a_budget_that_nothing_meets(project: Project) -> None:
     original = (project.root / "params.yaml").read_text()
     before = (project.root / "models/selected/selection.json").read_bytes()
@@ -286,6 +291,7 @@ def test_a_budget_that_nothing_meets(project: Project) -> None:
     assert (project.root / "models/selected/selection.json").read_bytes() == before
 
 
+@pytest.mark.thorough
 def test_where_only_the_first_is_promoted_a_worse_sweep_moves_neither_the_champion_nor_what_devices_have(
     project: Project,
 ) -> None:

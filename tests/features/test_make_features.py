@@ -94,6 +94,7 @@ def test_the_same_input_gives_the_same_bytes(recordings: list[Recording], tmp_pa
     assert contents[0] == contents[1]
 
 
+@pytest.mark.thorough
 def test_training_clips_alone_are_masked_between_the_halves_of_the_front_end(
     recordings: list[Recording], tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from stages.features.export import export, export_halves
 from stages.features.frontends import mel_image
 from stages.features.params import FeatureParams
 from stages.runtime.litert import Model
+from tests.marks import thorough_but
 
 
 def signals(n: int, rate: int) -> dict[str, np.ndarray]:
@@ -56,7 +57,7 @@ def picture(levels: np.ndarray, config: mel_image.Config) -> np.ndarray:
     return np.stack(channels, axis=-1)
 
 
-@pytest.fixture(scope="module", params=[512, 128])
+@pytest.fixture(scope="module", params=thorough_but([512, 128], 512))
 def models(request: pytest.FixtureRequest) -> tuple[mel_image.Config, Model, Model]:
     config = mel_image.Config(hop_length=request.param)
     levels, _ = export_halves(mel_image, config)

@@ -58,6 +58,7 @@ def test_dead_units_are_worth_nothing_and_cost_their_share() -> None:
     assert min(row.latency_ms for row in (whole, conv, hidden)) > 0
 
 
+@pytest.mark.thorough
 def test_living_units_are_worth_something() -> None:
     model, split = network_with_dead_units(), clips()
     whole, conv, hidden = sensitivity(model, split, removed=0.75, multiple=1)

@@ -44,6 +44,7 @@ def test_tones_are_told_apart(labels: tuple[str, ...], metric: str, tmp_path: Pa
     assert found.tried[found.classifier] == max(found.tried.values())
 
 
+@pytest.mark.thorough
 def test_several_labels(tmp_path: Path) -> None:
     found = naive(task(tmp_path, ("a", "b", "c"), combined=True), tmp_path / "naive", SHOWN, workers=1)
     value = found.test.metrics["pr_auc"].value
@@ -52,6 +53,7 @@ def test_several_labels(tmp_path: Path) -> None:
     assert value > 0.95
 
 
+@pytest.mark.thorough
 def test_what_sounds_alike_is_not_told_apart(tmp_path: Path) -> None:
     found = naive(task(tmp_path, ("a", "b", "c", "d"), audible=False), tmp_path / "naive", SHOWN, workers=1)
     low, value = found.test.metrics["accuracy"].low, found.test.metrics["accuracy"].value

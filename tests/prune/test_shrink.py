@@ -12,6 +12,7 @@ from stages.core.nn import units as structure
 from stages.core.nn.keras import keras
 from stages.core.nn.layers import UnrolledLSTM
 from stages.prune.shrink import shrink
+from tests.marks import thorough_but
 
 layers = keras.layers
 REAL = {
@@ -91,7 +92,7 @@ def models() -> dict[str, Any]:
     return {name: small(name) for name in SMALL}
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", thorough_but(SMALL, "ds_cnn", "branches"))
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1), weights=st.floats(0, 0.97), units=st.sampled_from([0.0, 0.3, 0.7, 1.0]))
 def test_the_function_stays_whatever_is_masked(
@@ -107,7 +108,7 @@ def test_the_function_stays_whatever_is_masked(
         np.testing.assert_array_equal(old, new)
 
 
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("name", thorough_but(REAL, "ds_cnn"))
 def test_the_real_networks_lose_just_the_units_that_are_masked(name: str) -> None:
     shape, n_classes = REAL[name]
     model, rng = network.build(name, {}, shape, n_classes)[0], np.random.default_rng(1)

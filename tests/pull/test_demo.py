@@ -142,6 +142,7 @@ def test_the_tract_resonates_as_scipy_says() -> None:
     np.testing.assert_allclose(demo._tract(hz, formants_hz), expected / expected[0], rtol=1e-9)
 
 
+@pytest.mark.thorough
 def test_who_coughs_leaks_when_recordings_are_dealt_out_one_by_one(decoded: dict[Path, np.ndarray]) -> None:
     """Labels drawn by lot for each subject cannot be learnt; a split that ignores subjects learns them all the same."""
     audible = {path: samples for path, samples in decoded.items() if samples.any()}

@@ -116,6 +116,7 @@ def test_what_is_no_refusal_of_a_device_is_not_swallowed() -> None:
             roll_out(3, deliver, canary=canary, parallel=1)
 
 
+@pytest.mark.thorough
 def test_real_devices_one_of_which_never_answers(bundles: list[Path], tmp_path: Path) -> None:
     silent = tmp_path / "python"
     silent.write_text("#!/bin/sh\nexec sleep 60\n")

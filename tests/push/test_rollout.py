@@ -77,6 +77,7 @@ def test_first_push_installs_and_the_second_does_nothing(bundles: list[Path], de
     assert {p: p.lstat().st_mtime_ns for p in folder_of(device).rglob("*") if p.name != ".lock"} == before
 
 
+@pytest.mark.thorough
 def test_three_classes(bundles: list[Path], device: LocalTransport) -> None:
     assert rollout.deliver(device, bundles[2], keep=2).max_difference < 1e-6
     (answer,) = rollout.classify(device, [str(bundles[2] / "golden/0.wav")])
@@ -111,6 +112,7 @@ def test_file_altered_on_the_way(bundles: list[Path], device: LocalTransport, tm
     assert device.names("aside") == []
 
 
+@pytest.mark.thorough
 def test_an_older_release_unless_forced(bundles: list[Path], device: LocalTransport) -> None:
     rollout.deliver(device, bundles[1], keep=2)
     with pytest.raises(DeviceError, match=r"refuses release .*version 1, older than version 2 that runs here"):
@@ -119,6 +121,7 @@ def test_an_older_release_unless_forced(bundles: list[Path], device: LocalTransp
     assert rollout.deliver(device, bundles[0], keep=2, force=True).installed
 
 
+@pytest.mark.thorough
 def test_after_a_rollback_what_was_left_is_taken_again(bundles: list[Path], device: LocalTransport) -> None:
     for release in bundles[:2]:
         rollout.deliver(device, release, keep=2)
@@ -141,6 +144,7 @@ def test_a_device_that_trusts_a_key(
     assert identity.trust_key(device, public) == [trust.fingerprint(public)]
 
 
+@pytest.mark.thorough
 def test_a_device_of_another_class(selections: list[Path], device: LocalTransport, tmp_path: Path) -> None:
     bundle.build(tmp_path / "b", selected=selections[0], version=1, device_class="jetson")
     identity.identify(device, "bench", "raspberry-pi")
@@ -238,6 +242,7 @@ def test_scores_are_compared_at_home_too(bundles: list[Path], tmp_path: Path) ->
         rollout.deliver(device, forge(bundles[0], tmp_path / "forged", swap_models), keep=2)
 
 
+@pytest.mark.thorough
 def test_damaged_current_release_is_told_and_installed_again(bundles: list[Path], device: LocalTransport) -> None:
     release = bundle.release_id(bundles[0])
     rollout.deliver(device, bundles[0], keep=2)
@@ -250,6 +255,7 @@ def test_damaged_current_release_is_told_and_installed_again(bundles: list[Path]
         rollout.rollback(device)
 
 
+@pytest.mark.thorough
 def test_unsigned_release_is_signed_by_the_next_push(
     bundles: list[Path], selections: list[Path], device: LocalTransport, tmp_path: Path
 ) -> None:
@@ -265,6 +271,7 @@ def test_unsigned_release_is_signed_by_the_next_push(
     assert not rollout.deliver(device, signed, keep=2).installed
 
 
+@pytest.mark.thorough
 def test_altered_manifest_is_noticed(bundles: list[Path], device: LocalTransport) -> None:
     rollout.deliver(device, bundles[0], keep=2)
     path = folder_of(device) / "current/manifest.json"
@@ -283,6 +290,7 @@ def test_classify_answers_per_file_and_then_complains(bundles: list[Path], devic
         next(answers)
 
 
+@pytest.mark.thorough
 def test_full_disk(bundles: list[Path], device: LocalTransport) -> None:
     rollout.deliver(device, bundles[0], keep=2)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -106,6 +106,7 @@ def test_installs_once_upgrades_and_mends(device: LocalTransport, tmp_path: Path
     assert [name[:4] for name in device.names("venvs")] == ["0002", "0003"]
 
 
+@pytest.mark.thorough
 def test_a_runtime_that_does_not_work_there_leaves_the_old_one_in_use(device: LocalTransport, tmp_path: Path) -> None:
     bad = make_runtime(tmp_path / "2.0", "2.0", "raise ImportError('no such kernel')")
     (tmp_path / "device/venvs/0001-abc").mkdir(parents=True)

@@ -318,6 +318,7 @@ def test_a_part_that_is_something_else_is_not_continued(config: Config, device: 
     assert contents(aside) == contents(source)
 
 
+@pytest.mark.thorough
 def test_a_push_that_was_cut_off_is_finished_by_the_next(bundles: list[Path], config: Config, tmp_path: Path) -> None:
     rng, old = random.Random(1234), bundle.release_id(bundles[0])
     rollout.deliver(ssh.connect(config, "bench"), bundles[0], keep=2)
@@ -369,6 +370,7 @@ def _plain(config: Config) -> dict[str, Any]:
     return {key: value for key, value in vars(config).items() if isinstance(value, str | int | float)}
 
 
+@pytest.mark.thorough
 def test_a_home_that_falls_silent_loses_the_lock(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

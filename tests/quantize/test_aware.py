@@ -17,6 +17,7 @@ from stages.quantize import aware
 from stages.quantize.params import AwareParams, QuantizeParams
 from stages.quantize.simulation import simulate
 from stages.runtime.litert import Model
+from tests.marks import thorough_but
 
 PARAMS = AwareParams(epochs=3, batch_size=16, learning_rate=1e-2)
 
@@ -43,7 +44,14 @@ def cross_entropy(model: bytes, split: Split) -> float:
     return float(-np.mean(np.log(np.where(split.y == 1, scores, 1 - scores))))
 
 
-@pytest.mark.parametrize("name", ["static_wi8_ai8", "static_wi4_ai8", "dynamic_wi4_afp32", "clustered_float32"])
+@pytest.mark.parametrize(
+    "name",
+    thorough_but(
+        ["static_wi8_ai8", "static_wi4_ai8", "dynamic_wi4_afp32", "clustered_float32"],
+        "static_wi8_ai8",
+        "clustered_float32",
+    ),
+)
 def test_the_file_is_the_function_that_learned_and_its_masks_are_kept(
     name: str, float32s: dict[int, bytes], split: Split
 ) -> None:
@@ -74,6 +82,7 @@ def test_ranges_are_given_to_the_file_as_they_were_learned(float32s: dict[int, b
     assert low < split.x.min() * 0.9 < 0 < split.x.max() * 0.9 < high
 
 
+@pytest.mark.thorough
 def test_a_killed_fine_tuning_goes_on_to_the_same_bytes(
     float32s: dict[int, bytes], split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +113,9 @@ def test_parameters_are_checked() -> None:
         AwareParams(epochs=0)
 
 
-@pytest.mark.parametrize("name", ["static_wi8_ai8", "dynamic_wi4_afp32", "clustered_float32"])
+@pytest.mark.parametrize(
+    "name", thorough_but(["static_wi8_ai8", "dynamic_wi4_afp32", "clustered_float32"], "dynamic_wi4_afp32")
+)
 def test_it_learns_from_a_teacher_by_the_logits_before_the_last_operator(
     name: str, float32s: dict[int, bytes], split: Split
 ) -> None:

@@ -58,6 +58,7 @@ def sparse_model() -> Any:
     return model
 
 
+@pytest.mark.thorough
 def test_no_worse_than_the_toolkit_that_only_starts_there() -> None:
     model = sparse_model()
     float32 = convert.to_float32(model)

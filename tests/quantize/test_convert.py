@@ -46,6 +46,7 @@ def test_the_network_is_not_changed_and_converts_to_the_same_bytes_again(
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.thorough
 def test_another_process_makes_the_same_bytes(float32s: dict[int, bytes], tmp_path: Path) -> None:
     target = tmp_path / "again.tflite"
     program = (

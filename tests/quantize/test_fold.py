@@ -12,6 +12,7 @@ from stages.core.nn.layers import Attention, UnrolledLSTM
 from stages.quantize.convert import to_float32
 from stages.quantize.fold import fold_normalisation
 from stages.runtime.litert import Model
+from tests.marks import thorough_but
 
 layers = keras.layers
 NORM = layers.BatchNormalization
@@ -129,7 +130,9 @@ def test_all_readers_must_take_it_or_none_does() -> None:
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "left"), [("edac_cnn", 0), ("edac_cnn_lstm", 0), ("ds_cnn", 12)])
+@pytest.mark.parametrize(
+    ("name", "left"), thorough_but([("edac_cnn", 0), ("edac_cnn_lstm", 0), ("ds_cnn", 12)], ("ds_cnn", 12))
+)
 def test_our_architectures_keep_what_stands_before_an_activation_and_the_standardisation(name: str, left: int) -> None:
     shape = (24, 22)
     model = network.build(name, {}, shape, 2)[0]

@@ -162,6 +162,7 @@ def test_labels_that_come_together_are_told_one_by_one(tmp_path: Path) -> None:
     assert f"b 0.4 {int((decided & (scored.y == 1))[:, 1].sum())} " in text
 
 
+@pytest.mark.thorough
 def test_thousands_of_variants_are_thinned_but_for_the_front(tmp_path: Path) -> None:
     found = read(tmp_path, variants=4000)
     traces = plots.front(found).to_plotly_json()["data"]

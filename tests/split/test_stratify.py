@@ -47,6 +47,7 @@ def test_no_group_is_on_two_sides_and_every_class_on_each(corpus: list[Recording
     assert held == {(label, side) for label in labels for side in SPLITS}
 
 
+@pytest.mark.thorough
 @given(corpora(), seeds, st.randoms())
 def test_the_order_of_rows_does_not_matter_and_the_seed_decides(
     corpus: list[Recording], seed: int, shuffler: random.Random

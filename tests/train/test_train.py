@@ -105,6 +105,7 @@ def test_a_network_comes_back_as_it_was(tmp_path: Path) -> None:
         network.load(tmp_path / "nowhere")
 
 
+@pytest.mark.thorough
 def test_a_taught_baseline_is_another_one_and_says_what_its_teacher_says(features: Path, tmp_path: Path) -> None:
     y = dataset.read_split(features, "train").y
     wrong = np.eye(3, dtype=np.float32)[(y + 1) % 3] * 4  # a teacher who calls every class by the next one's name

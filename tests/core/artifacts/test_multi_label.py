@@ -23,6 +23,7 @@ from stages.core.scoring.thresholds import predict, threshold_for
 from stages.core.training import inference, loop
 from stages.core.training.losses import class_weights, weigh
 from stages.core.training.params import FitParams
+from tests.marks import thorough_but
 
 tf.config.experimental.enable_op_determinism()
 THRESHOLDS = [0.3, 0.5, 0.6]
@@ -165,7 +166,7 @@ def test_learns_every_label_with_weights_and_mixup_and_tells_the_fraction_of_rig
     assert loss == pytest.approx(oracle.log_loss(split.y.ravel(), scores.ravel()), rel=1e-4)
 
 
-@pytest.mark.parametrize("name", ["ds_cnn", "edac_cnn", "sparse_cnn"])
+@pytest.mark.parametrize("name", thorough_but(["ds_cnn", "edac_cnn", "sparse_cnn"], "edac_cnn"))
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_every_architecture_gets_a_sigmoid_for_each_class(
     tmp_path: Path, rng: np.random.Generator, name: str, n_classes: int

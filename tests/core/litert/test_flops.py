@@ -13,6 +13,7 @@ from stages.quantize.convert import to_float32
 layers = keras.layers
 
 
+@pytest.mark.thorough
 def test_the_edac_cnn_layer_by_layer() -> None:
     model = network.build("edac_cnn", {}, (302, 15), 2)[0]
     convolutions = 300 * 13 * 64 * 9 + 149 * 5 * 32 * 4 * 64

@@ -10,6 +10,7 @@ from stages.core.nn import units as structure
 from stages.core.nn.keras import keras, tf
 from stages.core.nn.layers import UnrolledLSTM
 from stages.core.project.errors import ModelError
+from tests.marks import thorough_but
 
 layers = keras.layers
 ARCHITECTURES = {
@@ -64,7 +65,7 @@ def test_an_lstm_cell_owns_four_gates_and_reads_its_neighbours() -> None:
     assert named(groups["conv4"].outgoing) == [("lstm/kernel", 0)]
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", thorough_but(ARCHITECTURES, "ds_cnn", "edac_cnn_lstm"))
 def test_a_unit_whose_incoming_weights_are_zero_can_go_whatever_reads_it(name: str) -> None:
     keras.utils.set_random_seed(1)
     model, (shape, _) = built(name), ARCHITECTURES[name]

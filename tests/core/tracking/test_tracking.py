@@ -326,6 +326,7 @@ def mlflow_uri(tracker: Tracker) -> str:
     return str(tracker.client.tracking_uri)
 
 
+@pytest.mark.thorough
 def test_four_processes_lose_no_run() -> None:
     command = [sys.executable, "-m", "tests.bench.tracking", "40", "4"]
     done = subprocess.run(command, cwd=provenance.ROOT, capture_output=True, text=True, timeout=300)
@@ -397,6 +398,7 @@ def test_versions_come_with_their_aliases_and_are_found_by_either(
     assert tracker.versions("no such") == []
 
 
+@pytest.mark.thorough
 def test_a_database_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
     code = f"import pathlib as p, stages.core.tracking.connection as c; c.create(p.Path({str(tmp_path)!r}))"
     draft = tmp_path / ".draft" / connection.DATABASE

@@ -21,6 +21,7 @@ from stages.core.training.distillation_loss import logits_network
 from stages.core.training.inference import predict
 from stages.core.training.params import BetweenClass, FitParams
 from stages.core.training.teacher import Distillation, TeacherFolder, TeacherTargets, softened, teacher_folder
+from tests.marks import thorough_but
 
 tf.config.experimental.enable_op_determinism()
 RULE = Distillation(teacher="ensemble", temperature=3.0, alpha=0.3)
@@ -175,6 +176,7 @@ def test_a_student_comes_to_say_what_its_teacher_says(rng: np.random.Generator) 
     assert history[-1]["loss"] < 1e-3 < history[0]["loss"], "the divergence is 0 in the end"
 
 
+@pytest.mark.thorough
 def test_a_killed_run_goes_on_with_its_projection(
     rng: np.random.Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,7 +220,7 @@ def test_the_teachers_columns_are_blended_as_the_targets_are(params: FitParams, 
     np.testing.assert_array_equal(same, x)
 
 
-@pytest.mark.parametrize("name", plugins.names(network.ARCHITECTURES))
+@pytest.mark.parametrize("name", thorough_but(plugins.names(network.ARCHITECTURES), "ds_cnn", "edac_cnn"))
 def test_every_architecture_has_logits_a_hidden_vector_and_an_encoder(name: str, rng: np.random.Generator) -> None:
     if name == "wav2vec2_student":
         pytest.skip("it needs a checkpoint; its own tests look at its encoder")
