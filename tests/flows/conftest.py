@@ -13,6 +13,7 @@ import pytest
 from flows.sweep.grid import Sources
 from stages.core.artifacts import clips as clips_file
 from stages.core.nn import network
+from stages.core.nn.keras import keras
 from stages.core.project import files
 
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp()  # before Prefect is imported
@@ -56,5 +57,6 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
     files.write_json(features / "frontend.json", {"labels": ["a", "b"], "sample_rate": 8000, "clip_samples": 8000})
     baseline = root / "baseline"
     baseline.mkdir()
+    keras.utils.set_random_seed(1234)
     network.save(*network.build("ds_cnn", {"ds_cnn": {"stem": 4, "widths": [8]}}, shape, 2), baseline)
     return Sources(baseline, features)

@@ -24,6 +24,7 @@ def end_with_dvc() -> None:
         return
     above = _above()
     if above is not None:
+        signal.signal(signal.SIGUSR1, signal.default_int_handler)  # SIGINT is ignored in what `nohup ... &` started
         threading.Thread(target=_watch, args=(above,), daemon=True, name="end_with_dvc").start()
 
 
@@ -42,6 +43,6 @@ def _above() -> "psutil.Process | None":
 def _watch(above: "psutil.Process") -> None:
     while above.is_running() and above.status() != "zombie":
         time.sleep(_LOOK_S)
-    os.kill(os.getpid(), signal.SIGINT)  # the way of Ctrl-C: what is being written is cleaned up
+    os.kill(os.getpid(), signal.SIGUSR1)  # the way of Ctrl-C: what is being written is cleaned up
     time.sleep(_GRACE_S)
     os._exit(130)
