@@ -74,6 +74,7 @@ def build(
     files.write_text(folder / card.NAME, card.write(selection, frontend, version=version, device_class=device_class))
     scores = proof.golden_scores(folder, frontend.crops)
     tolerance, reason = proof.tolerance(variant.scheme, scores)
+    proof.require_telling(scores, tolerance, selection.labels)
     golden = sorted((folder / "golden").iterdir())
     try:
         content = {

@@ -4,6 +4,7 @@
 the kernels and with them the process that loads it.
 """
 
+import itertools
 import json
 import subprocess
 import sys
@@ -27,6 +28,8 @@ _ROUNDING = {
     "float": (0.0005, 0.005),
 }
 _PART_OF_SPREAD = 4
+GUESSES = 0.02
+"""Largest probability that answers drawn at random from the golden scores pass."""
 
 
 def golden_scores(folder: Path, n_crops: int) -> list[list[float]]:
@@ -104,6 +107,47 @@ def tolerance(scheme: str, scores: Sequence[Sequence[float]]) -> tuple[float, st
     why = "what other kernels may round differently" if allowed == most else "a quarter of what the golden scores span"
     reason = f"{allowed:.3g} of a score: {why} ({scheme}: {least:g} to {most:g}; span {span:.3g})"
     return round(allowed, 6), reason
+
+
+def require_telling(scores: Sequence[Sequence[float]], allowed: float, labels: Sequence[str]) -> None:
+    """Check that a device that mixes up recordings or classes, or guesses, fails the self-test.
+
+    Parameters
+    ----------
+    scores : Sequence
+        Output vector of each golden recording.
+    allowed : float
+        The tolerance.
+    labels : Sequence[str]
+        Names of the classes, for the message.
+
+    Raises
+    ------
+    ModelError
+        If answers drawn from the golden scores at random pass more often than in `GUESSES` of all cases; or if two
+        classes could be exchanged, one of which the golden recordings tell apart from its absence.
+
+    Examples
+    --------
+    >>> require_telling([[0.1], [0.4], [0.6], [0.9]], 0.02, ["no", "yes"])
+    """
+    expected = np.asarray(scores, np.float64)
+    alike = np.abs(expected[:, np.newaxis] - expected).max(axis=2) <= allowed
+    passes = float(alike.mean(axis=1).prod())
+    if passes > GUESSES:
+        raise ModelError(
+            f"The golden recordings must differ in their scores so that a device that guesses fails its self-test; one "
+            f"in {1 / passes:.3g} guesses would pass. Raise select.golden_recordings and run `dvc repro select`."
+        )
+    binary = expected.shape[1] == 1
+    columns = np.hstack([1 - expected, expected]) if binary else expected
+    spans = np.ptp(columns, axis=0) > 2 * allowed
+    for i, j in itertools.combinations(range(columns.shape[1]), 2):
+        if (spans[i] or spans[j]) and np.abs(columns[:, i] - columns[:, j]).max() <= allowed:
+            raise ModelError(
+                f"The golden recordings must tell {labels[i]!r} from {labels[j]!r}; a device that exchanges them would "
+                "pass its self-test. Raise select.golden_recordings, or choose a model that tells them apart."
+            )
 
 
 def _ending(done: "subprocess.CompletedProcess[str]") -> str:

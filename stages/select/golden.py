@@ -1,7 +1,5 @@
 """Golden recordings, which travel with a release so that a device can check that it computes the expected scores."""
 
-import itertools
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +7,7 @@ import numpy as np
 import soundfile
 
 from stages.core.artifacts import clips as clips_file
+from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts.clips import Clip
 from stages.core.artifacts.frontend import Frontend
 from stages.core.audio import decode
@@ -16,37 +15,52 @@ from stages.core.project import files
 from stages.core.project.errors import DataError
 from stages.runtime.audio import clip as fit
 
+MOST_LABELS = 16
+"""Labels that have a golden recording each at least; a release is not to grow with a thousand classes."""
 
-def choose(features: Path, count: int) -> list[Clip]:
-    """Choose validation recordings, label by label in turn, in the order of the hash of their ids.
+
+def choose(features: Path, count: int, stored: Path) -> list[Clip]:
+    """Choose validation recordings whose scores span what a variant answers, every label among them.
+
+    A device that always answers the same, mixes up classes or guesses must differ from the golden scores somewhere.
+    First comes, label by label, the recording that is the surest of its label; then the recording whose scores are
+    farthest from those of all chosen so far.
 
     Parameters
     ----------
     features : Path
         Folder of the features stage.
     count : int
+        Number of recordings. There are more if there are more labels, up to `MOST_LABELS`.
+    stored : Path
+        The variant's ``scores/<variant>.npz``.
 
     Returns
     -------
     list[Clip]
-        At most `count`.
+        Fewer if the split has fewer.
 
     Raises
     ------
     DataError
         If there is no validation recording.
     """
-    by_label = defaultdict(list)
-    for clip in clips_file.read(features, "validation"):
-        for label in clip.labels:
-            by_label[label].append(clip)
-    if not by_label:
+    clips = clips_file.read(features, "validation")
+    if not clips:
         raise DataError(f"{features / clips_file.FILE} holds no validation clip. Run `dvc repro features` again.")
-    for clips in by_label.values():
-        clips.sort(key=lambda clip: files.digest(clip.clip_id))
-    turns = itertools.zip_longest(*(by_label[label] for label in sorted(by_label)))
-    chosen = {clip.clip_id: clip for turn in turns for clip in turn if clip}
-    return list(chosen.values())[:count]
+    with np.load(stored) as kept:
+        known = kept["validation"].reshape(len(clips), -1).astype(np.float64)
+    labels = frontend_file.read(features).labels
+    order = sorted(range(len(clips)), key=lambda i: files.digest(clips[i].clip_id))  # decides between equals
+    chosen: list[int] = []
+    for c, label in enumerate(labels[:MOST_LABELS]):
+        surest = (-1 if c == 0 else 1) * known[:, 0] if known.shape[1] == 1 else known[:, c]
+        of_label = [i for i in order if label in clips[i].labels and i not in chosen]
+        chosen += [max(of_label, key=lambda i: surest[i])] if of_label else []
+    while len(chosen) < min(count, len(clips)):
+        distance = np.abs(known[:, np.newaxis] - known[chosen]).max(axis=2).min(axis=1, initial=np.inf)
+        chosen.append(max((i for i in order if i not in chosen), key=lambda i: distance[i]))
+    return [clips[i] for i in chosen]
 
 
 def scores(clips: Sequence[Clip], features: Path, stored: Path) -> tuple[tuple[float, ...], ...]:

@@ -34,7 +34,8 @@ class SelectParams:
     prefer : {"raw_bytes", "deflated_bytes", "latency_ms"}
         The smallest of these wins. Bytes give the same winner each time; latency is a measurement.
     golden_recordings : int
-        Validation recordings that travel with the model; at least 1.
+        Validation recordings that travel with the model; at least 4, so that a device that guesses does not pass its
+        self-test. There is one for each label at least, up to 16.
     budget : dict[str, float]
         Largest `raw_bytes`, `deflated_bytes` or median single-thread `latency_ms`; or the smallest value of a metric.
         `device.<name>.latency_ms` is the largest median of front end and model together that `edac devices bench` may
@@ -73,7 +74,7 @@ class SelectParams:
         sure = self.confidence
         advice, rule = "Write 0.95 for 95 %, or null.", "be a fraction in (0, 1), auto or null"
         require(not isinstance(sure, float) or 0 < sure < 1, "select.confidence", rule, sure, advice)
-        require(self.golden_recordings >= 1, "select.golden_recordings", "be at least 1", self.golden_recordings)
+        require(self.golden_recordings >= 4, "select.golden_recordings", "be at least 4", self.golden_recordings)
         named = self.registered_name
         plain = named != "" and not set(named) & set("/:'\"")
         require(plain, "select.registered_name", "be a name without / : or quotes", named, "Try edac-demo.")

@@ -173,7 +173,10 @@ class Choice:
         front, reference = pareto_front(self.table, params), baseline(self.variants)
         pair = [variant] if variant.name == reference.name else [reference, variant]
         on_test = _compared(pair, "test", params, sweep=sweep, features=features)
-        frontend, clips = frontend_file.read(features), golden.choose(features, params.golden_recordings)
+        frontend, clips = (
+            frontend_file.read(features),
+            golden.choose(features, params.golden_recordings, sweep / "scores" / f"{variant.name}.npz"),
+        )
         drops = self.compared.drops()
         selection = Selection(
             variant=variant.file,

@@ -125,7 +125,7 @@ def make(folder: Path, n_layers: int, seconds: float, *recordings: str) -> dict[
         start = time.process_time()
         content = scheme.quantize(config, float32, clips(seconds, 4))
         took = time.process_time() - start
-        check(content, scheme=scheme, config=config)
+        check(content, scheme=scheme, config=config, float32=float32)
         (folder / f"{n_layers}_{name}.tflite").write_bytes(content)
         deflated = flatbuffer.deflated_bytes(content)
         told[name] = {"raw_bytes": len(content), "deflated_bytes": deflated, "quantise_s": round(took, 1)}

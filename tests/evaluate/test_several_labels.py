@@ -123,7 +123,7 @@ def test_a_variant_is_compared_with_the_baseline_by_its_own_thresholds(
     assert found[names[1]]["delong_p"] is None
 
 
-def test_golden_recordings_show_every_label_and_none_twice(features: Path) -> None:
-    clips = golden.choose(features, 5)
+def test_golden_recordings_show_every_label_and_none_twice(features: Path, sweep: Path) -> None:
+    clips = golden.choose(features, 5, sweep / "scores" / "baseline-float32.npz")
     assert len({clip.clip_id for clip in clips}) == 5
     assert {label for clip in clips for label in clip.labels} == set(LABELS)

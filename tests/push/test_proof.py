@@ -143,3 +143,33 @@ def test_models_that_cannot_be_loaded_are_refused_in_a_sentence(selections: list
         ModelError, match=r"cannot be run: the process that tried it said: .*model.tflite is not a model"
     ):
         bundle.build(tmp_path / "release", selected=selected, version=1)
+
+
+@given(st.integers(1, 8), st.integers(4, 12), st.integers(0, 2**32 - 1))
+def test_what_is_let_through_tells_a_mixed_up_device_from_a_sound_one(n_classes: int, n_golden: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = rng.dirichlet(np.full(n_classes, 0.5), n_golden) if n_classes > 1 else rng.random((n_golden, 1))
+    names = [f"class{i}" for i in range(max(n_classes, 2))]
+    try:
+        allowed, _ = proof.tolerance("static_wi8_ai8", scores.tolist())
+        proof.require_telling(scores.tolist(), allowed, names)
+    except ModelError:
+        return
+    moved = np.ptp(scores, axis=0) > 2 * allowed
+    exchanged = 1 - scores if n_classes == 1 else np.roll(scores, 1, axis=1)
+    assert not accepts(allowed, scores, exchanged) or (n_classes > 1 and not moved.any())
+    guessed = sum(accepts(allowed, scores, scores[rng.integers(0, n_golden, n_golden)]) for _ in range(200))
+    assert guessed <= 16  # 2 % of 200, and twelve more
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ([[0.1], [0.9], [0.1], [0.9]], "one in 16 guesses would pass"),
+        ([[0.1], [0.5], [0.9]], "one in 27 guesses would pass"),
+        ([[0.1, 0.1], [0.3, 0.3], [0.6, 0.6], [0.9, 0.9]], "must tell 'no' from 'yes'"),
+    ],
+)
+def test_golden_recordings_that_a_wrong_device_would_pass_are_refused(scores: list[list[float]], said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        proof.require_telling(scores, 0.02, ["no", "yes"])

@@ -13,9 +13,12 @@ from stages.core.artifacts import selection as selection_file
 from stages.core.artifacts.clips import Clip
 from stages.core.artifacts.frontend import Frontend
 from stages.core.artifacts.variant import Variant
+from stages.core.audio import decode
 from stages.core.project import files
 from stages.core.tracking.records import Registration
 from stages.push import bundle
+from stages.runtime.audio import clip as fit
+from stages.runtime.litert import Model
 from stages.select import golden
 from tests import examples
 
@@ -66,7 +69,7 @@ def write_selection(folder: Path, features: Path, frontend: bytes, model: bytes,
     (folder / "frontend.tflite").write_bytes(frontend)
     description = frontend_file.read(features)
     frontend_file.write(folder, description)
-    golden.write(folder / "golden", golden.choose(features, 4), description)
+    golden.write(folder / "golden", golden.choose(features, 4, _scores(folder, features)), description)
     labels = LABELS if i < 2 else [*LABELS, "unsure"]
     variant = {
         "name": f"constant-s0.{i}0-float32-seed1234",
@@ -119,6 +122,22 @@ def write_selection(folder: Path, features: Path, frontend: bytes, model: bytes,
     }
     selection_file.write(folder, examples.selection(**selection))
     return folder
+
+
+def _scores(folder: Path, features: Path) -> Path:
+    """Write what the sweep would have kept: the scores of the validation clips."""
+    model, frontend, described = (
+        Model(folder / "model.tflite"),
+        Model(folder / "frontend.tflite"),
+        frontend_file.read(features),
+    )
+    scores = []
+    for clip in clips_file.read(features, "validation"):
+        samples = decode.load(clip.path, described.sample_rate, described.hearing, clip.span)
+        heard = fit(samples, described.clip_samples, described.align, described.hearing)
+        scores.append(model.mean_over_crops(frontend.run(heard[np.newaxis]), described.crops)[0])
+    np.savez(folder / "scores.npz", validation=np.squeeze(scores))
+    return folder / "scores.npz"
 
 
 def register(tracker: "Tracker", selected: Path) -> int:

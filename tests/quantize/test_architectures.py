@@ -11,6 +11,7 @@ from stages.core.project import plugins
 from stages.prune.importance import most_important
 from stages.prune.prunables import prunable_kernels
 from stages.push import proof
+from stages.quantize import agreement
 from stages.quantize.check import check
 from stages.quantize.convert import to_float32
 from stages.quantize.params import SCHEMES, QuantizeParams
@@ -76,9 +77,10 @@ def test_scores_of_every_scheme_stay_close_to_those_of_keras(architecture: str) 
     for name in plugins.names(SCHEMES):
         scheme, config = QuantizeParams().scheme(name)
         quantized = scheme.quantize(config, float32, clips)
-        contents = check(quantized, scheme=scheme, config=config, expected_sparsity=SPARSITY)
+        contents = check(quantized, scheme=scheme, config=config, float32=float32, expected_sparsity=SPARSITY).contents
         assert sum(w.values.size for w in contents.weights if w.operator in operators.PRUNABLE) == n_prunable
         scores = Model(quantized).run(clips)
+        agreement.require(agreement.measure(scores, expected), scheme, name)
         difference = np.abs(scores - expected).mean()
         tolerance = TOLERANCE.get(name, BY_BITS[scheme.BIT_WIDTH])
         assert difference < tolerance * LOOSER.get(architecture, 1), name

@@ -143,7 +143,7 @@ def test_the_front_is_what_nobody_beats(table: list[Row]) -> None:
         ({"budget": {"device.pi.latency_ms": 0}}, "select.budget.device.pi.latency_ms must be positive; got 0.0."),
         ({"budget": {"device.pi.latency": 9}}, "select.budget has no limit 'device.pi.latency'."),
         ({"budget": {"accuracy": 80}}, "select.budget.accuracy must be in [0, 1]; got 80.0. Write 0.8 for 80 %."),
-        ({"golden_recordings": 0}, "select.golden_recordings must be at least 1; got 0."),
+        ({"golden_recordings": 3}, "select.golden_recordings must be at least 4; got 3."),
         ({"prefer": "size"}, "select.prefer must be one of raw_bytes, deflated_bytes, latency_ms; got 'size'."),
         ({"registered_name": "a/b"}, "select.registered_name must be a name without"),
     ],
@@ -170,25 +170,31 @@ def write_clips(features: Path) -> None:
     files.write_csv(features / "clips.csv", list(clips[0]), clips)
 
 
-def test_golden_recordings_are_of_the_validation_split_and_of_every_label(stages_before: dict[str, Any]) -> None:
-    features = stages_before["features"]
-    chosen = [int(clip.clip_id[1:]) for clip in golden.choose(features, 4)]
+def test_golden_recordings_are_of_the_validation_split_of_every_label_and_span_the_scores(
+    stages_before: dict[str, Any],
+) -> None:
+    features, stored = stages_before["features"], stages_before["sweep"] / "scores" / "b.npz"
+    with np.load(stored) as kept:
+        scores = kept["validation"]
+    chosen = [int(clip.clip_id[1:]) for clip in golden.choose(features, 4, stored)]
     assert len(set(chosen)) == 4
     assert max(chosen) < 8
-    assert [i % 2 for i in chosen] == [0, 1, 0, 1]
-    assert golden.choose(features, 6)[:3] == golden.choose(features, 3)
-    assert len(golden.choose(features, 100)) == 8
+    assert chosen[0] == min(range(0, 8, 2), key=lambda i: scores[i]), "the surest of the first label"
+    assert chosen[1] == max(range(1, 8, 2), key=lambda i: scores[i])
+    assert np.ptp(scores[chosen]) > 0.8 * np.ptp(scores)
+    assert golden.choose(features, 6, stored)[:4] == golden.choose(features, 4, stored)
+    assert len(golden.choose(features, 100, stored)) == 8
     table = files.read_csv(features / "clips.csv")
     files.write_csv(features / "clips.csv", list(table[0]), table[8:])
     with pytest.raises(DataError, match="holds no validation clip"):
-        golden.choose(features, 4)
+        golden.choose(features, 4, stored)
 
 
 def test_golden_recordings_are_16_bit_wav_at_the_front_ends_rate_and_length(
     stages_before: dict[str, Any], tmp_path: Path
 ) -> None:
     features = stages_before["features"]
-    clips = golden.choose(features, 3)
+    clips = golden.choose(features, 3, stages_before["sweep"] / "scores" / "b.npz")
     golden.write(tmp_path / "golden", clips, Frontend(("no", "yes"), SAMPLE_RATE, CLIP_SAMPLES))
     for i, clip in enumerate(clips):
         path = tmp_path / f"golden/{i}.wav"
@@ -239,7 +245,13 @@ def test_the_selected_folder_holds_what_a_release_needs(stages_before: dict[str,
     assert (target / "frontend.tflite").read_bytes() == b"front end"
     assert (target / "frontend.json").read_bytes() == (stages_before["features"] / "frontend.json").read_bytes()
     assert sorted(p.name for p in (target / "golden").iterdir()) == ["0.wav", "1.wav", "2.wav", "3.wav"]
-    assert tuple(clip.clip_id for clip in golden.choose(stages_before["features"], 4)) == selection.golden
+    assert (
+        tuple(
+            clip.clip_id
+            for clip in golden.choose(stages_before["features"], 4, stages_before["sweep"] / "scores" / "b.npz")
+        )
+        == selection.golden
+    )
     assert selection_file.read(target) == selection
     assert selection.labels == ("no", "yes")
     assert selection.threshold == 0.25

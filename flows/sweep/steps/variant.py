@@ -17,12 +17,14 @@ from stages.core.litert import flatbuffer
 from stages.core.project import files
 from stages.core.project.errors import ModelError
 from stages.evaluate import scoring
-from stages.quantize import check
+from stages.quantize import agreement, check
 from stages.quantize.calibration import calibration_set
 from stages.quantize.params import is_lossy
 
-KERAS_TOLERANCE = {32: 1e-3, 16: 5e-2}  # by bit-width; the error of a lossy scheme is a result and not a mistake
-QAT_TOLERANCE = 0.1  # between the file's scores and those under fake quantisation
+KERAS_TOLERANCE = {32: 1e-3, 16: 5e-2}
+"""Largest difference from the network's scores by bit-width; that of a lossy scheme is a result and not a mistake."""
+QAT_TOLERANCE = 0.1
+"""Largest difference between the file's scores and those under fake quantisation."""
 
 
 def write(folder: Path, cell: Cell, planned: PlannedVariant, trained: Path, inputs: SweepInputs) -> None:
@@ -56,12 +58,18 @@ def write(folder: Path, cell: Cell, planned: PlannedVariant, trained: Path, inpu
         train = dataset.read_split(features, "train")
         calibration = calibration_set(train.crops, n=quantize.calibration_clips, seed=quantize.seed)
         calibrated = {"clips": len(calibration), "seed": quantize.seed, "method": config.calibration}
-    model = module.quantize(config, (trained / "float32.tflite").read_bytes(), calibration)
+    float32 = (trained / "float32.tflite").read_bytes()
+    model = module.quantize(config, float32, calibration)
     network = network_file.read(trained)
-    n_prunable = network.n_prunable
-    contents = check.check(
-        model, scheme=module, config=config, expected_sparsity=network.sparsity, n_prunable=n_prunable
+    checked = check.check(
+        model,
+        scheme=module,
+        config=config,
+        float32=float32,
+        expected_sparsity=network.sparsity,
+        n_prunable=network.n_prunable,
     )
+    contents = checked.contents
     (folder / "model.tflite").write_bytes(model)
 
     splits = {side: dataset.read_split(features, side) for side in ("validation", "test")}
@@ -69,12 +77,14 @@ def write(folder: Path, cell: Cell, planned: PlannedVariant, trained: Path, inpu
     np.savez(folder / "scores.npz", **scores)  # type: ignore[arg-type]
     with np.load(trained / "scores.npz") as keras:
         expected = keras["validation"].reshape(scores["validation"].shape)  # a sigmoid's are (n, 1)
-    difference = float(np.abs(scores["validation"] - expected).max())
-    tolerance = QAT_TOLERANCE if planned.qat_key else 1.0 if is_lossy(module) else KERAS_TOLERANCE[module.BIT_WIDTH]
-    if difference > tolerance:
+    found = agreement.measure(scores["validation"], expected)
+    agreement.require(found, module, planned.name)
+    tolerance = QAT_TOLERANCE if planned.qat_key else None if is_lossy(module) else KERAS_TOLERANCE[module.BIT_WIDTH]
+    if tolerance is not None and found.largest_difference > tolerance:
         raise ModelError(
             f"{planned.name}: the file's scores must be within {tolerance:g} of the network's; "
-            f"they differ by {difference:.3g}. The conversion changed the network; build it from other layers."
+            f"they differ by {found.largest_difference:.3g}. The conversion changed the network; build it from other "
+            "layers."
         )
     variant = Variant(
         name=planned.name,
@@ -82,7 +92,8 @@ def write(folder: Path, cell: Cell, planned: PlannedVariant, trained: Path, inpu
         criterion=cell.criterion,
         schedule=cell.schedule,
         sparsity=cell.sparsity,
-        measured_sparsity=check.sparsity(contents, n_prunable),
+        measured_sparsity=checked.pruned,
+        rounded_zeros=checked.rounded,
         scheme=planned.scheme,
         aware=bool(planned.qat_key),
         distilled=planned.distilled,
@@ -92,8 +103,11 @@ def write(folder: Path, cell: Cell, planned: PlannedVariant, trained: Path, inpu
         sha256=files.sha256(folder / "model.tflite"),
         raw_bytes=len(model),
         deflated_bytes=flatbuffer.deflated_bytes(model),
+        xz_bytes=flatbuffer.xz_bytes(model),
         operators=contents.operators,
-        keras_difference=difference,
+        keras_difference=found.largest_difference,
+        median_difference=found.median_difference,
+        rank_correlation=found.rank_correlation,
         metrics=scoring.metrics(scores, splits, inputs.evaluate),
         weights=contents.stored_as,
         mean_bits=contents.mean_bits,

@@ -30,7 +30,8 @@ class ModelFile:
     sparsity : float
         Target sparsity, a fraction in [0, 1).
     measured_sparsity : float
-        Fraction of the unpruned network's prunable weights that are zero in the file or removed from it.
+        Fraction of the unpruned network's prunable weights that were pruned: zero before rounding, or removed with
+        their unit.
     scheme : str
         Quantisation scheme.
     bit_width : int
@@ -59,6 +60,15 @@ class ModelFile:
         Whether the last fine-tuning learned from a teacher; the baseline's own training does not count.
     teacher : Teacher
         Teacher that the network learned from at any step; `NO_TEACHER` if there was none.
+    rounded_zeros : float
+        Fraction of the unpruned network's prunable weights that rounding to few bits made zero.
+    median_difference : float
+        Median absolute difference between the file's scores and the Keras function's, over the validation clips that
+        this is undecided about.
+    rank_correlation : float or None
+        Spearman correlation between them, mean over classes; None where scores are too alike to rank.
+    xz_bytes : int
+        Size after xz at preset 6, as a push sends it.
     """
 
     name: str
@@ -82,6 +92,10 @@ class ModelFile:
     aware: bool = False
     distilled: bool = False
     teacher: Teacher = NO_TEACHER
+    rounded_zeros: float = 0.0
+    median_difference: float = 0.0
+    rank_correlation: float | None = None
+    xz_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Read and edit the contents of a `.tflite` flatbuffer: operators, dtypes, weights, constants. No TensorFlow."""
 
 import difflib
+import lzma
 import zlib
 from collections import Counter
 from collections.abc import Mapping
@@ -72,9 +73,14 @@ class Contents:
     negative_zeros: int
 
     @property
+    def prunable(self) -> tuple[Weight, ...]:
+        """The weights that pruning may mask: those of the operators in `PRUNABLE`."""
+        return tuple(weight for weight in self.weights if weight.operator in PRUNABLE)
+
+    @property
     def sparsity(self) -> float:
-        """Fraction of zeros among the prunable weights (`PRUNABLE`); 0 if there are none."""
-        prunable = [weight.values for weight in self.weights if weight.operator in PRUNABLE]
+        """Fraction of zeros among the prunable weights; 0 if there are none."""
+        prunable = [weight.values for weight in self.prunable]
         total = sum(values.size for values in prunable)
         return sum(int(np.count_nonzero(values == 0)) for values in prunable) / total if total else 0.0
 
@@ -227,6 +233,15 @@ def deflated_bytes(model: bytes) -> int:
     """Return the size after deflate at zlib's level 9, without a container's header."""
     deflate = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
     return len(deflate.compress(model)) + len(deflate.flush())
+
+
+def xz_bytes(model: bytes) -> int:
+    """Return the size after xz at preset 6, which is how a push sends files.
+
+    >>> xz_bytes(bytes(100_000)) < 200
+    True
+    """
+    return len(lzma.compress(model, preset=6))
 
 
 def _root(model: bytes | bytearray) -> schema.Model:

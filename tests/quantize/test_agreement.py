@@ -1,0 +1,84 @@
+"""Files of every scheme that are sound pass, and broken ones do not."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stages.core.litert import flatbuffer
+from stages.core.project import plugins
+from stages.core.project.errors import ModelError
+from stages.quantize import agreement
+from stages.quantize.params import SCHEMES, QuantizeParams
+from stages.runtime.litert import Model
+
+BROKEN: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "last kernel zeroed": np.zeros_like,
+    "classes exchanged": lambda kernel: kernel[::-1] if len(kernel) > 1 else -kernel,
+    "sign lost": np.negative,
+}
+FLOAT32, _ = QuantizeParams().scheme("float32")
+COARSE, _ = QuantizeParams().scheme("static_wi4_ai8")
+
+
+@pytest.mark.parametrize("name", plugins.names(SCHEMES))
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_a_sound_file_passes_and_a_broken_one_does_not(
+    float32s: dict[int, bytes], clips: np.ndarray, name: str, n_classes: int
+) -> None:
+    scheme, config = QuantizeParams().scheme(name)
+    last = flatbuffer.read(float32s[n_classes]).prunable[-1]
+    large = 8 * last.values  # as training leaves them
+    float32 = flatbuffer.with_float_constants(float32s[n_classes], {last.name: large})
+    expected = Model(float32).run(clips)
+
+    def judge(content: bytes) -> None:
+        scores = Model(scheme.quantize(config, content, clips)).run(clips)
+        agreement.require(agreement.measure(scores, expected), scheme, name)
+
+    judge(float32)
+    for change in BROKEN.values():
+        with pytest.raises(ModelError, match=f"{name}: the "):
+            judge(flatbuffer.with_float_constants(float32, {last.name: change(large)}))
+
+
+@pytest.mark.parametrize(("scores", "said"), [(np.nan, "must be finite"), (np.inf, "must be finite")])
+def test_a_score_that_is_no_number_is_refused(rng: np.random.Generator, scores: float, said: str) -> None:
+    expected = rng.uniform(size=20)
+    with pytest.raises(ModelError, match=said):
+        agreement.measure(np.where(np.arange(20) == 3, scores, expected), expected)
+
+
+def test_a_constant_is_refused_unless_the_network_is_one(rng: np.random.Generator) -> None:
+    expected = rng.uniform(size=40)
+    with pytest.raises(ModelError, match=r"with a correlation of at least 0\.3; got 0\.000"):
+        agreement.require(agreement.measure(np.full(40, expected.mean()), expected), COARSE, "v")
+    flat = 0.61 + 0.002 * rng.uniform(size=40)
+    found = agreement.measure(np.full(40, 0.61), flat)
+    assert found.rank_correlation is None
+    agreement.require(found, COARSE, "v")
+
+
+def test_exchanged_classes_are_named(rng: np.random.Generator) -> None:
+    expected = rng.dirichlet(np.full(4, 0.5), size=60)
+    found = agreement.measure(expected[:, [0, 2, 1, 3]], expected)
+    assert found.exchanged in ((1, 2), (2, 1))
+    with pytest.raises(ModelError, match=r"the file's class \d ranks clips as class \d of the network does"):
+        agreement.require(found, COARSE, "v")
+
+
+def test_a_sure_network_of_many_classes_may_be_rounded_to_256_steps(rng: np.random.Generator) -> None:
+    """Nine of ten scores are near 0, and in 8 bits all the same: their order is no sign of a fault."""
+    logits = rng.normal(size=(200, 10)) + 12 * np.eye(10)[rng.integers(0, 10, 200)]
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    found: Any = agreement.measure(np.rint(expected * 256) / 256, expected)
+    assert found.rank_correlation > 0.99
+
+
+def test_a_wrong_scale_shifts_the_scores(rng: np.random.Generator) -> None:
+    expected = rng.uniform(size=80)
+    found = agreement.measure(expected / 2, expected)
+    assert found.rank_correlation == pytest.approx(1, abs=0.02)
+    with pytest.raises(ModelError, match="the median difference from the network's scores must be at most"):
+        agreement.require(found, COARSE, "v")
