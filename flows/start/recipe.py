@@ -396,7 +396,7 @@ def _select(task: Task, names: Names, target: Target) -> list[Choice]:
     return [
         Choice("select.metric", metric, why),
         Choice("select.margin", 0.01, "a smaller variant may be this much worse"),
-        Choice("select.prefer", "deflated_bytes"),
+        Choice("select.prefer", "sent_bytes"),
         Choice(
             "select.budget",
             {"raw_bytes": target.raw_bytes, "latency_ms": target.latency_ms},

@@ -15,6 +15,7 @@ from stages.core.artifacts.estimates import Estimate
 from stages.core.artifacts.evaluation import EvaluatedVariant, Row
 from stages.core.artifacts.split import SplitName
 from stages.core.artifacts.variant import Variant, read_variants
+from stages.core.litert import flatbuffer
 from stages.core.project import files
 from stages.core.project.errors import DataError
 from stages.core.scoring.baseline import baseline
@@ -73,6 +74,7 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
                 variants, reference, sweep, features=features, folder=folder / "robustness", params=params
             )
             files.write_csv(folder / "robustness.csv", robustness.COLUMNS, disturbed)
+        frontend = (features / "frontend.tflite").read_bytes()
         evaluated = [
             EvaluatedVariant(
                 variant=variant,
@@ -80,6 +82,7 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
                 latency_p95_ms=slow,
                 raw_ratio=round(reference.raw_bytes / variant.raw_bytes, 4),
                 deflated_ratio=round(reference.deflated_bytes / variant.deflated_bytes, 4),
+                **_release(variant, reference, frontend),
                 robustness=_robustness(variant.name, disturbed),
             )
             for variant, median, slow in zip(variants, p50, p95, strict=True)
@@ -102,6 +105,18 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
         files.write_csv(folder / "accuracy_versus_size.csv", list(points[0]), points)
         figure.save(points, folder / "accuracy_versus_size.png", metric=metric, confidence=params.confidence)
     return evaluated
+
+
+def _release(variant: Variant, reference: Variant, frontend: bytes) -> Row:
+    """Return the sizes of front end and model together, stored and sent, and how many times less than float32."""
+    packed = flatbuffer.xz_bytes(frontend)
+    stored, sent = variant.raw_bytes + len(frontend), variant.xz_bytes + packed
+    return {
+        "release_bytes": stored,
+        "sent_bytes": sent,
+        "release_ratio": round((reference.raw_bytes + len(frontend)) / stored, 4),
+        "sent_ratio": round((reference.xz_bytes + packed) / sent, 4),
+    }
 
 
 def headline(variant: Variant) -> str:
@@ -163,7 +178,7 @@ def _best(variants: Sequence[Variant], metric: str) -> dict[str, Variant]:
 
 def _compact(chosen: dict[str, Variant], rows: dict[str, Row], metric: str) -> dict[str, Row]:
     columns = ["name", f"validation_{metric}", *(f"test_{metric}{suffix}" for suffix in ENDS)]
-    columns += ["raw_bytes", "deflated_bytes", "latency_p50_ms"]
+    columns += ["raw_bytes", "deflated_bytes", "release_bytes", "sent_bytes", "latency_p50_ms"]
     return {title: {column: rows[variant.name][column] for column in columns} for title, variant in chosen.items()}
 
 

@@ -10,6 +10,8 @@ from stages.core.artifacts.frontend import Frontend
 from stages.core.artifacts.selection import Selection
 from stages.core.project import tables
 from stages.core.scoring import interval
+from stages.core.scoring.prevalence import PREVALENCES, predictive_values, rates
+from stages.core.scoring.resampling import few_groups
 
 NAME = "MODEL_CARD.md"
 
@@ -26,8 +28,7 @@ _LIMITS = """\
   sounds may do worse, and nothing tells when.
 - Every recording gets a label, whether or not it holds a sound of any of these classes.
 - The scores are no probabilities unless the calibration error above is small.
-- With few groups an interval says little, a narrow one too. Where a site does much worse than another, expect the same
-  of yours.
+- Where a site does much worse than another, expect the same of yours.
 - A device takes this release only if it gives the golden recordings the scores they have at home, within a tolerance.
   That proves the computation, not the judgement."""
 
@@ -44,7 +45,7 @@ def write(selection: Selection, frontend: Frontend, *, version: int, device_clas
     device_class : str
         Kind of device that the release is for.
     """
-    variant, labels = selection.variant, selection.labels
+    variant, labels, measured = selection.variant, selection.labels, selection.measured
     rate, seconds = frontend.sample_rate, frontend.clip_s
     threshold, n_crops = selection.threshold, frontend.crops
     heard = "clip" if n_crops == 1 else f"of the {n_crops} crops over which a clip's scores are averaged"
@@ -60,8 +61,9 @@ def write(selection: Selection, frontend: Frontend, *, version: int, device_clas
         "Variant": variant.name,
         "SHA-256 of model.tflite": variant.sha256,
         "Weights": f"{variant.scheme}, {variant.bit_width} bits, {variant.sparsity:.0%} pruned",
-        "Size": f"{variant.raw_bytes} bytes, {variant.deflated_bytes} after deflate",
-        "Latency": f"{selection.measured.latency_p50_ms:.3g} ms for one {heard}, median on one thread at home",
+        "Model": f"{variant.raw_bytes:,} bytes",
+        "Front end and model": f"{measured.release_bytes:,} bytes on a device, {measured.sent_bytes:,} to send (xz)",
+        "Latency": f"{measured.latency_p50_ms:.3g} ms for one {heard}, median on one thread at home",
         "Classes": ", ".join(labels),
         "Decision": decision,
         "Devices": device_class,
@@ -71,6 +73,7 @@ def write(selection: Selection, frontend: Frontend, *, version: int, device_clas
         "Intended use": _USE.format(classes=" and ".join(labels), seconds=seconds, rate=rate),
         "Data": _data(selection),
         "How good it is": _figures(selection) + _beside(selection),
+        "What an answer is worth": _answers(selection),
         "What compression costs": _drop(selection),
         "By recording site": _sites(selection),
         "Limits": _LIMITS,
@@ -106,8 +109,41 @@ def _figures(selection: Selection) -> str:
         (f"n {what}", *(getattr(split, key) for split in splits))
         for what, key in (("recordings", "n"), ("groups", "groups"))
     ]
-    return "Estimate and, in brackets, its interval: bootstrap of the groups.\n\n" + tables.markdown(
-        ("", *heads), [*counts, *rows]
+    text = "Estimate and, in brackets, its interval over groups.\n\n" + tables.markdown(("", *heads), [*counts, *rows])
+    error = selection.test.pooled.get("calibration_error")
+    if error is not None and error.observed is not None and error.null is not None:
+        text += (
+            f"\n\nThe calibration error is without what chance puts there: on test {error.observed:.3f} was observed, "
+            f"and a perfectly calibrated classifier would show {error.null:.3f}."
+        )
+    warnings = [
+        f"{name.capitalize()}: {few}" for name, split in selection.splits.items() if (few := few_groups(split.groups))
+    ]
+    return text + "".join(f"\n\n**{warning}**" for warning in warnings)
+
+
+def _answers(selection: Selection) -> str:
+    """Say what an answer is worth where the positive class is rarer or more frequent than on the test split."""
+    test = selection.test
+    accuracy, f1 = (test.pooled[name].value if name in test.pooled else None for name in ("accuracy", "f1"))
+    if test.positives is None or accuracy is None or f1 is None:
+        return "The task is not binary, or the test split does not hold both classes."
+    here = test.positives / test.n
+    sensitivity, specificity = rates(n=test.n, positives=test.positives, accuracy=accuracy, f1=f1)
+    rows = [
+        (f"{prevalence:.1%}{' (test split)' if prevalence == here else ''}", *map(_number, values))
+        for prevalence in sorted({*PREVALENCES, here})
+        for values in [predictive_values(sensitivity, specificity, prevalence)]
+    ]
+    label = selection.labels[-1]
+    return (
+        f"On the test split {here:.1%} of the recordings are {label}, of which {sensitivity:.1%} are found; of the "
+        f"others {specificity:.1%} are told as such. An answer is worth less where {label} is rare:\n\n"
+        + tables.markdown(
+            (f"share of {label}", f"{label} answers that are right", "other answers that are right"), rows
+        )
+        + f"\n\nIf training weighted the classes (`train.class_weights`), a score is the probability among as many "
+        f"{label} recordings as others; where their share is p, multiply the odds of a score by p / (1 - p)."
     )
 
 
@@ -163,4 +199,4 @@ def _number(value: float | None) -> str:
 
 
 def _interval(estimate: Estimate) -> str:
-    return interval.text(estimate, undefined="undefined")
+    return interval.text_or_reason(estimate, undefined="undefined")

@@ -49,7 +49,7 @@ LIMITS = {
     16: Limits(0.99, 5e-3),
     8: Limits(0.9, 0.03),
     4: Limits(0.3, 0.15),
-    2: Limits(0.1, 0.5),
+    2: Limits(0.1, 0.6),
 }
 """By bit-width of the weights. A scheme may have two limits of its own, ``AGREEMENT``."""
 

@@ -22,17 +22,17 @@ SHOWN = 1500
 
 
 def front(facts: Facts) -> "Figure":
-    """Draw every variant's validation metric over its deflated size, with the front as a line."""
+    """Draw every variant's validation metric over the bytes to send, with the front as a line."""
     from plotly.graph_objects import Scatter
 
     metric = f"validation_{facts.metric}"
     rows = [row for row in facts.rows if row[metric] is not None]
-    figure = drawing.figure("size after deflate (bytes)", f"validation {title(facts.metric)}", height=460)
+    figure = drawing.figure("bytes to send, front end and model", f"validation {title(facts.metric)}", height=460)
     on_front = [row for row in rows if row["name"] in set(facts.front)]
-    steps = sorted(on_front, key=lambda row: row["deflated_bytes"])
+    steps = sorted(on_front, key=lambda row: row["sent_bytes"])
     figure.add_trace(
         Scatter(
-            x=[row["deflated_bytes"] for row in steps],
+            x=[row["sent_bytes"] for row in steps],
             y=[row[metric] for row in steps],
             mode="lines",
             line={"color": GREY, "width": 1},
@@ -45,7 +45,7 @@ def front(facts: Facts) -> "Figure":
         members = [row for row in shown if scheme_of(row) == scheme]
         figure.add_trace(
             Scatter(
-                x=[row["deflated_bytes"] for row in members],
+                x=[row["sent_bytes"] for row in members],
                 y=[row[metric] for row in members],
                 mode="markers",
                 marker={
@@ -62,7 +62,7 @@ def front(facts: Facts) -> "Figure":
     winner = facts.winner_row
     figure.add_trace(
         Scatter(
-            x=[winner["deflated_bytes"]],
+            x=[winner["sent_bytes"]],
             y=[winner[metric]],
             mode="markers",
             marker={"symbol": "circle-open", "size": 22, "color": "#000000", "line": {"width": 2}},
@@ -178,7 +178,7 @@ def _thinned(rows: Sequence[Row], keep: set[str]) -> list[Row]:
     """Return `keep`, the baselines, and of the rest, by size, every n-th: `SHOWN` at most."""
     kept = [row for row in rows if row["name"] in keep or not row["schedule"]]
     rest = [row for row in rows if row["name"] not in keep and row["schedule"]]
-    rest.sort(key=lambda row: (row["deflated_bytes"], row["name"]))
+    rest.sort(key=lambda row: (row["sent_bytes"], row["name"]))
     places = np.unique(np.linspace(0, len(rest) - 1, min(len(rest), SHOWN)).astype(int)) if rest else ()
     return [*kept, *(rest[i] for i in places)]
 
@@ -193,7 +193,7 @@ def _hover(row: Row, metric: str) -> str:
             pruned if row["schedule"] else "not pruned",
             f"{scheme_of(row)}, {row['bit_width']:.0f} bits",
             f"{title(metric)} {interval.text(Estimate(value, low, high))}",
-            f"{size(row['deflated_bytes'])} deflated, {size(row['raw_bytes'])} raw, {row['latency_p50_ms']:.3g} ms",
+            f"{size(row['sent_bytes'])} to send, {size(row['release_bytes'])} stored, {row['latency_p50_ms']:.3g} ms",
         )
     )
 

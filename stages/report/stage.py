@@ -16,6 +16,7 @@ from stages.core.artifacts.evaluation import Row
 from stages.core.artifacts.selection import Drop
 from stages.core.project import files
 from stages.core.scoring import interval
+from stages.core.scoring.resampling import few_groups
 from stages.report import judgement, plots, tables
 from stages.report.facts import Facts
 from stages.report.text import size, title
@@ -85,7 +86,7 @@ def _figures(facts: Facts) -> "dict[str, Figure]":
     metric = f"validation_{facts.metric}"
     for i, (_, rows) in enumerate(_panels(facts)):
         drawn[f"metric-{i}"] = plots.against_sparsity(rows, metric, f"validation {title(facts.metric)}")
-        drawn[f"size-{i}"] = plots.against_sparsity(rows, "deflated_bytes", "size after deflate (bytes)", log=True)
+        drawn[f"size-{i}"] = plots.against_sparsity(rows, "sent_bytes", "bytes to send, with front end", log=True)
         drawn[f"latency-{i}"] = plots.against_sparsity(rows, "latency_p50_ms", "latency of one clip (ms)")
     drawn |= {"roc": judgement.roc(facts), "reliability": judgement.reliability(facts)}
     return drawn | {"drops": plots.drops(facts, tables.on_front(facts)[:MAX_DROPS])}
@@ -98,6 +99,11 @@ def _content(facts: Facts) -> dict[str, Any]:
     return {
         "contents": [(a, h) for a, h in HEADINGS.items() if a != "robustness" or robustness is not None],
         "selection": facts.selection,
+        "few_groups": [
+            f"{name.capitalize()} split: {few}"
+            for name, split in facts.selection.splits.items()
+            if (few := few_groups(split.groups))
+        ],
         "shown": facts.shown,
         "labels": facts.labels,
         "metric": title(facts.metric),
@@ -143,8 +149,8 @@ def _tiles(facts: Facts) -> list[Tile]:
             )
             for split, estimate in estimates.items()
         ),
-        Tile("after deflate", size(row["deflated_bytes"]), f"{row['deflated_ratio']:.3g} times smaller than float32"),
-        Tile("on the device", size(row["raw_bytes"]), f"{row['raw_ratio']:.3g} times smaller than float32"),
+        Tile("to send, with front end", size(row["sent_bytes"]), f"float32: {row['sent_ratio']:.3g} times that"),
+        Tile("on the device, with it", size(row["release_bytes"]), f"float32: {row['release_ratio']:.3g} times that"),
         Tile("for one clip", f"{row['latency_p50_ms']:.3g} ms", f"float32 {reference['latency_p50_ms']:.3g} ms"),
         Tile("variants compared", str(selection.n_variants), f"{len(facts.front)} on the front"),
     ]

@@ -92,12 +92,12 @@ def front(facts: Facts) -> Table:
     """Return the variants on the Pareto front, and the chosen one."""
     metric = f"validation_{facts.metric}"
     return table(
-        ("variant", "size deflated", "raw", "latency, ms", f"validation {title(facts.metric)}"),
+        ("variant", "to send", "on the device", "latency, ms", f"validation {title(facts.metric)}"),
         [
             (
                 f"{row['name']} (chosen)" if row is facts.winner_row else row["name"],
-                size(row["deflated_bytes"]),
-                size(row["raw_bytes"]),
+                size(row["sent_bytes"]),
+                size(row["release_bytes"]),
                 f"{row['latency_p50_ms']:.3g}",
                 interval.number(row[metric]),
             )

@@ -27,7 +27,9 @@ def description(selection: Selection, frontend: Frontend) -> str:
     frontend : Frontend
     """
     variant, data, measured, teacher = selection.variant, selection.data, selection.measured, selection.variant.teacher
-    sizes = f"{measured.raw_bytes:,} bytes, {measured.deflated_bytes:,} deflated"
+    sizes = (
+        f"{measured.raw_bytes:,} bytes; with its front end {measured.release_bytes:,}, {measured.sent_bytes:,} to send"
+    )
     lines = [
         f"`{variant.name}`: tells {', '.join(selection.labels)} apart in {frontend.clip_s:.2f} s at "
         f"{frontend.sample_rate} Hz; {variant.sparsity:.0%} pruned, {variant.scheme} ({variant.bit_width} "

@@ -8,7 +8,8 @@ from stages.core.project.errors import ParameterError, require
 from stages.core.project.params import known
 from stages.core.scoring.metrics import METRICS
 
-SIZES = {"raw_bytes": "raw_bytes", "deflated_bytes": "deflated_bytes", "latency_ms": "latency_p50_ms"}
+BYTES = ("sent_bytes", "release_bytes", "raw_bytes", "deflated_bytes")
+SIZES = {**{name: name for name in BYTES}, "latency_ms": "latency_p50_ms"}
 """What a budget may limit: its name there, and the column of ``variants.csv``."""
 _ON_DEVICE = re.compile(r"device\.(.+)\.latency_ms")
 
@@ -31,13 +32,15 @@ class SelectParams:
         validation shows it of any variant other than the baseline, else as None. None: the estimates as they came out
         decide, which chooses a variant that truly is more than `margin` below the best in 64, 43 and 14 % of simulated
         sweeps with 52, 163 and 600 clips. The reason says which rule decided, and the estimated chance.
-    prefer : {"raw_bytes", "deflated_bytes", "latency_ms"}
-        The smallest of these wins. Bytes give the same winner each time; latency is a measurement.
+    prefer : {"sent_bytes", "release_bytes", "raw_bytes", "deflated_bytes", "latency_ms"}
+        The smallest of these wins: bytes of front end and model as a push sends them (xz) or as a device stores them,
+        bytes of the model file alone or after deflate, or the latency. Bytes give the same winner each time; latency is
+        a measurement.
     golden_recordings : int
         Validation recordings that travel with the model; at least 4, so that a device that guesses does not pass its
         self-test. There is one for each label at least, up to 16.
     budget : dict[str, float]
-        Largest `raw_bytes`, `deflated_bytes` or median single-thread `latency_ms`; or the smallest value of a metric.
+        Largest of the sizes above or of the median single-thread `latency_ms`; or the smallest value of a metric.
         `device.<name>.latency_ms` is the largest median of front end and model together that `edac devices bench` may
         have measured on that device. What it has not measured yet may win: push it, measure it, and select again by
         `dvc repro --force --single-item select`.
@@ -52,10 +55,15 @@ class SelectParams:
     metric: str = "roc_auc"
     margin: float = 0.0
     confidence: float | Literal["auto"] | None = "auto"
-    prefer: Literal["raw_bytes", "deflated_bytes", "latency_ms"] = "deflated_bytes"
+    prefer: Literal["sent_bytes", "release_bytes", "raw_bytes", "deflated_bytes", "latency_ms"] = "sent_bytes"
     golden_recordings: int = 4
     budget: dict[str, float] = field(default_factory=dict)
     promote: Literal["always", "first"] = "always"
+
+    @property
+    def size(self) -> str:
+        """Column of ``variants.csv`` that counts as the size: what is preferred, or what is sent."""
+        return self.prefer if self.prefer in BYTES else "sent_bytes"
 
     @property
     def sure(self) -> float:

@@ -5,7 +5,7 @@ Everything is decided on the validation split. The test figures travel with the 
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -109,10 +109,10 @@ def pareto_front(table: Sequence[Row], params: SelectParams) -> list[Row]:
     ----------
     table : Sequence[dict]
     params : SelectParams
-        The bytes are those it prefers, deflated if it prefers latency.
+        The bytes are those it prefers, those sent if it prefers latency.
     """
     metric = f"validation_{params.metric}"
-    bytes_column = "raw_bytes" if params.prefer == "raw_bytes" else "deflated_bytes"
+    bytes_column = params.size
     judged = sorted((row for row in table if row[metric] is not None), key=lambda row: str(row["name"]))
     front = pareto.pareto_front(judged, lambda row: (row[bytes_column], -row[metric], row[SIZES["latency_ms"]]))
     return sorted(front, key=lambda row: (row[bytes_column], row["name"]))
@@ -149,8 +149,7 @@ class Choice:
     @property
     def others(self) -> list[tuple[str, Row, str]]:
         """Aliases beside the winner's, with the row of each and the column that it is smallest in."""
-        size = "raw_bytes" if self.params.prefer == "raw_bytes" else "deflated_bytes"
-        return [("smallest", self.smallest, size), ("fastest", self.fastest, SIZES["latency_ms"])]
+        return [("smallest", self.smallest, self.params.size), ("fastest", self.fastest, SIZES["latency_ms"])]
 
     def reason(self, row: Row, column: str = "") -> str:
         """Say why a row was chosen: it is the smallest in `column`, or in what the params prefer."""
@@ -187,7 +186,7 @@ class Choice:
             test=variant.metrics["test"],
             drop=Drops(Drop(**drops[variant.name]), Drop(**on_test.drops()[variant.name])),
             data=DataFacts.of(pull_report.read(self.report)),
-            measured=Measured(row["raw_bytes"], row["deflated_bytes"], row["latency_p50_ms"], row["latency_p95_ms"]),
+            measured=Measured(**{each.name: row[each.name] for each in fields(Measured)}),
             rule=Rule(
                 metric=params.metric,
                 margin=params.margin,
@@ -284,8 +283,7 @@ def judge(
     for row in table:
         row.update(drops.get(row["name"]) or dict.fromkeys(compare.COLUMNS))
     rows = eligible(table, params)
-    size = "raw_bytes" if params.prefer == "raw_bytes" else "deflated_bytes"
-    columns = {"winner": SIZES[params.prefer], "smallest": size, "fastest": SIZES["latency_ms"]}
+    columns = {"winner": SIZES[params.prefer], "smallest": params.size, "fastest": SIZES["latency_ms"]}
     chosen: dict[str, Any] = {name: _smallest(rows, column, params) for name, column in columns.items()}
     return Choice(
         params,

@@ -97,6 +97,7 @@ def features(tmp_path: Path, rng: np.random.Generator, kernel: np.ndarray) -> Pa
     ]
     files.write_csv(folder / "clips.csv", clips_file.COLUMNS, rows)
     frontend_file.write(folder, Frontend(("negative", "positive"), 8000, 8000))
+    (folder / "frontend.tflite").write_bytes(bytes(1000))
     return folder
 
 

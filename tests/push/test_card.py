@@ -42,7 +42,13 @@ SELECTION: dict[str, Any] = {
         "deflated_bytes": 1000,
     },
     "registered_name": "coughs",
-    "measured": {"raw_bytes": 6156688, "deflated_bytes": 1000, "latency_p50_ms": 0.26754},
+    "measured": {
+        "raw_bytes": 6156688,
+        "deflated_bytes": 1000,
+        "latency_p50_ms": 0.26754,
+        "release_bytes": 6200000,
+        "sent_bytes": 1100,
+    },
     "n_variants": 20,
     "reason": "smallest | of them",
     "rule": {"metric": "roc_auc", "margin": 0.02, "confidence": 0.95},
@@ -83,7 +89,8 @@ def lines(**changes: Any) -> list[str]:
         "| Version | 7 |",
         f"| SHA-256 of model.tflite | {'ab' * 32} |",
         "| Weights | static_wi8_ai8, 8 bits, 90% pruned |",
-        "| Size | 6156688 bytes, 1000 after deflate |",
+        "| Model | 6,156,688 bytes |",
+        "| Front end and model | 6,200,000 bytes on a device, 1,100 to send (xz) |",
         "| Latency | 0.268 ms for one clip, median on one thread at home |",
         "|  | drop | 95% from | to | bound |",
         "| validation | 0.010 | -0.020 | 0.030 | 0.050 |",
@@ -123,7 +130,15 @@ def test_it_says_how_many_variants_were_looked_at() -> None:
 
 def test_sections_come_in_order() -> None:
     titles = [line.removeprefix("## ") for line in lines() if line.startswith("## ")]
-    assert titles == ["Intended use", "Data", "How good it is", "What compression costs", "By recording site", "Limits"]
+    assert titles == [
+        "Intended use",
+        "Data",
+        "How good it is",
+        "What an answer is worth",
+        "What compression costs",
+        "By recording site",
+        "Limits",
+    ]
 
 
 def test_it_says_what_it_hears() -> None:
@@ -167,3 +182,29 @@ def test_it_names_the_teacher_and_its_licence() -> None:
     told = lines(variant=taught)
     i = told.index("| Teacher | head on birds.tflite |")
     assert told[i + 1] == "| Its licence | CC BY-NC-SA 4.0 |"
+
+
+def test_it_says_what_an_answer_is_worth_where_positives_are_rare() -> None:
+    """Of 20 positives 16 are found, of 30 negatives 24: at 1 % one positive answer in 26 is right."""
+    pooled = {"accuracy": {"value": 0.8, "low": 0.6, "high": 0.9}, "f1": {"value": 32 / 42, "low": None, "high": None}}
+    side = FIGURES | {"positives": 20, "pooled": FIGURES["pooled"] | pooled, "sites": {}}
+    told = lines(test=side, validation=side)
+    assert any("40.0% of the recordings are positive, of which 80.0% are found; of the others 80.0%" in x for x in told)
+    assert "| 1.0% | 0.039 | 0.997 |" in told
+    assert "| 40.0% (test split) | 0.727 | 0.857 |" in told
+    assert any("multiply the odds of a score by p / (1 - p)" in x for x in told)
+
+
+def test_few_groups_are_warned_of_where_the_figures_stand() -> None:
+    none = {"value": 0.9, "low": None, "high": None, "reason": "4 groups; an interval needs 10"}
+    told = lines(test=FIGURES | {"groups": 4, "pooled": {"roc_auc": none, "f1": FIGURES["pooled"]["f1"]}})
+    assert "| roc auc | 0.745 [0.348, 0.996] | 0.900 (no interval: 4 groups; an interval needs 10) |" in told
+    assert "**Test: 4 groups are too few for an interval (10 are needed): the figures may be chance.**" in told
+    assert any(x.startswith("**Validation: 10 groups are few") for x in told)
+
+
+def test_the_calibration_error_stands_beside_what_chance_puts_there() -> None:
+    error = {"value": 0.02, "low": 0.0, "high": 0.1, "observed": 0.09, "null": 0.08}
+    side = FIGURES | {"pooled": FIGURES["pooled"] | {"calibration_error": error}, "sites": {}}
+    told = written(test=side, validation=side)
+    assert "on test 0.090 was observed, and a perfectly calibrated classifier would show 0.080" in told

@@ -37,6 +37,8 @@ def row(name: str, auc: float | None, size: int, latency: float = 1.0) -> Row:
         "validation_calibration_error": 0.1,
         "raw_bytes": 2 * size,
         "deflated_bytes": size,
+        "sent_bytes": size,
+        "release_bytes": 2 * size,
         "latency_p50_ms": latency,
         "latency_p95_ms": 2 * latency,
     }
@@ -144,7 +146,7 @@ def test_the_front_is_what_nobody_beats(table: list[Row]) -> None:
         ({"budget": {"device.pi.latency": 9}}, "select.budget has no limit 'device.pi.latency'."),
         ({"budget": {"accuracy": 80}}, "select.budget.accuracy must be in [0, 1]; got 80.0. Write 0.8 for 80 %."),
         ({"golden_recordings": 3}, "select.golden_recordings must be at least 4; got 3."),
-        ({"prefer": "size"}, "select.prefer must be one of raw_bytes, deflated_bytes, latency_ms; got 'size'."),
+        ({"prefer": "size"}, "select.prefer must be one of sent_bytes, release_bytes, raw_bytes, deflated_bytes, "),
         ({"registered_name": "a/b"}, "select.registered_name must be a name without"),
     ],
 )
@@ -226,7 +228,9 @@ def stages_before(tmp_path: Path) -> dict[str, Any]:
         metrics = {"validation": figures, "test": figures}
         variants.append(examples.variant(name, deflated_bytes=len(content), metrics=metrics, **facts))
     write_variants(sweep / "variants.json", variants)
-    evaluation_file.write(evaluation, [EvaluatedVariant(v, 1.0, 2.0, 1.0, 1.0) for v in variants])
+    evaluation_file.write(
+        evaluation, [EvaluatedVariant(v, 1.0, 2.0, 1.0, 1.0, 2 * v.raw_bytes, v.raw_bytes) for v in variants]
+    )
     frontend = {"labels": ["no", "yes"], "sample_rate": SAMPLE_RATE, "clip_samples": CLIP_SAMPLES, "align": "start"}
     files.write_json(features / "frontend.json", frontend)
     (features / "frontend.tflite").write_bytes(b"front end")

@@ -28,7 +28,11 @@ class EvaluatedVariant:
     latency_p50_ms, latency_p95_ms : float
         Median and 95th percentile of the single-thread latency of one clip or one crop, in ms.
     raw_ratio, deflated_ratio : float
-        Size of the float32 baseline divided by the size of this variant.
+        Size of the float32 baseline divided by the size of this variant, models alone.
+    release_bytes, sent_bytes : int
+        Size of front end and model together: as a device stores them, and as a push sends them (xz).
+    release_ratio, sent_ratio : float
+        The same of the float32 baseline divided by that of this variant.
     robustness : dict[str, dict[str, Estimate]]
         Condition to metric to estimate on the test split; empty unless `evaluate.robustness` names a condition.
     """
@@ -38,6 +42,10 @@ class EvaluatedVariant:
     latency_p95_ms: float
     raw_ratio: float
     deflated_ratio: float
+    release_bytes: int = 0
+    sent_bytes: int = 0
+    release_ratio: float = 1.0
+    sent_ratio: float = 1.0
     robustness: dict[str, dict[str, Estimate]] = field(default_factory=dict)
 
     @property
@@ -67,6 +75,13 @@ class EvaluatedVariant:
             "raw_ratio": self.raw_ratio,
             "deflated_bytes": variant.deflated_bytes,
             "deflated_ratio": self.deflated_ratio,
+            "release_bytes": self.release_bytes,
+            "release_ratio": self.release_ratio,
+            "sent_bytes": self.sent_bytes,
+            "sent_ratio": self.sent_ratio,
+            "rounded_zeros": round(variant.rounded_zeros, 6),
+            "median_difference": float(f"{variant.median_difference:.3g}"),
+            "rank_correlation": None if variant.rank_correlation is None else round(variant.rank_correlation, 4),
             "keras_difference": float(f"{variant.keras_difference:.3g}"),
         }
         for split, metrics in sorted(variant.metrics.items(), reverse=True):  # validation first

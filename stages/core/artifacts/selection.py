@@ -51,6 +51,9 @@ class Measured:
     Attributes
     ----------
     raw_bytes, deflated_bytes : int
+        Size of the model file, as it is and after deflate.
+    release_bytes, sent_bytes : int
+        Size of front end and model, as a device stores them and as a push sends them (xz).
     latency_p50_ms, latency_p95_ms : float
         Median and 95th percentile of the single-thread latency, in ms.
     """
@@ -59,6 +62,8 @@ class Measured:
     deflated_bytes: int
     latency_p50_ms: float
     latency_p95_ms: float = 0.0
+    release_bytes: int = 0
+    sent_bytes: int = 0
 
 
 @dataclass(frozen=True)

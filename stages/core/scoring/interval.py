@@ -33,6 +33,17 @@ def text(estimate: Estimate, *, digits: int = 3, sign: bool = False, undefined: 
     return f"{number(estimate.value, digits=digits, sign=sign)} {ends}".rstrip()
 
 
+def text_or_reason(estimate: Estimate, *, undefined: str = DASH) -> str:
+    """Return an estimate with its interval, or with the reason why it has none.
+
+    >>> text_or_reason(Estimate(0.83, reason="4 groups; an interval needs 10"))
+    '0.830 (no interval: 4 groups; an interval needs 10)'
+    """
+    shown = text(estimate, undefined=undefined)
+    missing = not _undefined(estimate.value) and _undefined(estimate.low) and estimate.reason
+    return f"{shown} (no interval: {estimate.reason})" if missing else shown
+
+
 def bracket(
     low: float | None, high: float | None, *, digits: int = 3, sign: bool = False, undefined: str = DASH
 ) -> str:

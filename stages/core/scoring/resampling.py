@@ -8,6 +8,7 @@ import numpy as np
 
 MIN_GROUPS = 10
 MIN_GROUPS_OF_CLASS = 3
+FEW_GROUPS = 30
 _BLOCK = 4_000_000  # weights held at a time: 32 MB
 _MOST_LEFT_OUT = 1000
 
@@ -40,6 +41,21 @@ def group_bootstrap(groups: np.ndarray, *, resamples: int, rng: np.random.Genera
         size = min(rows, resamples - start)
         draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=size)
         yield draws[:, membership].astype(np.float64)
+
+
+def few_groups(n_groups: int) -> str:
+    """Return a warning about figures that rest on few groups; empty from `FEW_GROUPS` on.
+
+    >>> few_groups(4)
+    '4 groups are too few for an interval (10 are needed): the figures may be chance.'
+    >>> few_groups(163)
+    ''
+    """
+    if n_groups < MIN_GROUPS:
+        return f"{n_groups} groups are too few for an interval ({MIN_GROUPS} are needed): the figures may be chance."
+    if n_groups < FEW_GROUPS:
+        return f"{n_groups} groups are few: the intervals are wide, and the truth may lie anywhere in them."
+    return ""
 
 
 @dataclass(frozen=True)

@@ -256,6 +256,9 @@ class Runs(Experiment):
         measured = (
             "raw_bytes",
             "deflated_bytes",
+            "xz_bytes",
+            "rounded_zeros",
+            "median_difference",
             "mean_bits",
             "parameters",
             "flops",

@@ -73,7 +73,7 @@ CASES: dict[str, Case] = {
         "distill",
     ),
     "evaluation.json": (
-        [EvaluatedVariant(VARIANT, 0.5, 0.7, 1.0, 1.0, {"clean": {"f1": ESTIMATE}})],
+        [EvaluatedVariant(VARIANT, 0.5, 0.7, 1.0, 1.0, robustness={"clean": {"f1": ESTIMATE}})],
         evaluation.write,
         evaluation.read,
         "evaluate",

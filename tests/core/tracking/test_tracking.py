@@ -45,6 +45,9 @@ VARIANT = Variant(
     calibration={"method": "mse"},
     parameters=300,
     flops=4000,
+    rounded_zeros=0.01,
+    median_difference=0.002,
+    xz_bytes=450,
 )
 CLIP_SAMPLES = 8
 
@@ -97,6 +100,9 @@ def test_a_variant_becomes_one_finished_run_however_often_it_is_logged(tracker: 
     assert run.data.metrics == {
         "raw_bytes": 1000,
         "deflated_bytes": 500,
+        "xz_bytes": 450,
+        "rounded_zeros": 0.01,
+        "median_difference": 0.002,
         "mean_bits": 5.0,
         "parameters": 300,
         "flops": 4000,
