@@ -181,7 +181,7 @@ def notes(found: Results, paper: Paper, model: str, *, margin: float = MARGIN) -
         ),
         _picked(
             found,
-            "The smallest whose validation interval overlaps that of the float32 baseline",
+            "The smallest whose validation interval overlaps that of the float32 baseline (which is no test)",
             results.smallest_overlapping(found),
         ),
     ]

@@ -56,7 +56,7 @@ def measure(folder: Path, runs: int, writers: int) -> dict[str, float]:
             jobs = [pool.submit(write, folder, writer, each, parent) for writer in range(writers)]
             seconds = [second for job in jobs for second in job.result()]
     wall = time.perf_counter() - begun
-    whole = [found for found in tracker.variants(parent) if len(found.figures) == 7 + 2 * (2 + 12 + 3 * 14)]
+    whole = [found for found in tracker.variants(parent) if len(found.figures) == 10 + 2 * (2 + 12 + 3 * 14)]
     begun = time.perf_counter()
     known = len(tracker.keys(parent))
     return {

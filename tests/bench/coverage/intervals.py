@@ -26,13 +26,14 @@ def of_metrics(runs: int, names: Iterable[str] = METRICS, sizes: Iterable[int] =
     found = []
     for metric in names:
         for n_groups in sizes:
-            covered = np.array([_coverage(metric, setting, runs) for setting in settings(n_groups)])
+            covered = np.array([coverage(metric, setting, runs) for setting in settings(n_groups)])
             before, now = (f"{column.mean():.3f}, worst {column.min():.3f}" for column in covered.T)
             found.append(Result(f"interval of {metric}", f"{n_groups} groups", "0.95", before, now))
     return found
 
 
-def _coverage(metric: str, setting: Setting, runs: int) -> tuple[float, float]:
+def coverage(metric: str, setting: Setting, runs: int) -> tuple[float, float]:
+    """Return the coverage of a metric's interval by the percentile bootstrap and by the method in use."""
     rng, hits = np.random.default_rng([*metric.encode(), setting.n_groups]), np.zeros(2)
     right = truth(metric, setting)
     for seed in range(runs):
@@ -59,13 +60,14 @@ def of_drops(runs: int, sizes: Iterable[int] = (10, 30, 52, 163)) -> list[Result
                 for drop in (0.0, 0.03)
                 for correlation in (0.9, 0.99)
             ]
-            covered = np.array([_drop_coverage(metric, *case, runs) for case in cases])
+            covered = np.array([drop_coverage(metric, *case, runs) for case in cases])
             before, now = (f"{column.mean():.3f}, worst {column.min():.3f}" for column in covered.T)
             found.append(Result(f"interval of a drop in {metric}", f"{n_groups} groups", "0.95", before, now))
     return found
 
 
-def _drop_coverage(metric: str, setting: Setting, drop: float, correlation: float, runs: int) -> tuple[float, float]:
+def drop_coverage(metric: str, setting: Setting, drop: float, correlation: float, runs: int) -> tuple[float, float]:
+    """Return the coverage of the interval of a drop by the percentile bootstrap and by the method in use."""
     rng, hits = np.random.default_rng([setting.n_groups, int(100 * drop)]), np.zeros(2)
     for seed in range(runs):
         y, groups = setting.labels(rng)
