@@ -69,7 +69,7 @@ def test_the_notes_say_what_validation_picks_and_what_test_says_of_it(called: Ca
         r"test AUC 0\.790 \[0\.740, 0\.840\], the baseline's 0\.800 \[0\.750, 0\.850\]",
         page,
     )
-    assert "baseline: constant-s0.9-dynamic_wi8_afp32-seed2, 220.0x deflated" in page
+    assert "baseline (which is no test): constant-s0.9-dynamic_wi8_afp32-seed2, 220.0x deflated" in page
     wider = called("table", "edac-cnn", "--margin", "0.05")
     assert "within 0.05 of the best validation AUC): constant-s0.9-dynamic_wi8_afp32-seed1" in wider
 

@@ -1,4 +1,4 @@
-"""The promises of `docs/promises.md`, in few runs with fixed seeds; `python -m tests.bench.coverage` makes its table."""
+"""The promises of `docs/promises.md`, in few runs; `python -m tests.bench.coverage` makes its table."""
 
 import numpy as np
 import pytest
