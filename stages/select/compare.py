@@ -131,8 +131,9 @@ class Comparison:
     def chance_of_worse(self, chosen: str, candidates: Iterable[str], margin: float) -> float | None:
         """Return how likely the chosen variant truly lies more than `margin` below the best candidate.
 
-        The fraction of bootstrap resamples in which it does. It is an estimate: on 52 clips it says 0.4 to 0.5 where
-        simulated truths are 0.5 to 0.75 (`python -m tests.bench.coverage`).
+        The fraction of bootstrap resamples in which it does. It is too low: for the ROC-AUC it says 0.46 where the
+        simulated truth is 0.52 to 0.54, for accuracy 0.39 to 0.45 where it is 0.55 to 0.80 (`python -m
+        tests.bench.coverage --only choices`).
 
         Returns
         -------

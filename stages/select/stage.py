@@ -155,7 +155,7 @@ class Choice:
         """Say why a row was chosen: it is the smallest in `column`, or in what the params prefer."""
         found = _reason(row, self.table, self.params, column or SIZES[self.params.prefer])
         chance = self.chance_of_worse(row)
-        return found if chance is None else f"{found}; the chance that it truly is not is about {chance:.0%}"
+        return found if chance is None else f"{found}; the chance that it truly is not is at least {chance:.0%}"
 
     def chance_of_worse(self, row: Row) -> float | None:
         """Return how likely a row truly lies more than the margin below the best in the budget."""
