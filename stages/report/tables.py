@@ -248,7 +248,7 @@ def _metrics(facts: Facts) -> list[str]:
 
 
 def _estimate(estimate: Estimate) -> str:
-    return interval.text(estimate, undefined="undefined")
+    return interval.text_or_reason(estimate, undefined="undefined")
 
 
 def _version(package: str) -> str:
