@@ -68,7 +68,7 @@ def main() -> None:
     for architecture in given.architecture:
         for (scheme, fault), found in measure(architecture, given.clips).items():
             if isinstance(found, str):
-                rows.append((architecture, scheme, fault, "", "", "", "refused"))
+                rows.append((architecture, scheme, fault, "", "", "", "", "refused"))
                 continue
             try:
                 agreement.require(found, QuantizeParams().scheme(scheme)[0], architecture)
@@ -76,12 +76,14 @@ def main() -> None:
             except ModelError:
                 verdict = "refused"
             ranks = "" if found.rank_correlation is None else f"{found.rank_correlation:.4f}"
+            scale = "" if found.scale is None else f"{found.scale:.2f}"
             rows.append(
                 (
                     architecture,
                     scheme,
                     fault,
                     ranks,
+                    scale,
                     f"{found.median_difference:.2g}",
                     f"{found.mean_shift:.2g}",
                     verdict,
@@ -89,7 +91,8 @@ def main() -> None:
             )
     print(
         tables.markdown(
-            ("architecture", "scheme", "broken", "rank correlation", "median difference", "shift", "check"), rows
+            ("architecture", "scheme", "broken", "rank correlation", "scale", "median difference", "shift", "check"),
+            rows,
         )
     )
 

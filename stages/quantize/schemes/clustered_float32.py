@@ -19,7 +19,7 @@ from stages.quantize.schemes import _dtypes
 
 BIT_WIDTH = 32
 NEEDS_CALIBRATION = False
-AGREEMENT = 0.6, 0.1  # lowest rank correlation and largest median difference; see stages.quantize.agreement
+AGREEMENT = 0.6, 0.3, (0.5, 1.6)  # rank correlation, difference and scale; see stages.quantize.agreement.Limits
 LOSSY = True
 _CLAIM = _dtypes.Claim("clustered_float32", "float32", "float32", allowed=frozenset({"float32", "int32"}))
 _ROUNDS = 300  # of k-means; 32 clusters of a million normal weights settle within it
