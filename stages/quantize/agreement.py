@@ -3,7 +3,8 @@
 Rounding to few bits moves scores, sometimes far: a network that was overtrained on few clips moves by 0.24 of a score
 in 8 bits and still ranks clips alike. A file that is broken (a kernel lost, classes exchanged, a scale wrong) moves
 them in other ways: it ranks clips otherwise, answers a constant or spreads its scores otherwise. The limits lie between
-good and broken files, measured with `python -m tests.bench.agreement` and on trained networks; `docs/promises.md` states both.
+good and broken files (`python -m tests.bench.agreement`, of untrained and of trained networks; docs/promises.md). In
+4 bits and fewer they overlap in part: such a file is refused where it is certainly broken, and judged by its metrics.
 """
 
 from dataclasses import dataclass

@@ -1,14 +1,23 @@
 """Batch-norm statistics: moving averages against exact ones, of one and the same training.
 
-`python -m tests.bench.batch_norm FEATURES PARAMS [--epochs N] [--seed N]` trains the baseline of a `params.yaml` once.
-After every epoch the network is judged three times: with Keras' moving averages, with exact statistics over a sample of
-training clips, and with exact statistics over augmented clips. Training never sees which, so the comparison is paired.
-Each kind keeps its own best epoch by validation loss. Prints JSON.
+    python -m tests.bench.batch_norm FEATURES PARAMS [--epochs N] [--seed N] > TASK.RUN.json
+    python -m tests.bench.batch_norm --summary *.json
+
+The first trains the baseline of a `params.yaml` once. After every epoch the network is judged with each kind of
+statistics, so that the comparison is paired: training never reads any of them.
+
+- moving: Keras' moving averages, which start at 0 and 1 and follow the batches by 1 or 10 % a step.
+- counted: moving averages that start with the first batch; the momentum grows with the steps, to that of an epoch.
+- exact: moments over a sample of training clips, without augmentation.
+- augmented: moments over a sample of training clips, augmented as in training.
+
+Each kind keeps its own best epoch by validation loss. Prints JSON; `--summary` prints a table for each task.
 """
 
 import argparse
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +28,7 @@ from stages.core.artifacts import dataset
 from stages.core.nn import network
 from stages.core.nn.keras import keras, make_deterministic
 from stages.core.project import params as project_params
+from stages.core.project import tables
 from stages.core.scoring import metrics, summary
 from stages.core.training import batches, inference, loop
 from stages.core.training import losses as training_losses
@@ -45,6 +55,36 @@ def statistics_of(model: Any, split: Any, params: TrainParams, seed: int) -> dic
     return kinds
 
 
+class CountedAverages:
+    """Moving averages whose momentum is 1 - 1/n after n steps, up to `most` steps; the start values count for nothing.
+
+    The moments of each batch are recovered from Keras' moving averages before and after the step.
+    """
+
+    def __init__(self, layers: list[Any], most: int) -> None:
+        self._layers, self._most, self._steps = layers, most, 0
+        self._before, self._averages = self._read(), self._read()
+
+    def step(self) -> None:
+        """Take in the batch of the last step."""
+        self._steps += 1
+        new, share = self._read(), 1 / min(self._steps, self._most)
+        momenta = [layer.momentum for layer in self._layers for _ in range(2)]
+        for average, before, after, kept in zip(self._averages, self._before, new, momenta, strict=True):
+            average += share * ((after - kept * before) / (1 - kept) - average)
+        self._before = new
+
+    def recompute(self) -> None:
+        """Set the layers' statistics to the averages."""
+        for layer, mean, variance in zip(self._layers, self._averages[::2], self._averages[1::2], strict=True):
+            layer.moving_mean.assign(mean)
+            layer.moving_variance.assign(np.maximum(variance, 0))
+
+    def _read(self) -> list[np.ndarray]:
+        pairs = [(layer.moving_mean, layer.moving_variance) for layer in self._layers]
+        return [each.numpy().astype(np.float64) for pair in pairs for each in pair]
+
+
 def cross_entropy(scores: np.ndarray, split: Any) -> float:
     """Return the mean cross-entropy of scores in nats."""
     targets = dataset.indicators(split.y, len(split.labels)).astype(np.float32)[:, -scores.shape[1] :]
@@ -60,9 +100,10 @@ def measure(features: Path, params: TrainParams, seed: int) -> dict[str, Any]:
     model, _ = network.build(
         params.architecture, params.options, train.input_shape, len(train.labels), multi_label=train.multi_label
     )
-    kinds = statistics_of(model, train, params, seed)
     layers = normalisations(model)
     steps = math.ceil(len(train) / params.batch_size)
+    counted = CountedAverages(layers, most=max(steps, 10))
+    kinds = {"counted": counted, **statistics_of(model, train, params, seed)}
     losses: dict[str, list[float]] = {kind: [] for kind in ("moving", *kinds)}
     best: dict[str, dict[str, Any]] = {}
 
@@ -76,6 +117,7 @@ def measure(features: Path, params: TrainParams, seed: int) -> dict[str, Any]:
             best[f"{kind} last"] = {"epoch": epoch, "scores": scores}
 
     def after_step(step: int) -> None:
+        counted.step()
         if step % steps:
             return
         kept = [(layer.moving_mean.numpy(), layer.moving_variance.numpy()) for layer in layers]
@@ -118,14 +160,66 @@ def judged(scores: np.ndarray, split: Any) -> dict[str, Any]:
     return {"n": len(split), "n_groups": len(np.unique(split.groups)), "summary": found}
 
 
+def summarise(files: Sequence[Path]) -> None:
+    """Print the validation loss and the headline metric of each kind: means over the runs of a task."""
+    tasks: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(files):
+        tasks.setdefault(path.name.split(".")[0], []).append(json.loads(path.read_text()))
+    for task, runs in tasks.items():
+        kinds = list(runs[0]["validation_loss"])
+        metric = headline(runs[0])
+        shortest = min(len(run["validation_loss"][kinds[0]]) for run in runs)
+        epochs = sorted({1, 2, 4, 8, shortest} & set(range(1, shortest + 1)))
+        rows = []
+        for kind in kinds:
+            losses = np.array([run["validation_loss"][kind][:shortest] for run in runs])
+            others = np.array([[min(run["validation_loss"][each]) for each in kinds] for run in runs])
+            kept = [run["kept"][kind] for run in runs]
+            figures = [np.mean([each[side]["summary"]["pooled"][metric]["value"] for each in kept]) for side in SIDES]
+            rows.append(
+                (
+                    kind,
+                    *(f"{losses[:, epoch - 1].mean():.3f}" for epoch in epochs),
+                    f"{others[:, kinds.index(kind)].mean():.3f}",
+                    f"{(others.argmin(axis=1) == kinds.index(kind)).sum()} of {len(runs)}",
+                    *(f"{figure:.3f}" for figure in figures),
+                )
+            )
+        steps, first = runs[0]["steps_per_epoch"], [run["kept"][kinds[0]] for run in runs]
+        n_validation, n_test = (sum(each[side]["n"] for each in first) for side in SIDES)
+        print(
+            f"\n{task}: {runs[0]['architecture']}, {len(runs)} runs, {runs[0]['n_train']} clips, {steps} steps an epoch"
+        )
+        print(f"validation n {n_validation}, test n {n_test}, over all runs\n")
+        heads = [f"loss after {epoch * steps} steps" for epoch in epochs]
+        print(
+            tables.markdown(
+                ("statistics", *heads, "loss of the kept epoch", "lowest", f"validation {metric}", f"test {metric}"),
+                rows,
+            )
+        )
+
+
+def headline(run: dict[str, Any]) -> str:
+    """Return the metric that stands for a run: the AUC of a binary task, else the accuracy."""
+    classes = next(iter(run["kept"].values()))["validation"]["summary"]["classes"]
+    return "roc_auc" if len(classes) == 2 else "accuracy"
+
+
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("features", type=Path)
-    parser.add_argument("params", type=Path)
+    """Measure and print, or print the summary of what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("features", type=Path, nargs="?")
+    parser.add_argument("params", type=Path, nargs="?")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seed", type=int, default=1234)
+    parser.add_argument("--summary", type=Path, nargs="+")
     given = parser.parse_args()
+    if given.summary:
+        summarise(given.summary)
+        return
+    if not (given.features and given.params):
+        parser.error("FEATURES and PARAMS, or --summary and files, are needed")
     params = project_params.section("train", TrainParams, given.params)
     if given.epochs:
         params = replace(params, epochs=given.epochs)
