@@ -90,7 +90,7 @@ def row(found: Found) -> tuple[str, ...]:
 
 def extremes(found: list[Found]) -> list[tuple[str, ...]]:
     """Return a line per scheme: extremes of its good files, good files that are refused, broken ones that pass."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for scheme in dict.fromkeys(each[1] for each in found):
         good = [agreed for _, name, fault, agreed, _ in found if name == scheme and not fault and agreed is not None]
         refused = sum(bool(why) for _, name, fault, _, why in found if name == scheme and not fault)
@@ -124,10 +124,10 @@ def main() -> None:
     else:
         networks = settled_networks(given.architecture, given.clips)
     found = [each for network in networks for each in judged(*network)]
-    heads = ("network", "scheme", "broken", "rank correlation", "scale", "median difference", "shift", "check")
-    print(tables.markdown(heads, [row(each) for each in found]))
-    heads = ("scheme", "lowest rank correlation", "scale", "largest difference", "good refused", "broken that pass")
-    print("\n" + tables.markdown(heads, extremes(found)))
+    long = ("network", "scheme", "broken", "rank correlation", "scale", "median difference", "shift", "check")
+    print(tables.markdown(long, [row(each) for each in found]))
+    short = ("scheme", "lowest rank correlation", "scale", "largest difference", "good refused", "broken that pass")
+    print("\n" + tables.markdown(short, extremes(found)))
 
 
 if __name__ == "__main__":

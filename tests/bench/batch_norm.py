@@ -103,7 +103,10 @@ def measure(features: Path, params: TrainParams, seed: int) -> dict[str, Any]:
     layers = normalisations(model)
     steps = math.ceil(len(train) / params.batch_size)
     counted = CountedAverages(layers, most=max(steps, 10))
-    kinds = {"counted": counted, **statistics_of(model, train, params, seed)}
+    kinds: dict[str, CountedAverages | BatchNormStatistics] = {
+        "counted": counted,
+        **statistics_of(model, train, params, seed),
+    }
     losses: dict[str, list[float]] = {kind: [] for kind in ("moving", *kinds)}
     best: dict[str, dict[str, Any]] = {}
 
