@@ -10,13 +10,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
 from ruamel.yaml import YAML
 
 from stages.core.project import params, plugins, provenance
 
 ROOT = provenance.ROOT
 PIPELINE: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
+MODULES = [p.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for p in ROOT.glob("flows/**/*.py")]
 REGISTRIES = {
     path.parent.relative_to(ROOT).as_posix().replace("/", ".")
     for path in ROOT.glob("stages/*/*/__init__.py")
@@ -78,14 +78,28 @@ def covers(pattern: str, path: str) -> bool:
 
 # `check` reads every dataclass there is, in two seconds, before anything else: to watch their source as well would only
 # run it again after every edit, and what an edit breaks its own stage tells.
-@pytest.mark.parametrize("stage", [stage for stage in PIPELINE if stage != "check"])
-def test_deps_are_the_files_the_stage_is_made_of(stage: str) -> None:
-    needed, given = made_of(command(stage)), listed(stage)
-    missing = sorted(path for path in needed if not any(covers(pattern, path) for pattern in given))
-    idle = sorted(pattern for pattern in given if not any(covers(pattern, path) for path in needed))
-    advice = "".join(f"\n      - {path}" for path in missing)
-    assert not missing, f"add to dvc.yaml, stages.{stage}.deps:{advice}"
-    assert not idle, f"remove from dvc.yaml, stages.{stage}.deps: {idle}"
+def test_deps_are_the_files_the_stage_is_made_of() -> None:
+    advice = []
+    for stage in PIPELINE.keys() - {"check"}:
+        needed, given = made_of(command(stage)), listed(stage)
+        missing = sorted(path for path in needed if not any(covers(pattern, path) for pattern in given))
+        idle = sorted(pattern for pattern in given if not any(covers(pattern, path) for path in needed))
+        advice += [f"add to dvc.yaml, stages.{stage}.deps: {', '.join(missing)}"] if missing else []
+        advice += [f"remove from dvc.yaml, stages.{stage}.deps: {', '.join(idle)}"] if idle else []
+    assert not advice, "\n".join(advice)
+
+
+def test_an_edit_in_tracking_trains_no_network_again() -> None:
+    rooms = {stage: {Path(path).parent.as_posix() for path in made_of(command(stage))} for stage in PIPELINE}
+    assert {stage for stage, made in rooms.items() if "stages/core/tracking" in made} == {
+        "sweep",  # whose networks are kept by keys of what the steps below are made of
+        "select",
+        "report",
+        "push",
+    }
+    steps = [path for path in MODULES if path.startswith("flows.sweep.steps.")]
+    assert len(steps) >= 3
+    assert [step for step in steps if any(m.startswith("stages.core.tracking") for m in provenance.closure(step))] == []
 
 
 def made_by(stage: str) -> set[str]:
@@ -93,12 +107,13 @@ def made_by(stage: str) -> set[str]:
     return {out if isinstance(out, str) else next(iter(out)) for out in outs}
 
 
-@pytest.mark.parametrize("stage", PIPELINE)
-def test_what_a_stage_reads_another_makes(stage: str) -> None:
-    made = {out for other in PIPELINE if other != stage for out in made_by(other)}
-    for dep in PIPELINE[stage].get("deps", []):
-        if dep.startswith(("data/", "models/")):
-            assert made & {dep, *map(str, Path(dep).parents)}, f"stages.{stage}.deps has {dep}, which no stage makes"
+def test_what_a_stage_reads_another_makes() -> None:
+    for stage in PIPELINE:
+        made = {out for other in PIPELINE if other != stage for out in made_by(other)}
+        for dep in PIPELINE[stage].get("deps", []):
+            if dep.startswith(("data/", "models/")):
+                found = made & {dep, *map(str, Path(dep).parents)}
+                assert found, f"stages.{stage}.deps has {dep}, which no stage makes"
 
 
 def test_every_section_of_params_is_watched() -> None:
