@@ -22,11 +22,16 @@ import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from stages.core.project import errors
+from stages.core.project import errors, lazy
 from stages.core.project.errors import EdacError
+
+if TYPE_CHECKING:
+    import uvicorn
+else:
+    uvicorn = lazy.module("uvicorn")
 
 USER = "edac"
 LOGIN = "/edac-login"
@@ -259,8 +264,6 @@ def own_hosts(port: int) -> frozenset[str]:
 
 def main() -> None:
     """Serve an application behind a guard."""
-    import uvicorn
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("app", help="MODULE:FACTORY")
     parser.add_argument("arguments", nargs="*", help="of the factory")

@@ -1,6 +1,8 @@
-"""Arguments that several commands share, and notices about commands that have a new spelling."""
+"""Arguments that several commands share, what runs a command, and notices about new spellings."""
 
 import argparse
+import importlib
+from collections.abc import Callable
 from typing import TypeAlias
 
 from stages.core.project import errors
@@ -18,6 +20,23 @@ def device_filters() -> argparse.ArgumentParser:
             f"--{kind}", action="append", metavar=kind[0].upper(), help=f"only devices with this {kind}; repeatable"
         )
     return parent
+
+
+def action(name: str) -> Callable[[argparse.Namespace], int | None]:
+    """Return a function that runs a command and imports what it needs only then.
+
+    Parameters
+    ----------
+    name : str
+        File and function in `flows/cli/actions/`, such as ``"models.promote"``.
+    """
+    module, _, function = name.partition(".")
+
+    def run(given: argparse.Namespace) -> int | None:
+        return getattr(importlib.import_module(f"flows.cli.actions.{module}"), function)(given)
+
+    run.__name__ = name
+    return run
 
 
 def renamed(old: str, new: str) -> None:

@@ -8,12 +8,20 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows import guard
+from stages.core.project import lazy
 from stages.core.project.errors import EdacError
+
+if TYPE_CHECKING:
+    import prefect.server.api.server as prefect_api
+    import uvicorn
+else:  # they take seconds, and only a flow without a server needs them
+    prefect_api, uvicorn = lazy.module("prefect.server.api.server"), lazy.module("uvicorn")
 
 
 def require_server(address: str) -> None:
@@ -56,12 +64,9 @@ def server() -> Iterator[str]:
         require_server(address)
         yield address
         return
-    import uvicorn  # take seconds, and only a flow without a server needs them
-    from prefect.server.api.server import create_app
-
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        guarded = guard.Guard(create_app(ephemeral=True), None, guard.own_hosts(port))
+        guarded = guard.Guard(prefect_api.create_app(ephemeral=True), None, guard.own_hosts(port))
         config = uvicorn.Config(guarded, log_level="critical", lifespan="on")
         service = uvicorn.Server(config)
         thread = threading.Thread(target=service.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ruamel.yaml import YAML
+
 from flows.start.naming import Names
 from flows.start.recipe import Choice, Recipe
 from stages.core.project import params
@@ -94,6 +96,4 @@ def _yaml(value: Any) -> str:
 
 def _is_text(value: str) -> bool:
     """Return whether YAML reads a bare word as text."""
-    from ruamel.yaml import YAML
-
     return isinstance(YAML(typ="safe", pure=True).load(value), str)

@@ -3,10 +3,16 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from stages.core.project import lazy
 from stages.core.project.errors import require
 from stages.core.project.params import formerly
+
+if TYPE_CHECKING:
+    from prefect.client.schemas import schedules as prefect_schedules
+else:
+    prefect_schedules = lazy.module("prefect.client.schemas.schedules")  # a second, which most sweeps need not wait
 
 
 @dataclass(frozen=True)
@@ -119,10 +125,8 @@ class SweepParams:
 
 
 def _is_cron(text: str) -> bool:
-    from prefect.client.schemas.schedules import CronSchedule  # takes a second, which most sweeps need not wait
-
     try:
-        CronSchedule(cron=text)
+        prefect_schedules.CronSchedule(cron=text)
     except ValueError:
         return False
     return True

@@ -92,7 +92,11 @@ def third_party(module: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{module} has a relative import; write the whole name"
             found.add(node.module or "")
-        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("lazy.module", "lazy.LazyModule"):
+            found.add(ast.literal_eval(node.args[0]))
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            waiting.extend(node.orelse)
+        else:
             waiting.extend(ast.iter_child_nodes(node))
     return {name.split(".")[0] for name in found}
 
@@ -192,6 +196,19 @@ def test_imports_are_seen_wherever_they_stand() -> None:
     assert {"tensorflow", "tf_keras"} <= third_party("stages.core.nn.keras")
     assert "mlflow" in third_party("stages.core.tracking.connection")
     assert "prefect" in third_party("flows.sweep.params")  # inside a function
+
+
+def test_only_what_is_not_ours_is_imported_on_first_use() -> None:
+    """What this project is made of is read from its import statements: `dvc.yaml`, the keys of cells, the layers."""
+    used = {module: third_party(module) for module in MODULES}
+    calls = [
+        (module, ast.literal_eval(node.args[0]))
+        for module in MODULES
+        for node in ast.walk(ast.parse(provenance.source_file(module).read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "lazy.module"
+    ]
+    assert [(module, name) for module, name in calls if name.split(".")[0] in ("stages", "flows")] == []
+    assert all(name.split(".")[0] in used[module] for module, name in calls)
 
 
 def test_every_file_was_looked_at() -> None:

@@ -1,14 +1,18 @@
 """The console command `edac`, as a person uses it."""
 
+import argparse
+import importlib
 import json
+import pkgutil
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from flows.cli import main
+from flows.cli import actions, main
 from stages.core.project import files
 from stages.core.project.errors import DeviceError
 from stages.core.project.provenance import ROOT
@@ -53,7 +57,7 @@ def edac(*arguments: str) -> int:
 def test_help_imports_next_to_nothing() -> None:
     script = """
 import sys
-from flows.cli import main
+from flows.cli import actions, main
 try:
     main.main(["--help"])
 except SystemExit as ended:
@@ -65,6 +69,23 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
     assert done.returncode == 0, done.stderr
     listed = set(re.findall(r"^ {4}([a-z]+)", done.stdout, re.MULTILINE))
     assert {"classify", "push", "devices", "keys", "models", "promote", "check", "preset", "table", "folds"} <= listed
+
+
+def test_every_command_runs_a_function_that_exists() -> None:
+    """A command names its function in a string, so that the function's file is imported on use."""
+
+    def runs(parser: argparse.ArgumentParser) -> Iterator[str]:
+        if run := parser.get_default("run"):
+            yield run.__name__
+        for one in parser._actions:
+            if isinstance(one, argparse._SubParsersAction):
+                for inner in one.choices.values():
+                    yield from runs(inner)
+
+    named = {name.partition(".")[::2] for name in runs(main.parser())}
+    modules = {module: importlib.import_module(f"flows.cli.actions.{module}") for module, _ in named}
+    assert {f"{module}.{name}" for module, name in named if not callable(getattr(modules[module], name, None))} == set()
+    assert {file.name for file in pkgutil.iter_modules(actions.__path__)} == set(modules)
 
 
 @pytest.mark.parametrize("where", [(), ("--device", "attic"), ("--folder", "devices/attic/current")])
@@ -204,7 +225,7 @@ def test_the_old_spelling_of_push_works_with_a_notice_and_is_not_listed(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pushed: list[list[str]] = []
-    monkeypatch.setattr("flows.cli.project.connect", lambda: None)
+    monkeypatch.setattr("flows.cli.registry.connect", lambda: None)
     monkeypatch.setattr("stages.push.fleet.show", lambda _: None)
 
     def push_registered(devices: list[Device], _tracker: None, name: str, alias: str, **_: object) -> None:

@@ -1,8 +1,6 @@
 """`edac list` and `edac show`: what there is to choose from, and what came out."""
 
-import argparse
-
-from flows.cli.arguments import Commands
+from flows.cli.arguments import Commands, action
 
 
 def add(commands: Commands) -> None:
@@ -12,20 +10,7 @@ def add(commands: Commands) -> None:
     )
     listed = commands.add_parser("list", help=text)
     listed.add_argument("kind", metavar="KIND", help="such as architectures")
-    listed.set_defaults(run=_list)
+    listed.set_defaults(run=action("catalogue.list_choices"))
     show = commands.add_parser("show", help="show the variants of the last `dvc repro`, the best on validation first")
     show.add_argument("--most", type=int, default=20, metavar="N", help="variants shown; default: 20")
-    show.set_defaults(run=_show)
-
-
-def _list(given: argparse.Namespace) -> None:
-    from flows.start import catalogue
-
-    print(catalogue.catalogue(given.kind))
-
-
-def _show(given: argparse.Namespace) -> None:
-    from flows.start import catalogue
-    from stages.core.project import layout
-
-    print(catalogue.variants(layout.EVALUATION, layout.NAIVE, most=given.most))
+    show.set_defaults(run=action("catalogue.show"))

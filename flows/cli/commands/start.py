@@ -1,9 +1,8 @@
 """`edac start`: from a folder of recordings to a `params.yaml` that is right for them."""
 
-import argparse
 from pathlib import Path
 
-from flows.cli.arguments import Commands
+from flows.cli.arguments import Commands, action
 
 
 def add(commands: Commands) -> None:
@@ -23,14 +22,4 @@ def add(commands: Commands) -> None:
     start.add_argument("--yes", action="store_true", help="ask nothing")
     start.add_argument("--explain", action="store_true", help="show the params.yaml and write nothing")
     start.add_argument("--force", action="store_true", help="overwrite a params.yaml of your own")
-    start.set_defaults(run=_start)
-
-
-def _start(given: argparse.Namespace) -> None:
-    from flows.start import run
-    from flows.start.naming import Asked
-
-    asked = Asked(given.label, given.group, given.split, given.site)
-    device = run.Device(given.bytes, given.latency_ms)
-    rest = run.Rest(given.minutes, given.positive, given.name)
-    run.start(given.recordings, asked, device, rest, run.Manner(given.yes, given.explain, given.force))
+    start.set_defaults(run=action("start.start"))

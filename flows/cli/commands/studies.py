@@ -1,9 +1,6 @@
 """`edac folds` and `edac layers`: studies that run the pipeline, or parts of it, more than once."""
 
-import argparse
-
-from flows.cli.arguments import Commands
-from stages.core.project.errors import require
+from flows.cli.arguments import Commands, action
 
 
 def add(commands: Commands) -> None:
@@ -22,29 +19,8 @@ def add(commands: Commands) -> None:
     folds.add_argument(
         "--k", default="5", metavar="K", help="parts of the groups; `all` leaves out one group at a time; 5"
     )
-    folds.set_defaults(run=_folds)
+    folds.set_defaults(run=action("studies.folds"))
 
     layers = commands.add_parser("layers", help="measure what each layer's units cost and gain, for prune.layers")
     layers.add_argument("--removed", type=float, default=0.5, metavar="F", help="fraction of the units; default: 0.5")
-    layers.set_defaults(run=_layers)
-
-
-def _folds(given: argparse.Namespace) -> None:
-    from flows.studies.folds import runs
-
-    require(given.k == "all" or given.k.isdecimal(), "--k", "be a whole number or `all`", given.k)
-    parts = 0 if given.k == "all" else int(given.k)
-    print(runs.run(given.seeds, against=given.against, by_group=parts if given.by == "group" else None))
-
-
-def _layers(given: argparse.Namespace) -> None:
-    from flows.studies import layers
-    from stages.core.artifacts import dataset
-    from stages.core.nn import network
-    from stages.core.project import layout, params
-    from stages.prune.params import PruneParams
-
-    prune = params.section("prune", PruneParams)
-    model, validation = network.load(layout.BASELINE), dataset.read_split(layout.FEATURES, "validation")
-    rows = layers.sensitivity(model, validation, removed=given.removed, multiple=prune.unit_multiple)
-    print(layers.table(rows))
+    layers.set_defaults(run=action("studies.layer_sensitivity"))

@@ -13,15 +13,21 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
 
+from stages.core.project import lazy
 from stages.core.project.errors import DataError
 from stages.runtime import wav
 from stages.runtime.errors import ExcludedError, RuntimeInputError
 from stages.runtime.hearing import Source
+
+if TYPE_CHECKING:
+    import av
+else:
+    av = lazy.module("av")  # all of FFmpeg, for the files that need it
 
 # Nothing that, as a playlist does, leads to other files.
 CONTAINERS = (
@@ -132,8 +138,6 @@ _STATES_LENGTH = {"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "flac", "ogg", "wa
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    import av  # loads all of FFmpeg, for the files that need it
-
     name: Any = str(path)
     try:
         name.encode()
@@ -147,8 +151,6 @@ def _opened(path: Path) -> Iterator[Any]:
 
 def _contents(path: Path) -> _Contents:
     """Count what a file holds without decoding it."""
-    import av
-
     try:
         with _opened(path) as container:
             if not container.streams.audio:
@@ -371,8 +373,6 @@ class _Ffmpeg:
             yield _finite(self.path, frames)
 
     def _decoded(self) -> Iterator[np.ndarray]:
-        import av
-
         heard = False
         try:
             with _opened(self.path) as container:

@@ -2,10 +2,17 @@
 
 import re
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from stages.core.litert import flatbuffer
 from stages.core.nn.keras import tf
+from stages.core.project import lazy
 from stages.core.project.errors import ModelError
+
+if TYPE_CHECKING:
+    from tensorflow.lite.python import convert_phase
+else:
+    convert_phase = lazy.module("tensorflow.lite.python.convert_phase")
 
 
 def convert(
@@ -42,8 +49,6 @@ def convert(
     ModelError
         If an operator has no builtin counterpart.
     """
-    from tensorflow.lite.python.convert_phase import ConverterError  # isort: skip
-
     input_name, output_name = signature
     spec = tf.TensorSpec((1, *shape), tf.float32, name=input_name)
     traced = tf.function(lambda **inputs: {output_name: function(inputs[input_name])})
@@ -54,7 +59,7 @@ def convert(
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     try:
         content = converter.convert()
-    except ConverterError as error:
+    except convert_phase.ConverterError as error:
         found = ", ".join(sorted(set(re.findall(r"'tf\.(\w+)' op", str(error))))) or str(error)[:200]
         raise ModelError(
             f"{owner} must consist of operators that LiteRT builds in; got {found}. Write it with other operators."

@@ -6,12 +6,13 @@ keras, tf`` costs nothing; the first attribute of either loads both, which takes
 
 import contextlib
 import functools
+import importlib
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -19,40 +20,20 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its kernels pick their or
 
 import numpy as np
 
-from stages.core.project import files
+from stages.core.project import files, lazy
 from stages.core.project.errors import ModelError
 
 __all__ = ["keras", "load", "load_weights", "make_deterministic", "save_weights", "tf"]
 
 
-class _Lazy(ModuleType):
-    """A module that is imported when one of its attributes is first asked for."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") and name not in ("__internal__", "__version__"):
-            raise AttributeError(name)  # introspection loads nothing
-        load()
-        value = getattr(sys.modules[self.__name__], name)
-        setattr(self, name, value)
-        return value
-
-
-if TYPE_CHECKING:
-    import tensorflow as tf
-    import tf_keras as keras
-else:
-    tf, keras = _Lazy("tensorflow"), _Lazy("tf_keras")
-
-
 @functools.cache
-def load() -> None:
-    """Import TensorFlow and Keras now, if they are not imported yet."""
+def load() -> tuple[ModuleType, ModuleType]:
+    """Import TensorFlow and Keras now, if they are not imported yet, and return both."""
     with _quiet():
-        import tensorflow  # noqa: F401
-        import tf_keras
-
+        both = importlib.import_module("tensorflow"), importlib.import_module("tf_keras")
     # Dropout draws from generators, which can be set to a known state.
-    tf_keras.backend.experimental.enable_tf_random_generator()
+    both[1].backend.experimental.enable_tf_random_generator()
+    return both
 
 
 @contextlib.contextmanager
@@ -67,6 +48,14 @@ def _quiet() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nothing)
+
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tf_keras as keras
+else:
+    tf = lazy.LazyModule("tensorflow", lambda: load()[0])
+    keras = lazy.LazyModule("tf_keras", lambda: load()[1])
 
 
 def make_deterministic(seed: int, threads: int) -> None:

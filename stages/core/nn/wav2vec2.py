@@ -10,12 +10,19 @@ Only safetensors are read: a pickle (`pytorch_model.bin`) runs whatever code it 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from stages.core.project import files
+from stages.core.project import files, lazy
 from stages.core.project.errors import DataError, ModelError, ParameterError, require
+
+if TYPE_CHECKING:
+    import safetensors
+    import safetensors.numpy as safetensors_numpy
+else:
+    safetensors, safetensors_numpy = lazy.module("safetensors"), lazy.module("safetensors.numpy")
+
 
 WEIGHTS = "model.safetensors"
 FILES = ("config.json", "preprocessor_config.json", WEIGHTS)
@@ -122,12 +129,9 @@ class Checkpoint:
         DataError
             If the file is not of safetensors.
         """
-        import safetensors
-        import safetensors.numpy
-
         path = self.folder / WEIGHTS
         try:
-            stored = safetensors.numpy.load_file(path)
+            stored = safetensors_numpy.load_file(path)
         except safetensors.SafetensorError as error:
             raise DataError(f"{path} must be a file of safetensors; it cannot be read: {error}.") from None
         named = {name.removeprefix(_PREFIX): np.asarray(values, np.float32) for name, values in stored.items()}

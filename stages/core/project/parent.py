@@ -6,8 +6,12 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from stages.core.project import lazy
+
 if TYPE_CHECKING:
     import psutil
+else:
+    psutil = lazy.module("psutil")  # only a stage that DVC started needs it; `edac --help` stays instant
 
 _LOOK_S = 0.5
 _GRACE_S = 10.0
@@ -29,8 +33,6 @@ def end_with_dvc() -> None:
 
 
 def _above() -> "psutil.Process | None":
-    import psutil  # only a stage that DVC started needs it; `edac --help` stays instant
-
     for process in psutil.Process().parents():
         try:
             if process.name() not in _SHELLS:

@@ -3,7 +3,16 @@
 import os
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from stages.core.project import lazy
+
+if TYPE_CHECKING:
+    from mlflow import environment_variables as names
+    from mlflow.server import constants, fastapi_app
+else:
+    names, constants = lazy.module("mlflow.environment_variables"), lazy.module("mlflow.server.constants")
+    fastapi_app = lazy.module("mlflow.server.fastapi_app")
 
 
 def create(folder: str) -> Any:
@@ -11,9 +20,6 @@ def create(folder: str) -> Any:
 
     It is set up as `mlflow server --workers 1` sets up the process that serves it.
     """
-    from mlflow import environment_variables as names
-    from mlflow.server import constants
-
     place = Path(folder).absolute()
     os.environ |= {
         constants.BACKEND_STORE_URI_ENV_VAR: f"sqlite:///{place / 'mlflow.db'}",
@@ -25,6 +31,4 @@ def create(folder: str) -> Any:
         names._MLFLOW_SERVER_BOOT_ID.name: uuid.uuid4().hex,
         names._MLFLOW_IN_JOB_EXECUTOR.name: "false",
     }
-    from mlflow.server.fastapi_app import app  # reads the environment
-
-    return app
+    return fastapi_app.app  # imported here: it reads the environment
