@@ -26,6 +26,8 @@ def main() -> None:
         print(f"{kind}: {len(changed)} names cleaned, renamed or merged (listed in {layout.PULL_REPORT})")
     for kind, alike in found["similar_names"].items():
         print(f"{kind}: {len(alike)} sets of similar names kept apart, as pull.similar_names: allow says")
+    if near := found["near_duplicates"]:
+        print(f"{len(near)} pairs of recordings hold the same sound (listed in {layout.PULL_REPORT})")
     if notes := found["notes"]:
         more = f", and {len(notes) - 1} more notes in {layout.PULL_REPORT}" if len(notes) > 1 else ""
         print(f"note: {notes[0]['path']}: {notes[0]['note']}{more}")

@@ -13,6 +13,29 @@ KINDS = ("labels", "groups", "sites", "splits")
 
 
 @dataclass(frozen=True)
+class NearDuplicateParams:
+    """What happens to recordings that hold the same sound although their samples differ.
+
+    Attributes
+    ----------
+    action : {"group", "report", "off"}
+        Put them into one group, and exclude those with contradictory labels; only list them, for published folds that
+        are to stay as they are; or do not look for them.
+    threshold : float
+        Least similarity of a pair (`stages.pull.near_duplicates.similarity`). Different sounds stay below 15, copies
+        reach 60 and more.
+    """
+
+    action: Literal["group", "report", "off"] = "group"
+    threshold: float = 25.0
+
+    def __post_init__(self) -> None:
+        """Check the range."""
+        advice = "Different sounds reach about 15."
+        require(self.threshold >= 10, "pull.near_duplicates.threshold", "be 10 or more", self.threshold, advice)
+
+
+@dataclass(frozen=True)
 class PullParams:
     """Which recordings to work on.
 
@@ -43,6 +66,8 @@ class PullParams:
         How files of your own folder or of a mirror come into `data/recordings`. `auto` makes a reflink (a copy that
         takes no space until one side changes) where the file system can, and otherwise a copy. The others need DVC's
         `cache.type` not to begin with `hardlink`, so that DVC never shares your files with its cache.
+    near_duplicates : NearDuplicateParams
+        What happens to recordings that hold the same sound although their samples differ.
     options : dict
         Source name to that source's `Config`.
     """
@@ -56,6 +81,7 @@ class PullParams:
     similar_names: Literal["stop", "merge", "allow"] = "stop"
     rename: dict[str, dict[str, str]] = field(default_factory=dict)
     link: Literal["auto", "copy", "hardlink", "symlink"] = "auto"
+    near_duplicates: NearDuplicateParams = field(default_factory=NearDuplicateParams)
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from stages.core.artifacts.pull_report import NearDuplicate
 from stages.core.artifacts.recordings import SEPARATOR, Recording, labels_of, write_index
 from stages.core.audio.decode import Heard
 from stages.core.audio.sources import shown
 from stages.core.project import files, names
 from stages.core.project.errors import DataError
-from stages.pull import guard
+from stages.pull import guard, near_duplicates
 from stages.pull.decoding import Unusable, decode_all
 from stages.pull.link import linking
 from stages.pull.listing import Listing
@@ -21,6 +22,7 @@ from stages.pull.summary import counts
 
 SILENT = "silent"
 CONTRADICTORY = "contradictory duplicate"
+NEAR = "contradictory near-duplicate"
 UNNAMEABLE = "name is not UTF-8"
 
 
@@ -66,15 +68,19 @@ def pull(
         journal = work.with_suffix(f".{heard}.decoded")  # by other rules, other samples
         decoded = decode_all([(work / entry.path, entry.span) for entry in candidates], journal, params.hearing)
         reasons = _reasons(candidates, decoded, params.silence_dbfs)
-        kept = [
-            (e, found)
-            for e, found, reason in zip(candidates, decoded, reasons, strict=True)
-            if isinstance(found, Heard) and not reason
-        ]
+        kept = _kept(candidates, decoded, reasons)
+        near = _near_duplicates(params, kept, work)
+        if params.near_duplicates.action == "group":
+            lost = {name for pair in near if pair.contradictory for name in (pair.first, pair.second)}
+            reasons = [
+                NEAR if shown(e.recording_id) in lost else why for e, why in zip(candidates, reasons, strict=True)
+            ]
+            kept = _kept(candidates, decoded, reasons)
         excluded = _excluded(settled.listed, candidates, decoded, reasons)
         order = _output_order(given, settled.listed, [entry for entry, _ in kept])
         one_file = ((entry.group, entry.path.as_posix()) for entry, _ in kept if entry.span)  # its parts are one group
-        groups = merge_groups([*((entry.group, found.sha256) for entry, found in kept), *one_file])
+        same = _shared(near, kept) if params.near_duplicates.action == "group" else []
+        groups = merge_groups([*((entry.group, found.sha256) for entry, found in kept), *one_file, *same])
     for finished in recordings.parent.glob(f".{recordings.name}.*.decoded"):
         finished.unlink()
     usable = [
@@ -101,6 +107,8 @@ def pull(
         "licence": source.LICENCE,
         "homepage": source.HOMEPAGE,
         "merged_groups": sum(name != merged for name, merged in groups.items()),
+        "near_duplicates_action": params.near_duplicates.action,
+        "near_duplicates": [dataclasses.asdict(pair) for pair in near],
         "notes": [
             {"path": shown(e.recording_id), "note": note} for e, found in kept for note in (*e.notes, *found.notes)
         ],
@@ -133,6 +141,42 @@ def merge_groups(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
         first, second = sorted((find(group), find(owner.setdefault(sha256, group))))
         leader[second] = first
     return {group: find(group) for group in leader}
+
+
+def _kept(
+    candidates: Sequence[Listing], decoded: Sequence[Heard | Unusable], reasons: Sequence[str]
+) -> list[tuple[Listing, Heard]]:
+    rows = zip(candidates, decoded, reasons, strict=True)
+    return [(entry, found) for entry, found, reason in rows if isinstance(found, Heard) and not reason]
+
+
+def _near_duplicates(params: PullParams, kept: Sequence[tuple[Listing, Heard]], folder: Path) -> list[NearDuplicate]:
+    """Return the pairs of recordings that hold the same sound; of those with equal samples, every one is in a pair."""
+    if params.near_duplicates.action == "off":
+        return []
+    same: dict[str, list[Listing]] = {}
+    for entry, found in kept:
+        same.setdefault(found.sha256, []).append(entry)
+    members = list(same.values())
+    parts = [(folder / entries[0].path, entries[0].span) for entries in members]
+    return [
+        NearDuplicate(
+            shown(first.recording_id),
+            shown(second.recording_id),
+            pair.similarity,
+            contradictory=set(labels_of(first.label)) != set(labels_of(second.label)),
+        )
+        for pair in near_duplicates.find(parts, params.hearing, params.near_duplicates.threshold)
+        for first in members[pair.first]
+        for second in members[pair.second]
+    ]
+
+
+def _shared(near: Sequence[NearDuplicate], kept: Sequence[tuple[Listing, Heard]]) -> list[tuple[str, str]]:
+    """Return pairs of group and a name that near-duplicates share, for `merge_groups`."""
+    group = {shown(entry.recording_id): entry.group for entry, _ in kept}
+    pairs = [(pair.first, pair.second) for pair in near if pair.first in group and pair.second in group]
+    return [(group[name], f"{first}|{second}") for first, second in pairs for name in (first, second)]
 
 
 def _check_listed(listed: Sequence[Listing], folder: Path, source: str) -> None:

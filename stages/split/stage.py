@@ -2,7 +2,9 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
+from stages.core.artifacts.pull_report import NearDuplicate
 from stages.core.artifacts.recordings import Recording
 from stages.core.artifacts.split import SPLITS, LeakageAudit, SplitCounts, SplitName, SplitReport, SplitSummary
 from stages.core.project import names
@@ -13,7 +15,28 @@ from stages.split.params import SplitParams
 Names = Sequence[Sequence[str]]  # sets of similar names
 
 
-def split(params: SplitParams, recordings: Sequence[Recording], apart: Names = ()) -> dict[str, SplitName]:
+@dataclass(frozen=True)
+class Known:
+    """Facts about recordings that their index does not hold.
+
+    Attributes
+    ----------
+    apart : sequence of sequence of str
+        Groups that are different although their names are similar, as the user says (`pull.similar_names: allow`).
+    near_duplicates : sequence of NearDuplicate
+    near_duplicates_may_part : bool
+        Count near-duplicates on two sides instead of refusing them (`pull.near_duplicates.action: report`).
+    """
+
+    apart: Names = ()
+    near_duplicates: Sequence[NearDuplicate] = ()
+    near_duplicates_may_part: bool = False
+
+
+NOTHING = Known()
+
+
+def split(params: SplitParams, recordings: Sequence[Recording], known: Known = NOTHING) -> dict[str, SplitName]:
     """Divide recordings by group, or by the publisher's folds.
 
     Parameters
@@ -21,8 +44,8 @@ def split(params: SplitParams, recordings: Sequence[Recording], apart: Names = (
     params : SplitParams
     recordings : sequence of Recording
         Their order does not matter.
-    apart : sequence of sequence of str
-        Groups that are different although their names are similar, as the user says (`pull.similar_names: allow`).
+    known : Known
+        What `pull` found out about the recordings.
 
     Returns
     -------
@@ -36,11 +59,11 @@ def split(params: SplitParams, recordings: Sequence[Recording], apart: Names = (
     """
     recordings = sorted(recordings, key=lambda r: r.recording_id)
     sides = _official(params, recordings) if params.method == "official" else _by_group(params, recordings)
-    audit(recordings, sides, apart)
+    audit(recordings, sides, known)
     return sides
 
 
-def audit(recordings: Sequence[Recording], sides: Mapping[str, str], apart: Names = ()) -> LeakageAudit:
+def audit(recordings: Sequence[Recording], sides: Mapping[str, str], known: Known = NOTHING) -> LeakageAudit:
     """Refuse a split with a group or a content on two sides, or with a class missing from a side.
 
     Groups are compared by what their names mean (`stages.core.project.names.similar`), not by their bytes.
@@ -50,7 +73,7 @@ def audit(recordings: Sequence[Recording], sides: Mapping[str, str], apart: Name
     recordings : sequence of Recording
     sides : mapping
         `recording_id` to side.
-    apart : sequence of sequence of str
+    known : Known
         As of `split`.
 
     Returns
@@ -62,6 +85,7 @@ def audit(recordings: Sequence[Recording], sides: Mapping[str, str], apart: Name
     DataError
         Names the first offenders and their number.
     """
+    near = _near_duplicates_on_two_sides(recordings, sides, known)
     for kind in ("group", "sha256"):
         found: dict[str, set[str]] = defaultdict(set)
         for recording in recordings:
@@ -72,7 +96,7 @@ def audit(recordings: Sequence[Recording], sides: Mapping[str, str], apart: Name
                 f"no {kind} may be on two sides of the split; {_few(leaks)} {'is' if len(leaks) == 1 else 'are'}. "
                 "Set split.method: groups, or correct the folds."
             )
-    similar = _similar_on_two_sides(recordings, sides, apart)
+    similar = _similar_on_two_sides(recordings, sides, known.apart)
     labels = _labels(recordings)
     for side in SPLITS:
         missing = sorted(set(labels) - set(_labels(r for r in recordings if sides[r.recording_id] == side)))
@@ -84,7 +108,21 @@ def audit(recordings: Sequence[Recording], sides: Mapping[str, str], apart: Name
         groups=len({r.group for r in recordings}),
         contents=len({r.sha256 for r in recordings}),
         similar_names_on_two_sides=similar,
+        near_duplicates_on_two_sides=near,
     )
+
+
+def _near_duplicates_on_two_sides(recordings: Sequence[Recording], sides: Mapping[str, str], known: Known) -> int:
+    """Refuse near-duplicates on two sides, or return how many pairs of them there are if they may part."""
+    side = {r.recording_id: sides[r.recording_id] for r in recordings}
+    pairs = [p for p in known.near_duplicates if p.first in side and p.second in side]
+    leaks = [f"{p.first} and {p.second}" for p in pairs if side[p.first] != side[p.second]]
+    if leaks and not known.near_duplicates_may_part:
+        raise DataError(
+            f"no sound may be on two sides of the split; these hold the same: {_few(leaks)}. Set split.method: groups, "
+            "or correct the folds, or set pull.near_duplicates.action: report to keep published folds as they are."
+        )
+    return len(leaks)
 
 
 def _similar_on_two_sides(recordings: Sequence[Recording], sides: Mapping[str, str], apart: Names) -> int:
@@ -117,7 +155,7 @@ def unused_folds(params: SplitParams, recordings: Iterable[Recording]) -> dict[s
 
 
 def summarise(
-    params: SplitParams, recordings: Sequence[Recording], sides: Mapping[str, str], apart: Names = ()
+    params: SplitParams, recordings: Sequence[Recording], sides: Mapping[str, str], known: Known = NOTHING
 ) -> SplitReport:
     """Count the recordings, groups and class prevalence of every split and site, and audit the split once more."""
     labels = _labels(recordings)
@@ -137,7 +175,7 @@ def summarise(
         train=summary("train"),
         validation=summary("validation"),
         test=summary("test"),
-        audit=audit(recordings, sides, apart),
+        audit=audit(recordings, sides, known),
         published_split_not_used=unused_folds(params, recordings),
     )
 

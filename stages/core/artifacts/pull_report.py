@@ -32,6 +32,26 @@ class Note:
 
 
 @dataclass(frozen=True)
+class NearDuplicate:
+    """Two recordings that hold the same sound although their samples differ.
+
+    Attributes
+    ----------
+    first, second : str
+        As the report names recordings.
+    similarity : float
+        Height of the correlation of their waveforms in its root mean squares.
+    contradictory : bool
+        Whether their labels differ.
+    """
+
+    first: str
+    second: str
+    similarity: float
+    contradictory: bool = False
+
+
+@dataclass(frozen=True)
 class PullReport:
     """What the pull stage found.
 
@@ -60,6 +80,10 @@ class PullReport:
         it became.
     similar_names : dict[str, tuple[tuple[str, ...], ...]]
         Kind of name to the sets of similar names that stay apart because `pull.similar_names` is `allow`.
+    near_duplicates : tuple[NearDuplicate, ...]
+        Pairs of recordings that hold the same sound.
+    near_duplicates_action : str
+        `group`, `report` or `off`, as `pull.near_duplicates.action` says.
     """
 
     source: str
@@ -78,6 +102,8 @@ class PullReport:
     notes: tuple[Note, ...] = ()
     renamed: dict[str, dict[str, str]] = field(default_factory=dict)
     similar_names: dict[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    near_duplicates: tuple[NearDuplicate, ...] = ()
+    near_duplicates_action: str = "off"
 
 
 def read(path: Path) -> PullReport:

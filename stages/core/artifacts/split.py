@@ -75,12 +75,16 @@ class LeakageAudit:
         Number of them that are in more than one split; always 0 in a split that was written.
     similar_names_on_two_sides : int
         Number of sets of groups in more than one split whose names are similar and which the user says are different.
+    near_duplicates_on_two_sides : int
+        Number of pairs of near-duplicates in more than one split; above 0 only with `pull.near_duplicates.action:
+        report`.
     """
 
     groups: int
     contents: int
     on_two_sides: int = 0
     similar_names_on_two_sides: int = 0
+    near_duplicates_on_two_sides: int = 0
 
 
 @dataclass(frozen=True)

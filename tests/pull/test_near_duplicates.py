@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.signal
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.core.artifacts.pull_report import NearDuplicate
+from stages.core.artifacts.recordings import Recording
+from stages.core.project.errors import DataError
+from stages.pull.fingerprint import SAMPLE_RATE, fingerprint
+from stages.pull.near_duplicates import confirm, propose
+from stages.split.stage import Known, audit
+
+THRESHOLD = 25.0
+
+
+def bursts(seed: int, seconds: float = 3.0) -> np.ndarray:
+    """Return bursts of coloured noise, as of coughs, over a little noise."""
+    rng = np.random.default_rng(seed)
+    n = round(seconds * SAMPLE_RATE)
+    envelope = 0.01 + sum(np.exp(-((np.arange(n) / SAMPLE_RATE - at) ** 2) / 0.01) for at in rng.uniform(0.2, 2.8, 5))
+    poles = [1, -1.2 * rng.uniform(0.5, 1), 0.6]
+    return (0.1 * envelope * scipy.signal.lfilter([1], poles, rng.standard_normal(n))).astype(np.float32)
+
+
+def noisy(samples: np.ndarray) -> np.ndarray:
+    noise = np.random.default_rng(99).standard_normal(len(samples)).astype(np.float32)
+    return samples + 0.1 * float(np.sqrt(np.square(samples).mean())) * noise
+
+
+ORIGINALS = [bursts(seed) for seed in range(12)]
+CHANGES = {
+    "gain": lambda x: 0.1 * x,
+    "cut": lambda x: x[4000:20000],
+    "offset": lambda x: np.concatenate([np.zeros(1234, np.float32), x]),
+    "noise at 20 dB": noisy,
+    "mixed at 6 dB": lambda x: x + 0.5 * bursts(77),
+    "inverted": lambda x: -x,
+    "low-pass": lambda x: scipy.signal.lfilter(scipy.signal.firwin(101, 2500, fs=SAMPLE_RATE), 1, x).astype(np.float32),
+}
+
+
+def pairs(recordings: list[np.ndarray]) -> set[tuple[int, int]]:
+    found = confirm(propose([fingerprint(x) for x in recordings]), recordings.__getitem__, THRESHOLD)
+    return {(pair.first, pair.second) for pair in found}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_copy_is_found_and_nothing_else(change: str) -> None:
+    copies = [CHANGES[change](x) for x in ORIGINALS[:6]]
+    assert pairs([*ORIGINALS, *copies]) == {(i, len(ORIGINALS) + i) for i in range(6)}
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(100, 10_000), st.floats(0.01, 10), st.integers(0, 8000))
+def test_level_and_offset_do_not_matter(seed: int, gain: float, offset: int) -> None:
+    sound = bursts(seed)
+    assert pairs([sound, np.float32(gain) * np.pad(sound, (offset, 0))]) == {(0, 1)}
+
+
+def test_a_sound_that_is_there_many_times_is_linked_throughout() -> None:
+    linked = pairs([noisy(bursts(1) * np.float32(1 + i)) for i in range(40)])
+    assert {place for pair in linked for place in pair} == set(range(40))
+
+
+@pytest.mark.parametrize("samples", [[], [0.0] * 8000, [1.0] + [0.0] * 8000, [0.5] * 100])
+def test_what_has_no_peaks_has_no_duplicates(samples: list[float]) -> None:
+    sound = np.array(samples, np.float32)
+    assert pairs([sound, sound]) == set()
+
+
+def test_the_audit_refuses_near_duplicates_on_two_sides_and_counts_them_if_they_may_part() -> None:
+    sides = {f"{label}{i}": side for label in "ab" for i, side in enumerate(("train", "validation", "test"))}
+    corpus = [Recording(name, Path(name), name[0], name, "", "", name, 1.0, 8000) for name in sides]
+    near = [NearDuplicate("a0", "a2", 80.0)]
+    with pytest.raises(DataError, match="a0 and a2"):
+        audit(corpus, sides, Known(near_duplicates=near))
+    assert audit(corpus, sides, Known((), near, True)).near_duplicates_on_two_sides == 1
+    assert audit(corpus, sides, Known((), [NearDuplicate("a0", "gone", 80.0)])).near_duplicates_on_two_sides == 0
