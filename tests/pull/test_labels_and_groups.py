@@ -14,7 +14,7 @@ from stages.core.project.params import load
 from stages.pull.params import PullParams
 from stages.pull.stage import pull
 from stages.split.params import SplitParams
-from stages.split.stage import split
+from stages.split.stage import Known, split
 from tests.trees import bursts, encode
 
 RATE = 8000
@@ -105,7 +105,7 @@ def test_names_are_allowed_to_stay_apart_and_the_split_says_so(own: Own) -> None
     recordings = list(own.index().values())
     with pytest.raises(DataError, match=r"no group may be on two sides of the split; these are, in different sp"):
         split(SplitParams(seed=1), recordings)
-    sides = split(SplitParams(seed=1), recordings, written.similar_names["groups"])
+    sides = split(SplitParams(seed=1), recordings, Known(apart=written.similar_names["groups"]))
     assert len(sides) == 36
 
 

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +32,12 @@ def noisy(samples: np.ndarray) -> np.ndarray:
 
 
 ORIGINALS = [bursts(seed) for seed in range(12)]
-CHANGES = {
+CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "gain": lambda x: 0.1 * x,
     "cut": lambda x: x[4000:20000],
     "offset": lambda x: np.concatenate([np.zeros(1234, np.float32), x]),
     "noise at 20 dB": noisy,
-    "mixed at 6 dB": lambda x: x + 0.5 * bursts(77),
+    "mixed with itself backwards at 6 dB": lambda x: x + 0.5 * x[::-1],
     "inverted": lambda x: -x,
     "low-pass": lambda x: scipy.signal.lfilter(scipy.signal.firwin(101, 2500, fs=SAMPLE_RATE), 1, x).astype(np.float32),
 }
