@@ -1,6 +1,7 @@
 """Files of a source heard to their ends: what each holds, or why it cannot be used."""
 
 import dataclasses
+import functools
 import json
 import os
 from collections.abc import Sequence
@@ -9,11 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stages.core.audio.apart import Apart, Span
-from stages.core.audio.decode import Heard
+from stages.core.audio.decode import Heard, hear
 from stages.core.audio.sources import UnusableError, shown
 from stages.core.project import files
 from stages.core.project.progress import track
+from stages.pull import fingerprint
+from stages.runtime.audio import resample
 from stages.runtime.hearing import Hearing
 
 
@@ -33,7 +38,29 @@ def decode(apart: Apart, path: Path, span: Span = None) -> Heard | Unusable:
         return Unusable(error.kind, str(error).replace(shown(path), path.name))
 
 
-def decode_all(parts: Sequence[tuple[Path, Span]], journal: Path, hearing: Hearing) -> list[Heard | Unusable]:
+def hear_and_print(path: Path, hearing: Hearing, span: Span, *, prints: Path) -> Heard:
+    """Hear a file as `stages.core.audio.decode.hear` does, and write its fingerprint into the folder `prints`."""
+    pieces: list[np.ndarray] = []
+
+    def take(samples: np.ndarray, sample_rate: int) -> None:
+        left = round(fingerprint.LONGEST_S * sample_rate) - sum(map(len, pieces))
+        if left > 0:
+            pieces.append(samples[:left].copy())
+
+    heard = hear(path, hearing, span, take)
+    samples = resample(np.concatenate(pieces), heard.sample_rate, fingerprint.SAMPLE_RATE)
+    fingerprint.write(print_of(prints, path, span), fingerprint.fingerprint(samples))
+    return heard
+
+
+def print_of(prints: Path, path: Path, span: Span) -> Path:
+    """Return where the fingerprint of a recording lies in the folder `prints`."""
+    return prints / files.digest(path, span)[:32]
+
+
+def decode_all(
+    parts: Sequence[tuple[Path, Span]], journal: Path, hearing: Hearing, prints: Path | None = None
+) -> list[Heard | Unusable]:
     """Decode files in parallel, each noted in `journal` at once, so that an interrupted run continues.
 
     Parameters
@@ -43,6 +70,8 @@ def decode_all(parts: Sequence[tuple[Path, Span]], journal: Path, hearing: Heari
     journal : Path
         Grows by one line of JSON per file.
     hearing : Hearing
+    prints : Path or None
+        Folder for the fingerprint of every recording (`print_of`); None for none.
 
     Returns
     -------
@@ -52,9 +81,12 @@ def decode_all(parts: Sequence[tuple[Path, Span]], journal: Path, hearing: Heari
     seen = [(p.as_posix(), p.stat().st_size, p.stat().st_mtime_ns, *(span or ())) for p, span in parts]
     known = _read_journal(journal)
     waiting = [(key, part) for key, part in zip(seen, parts, strict=True) if key not in known]
+    if prints is not None:
+        prints.mkdir(exist_ok=True)
+    heard = functools.partial(hear_and_print, prints=prints) if prints is not None else hear
     # Threads: NumPy and hashlib work outside the interpreter's lock, and decoders in processes of their own.
     with (
-        Apart(hearing) as apart,
+        Apart(hearing, hear=heard) as apart,
         ThreadPoolExecutor(os.cpu_count()) as pool,
         journal.open("a", buffering=1) as notes,
     ):

@@ -1,12 +1,12 @@
 """Recordings that hold the same sound although their samples differ.
 
 Two steps: fingerprints propose pairs, in time that grows with the number of recordings; the correlation of the
-waveforms decides. A copy that was made faster, slower, or higher in pitch is another sound here.
+whitened waveforms decides. A copy that was made faster, slower, or higher in pitch is another sound here.
 """
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 import scipy.fft
 
-from stages.core.audio import decode
 from stages.core.project.progress import track
-from stages.pull.fingerprint import HIGHEST_HZ, HOP, LONGEST_S, LOWEST_HZ, SAMPLE_RATE, Fingerprint, fingerprint
-from stages.runtime.hearing import Hearing
+from stages.pull import fingerprint
+from stages.pull.fingerprint import HOP, SAMPLE_RATE, Fingerprint
 
 FEWEST = 3
 """Triples of peaks that a proposed pair has in common at least, at one offset."""
@@ -29,8 +28,6 @@ _OFFSET_FRAMES = 4
 _SLACK_S = 0.15
 _SHORTEST_S, _LONGEST_S = 0.25, 20.0
 _FAR = 1 << 16
-
-Load = Callable[[int], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -51,14 +48,13 @@ class Pair:
     similarity: float
 
 
-def find(parts: Sequence[tuple[Path, tuple[float, float] | None]], hearing: Hearing, threshold: float) -> list[Pair]:
+def find(prints: Sequence[Path], threshold: float) -> list[Pair]:
     """Find the pairs of recordings that hold the same sound.
 
     Parameters
     ----------
-    parts : sequence of (Path, tuple of float or None)
-        Files that decode, and the part (seconds) of each; None for all of it.
-    hearing : Hearing
+    prints : sequence of Path
+        Fingerprints (`stages.pull.fingerprint.write`).
     threshold : float
         Least similarity of a pair.
 
@@ -67,15 +63,16 @@ def find(parts: Sequence[tuple[Path, tuple[float, float] | None]], hearing: Hear
     list of Pair
         Sorted by place.
     """
+    read = functools.lru_cache(maxsize=256)(lambda place: fingerprint.read(prints[place]))
 
-    def load(place: int) -> np.ndarray:
-        path, span = parts[place]
-        return decode.load(path, SAMPLE_RATE, hearing, span)[: round(LONGEST_S * SAMPLE_RATE)]
+    def judge(pair: Proposed) -> Pair:
+        similar = similarity(read(pair.first).white, read(pair.second).white, pair.lag_s)
+        return Pair(pair.first, pair.second, similar)
 
+    proposed = propose([fingerprint.read(path, white=False) for path in prints])
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        heard = pool.map(lambda place: fingerprint(load(place)), range(len(parts)))
-        prints = list(track(heard, "fingerprint", total=len(parts)))
-    return confirm(propose(prints), load, threshold)
+        judged = list(track(pool.map(judge, proposed), "near-duplicates", total=len(proposed)))
+    return [pair for pair in judged if pair.similarity >= threshold]
 
 
 def propose(prints: Sequence[Fingerprint]) -> list[Proposed]:
@@ -132,36 +129,13 @@ def _thinned(keys: np.ndarray, n: int) -> list[Proposed]:
     return kept
 
 
-def confirm(proposed: Sequence[Proposed], load: Load, threshold: float) -> list[Pair]:
-    """Return the proposed pairs whose waveforms correlate.
-
-    Parameters
-    ----------
-    proposed : sequence of Proposed
-    load : callable
-        Place of a recording to its samples at `SAMPLE_RATE`.
-    threshold : float
-        Least similarity of a pair.
-    """
-    cached = functools.lru_cache(maxsize=64)(load)
-
-    def judge(pair: Proposed) -> Pair:
-        return Pair(pair.first, pair.second, similarity(cached(pair.first), cached(pair.second), pair.lag_s))
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        judged = list(pool.map(judge, proposed))
-    return [pair for pair in judged if pair.similarity >= threshold]
-
-
 def similarity(first: np.ndarray, second: np.ndarray, lag_s: float) -> float:
-    """Return how far the correlation of two waveforms, near a lag, stands out of that at all lags.
-
-    Both are whitened and then clipped, so that neither a tone nor a click that they happen to share counts for much.
+    """Return how far the correlation of two whitened waveforms, near a lag, stands out of that at all lags.
 
     Parameters
     ----------
-    first, second : np.ndarray, shape (n_samples,), float32
-        At `SAMPLE_RATE`.
+    first, second : np.ndarray, shape (n_samples,), int8
+        `stages.pull.fingerprint.Fingerprint.white`.
     lag_s : float
         Time by which `second` lags (seconds).
 
@@ -172,15 +146,11 @@ def similarity(first: np.ndarray, second: np.ndarray, lag_s: float) -> float:
         of samples in which the two overlap, of which 20 s are compared. 0 if they overlap in less than a quarter of a
         second.
 
-    References
-    ----------
-    C. Knapp, G. Carter: The Generalized Correlation Method for Estimation of Time Delay. IEEE Transactions on
-    Acoustics, Speech, and Signal Processing 24(4), 1976 (the phase transform).
-
     Examples
     --------
     >>> noise = np.random.default_rng(0).standard_normal((2, SAMPLE_RATE)).astype(np.float32)
-    >>> similarity(noise[0], 0.1 * noise[0], 0.0) > 50 > 10 > similarity(noise[0], noise[1], 0.0)
+    >>> one, other = (fingerprint.fingerprint(x).white for x in noise)
+    >>> similarity(one, one, 0.0) > 50 > 10 > similarity(one, other, 0.0)
     True
     """
     lag = round(lag_s * SAMPLE_RATE)
@@ -189,20 +159,9 @@ def similarity(first: np.ndarray, second: np.ndarray, lag_s: float) -> float:
     if length < _SHORTEST_S * SAMPLE_RATE:
         return 0.0
     n = scipy.fft.next_fast_len(2 * length, real=True)
-    cross = scipy.fft.rfft(_whitened(first[:length], n), n) * np.conj(scipy.fft.rfft(_whitened(second[:length], n), n))
-    correlation = np.abs(scipy.fft.irfft(cross, n))
+    spectra = [scipy.fft.rfft(samples[:length].astype(np.float32), n) for samples in (first, second)]
+    correlation = np.abs(scipy.fft.irfft(spectra[0] * np.conj(spectra[1]), n))
     slack = round(_SLACK_S * SAMPLE_RATE)
     near = max(correlation[: slack + 1].max(), correlation[-slack:].max())
     rms = float(np.sqrt(np.square(correlation).mean()))
     return round(float(near) / rms, 1) if rms > 0 else 0.0
-
-
-def _whitened(samples: np.ndarray, n: int) -> np.ndarray:
-    """Return a waveform with all frequencies of the band equally strong, clipped at twice its root mean square."""
-    spectrum = scipy.fft.rfft(samples, n)
-    hz = np.arange(len(spectrum)) * SAMPLE_RATE / n
-    size = np.abs(spectrum)
-    band = (hz > LOWEST_HZ) & (hz < HIGHEST_HZ) & (size > 0)
-    white = scipy.fft.irfft(np.where(band, spectrum / np.where(size > 0, size, 1.0), 0.0), n)[: len(samples)]
-    limit = 2 * float(np.sqrt(np.square(white).mean()))
-    return np.clip(white, -limit, limit)

@@ -1,6 +1,7 @@
 """Published data set in, checked recordings and one index out."""
 
 import dataclasses
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from stages.core.audio.sources import shown
 from stages.core.project import files, names
 from stages.core.project.errors import DataError
 from stages.pull import guard, near_duplicates
-from stages.pull.decoding import Unusable, decode_all
+from stages.pull.decoding import Unusable, decode_all, print_of
 from stages.pull.link import linking
 from stages.pull.listing import Listing
 from stages.pull.params import PullParams
@@ -57,7 +58,8 @@ def pull(
     source, config = params.configure()
     guard.protect(guard.named(config, mirror), [recordings, index, labels, report, *guard.outputs()])
     key = files.digest(params.source, dataclasses.asdict(config), mirror, params.link)
-    heard = files.digest(dataclasses.asdict(params.hearing))[:8]
+    audited = params.near_duplicates.action != "off"
+    heard = files.digest(dataclasses.asdict(params.hearing), audited)[:8]
     with files.growing_folder(recordings, key) as work, linking(params.link):
         source.fetch(config, work, mirror)
         listed = sorted(map(_nameable, source.recordings(config, work)), key=lambda entry: entry.path.as_posix())
@@ -66,10 +68,12 @@ def pull(
         settled = settle(params, listed, given)
         candidates = [entry for entry in settled.listed if not entry.excluded]
         journal = work.with_suffix(f".{heard}.decoded")  # by other rules, other samples
-        decoded = decode_all([(work / entry.path, entry.span) for entry in candidates], journal, params.hearing)
+        prints = work.with_suffix(f".{heard}.prints") if audited else None
+        parts = [(work / entry.path, entry.span) for entry in candidates]
+        decoded = decode_all(parts, journal, params.hearing, prints)
         reasons = _reasons(candidates, decoded, params.silence_dbfs)
         kept = _kept(candidates, decoded, reasons)
-        near = _near_duplicates(params, kept, work)
+        near = _near_duplicates(params, kept, work, prints) if prints else []
         if params.near_duplicates.action == "group":
             lost = {name for pair in near if pair.contradictory for name in (pair.first, pair.second)}
             reasons = [
@@ -83,6 +87,8 @@ def pull(
         groups = merge_groups([*((entry.group, found.sha256) for entry, found in kept), *one_file, *same])
     for finished in recordings.parent.glob(f".{recordings.name}.*.decoded"):
         finished.unlink()
+    for finished in recordings.parent.glob(f".{recordings.name}.*.prints"):
+        shutil.rmtree(finished)
     usable = [
         Recording(
             recording_id=entry.recording_id,
@@ -150,15 +156,15 @@ def _kept(
     return [(entry, found) for entry, found, reason in rows if isinstance(found, Heard) and not reason]
 
 
-def _near_duplicates(params: PullParams, kept: Sequence[tuple[Listing, Heard]], folder: Path) -> list[NearDuplicate]:
+def _near_duplicates(
+    params: PullParams, kept: Sequence[tuple[Listing, Heard]], folder: Path, prints: Path
+) -> list[NearDuplicate]:
     """Return the pairs of recordings that hold the same sound; of those with equal samples, every one is in a pair."""
-    if params.near_duplicates.action == "off":
-        return []
     same: dict[str, list[Listing]] = {}
     for entry, found in kept:
         same.setdefault(found.sha256, []).append(entry)
     members = list(same.values())
-    parts = [(folder / entries[0].path, entries[0].span) for entries in members]
+    firsts = [print_of(prints, folder / entries[0].path, entries[0].span) for entries in members]
     return [
         NearDuplicate(
             shown(first.recording_id),
@@ -166,7 +172,7 @@ def _near_duplicates(params: PullParams, kept: Sequence[tuple[Listing, Heard]], 
             pair.similarity,
             contradictory=set(labels_of(first.label)) != set(labels_of(second.label)),
         )
-        for pair in near_duplicates.find(parts, params.hearing, params.near_duplicates.threshold)
+        for pair in near_duplicates.find(firsts, params.near_duplicates.threshold)
         for first in members[pair.first]
         for second in members[pair.second]
     ]

@@ -1,3 +1,4 @@
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from hypothesis import strategies as st
 from stages.core.artifacts.pull_report import NearDuplicate
 from stages.core.artifacts.recordings import Recording
 from stages.core.project.errors import DataError
-from stages.pull.fingerprint import SAMPLE_RATE, fingerprint
-from stages.pull.near_duplicates import confirm, propose
+from stages.pull.fingerprint import SAMPLE_RATE, fingerprint, read, write
+from stages.pull.near_duplicates import find
+from stages.pull.params import NearDuplicateParams
 from stages.split.stage import Known, audit
 
-THRESHOLD = 25.0
+THRESHOLD = NearDuplicateParams().threshold
 
 
 def bursts(seed: int, seconds: float = 3.0) -> np.ndarray:
@@ -44,8 +46,19 @@ CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def pairs(recordings: list[np.ndarray]) -> set[tuple[int, int]]:
-    found = confirm(propose([fingerprint(x) for x in recordings]), recordings.__getitem__, THRESHOLD)
-    return {(pair.first, pair.second) for pair in found}
+    with tempfile.TemporaryDirectory() as folder:
+        prints = [Path(folder, str(i)) for i in range(len(recordings))]
+        for path, samples in zip(prints, recordings, strict=True):
+            write(path, fingerprint(samples))
+        return {(pair.first, pair.second) for pair in find(prints, THRESHOLD)}
+
+
+def test_a_fingerprint_is_read_as_it_was_written(tmp_path: Path) -> None:
+    found = fingerprint(bursts(0))
+    write(tmp_path / "print", found)
+    for name in ("hashes", "frames", "white"):
+        np.testing.assert_array_equal(getattr(read(tmp_path / "print"), name), getattr(found, name))
+    assert len(read(tmp_path / "print", white=False).white) == 0
 
 
 @pytest.mark.parametrize("change", CHANGES)

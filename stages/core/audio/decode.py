@@ -5,6 +5,7 @@ A device uses `stages.runtime` alone, whose WAV reader, rules and resampler are 
 
 import functools
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,10 @@ from stages.runtime.hearing import DEFAULT, Hearing, Levels, Listener
 from stages.runtime.wav import EMPTY
 
 BEYOND = "part beyond the end"
+CLIPPED = 0.999
+"""A sample of this magnitude or more, as heard, is clipped."""
 _SLACK_S = 0.05  # by which the times of a part may exceed the file
+_QUIET_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,16 @@ class Heard:
         Largest distance from the mean; 1 is full scale.
     notes : tuple[str, ...]
         What a person should know; each completes "FILE ...".
+    n_channels : int
+        Channels of the file.
+    mean : float
+        DC offset.
+    rms : float
+        Root mean square about the mean.
+    clipped : float
+        Share of samples at full scale.
+    quiet : float
+        Share of frames of 20 ms whose peak stays below the level of silence.
     """
 
     sha256: str
@@ -42,6 +56,11 @@ class Heard:
     sample_rate: int
     peak: float
     notes: tuple[str, ...]
+    n_channels: int = 1
+    mean: float = 0.0
+    rms: float = 0.0
+    clipped: float = 0.0
+    quiet: float = 0.0
 
 
 def listen(path: Path, hearing: Hearing = DEFAULT) -> Listener:
@@ -98,14 +117,44 @@ def decode(path: Path, hearing: Hearing = DEFAULT) -> tuple[np.ndarray, int]:
     return np.concatenate(pieces), listener.sample_rate
 
 
-def hear(path: Path, hearing: Hearing = DEFAULT, span: tuple[float, float] | None = None) -> Heard:
-    """Hear an audio file, or part of it (seconds), in bounded memory, to know what is in it; errors as of `decode`."""
+def hear(
+    path: Path,
+    hearing: Hearing = DEFAULT,
+    span: tuple[float, float] | None = None,
+    take: Callable[[np.ndarray, int], None] | None = None,
+) -> Heard:
+    """Hear an audio file, or part of it (seconds), in bounded memory, to know what is in it.
+
+    Parameters
+    ----------
+    path : Path
+    hearing : Hearing
+    span : tuple of float or None
+        Start and end of the part (seconds).
+    take : callable or None
+        Gets the samples too, block by block, (n,) float32, and their rate (Hz).
+
+    Returns
+    -------
+    Heard
+
+    Raises
+    ------
+    DataError
+        As of `decode`, or if the part is not in the file.
+    """
     listener, levels, digest = listen(path, hearing), Levels(1), hashlib.sha256()
     start, stop = (round(seconds * listener.sample_rate) for seconds in span) if span else (0, None)
+    quiet = _Quiet(round(_QUIET_S * listener.sample_rate), 10 ** (hearing.silence_dbfs / 20))
+    clipped = 0
     try:
         for samples in listener.blocks(start, stop):
             levels.add(samples[:, np.newaxis])
             digest.update(np.ascontiguousarray(samples, dtype="<f4").tobytes())
+            clipped += int(np.count_nonzero(np.abs(samples) >= CLIPPED))
+            quiet.add(samples)
+            if take:
+                take(samples, listener.sample_rate)
     except RuntimeInputError as error:
         raise as_data_error(error) from None
     if span and start + levels.n_frames < (stop or 0) - _SLACK_S * listener.sample_rate:
@@ -116,7 +165,48 @@ def hear(path: Path, hearing: Hearing = DEFAULT, span: tuple[float, float] | Non
         )
     if not levels.n_frames:
         raise _empty(path)
-    return Heard(digest.hexdigest(), levels.n_frames, listener.sample_rate, levels.peak_about_mean, listener.notes)
+    return Heard(
+        sha256=digest.hexdigest(),
+        n_samples=levels.n_frames,
+        sample_rate=listener.sample_rate,
+        peak=levels.peak_about_mean,
+        notes=listener.notes,
+        n_channels=listener.source.n_channels,
+        mean=float(levels.mean[0]),
+        rms=float(np.sqrt(levels.energy[0] / levels.n_frames)),
+        clipped=clipped / levels.n_frames,
+        quiet=quiet.share(float(levels.mean[0])),
+    )
+
+
+class _Quiet:
+    """Counts the frames of a recording whose peak about the recording's mean stays below a level."""
+
+    def __init__(self, length: int, level: float) -> None:
+        self._length, self._level = max(length, 1), level
+        self._rest = np.zeros(0, np.float32)
+        self._low: list[np.ndarray] = []
+        self._high: list[np.ndarray] = []
+
+    def add(self, samples: np.ndarray) -> None:
+        """Take the next samples."""
+        samples = np.concatenate([self._rest, samples])
+        whole = len(samples) // self._length * self._length
+        self._note(samples[:whole].reshape(-1, self._length))
+        self._rest = samples[whole:]
+
+    def share(self, mean: float) -> float:
+        """Return the share of quiet frames, now that the mean is known."""
+        if len(self._rest):
+            self._note(self._rest[np.newaxis])
+            self._rest = self._rest[:0]
+        low, high = np.concatenate(self._low), np.concatenate(self._high)
+        return float((np.maximum(high - mean, mean - low) < self._level).mean()) if len(low) else 0.0
+
+    def _note(self, frames: np.ndarray) -> None:
+        if len(frames):
+            self._low.append(frames.min(axis=1))
+            self._high.append(frames.max(axis=1))
 
 
 def _empty(path: Path) -> UnusableError:
