@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from prefect.events.worker import EventsWorker
-from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from flows import guard
-from stages.core.project import lazy
+from stages.core.project import lazy, migrations
 from stages.core.project.errors import EdacError
 
 if TYPE_CHECKING:
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     import uvicorn
 else:  # they take seconds, and only a flow without a server needs them
     prefect_api, uvicorn = lazy.module("prefect.server.api.server"), lazy.module("uvicorn")
+
+_NOT_STARTED = (
+    "Prefect's server does not start. See that PREFECT_HOME, {}, can be written and has room, or set PREFECT_API_URL "
+    "to a server that runs."
+)
 
 
 def require_server(address: str) -> None:
@@ -70,11 +75,12 @@ def server() -> Iterator[str]:
         config = uvicorn.Config(guarded, log_level="critical", lifespan="on")
         service = uvicorn.Server(config)
         thread = threading.Thread(target=service.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        while not service.started:
-            if not thread.is_alive():
-                raise RuntimeError("the Prefect server did not start")
-            time.sleep(0.05)
+        with migrations.LOCK:
+            thread.start()
+            while not service.started:
+                if not thread.is_alive():
+                    raise EdacError(_NOT_STARTED.format(PREFECT_HOME.value()))
+                time.sleep(0.05)
         address = f"http://127.0.0.1:{port}/api"
         try:
             with temporary_settings({PREFECT_API_URL: address}):

@@ -51,6 +51,18 @@ class BrokenError(Exception):
     """A promise of a push that was not kept."""
 
 
+class NoReleaseError(BrokenError):
+    """A device runs no whole release."""
+
+
+class LostError(BrokenError):
+    """A push removed a sound release that it had to keep."""
+
+
+class ProgramError(BrokenError):
+    """A program of ours ended in an exception."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a process of ours ended.
@@ -68,6 +80,8 @@ class Outcome:
 
     def must(self, *codes: int, say: str = "") -> None:
         """Check the exit code and, of an error, what it says."""
+        if self.code == 2 or "Traceback" in self.said:
+            raise ProgramError(self.said)
         if self.code not in codes or (self.code == 1 and say not in self.said):
             raise BrokenError(f"a push was to end with {codes} {say!r}; it ended with {self.code}: {self.said}")
 
@@ -221,10 +235,10 @@ class Bench:
         current = self.device / "current"
         release = current.readlink().name.partition("-")[2]
         if release not in (release_id(self.old), release_id(self.new)):
-            raise BrokenError(f"the device runs {release}, neither the old nor the new release")
+            raise NoReleaseError(f"the device runs {release}, neither the old nor the new release")
         for folder in (current, *(self.device / "releases").iterdir()):
             if contents(folder) != self.whole.get(folder.resolve().name.partition("-")[2]):
-                raise BrokenError(f"{folder} -> {folder.resolve().name} is no whole release")
+                raise NoReleaseError(f"{folder} -> {folder.resolve().name} is no whole release")
         tested = subprocess.run(
             [self.device / "venv/bin/python", "-B", "-m", "stages.runtime", "selftest"],
             cwd=current,
@@ -233,7 +247,7 @@ class Bench:
             check=False,
         )
         if tested.returncode:
-            raise BrokenError(f"the release {release} fails its self-test: {tested.stdout} {tested.stderr}")
+            raise NoReleaseError(f"the release {release} fails its self-test: {tested.stdout} {tested.stderr}")
         return "new" if release == release_id(self.new) else "old"
 
     def heal(self, runs: str = "old") -> None:
@@ -245,6 +259,15 @@ class Bench:
         if self.check() != "new" or any((self.device / "aside").iterdir()):
             raise BrokenError("the good push left something else than its release")
         self.old, self.new = self.new, self.next_release()
+
+
+def whole_releases(bench: Bench) -> set[str]:
+    """Return the ids of the releases on the device whose every byte is as it was pushed."""
+    found = {}
+    for path in (bench.device / "releases").iterdir():
+        if path.is_dir():
+            found[path.name.partition("-")[2]] = contents(path)
+    return {name for name, held in found.items() if held == bench.whole.get(name)}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -626,7 +649,7 @@ def require_kept(bench: Bench, before: set[str]) -> None:
     """Check that a push has kept as many of the sound releases as it may."""
     after = sound_releases(bench)
     if len(after & (before | {release_id(bench.new)})) < min(KEEP, len(before)):
-        raise BrokenError(f"of {before} the push has left {after}")
+        raise LostError(f"of {before} the push has left {after}")
 
 
 def foreign_entries(bench: Bench, rng: random.Random) -> None:
@@ -722,6 +745,12 @@ KINDS: dict[str, tuple[Callable[..., None], int]] = {
     "odd programs": (odd_programs, 12),
 }
 NEEDS_STEP = (kill_home_at_step,)
+MAY_REMOVE = (damaged_releases, fill_disk)  # the fault itself harms them; room is made, never by the last sound one
+PROMISES: dict[type[Exception], str] = {
+    NoReleaseError: "whole release",
+    LostError: "sound release kept",
+    ProgramError: "no traceback",
+}
 
 
 def plan(kinds: Sequence[str], *, quick: bool, n_random: int, seed: int) -> list[tuple[str, int]]:
@@ -742,17 +771,30 @@ def run(bench: Bench, cases: Sequence[tuple[str, int]], *, seed: int) -> dict[st
         ran = by_kind.setdefault(kind, Counter(cases=0, ran_old=0, ran_new=0))
         ran["cases"] += 1
         rng = random.Random(f"{seed} {kind} {n}")
+        held = whole_releases(bench)
         try:
             fault(bench, rng, *((n % count,) if fault in NEEDS_STEP else ()))
             runs = bench.check()
+            if fault not in MAY_REMOVE and len(whole_releases(bench)) < min(KEEP, len(held)):
+                raise LostError(f"of {sorted(held)} the push has left {sorted(whole_releases(bench))}")
             ran[f"ran_{runs}"] += 1
             bench.heal(runs)
         except (BrokenError, OSError) as error:  # OSError: there is no such thing on the device any more
-            broken.append({"case": f"{kind} {n}", "what": str(error)})
+            promise = "whole release" if isinstance(error, OSError) else PROMISES.get(type(error), "other")
+            broken.append({"case": f"{kind} {n}", "promise": promise, "what": str(error)})
             print(f"{kind} {n}: BROKEN. {error}", file=sys.stderr)
             bench.revive()
         print(f"{done} of {len(cases)}: {kind}", file=sys.stderr, flush=True)
-    return {"cases": len(cases), "exceptions": len(broken), "by_kind": by_kind, "broken": broken}
+    failed = Counter(each["promise"] for each in broken)
+    return {
+        "cases": len(cases),
+        "devices_without_a_whole_release": failed["whole release"],
+        "sound_releases_lost": failed["sound release kept"],
+        "tracebacks": failed["no traceback"],
+        "other_promises_broken": failed["other"],
+        "by_kind": by_kind,
+        "broken": broken,
+    }
 
 
 def main() -> int:
@@ -774,7 +816,7 @@ def main() -> int:
         finally:
             bench.close()
     print(json.dumps(result | {"seconds": round(time.monotonic() - start)}, indent=2))
-    return int(result["exceptions"] > 0)
+    return int(bool(result["broken"]))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ One experiment per task, named as its registered model. An MLflow that does not 
 
 import contextlib
 import fcntl
+import functools
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import subprocess
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from stages.core.tracking import environment  # noqa: F401  before MLflow reads it
 
@@ -25,18 +27,40 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_GIT_DIRTY
 from sqlalchemy.exc import SQLAlchemyError
 
-from stages.core.project import params
+from stages.core.project import migrations, params
 from stages.core.project.errors import DataError, EdacError
+from stages.core.tracking import moved
+from stages.core.tracking.moved import DATABASE
 from stages.core.tracking.records import EXPERIMENT
 from stages.core.tracking.registry import Registry
 
-DATABASE = "mlflow.db"
 _AWAY = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR")  # the latter also of a server that cannot be reached
 _CONNECT_S = 5.0
+_STORAGE = re.compile(
+    "readonly database|unable to open database|disk is full|disk I/O error|No space left|Permission denied"
+    "|Read-only file system|File too large|Not a directory|not a database|malformed"
+)
 
 
 class TrackingUnavailableError(EdacError):
     """MLflow does not answer; a later attempt may succeed."""
+
+
+class Client(mlflow.MlflowClient):
+    """MLflow's client, whose every call raises `TrackingUnavailableError` while MLflow cannot be reached."""
+
+    def __getattribute__(self, name: str) -> Any:
+        """Return an attribute; a public method is wrapped."""
+        found = super().__getattribute__(name)
+        if name.startswith("_") or not callable(found):
+            return found
+
+        @functools.wraps(found)
+        def call(*arguments: Any, **named: Any) -> Any:
+            with reaching():
+                return found(*arguments, **named)
+
+        return call
 
 
 class Tracker(Registry):
@@ -61,7 +85,8 @@ def create(folder: Path) -> None:
         draft = folder / ".draft"
         shutil.rmtree(draft, ignore_errors=True)  # of one that was killed
         draft.mkdir()
-        store = SqlAlchemyStore(local_uri(draft), _artifacts_uri(folder))  # type: ignore[no-untyped-call]
+        with migrations.LOCK:
+            store = SqlAlchemyStore(local_uri(draft), moved.artifacts_uri(folder))  # type: ignore[no-untyped-call]
         store.engine.dispose()
         (draft / DATABASE).replace(database)
         shutil.rmtree(draft)
@@ -73,7 +98,7 @@ def connect(folder: Path, experiment: str = EXPERIMENT) -> Tracker:
     Parameters
     ----------
     folder : Path
-        Holds ``mlflow.db`` and ``artifacts/``. It cannot be moved afterwards: MLflow keeps absolute paths.
+        Holds ``mlflow.db`` and ``artifacts/``. It may be moved and copied; see `stages.core.tracking.moved`.
     experiment : str
         The task's: the name of its registered model.
 
@@ -84,11 +109,14 @@ def connect(folder: Path, experiment: str = EXPERIMENT) -> Tracker:
     """
     uri, artifacts = os.environ.get("MLFLOW_TRACKING_URI"), None
     if not uri:
-        uri, artifacts = local_uri(folder), _artifacts_uri(folder)
+        uri, artifacts = local_uri(folder), moved.artifacts_uri(folder)
     with reaching(uri):
         if artifacts:
             create(folder)
-        client = mlflow.MlflowClient(uri)
+            moved.follow(folder)
+        else:
+            moved.follow_uri(uri)
+        client = Client(uri)
         found = client.get_experiment_by_name(experiment)
         known = found and found.experiment_id
         return Tracker(
@@ -150,14 +178,14 @@ def reaching(uri: str = "") -> Iterator[None]:
         raise _unavailable(uri, error) from error
 
 
-def _artifacts_uri(folder: Path) -> str:
-    return (folder / "artifacts").absolute().as_uri()
-
-
 def _unavailable(uri: str, error: Exception) -> TrackingUnavailableError:
     reason = str(error).strip().splitlines()[0][:200]
     where = re.sub(r"//[^@/]*@", "//", uri)  # no password into a message
     place = f" at {where}" if where else ""
+    if _STORAGE.search(reason):
+        return TrackingUnavailableError(
+            f"MLflow{place} cannot use its folder ({reason}). Make it writable, with room on its disk, then go on."
+        )
     return TrackingUnavailableError(f"MLflow{place} does not answer ({reason}). Start it, then go on.")
 
 
@@ -166,7 +194,12 @@ def _existing(folder: Path, uri: str | None) -> mlflow.MlflowClient:
     database = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and not database.is_file():
         raise DataError(f"{database} does not exist. Run `dvc repro`, or set MLFLOW_TRACKING_URI.")
-    return mlflow.MlflowClient(uri)
+    if uri == local_uri(folder):
+        moved.follow(folder)
+    else:
+        moved.follow_uri(uri)
+    with reaching(uri):
+        return Client(uri)
 
 
 def _commit() -> dict[str, str]:

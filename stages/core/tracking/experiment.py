@@ -18,9 +18,9 @@ from mlflow.entities import DatasetInput, Metric, Run
 from mlflow.exceptions import MlflowException
 
 from stages.core.project.errors import DataError
+from stages.core.tracking.moved import HOST
 from stages.core.tracking.records import plain
 
-HOST = "edac.host"
 IMPLIED = ("pooled", "metrics", "value")
 FEW = 20  # variants for which an answer about all of an experiment takes longer than one about each
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")

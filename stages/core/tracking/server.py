@@ -14,6 +14,8 @@ else:
     names, constants = lazy.module("mlflow.environment_variables"), lazy.module("mlflow.server.constants")
     fastapi_app = lazy.module("mlflow.server.fastapi_app")
 
+from stages.core.tracking import moved
+
 
 def create(folder: str) -> Any:
     """Return MLflow's ASGI application on the database and the artefacts of a folder.
@@ -21,6 +23,7 @@ def create(folder: str) -> Any:
     It is set up as `mlflow server --workers 1` sets up the process that serves it.
     """
     place = Path(folder).absolute()
+    moved.follow(place)
     os.environ |= {
         constants.BACKEND_STORE_URI_ENV_VAR: f"sqlite:///{place / 'mlflow.db'}",
         constants.REGISTRY_STORE_URI_ENV_VAR: f"sqlite:///{place / 'mlflow.db'}",
