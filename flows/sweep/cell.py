@@ -13,9 +13,10 @@ from pathlib import Path
 from flows.execution import processes
 from flows.sweep.grid import Cell, PlannedVariant, Workspace
 from flows.sweep.inputs import SweepInputs
-from flows.sweep.steps import finetune, qat, variant
+from flows.sweep.steps import finetune, qat, variant, verify
 from flows.sweep.store import Store
 from stages.core.project import errors, files, params
+from stages.core.project.errors import ModelError
 
 _FOR_VARIANTS = ("flows.sweep.steps.variant", "ai_edge_litert.interpreter", "ai_edge_quantizer", "sklearn.metrics")
 _FOR_TRAINING = ("stages.core.nn.loaded", "flows.sweep.steps.finetune")
@@ -76,24 +77,40 @@ def compute(spec: Spec) -> None:
 
 
 def _finetune(spec: Spec, store: Store) -> None:
-    if not store.has("finetuned", spec.cell.key):
+    if not _has_sound(spec, spec.cell.key, store):
         with _training(spec, spec.cell.key, store) as workspace:
             finetune.write(workspace, spec.cell, spec.inputs.prune, spec.inputs.sources)
 
 
 def _train_qat(spec: Spec, planned: PlannedVariant, store: Store) -> None:
-    if not store.has("finetuned", planned.qat_key):
+    if not _has_sound(spec, planned.qat_key, store):
         network = store.folder("finetuned", spec.cell.key)
         with _training(spec, planned.qat_key, store) as workspace:
             qat.write(workspace, spec.cell, planned, network, spec.inputs.quantize, spec.inputs.sources)
 
 
+def _has_sound(spec: Spec, key: str, store: Store) -> bool:
+    """Return whether a training's result is stored; one that was committed broken is removed first."""
+    if store.has("finetuned", key) and (fault := _fault(spec, key, store.folder("finetuned", key))):
+        store.discard("finetuned", key, fault)
+    return store.has("finetuned", key)
+
+
+def _fault(spec: Spec, key: str, folder: Path) -> str:
+    return verify.fault(folder, spec.inputs.sources.features, simulated=key != spec.cell.key)
+
+
 @contextlib.contextmanager
 def _training(spec: Spec, key: str, store: Store) -> Iterator[Workspace]:
-    """Yield the workspace of a training that is committed when the block ends."""
+    """Yield the workspace of a training that is committed when the block ends, if its files are sound."""
     checkpoint = store.checkpoint(key)
     with store.commit("finetuned", key) as folder:
         yield Workspace(folder, checkpoint, spec.threads)
+        if fault := _fault(spec, key, folder):
+            raise ModelError(
+                f"{spec.cell.title}: {fault}. Nothing of it is kept; see that TMPDIR and the disk have room, and run "
+                "the same command again."
+            )
     checkpoint.unlink(missing_ok=True)
 
 

@@ -44,6 +44,7 @@ def run(work: Work, sweep: SweepParams, tracking: Tracking, target: Path | None 
     key = files.digest([asdict(cell) for cell in cells])
     parameters = {name: str(getattr(sweep, name)) for name in AXES} | dict(tracking.parameters)
     with store.lock() as lock, spooled(tracking.connect, key, parameters, retry_s=tracking.retry_s) as spool:
+        store.discard_damaged(cells)
         spool.variants(store.finished(cells))
         if not all(store.has_variants(cell) for cell in cells):
             from flows.sweep.compute import compute  # imports Prefect, which takes seconds

@@ -7,7 +7,8 @@
 <store>/working/<key>      locked by the process that works on a cell
 
 Work is written to a temporary folder and renamed into place. The rename is the commit: a folder that exists is
-finished. Nothing here is a DVC output, and all of it may be deleted at the price of computing it again.
+finished. `sums.json` in it holds the sha256 of its files; work that has changed since is removed and made again.
+Nothing here is a DVC output, and all of it may be deleted at the price of computing it again.
 """
 
 import contextlib
@@ -24,8 +25,11 @@ from typing import IO, Literal
 
 from flows.sweep.grid import Cell
 from stages.core.artifacts.variant import Variant, read_variant
+from stages.core.project import files
+from stages.core.project.errors import DataError, notice
 
 Kind = Literal["finetuned", "variants"]
+SUMS = "sums.json"
 _ASIDE = ".tmp-"
 
 
@@ -81,6 +85,7 @@ class Store:
         aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=_ASIDE))
         try:
             yield aside
+            files.write_json(aside / SUMS, {path.name: files.sha256(path) for path in aside.iterdir()})
             aside.chmod(0o755)
             for path in (*aside.iterdir(), aside):
                 _flush(path)
@@ -91,6 +96,40 @@ class Store:
                     raise
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+
+    def discard_damaged(self, cells: Iterable[Cell]) -> None:
+        """Remove what some cells need of the store and is no longer as it was committed; say so for each."""
+        for cell in cells:
+            for planned in cell.variants:
+                self._discard_if_damaged("variants", planned.key)
+            if not self.has_variants(cell):
+                for key in {cell.key, *(planned.qat_key for planned in cell.variants)} - {""}:
+                    self._discard_if_damaged("finetuned", key)
+
+    def discard(self, kind: Kind, key: str, fault: str) -> None:
+        """Remove a piece of finished work that is not sound, so that it is made again; say so."""
+        folder = self.folder(kind, key)
+        notice(f"{folder} is not sound ({fault.rstrip('.')}); it is made again.")
+        shutil.rmtree(folder)
+
+    def _discard_if_damaged(self, kind: Kind, key: str) -> None:
+        if self.has(kind, key) and (fault := self._damage(kind, key)):
+            self.discard(kind, key, fault)
+
+    def _damage(self, kind: Kind, key: str) -> str:
+        """Return what is wrong with a piece of finished work, "" if nothing is."""
+        folder = self.folder(kind, key)
+        try:
+            if (folder / SUMS).exists():
+                expected = files.read_json(folder / SUMS)
+            elif kind == "variants":  # made before there were sums
+                expected = {"model.tflite": read_variant(folder / "variant.json").sha256}
+            else:
+                return ""
+            changed = [name for name, sha256 in expected.items() if files.sha256(folder / name) != sha256]
+        except (OSError, ValueError, AttributeError, DataError) as error:
+            return str(error)
+        return f"{changed[0]} was changed after it was made" if changed else ""
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[int]:

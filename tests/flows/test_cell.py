@@ -44,11 +44,11 @@ def test_a_cell_is_made_and_another_scheme_needs_no_tensorflow(tmp_path: Path, s
     assert done.returncode == 0, done.stderr
     store, cell = Store(spec.store), spec.cell
     finetuned = store.folder("finetuned", cell.key)
-    written = ["architecture.json", "float32.tflite", "history.csv", "scores.npz", "weights.npz"]
+    written = ["architecture.json", "float32.tflite", "history.csv", "scores.npz", "sums.json", "weights.npz"]
     assert sorted(p.name for p in finetuned.iterdir()) == written
     assert not store.checkpoint(cell.key).exists()
     made = store.folder("variants", cell.variants[0].key)
-    assert sorted(p.name for p in made.iterdir()) == ["model.tflite", "scores.npz", "variant.json"]
+    assert sorted(p.name for p in made.iterdir()) == ["model.tflite", "scores.npz", "sums.json", "variant.json"]
     variant = read_variant(made / "variant.json")
     assert (variant.name, variant.sparsity) == ("constant-s0.50-float32-seed1234", 0.5)
     assert 0.5 <= variant.measured_sparsity < 0.7  # with the units that lost their weights others go

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its kernels pick their order of summation by the load
+os.environ.setdefault("AUTOGRAPH_STRICT_CONVERSION", "1")  # else a full TMPDIR silently changes what is computed
 
 import numpy as np
 

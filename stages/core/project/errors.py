@@ -1,5 +1,6 @@
 """The errors a person can cause, each told in one sentence, and the wrapper that prints them."""
 
+import errno
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -63,7 +64,8 @@ def notice(sentence: str) -> None:
 def run(main: Callable[[], int | None]) -> None:
     """Run a `__main__`, turning an `EdacError` into one line on stderr and exit code 1.
 
-    A process that DVC started ends with it, and no proxy is asked for what runs on this machine.
+    A process that DVC started ends with it, and no proxy is asked for what runs on this machine. A disk that is full or
+    cannot be written is one line too, whatever was being written.
     """
     end_with_dvc()
     without_proxy()
@@ -72,6 +74,44 @@ def run(main: Callable[[], int | None]) -> None:
     except EdacError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except Exception as error:
+        refused = _refused_by_disk(error)
+        if refused is None:
+            raise
+        print(f"error: {refused}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on where it stopped", file=sys.stderr)
         sys.exit(130)
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def _refused_by_disk(error: BaseException) -> str | None:
+    """Return the sentence of an error that a full or unwritable disk caused, None for another."""
+    seen: BaseException | None = error
+    while seen is not None and not (isinstance(seen, OSError) and seen.errno in (*_FULL, *_CLOSED)):
+        if f"[Errno {errno.ENOSPC}]" in str(seen):  # TensorFlow raises what it caught anew, without its number
+            seen = OSError(errno.ENOSPC, "No space left on device")
+            break
+        seen = seen.__cause__ or seen.__context__
+    if not isinstance(seen, OSError):
+        return None
+    where = f"{seen.filename}: " if seen.filename else ""
+    if seen.errno in _FULL:
+        import tempfile  # slow to import, and rarely needed
+
+        return (
+            f"{where}{seen.strerror}. Make room on the project's disk and in the folder of temporary files "
+            f"({_or(tempfile.gettempdir, 'TMPDIR')}), then run the same command again."
+        )
+    return f"{where}{seen.strerror}. Make it writable, then run the same command again." if where else None
+
+
+def _or(value: Callable[[], str], otherwise: str) -> str:
+    try:
+        return value()
+    except OSError:  # there is no usable folder of temporary files
+        return otherwise
