@@ -17,7 +17,7 @@ from stages.core.artifacts.estimates import Estimate, SiteMetrics, SplitMetrics
 from stages.core.artifacts.variant import Variant
 from stages.core.project import files, provenance
 from stages.core.project.errors import DataError
-from stages.core.tracking import connection, experiment, records
+from stages.core.tracking import connection, experiment, moved, records
 from stages.core.tracking.connection import Tracker
 from stages.core.tracking.records import Registration
 
@@ -407,7 +407,7 @@ def test_versions_come_with_their_aliases_and_are_found_by_either(
 @pytest.mark.thorough
 def test_a_database_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
     code = f"import pathlib as p, stages.core.tracking.connection as c; c.create(p.Path({str(tmp_path)!r}))"
-    draft = tmp_path / ".draft" / connection.DATABASE
+    draft = tmp_path / ".draft" / moved.DATABASE
     for size in (1, 100_000):  # of the first tables, and of about half of them
         process = subprocess.Popen([sys.executable, "-c", code], cwd=provenance.ROOT)
         while process.poll() is None and not (draft.exists() and draft.stat().st_size >= size):
@@ -415,7 +415,7 @@ def test_a_database_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         assert draft.exists()
-        assert not (tmp_path / connection.DATABASE).exists()
+        assert not (tmp_path / moved.DATABASE).exists()
     two = [subprocess.Popen([sys.executable, "-c", code], cwd=provenance.ROOT) for _ in range(2)]
     assert [process.wait() for process in two] == [0, 0]
     assert not draft.parent.exists()
