@@ -1,11 +1,9 @@
-"""A teacher against its students on the validation split, and what a report published of its own.
+"""Compare a teacher with its students on the validation split, beside published tables of a teacher and its students.
 
-`edac table distillation` prints it from the folders of the last `dvc repro`. No teacher has heard the test split; what
-students reach there stands in `models/evaluation/`.
+`edac table distillation` prints it from the folders of the last `dvc repro`. A teacher never scores the test split; the
+students' test figures are in `models/evaluation/`.
 """
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -20,33 +18,34 @@ from stages.core.artifacts import teacher as teacher_file
 from stages.core.artifacts.estimates import Estimate
 from stages.core.artifacts.teacher import TeacherReport
 from stages.core.artifacts.variant import read_variants
-from stages.core.project import params, tables
 from stages.core.project.errors import DataError
 from stages.core.scoring import thresholds
 from stages.core.scoring.interval import DASH
 from stages.core.training.teacher import softened
+from stages.report.document import Document, Section
+from stages.report.paper import Paper
 
-PUBLISHED = Path(__file__).parent / "published" / "distillation.yaml"
 HALF_A_STEP = 2.0**-9  # of an 8-bit score, as which a student's 0 counts: its KL would be infinite
 
 
 @dataclass(frozen=True)
 class Row:
-    """A model, on the validation split.
+    """Size, speed and metrics of one model on the validation split.
 
     Attributes
     ----------
     name : str
     parameters : int or None
-        Before quantisation; None if nobody said.
+        Number of parameters before quantisation; None if unknown.
     raw_bytes, deflated_bytes : int or None
     cpu_ms : float or None
-        Per second of audio: of a student its file alone, the median on one thread.
+        Time per second of audio; for a student that of its file alone, the median on one thread.
     accuracy, precision, recall, f1, roc_auc : float or None
-        Of several classes the means over those present; precision and recall of two classes are the positive one's, at
-        the model's threshold. None if undefined.
+        Precision and recall are the positive class's of a binary task, at the model's threshold; with more classes all
+        are means over the classes present. None if undefined.
     kl : float
-        From the teacher's probabilities (nats, the mean over clips, and over classes of a multi-label task).
+        Kullback-Leibler divergence from the teacher's probabilities (nats), the mean over clips, and over classes of
+        a multi-label task.
     """
 
     name: str
@@ -63,26 +62,8 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Published:
-    """A table as printed; `how` says how its numbers came about."""
-
-    title: str
-    how: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True)
-class Report:
-    """`published/distillation.yaml`."""
-
-    title: str
-    tables: tuple[Published, ...]
-
-
-@dataclass(frozen=True)
 class Folders:
-    """What the stages distill, features, sweep and evaluate wrote."""
+    """Output folders of the stages distill, features, sweep and evaluate."""
 
     teacher: Path
     features: Path
@@ -90,13 +71,8 @@ class Folders:
     evaluation: Path
 
 
-def published() -> Report:
-    """Read what was published."""
-    return params.load(Report, params.read_yaml(PUBLISHED), PUBLISHED.name)
-
-
 def collect(folders: Folders) -> tuple[list[Row], int]:
-    """Return the teacher's row and each variant's, the best-known accuracy being no criterion; and the number of clips.
+    """Read the rows of the teacher and of every variant, and the number of validation clips.
 
     Raises
     ------
@@ -130,7 +106,7 @@ def collect(folders: Folders) -> tuple[list[Row], int]:
 
 @dataclass(frozen=True)
 class _Clips:
-    """What the clips are, and what the teacher says they are: probabilities, (n, n_outputs)."""
+    """Labels of the clips and the teacher's probabilities, (n, n_outputs)."""
 
     y: np.ndarray
     taught: np.ndarray
@@ -180,23 +156,24 @@ def divergence(taught: np.ndarray, scores: np.ndarray, *, multi_label: bool) -> 
     return float(rel_entr(taught.astype(np.float64), np.where(scores == 0, HALF_A_STEP, scores)).sum(axis=-1).mean())
 
 
-def markdown(rows: Sequence[Row], n: int, report: Report) -> str:
-    """Return ours and the published tables."""
+def document(rows: Sequence[Row], n: int, paper: Paper) -> Document:
+    """Put our table of teacher and students together with the published ones.
+
+    Parameters
+    ----------
+    rows : Sequence[Row]
+    n : int
+        Number of clips in the validation split.
+    paper : Paper
+    """
     head = [field.name for field in fields(Row)]
-    ours = tables.markdown(head, ([_shown(value) for value in asdict(row).values()] for row in rows))
-    parts = [ours, f"The validation split, n = {n}; `cpu_ms` per second of audio, `kl` in nats."]
-    for each in report.tables:
-        parts += [f"Published: {each.title}. {' '.join(each.how.split())}", tables.markdown(each.columns, each.rows)]
-    return "\n\n".join(parts) + "\n"
-
-
-def as_csv(rows: Sequence[Row]) -> str:
-    """Return ours."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, [field.name for field in fields(Row)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    return stream.getvalue()
+    note = f"The validation split, n = {n}; `cpu_ms` per second of audio, `kl` in nats."
+    sections = [Section(head, [list(map(_shown, asdict(row).values())) for row in rows], after=note)]
+    for table in paper.tables:
+        lines = [(row.name, *row.published) for row in table.rows]
+        about = f"Published: {table.title}. {' '.join(table.how.split())}"
+        sections.append(Section(["Model", *(column.name for column in table.columns)], lines, before=about))
+    return Document("", "", sections, (), [asdict(row) for row in rows])
 
 
 def _shown(value: str | int | float | None) -> str:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core.project import files
 from stages.core.project.palette import COLOURS
-from stages.report import results, table
+from stages.report import edac, results
 from stages.report.paper import Figure, Paper
 from stages.report.results import Quantity, Results, Spread
-from stages.report.table import SCHEMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,14 +59,14 @@ def lines(found: Results, paper: Paper, figure: Figure, quantity: str, ours: Qua
     """
     tables = [t for t in paper.of(figure.model) if t.table in figure.tables]
     if len(tables) > 1:
-        wanted = [(t, "float32", t.schedule) for t in tables]
+        shown = [(t, "float32", t.title) for t in tables]
     else:
-        extra = [scheme for scheme in found.schemes if scheme not in SCHEMES]
-        wanted = [(tables[0], scheme, table.title(scheme)) for scheme in [*SCHEMES, *extra]]
+        extra = [scheme for scheme in found.schemes if scheme not in paper.schemes]
+        shown = [(tables[0], scheme, edac.title(paper, scheme)) for scheme in [*paper.schemes, *extra]]
     made = []
-    for published, scheme, label in wanted:
-        members = [(s, results.spread(found.cell(published.schedule, s, scheme), ours)) for s in found.sparsities]
-        cells = [(s, paper.cell(published, s, quantity, SCHEMES.get(scheme, 0))) for s in paper.sparsities(published)]
+    for published, scheme, label in shown:
+        members = [(s, results.spread(found.cell(published.title, s, scheme), ours)) for s in found.sparsities]
+        cells = [(s, published.cell(s, quantity, scheme)) for s in published.sparsities]
         made.append(Line(label, [(s, v) for s, v in members if v], [(s, c[0]) for s, c in cells if c]))
     return made
 

@@ -10,8 +10,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
-
 from stages.core.artifacts.evaluation import Row
 from stages.core.artifacts.selection import Drop
 from stages.core.project import files
@@ -19,12 +17,12 @@ from stages.core.scoring import interval
 from stages.core.scoring.resampling import few_groups
 from stages.report import judgement, plots, tables
 from stages.report.facts import Facts
+from stages.report.page import template
 from stages.report.text import size, title
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-TEMPLATES = Path(__file__).parent / "templates"
 MAX_PANELS = 24
 """Pairs of criterion and schedule that are drawn."""
 MAX_CLASSES = 30
@@ -66,13 +64,8 @@ def write(facts: Facts, target: Path, *, picture: Path | None = None) -> None:
     """
     import plotly.offline
 
-    loader = jinja2.FileSystemLoader(TEMPLATES)
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["percent"] = lambda fraction: f"{fraction:.0%}"
     figures = {key: figure.to_plotly_json() for key, figure in _figures(facts).items()}
-    text = environment.get_template("report.html.j2").render(
+    text = template("report.html.j2").render(
         _content(facts),
         picture=base64.b64encode(picture.read_bytes()).decode() if picture and picture.is_file() else "",
         library=plotly.offline.get_plotlyjs(),

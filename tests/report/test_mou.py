@@ -15,9 +15,9 @@ from stages.core.artifacts.variant import Variant
 from stages.core.project.errors import ParameterError
 from stages.core.scoring import interval
 from stages.core.tracking import connection
-from stages.report import mou
+from stages.report import paper
 
-PAPER = mou.read()
+PAPER = paper.read("mou")
 
 
 def variant(key: str, accuracy: float, *, criterion: str = "", scheme: str = "float32", kb: float = 500.0) -> Variant:
@@ -150,6 +150,6 @@ def test_the_csv_has_a_line_per_cell(called: Callable[..., str]) -> None:
 
 
 def test_an_unknown_key_in_the_published_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "mou.yaml").write_text(mou.FILE.read_text() + "more: 1\n")
+    (tmp_path / "mou.yaml").write_text((paper.FOLDER / "mou.yaml").read_text() + "more: 1\n")
     with pytest.raises(ParameterError, match=r"mou\.yaml has no parameter 'more'"):
-        mou.read(tmp_path / "mou.yaml")
+        paper.read("mou", tmp_path)

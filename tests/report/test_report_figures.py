@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from stages.core.tracking import connection
 from stages.report import figures, paper, results
 
-PAPER = paper.read()
+PAPER = paper.read("edac")
 
 
 @pytest.fixture

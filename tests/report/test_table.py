@@ -8,7 +8,7 @@ import pytest
 
 from stages.core.project.errors import DataError
 from stages.core.tracking import connection
-from stages.report import results
+from stages.report import document, results
 
 
 def row_of(page: str, schedule: str, sparsity: str) -> dict[str, str]:
@@ -90,6 +90,14 @@ def test_the_csv_keeps_ours_and_the_published_apart(called: Callable[..., str]) 
     assert (row["auc.float32.published"], row["auc.float32.published_sd"]) == ("0.874", "0.004")
     assert (row["latency_ms.dynamic_wi8_afp32"], row["latency_ms.dynamic_wi8_afp32.published"]) == ("", "1.379")
     assert "raw_ratio.float32.published" not in row
+
+
+def test_the_page_holds_the_same_cells_escaped(called: Callable[..., str]) -> None:
+    page = called("table", "edac-cnn", "--format", "html")
+    assert '<td class="number">0.790 ± 0.028 (0.874 ± 0.004)</td>' in page
+    assert page.count("<tr>") == 2 * (1 + 17)
+    title = "a < b & c"
+    assert "<h1>a &lt; b &amp; c</h1>" in document.html(document.Document(title, "", (), (), ()))
 
 
 def test_a_sweep_holds_what_an_earlier_one_made_and_nothing_else(mlruns: Path) -> None:

@@ -5,50 +5,44 @@ import argparse
 from flows.cli import registry
 from stages.core.project import layout
 from stages.core.tracking import connection
-from stages.report import distillation, figures, mou, paper, results, table
+from stages.report import distillation, document, edac, figures, mou, paper, results
+from stages.report.document import Document
 from stages.report.paper import Paper
 from stages.report.results import Results
 
 
 def print_table(given: argparse.Namespace) -> None:
     """Print a paper's tables with this project's figures beside."""
-    tables = {"mou": _table_of_mou, "distillation": _table_of_distillation}
-    print(tables.get(given.model, _table_of_paper)(given), end="")
-
-
-def _table_of_paper(given: argparse.Namespace) -> str:
-    found, paper = _results(given)
-    if given.format == "csv":
-        return table.as_csv(found, paper, given.model)
-    return table.markdown(found, paper, given.model, margin=given.margin)
-
-
-def _table_of_mou(given: argparse.Namespace) -> str:
-    where, uri = layout.MLRUNS, given.tracking_uri
-    one = given.experiment
-    trackers = [connection.find(where, uri=uri, experiment=one)] if one else connection.find_all(where, uri=uri)
-    paper = mou.read()
-    found = mou.collect(trackers, paper)
-    return mou.as_csv(paper, found) if given.format == "csv" else mou.markdown(paper, found)
-
-
-def _table_of_distillation(given: argparse.Namespace) -> str:
-    folders = distillation.Folders(layout.TEACHER, layout.FEATURES, layout.SWEEP, layout.EVALUATION)
-    rows, n = distillation.collect(folders)
-    if given.format == "csv":
-        return distillation.as_csv(rows)
-    return distillation.markdown(rows, n, distillation.published())
+    papers = {"mou": _mou, "distillation": _distillation}
+    print(document.render(papers.get(given.model, _edac)(given), given.format), end="")
 
 
 def draw_figures(given: argparse.Namespace) -> None:
     """Draw the figures of EDAC's paper and print where they lie."""
-    found, paper = _results(given)
-    for path in figures.save(found, paper, given.model, given.to, suffix=given.format):
+    found, published = _results(given)
+    for path in figures.save(found, published, given.model, given.to, suffix=given.format):
         print(path)
 
 
+def _edac(given: argparse.Namespace) -> Document:
+    found, published = _results(given)
+    return edac.document(found, published, given.model, margin=given.margin)
+
+
+def _mou(given: argparse.Namespace) -> Document:
+    where, uri, one = layout.MLRUNS, given.tracking_uri, given.experiment
+    trackers = [connection.find(where, uri=uri, experiment=one)] if one else connection.find_all(where, uri=uri)
+    published = paper.read("mou")
+    return mou.document(published, mou.collect(trackers, published))
+
+
+def _distillation(_: argparse.Namespace) -> Document:
+    folders = distillation.Folders(layout.TEACHER, layout.FEATURES, layout.SWEEP, layout.EVALUATION)
+    return distillation.document(*distillation.collect(folders), paper.read("distillation"))
+
+
 def _results(given: argparse.Namespace) -> tuple[Results, Paper]:
-    published = paper.read()
+    published = paper.read("edac")
     published.of(given.model)
     tracker = registry.find(given.experiment, given.tracking_uri)
     return results.read(tracker, architecture=given.model.replace("-", "_"), sweep=given.sweep), published

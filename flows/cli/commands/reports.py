@@ -18,7 +18,7 @@ def add(commands: Commands) -> None:
         parents=[source],
         help="print a paper's tables from sweeps in MLflow; MODEL mou: 1-5; distillation: of the last `dvc repro`",
     )
-    table.add_argument("--format", choices=("markdown", "csv"), default="markdown")
+    table.add_argument("--format", choices=("markdown", "csv", "html"), default="markdown")
     table.add_argument("--margin", type=float, default=0.02, help="validation AUC that a pick may lose; default: 0.02")
     table.set_defaults(run=action("reports.print_table"))
     figures = commands.add_parser("figures", parents=[source], help="draw the paper's Figures 1, 2, 5 and 6 likewise")
