@@ -16,6 +16,18 @@ settings.register_profile("edac", deadline=None)  # a busy machine is no failure
 settings.load_profile("edac")
 
 
+LONG_FIRST = ("tests/e2e/", "tests/flows/", "tests/core/tracking/", "tests/push/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the files that wait for servers and processes: a long one at the end would keep one worker alone."""
+
+    def rank(item: pytest.Item) -> int:
+        return next((i for i, place in enumerate(LONG_FIRST) if item.nodeid.startswith(place)), len(LONG_FIRST))
+
+    items.sort(key=rank)
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(1234)

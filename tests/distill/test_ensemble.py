@@ -67,6 +67,7 @@ def test_over_folds_nobody_answers_for_a_group_that_it_learned_from(
     assert lesson.about["out_of_fold"] is True
 
 
+@pytest.mark.thorough
 def test_a_killed_teacher_goes_on_within_a_member(
     features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

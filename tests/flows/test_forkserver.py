@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from test_cell import ROOT, spec_of  # type: ignore[import-not-found]
 
 
+@pytest.mark.thorough
 def test_a_forked_cell_gives_the_bytes_of_a_fresh_one(tmp_path: Path, sources: Sources) -> None:
     fresh, forked = (spec_of(1, tmp_path / name / "cells", sources) for name in ("fresh", "forked"))
     command = [sys.executable, *arguments_for(fresh, tmp_path / "fresh.json")]

@@ -90,7 +90,7 @@ def test_edac_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert ended.value.code == 1
     assert "dvc repro train" in capsys.readouterr().err
 
-    model, description = network.build("ds_cnn", {}, (20, 8), 2)
+    model, description = network.build("ds_cnn", {"ds_cnn": {"stem": 16, "widths": [16, 24]}}, (20, 8), 2)
     network.save(model, description, layout.BASELINE)
     split = clips()
     blank = replace(split, x=np.zeros((len(split), 20, 8), np.float32))

@@ -135,6 +135,7 @@ def test_failed_cells_are_named_at_the_end_and_the_others_are_kept(tmp_path: Pat
     ]
 
 
+@pytest.mark.thorough
 def test_kill_9_at_random_moments_loses_and_redoes_nothing_finished(tmp_path: Path, prefect_server: str) -> None:
     names = [f"c{i}" for i in range(40)]
     command = [sys.executable, str(FAKE_SWEEP), str(tmp_path), "slow", "", *names]

@@ -50,6 +50,7 @@ def test_pushes_to_every_device_and_says_so_the_same_way_twice(
     assert files.read_json(project / "devices/attic/current/manifest.json")["version"] == version
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("rollout, others", [("{}", "not tried"), ("{canary: 0, stop_at_failures: 2}", "installed")])
 def test_a_failing_device_is_named_and_leaves_no_output(
     project: Path, capsys: pytest.CaptureFixture[str], rollout: str, others: str

@@ -152,6 +152,7 @@ def healthy(port: int) -> bool:
         return False
 
 
+@pytest.mark.thorough
 def test_a_server_killed_in_mid_sweep_costs_nothing_and_nothing_is_there_twice(
     tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,6 +20,7 @@ def test_an_unknown_kind() -> None:
         catalogue.catalogue("scheme")
 
 
+@pytest.mark.thorough
 def test_sizes_are_those_of_the_current_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text(
