@@ -5,9 +5,9 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-from stages.core.artifacts.pull_report import NearDuplicate
+from stages.core.artifacts import pull_report
+from stages.core.artifacts.pull_report import Excluded, NearDuplicate, Note, PullReport
 from stages.core.artifacts.recordings import SEPARATOR, Recording, labels_of, write_index
 from stages.core.audio.decode import Heard
 from stages.core.audio.sources import shown
@@ -19,7 +19,7 @@ from stages.pull.link import linking
 from stages.pull.listing import Listing
 from stages.pull.params import PullParams
 from stages.pull.settle import settle
-from stages.pull.summary import counts
+from stages.pull.summary import Origin, summarise
 
 SILENT = "silent"
 CONTRADICTORY = "contradictory duplicate"
@@ -29,7 +29,7 @@ UNNAMEABLE = "name is not UTF-8"
 
 def pull(
     params: PullParams, *, mirror: Path | None, recordings: Path, index: Path, labels: Path, report: Path
-) -> dict[str, Any]:
+) -> PullReport:
     """Fetch a source's files, decode and check every one, and write the index of the usable ones.
 
     Parameters
@@ -45,8 +45,7 @@ def pull(
 
     Returns
     -------
-    dict
-        The report.
+    PullReport
 
     Raises
     ------
@@ -107,20 +106,16 @@ def pull(
     ]
     write_index(index, usable)
     files.write_json(labels, order)
-    summary = {
-        "source": params.source,
-        "citation": source.CITATION,
-        "licence": source.LICENCE,
-        "homepage": source.HOMEPAGE,
-        "merged_groups": sum(name != merged for name, merged in groups.items()),
-        "near_duplicates_action": params.near_duplicates.action,
-        "near_duplicates": [dataclasses.asdict(pair) for pair in near],
-        "notes": [
-            {"path": shown(e.recording_id), "note": note} for e, found in kept for note in (*e.notes, *found.notes)
-        ],
-    } | counts(settled, usable, excluded)
-    files.write_json(report, summary)
-    return summary
+    origin = Origin(params.source, source.CITATION, source.LICENCE, source.HOMEPAGE)
+    found = dataclasses.replace(
+        summarise(origin, settled, usable, excluded),
+        merged_groups=sum(name != merged for name, merged in groups.items()),
+        near_duplicates_action=params.near_duplicates.action,
+        near_duplicates=tuple(near),
+        notes=tuple(Note(shown(e.recording_id), note) for e, heard in kept for note in (*e.notes, *heard.notes)),
+    )
+    pull_report.write(report, found)
+    return found
 
 
 def merge_groups(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -238,16 +233,15 @@ def _excluded(
     candidates: Sequence[Listing],
     decoded: Sequence[Heard | Unusable],
     reasons: Sequence[str],
-) -> list[dict[str, str]]:
-    """Return path, reason and, of files that cannot be decoded, the decoder's own reason, in the order of `listed`."""
-    of_path = {
-        entry.recording_id: {"reason": reason}
-        | ({"detail": found.detail} if isinstance(found, Unusable) and found.detail else {})
+) -> list[Excluded]:
+    """Return the excluded recordings in the order of `listed`; `detail` is the decoder's own reason, if it has one."""
+    unusable = {
+        entry.recording_id: (reason, found.detail if isinstance(found, Unusable) else "")
         for entry, found, reason in zip(candidates, decoded, reasons, strict=True)
         if reason
     }
-    told = ((e.recording_id, {"reason": e.excluded} if e.excluded else of_path.get(e.recording_id)) for e in listed)
-    return [{"path": shown(name)} | why for name, why in told if why]
+    reasons_of = ((e.recording_id, (e.excluded, "") if e.excluded else unusable.get(e.recording_id)) for e in listed)
+    return [Excluded(shown(name), *why) for name, why in reasons_of if why]
 
 
 def _output_order(order: Sequence[str], listed: Sequence[Listing], kept: Sequence[Listing]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from stages.core.artifacts.recordings import Recording, read_index
+from stages.core.project import files
 from stages.core.project.params import load
 from stages.pull.params import PullParams
 from stages.pull.stage import pull
@@ -21,7 +22,7 @@ def run(tmp_path: Path) -> Run:
 
     def run(source: str, mirror: Path | None, **options: Any) -> tuple[dict[str, Any], dict[str, Recording]]:
         out = tmp_path / "data"
-        report = pull(
+        pull(
             load(PullParams, {"source": source, "options": {source: options}}, "pull"),
             mirror=mirror,
             recordings=out / "recordings",
@@ -29,6 +30,7 @@ def run(tmp_path: Path) -> Run:
             labels=out / "labels.json",
             report=out / "report.json",
         )
+        report = files.read_json(out / "report.json")
         return report, {r.recording_id: r for r in read_index(out / "index.csv")}
 
     return run

@@ -45,7 +45,7 @@ class Own:
         if "group_pattern" not in options:
             options = {"csv": "list.csv"} | options
         section = {"source": "folder", "options": {"folder": {"root": str(self.root)} | options}}
-        return pull(
+        pull(
             load(PullParams, section | (pull_options or {}), "pull"),
             mirror=None,
             recordings=self.out / "recordings",
@@ -53,6 +53,7 @@ class Own:
             labels=self.out / "labels.json",
             report=self.out / "report.json",
         )
+        return files.read_json(self.out / "report.json")
 
     def index(self) -> dict[str, Recording]:
         return {r.recording_id: r for r in read_index(self.out / "index.csv")}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from stages.core.artifacts.recordings import Recording, read_index
+from stages.core.project import files
 from stages.core.project.errors import DataError
 from stages.core.project.params import load
 from stages.pull.params import PullParams
@@ -14,7 +15,7 @@ from stages.pull.stage import pull
 
 
 def run(out: Path, mirror: Path, source: str, **options: Any) -> tuple[dict[str, Any], list[Recording]]:
-    report = pull(
+    pull(
         load(PullParams, {"source": source, "options": {source: options}}, "pull"),
         mirror=mirror,
         recordings=out / "recordings",
@@ -22,6 +23,7 @@ def run(out: Path, mirror: Path, source: str, **options: Any) -> tuple[dict[str,
         labels=out / "labels.json",
         report=out / "report.json",
     )
+    report = files.read_json(out / "report.json")
     return report, read_index(out / "index.csv")
 
 

@@ -48,7 +48,7 @@ class Project:
         self.root.mkdir(exist_ok=True)
         (self.root / "labels.csv").write_text("\n".join(self.rows) + "\n")
         options = {"root": str(self.root), "csv": "labels.csv"} | options
-        return pull(
+        pull(
             load(PullParams, {"source": "folder", "options": {"folder": options}}, "pull"),
             mirror=None,
             recordings=self.out / "recordings",
@@ -56,6 +56,7 @@ class Project:
             labels=self.out / "labels.json",
             report=self.out / "pull_report.json",
         )
+        return files.read_json(self.out / "pull_report.json")
 
     def index(self) -> dict[str, Recording]:
         return {r.recording_id: r for r in read_index(self.out / "index.csv")}

@@ -11,6 +11,7 @@ import soundfile
 
 from stages.core.artifacts.recordings import read_index
 from stages.core.audio.decode import content_hash
+from stages.core.project import files
 from stages.core.project.errors import DataError
 from stages.core.project.params import load
 from stages.pull.params import PullParams
@@ -23,7 +24,7 @@ RATE = 16_000
 
 def pulled(root: Path, out: Path, **params: Any) -> dict[str, Any]:
     options = {"root": str(root), "group_pattern": r"/([^/.]+)\."}
-    return pull(
+    pull(
         load(PullParams, {"source": "folder", "options": {"folder": options}} | params, "pull"),
         mirror=None,
         recordings=out / "recordings",
@@ -31,6 +32,7 @@ def pulled(root: Path, out: Path, **params: Any) -> dict[str, Any]:
         labels=out / "labels.json",
         report=out / "pull_report.json",
     )
+    return files.read_json(out / "pull_report.json")
 
 
 def test_whatever_one_file_does_the_rest_is_pulled(tmp_path: Path) -> None:
@@ -85,7 +87,7 @@ def test_whatever_one_file_does_the_rest_is_pulled(tmp_path: Path) -> None:
 def parts(root: Path, out: Path, *rows: str) -> dict[str, Any]:
     (root / "labels.csv").write_text("\n".join(["path,label,group,start_s,end_s", *rows]) + "\n")
     options = {"root": str(root), "csv": "labels.csv"}
-    return pull(
+    pull(
         load(PullParams, {"source": "folder", "options": {"folder": options}}, "pull"),
         mirror=None,
         recordings=out / "recordings",
@@ -93,6 +95,7 @@ def parts(root: Path, out: Path, *rows: str) -> dict[str, Any]:
         labels=out / "labels.json",
         report=out / "pull_report.json",
     )
+    return files.read_json(out / "pull_report.json")
 
 
 def test_parts_of_a_long_recording_are_recordings_of_one_group(tmp_path: Path) -> None:

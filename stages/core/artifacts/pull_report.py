@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stages.core.artifacts import json_file
+from stages.core.project import files
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Excluded:
 
 @dataclass(frozen=True)
 class Note:
-    """What a person should know of one recording, whether it is used or not."""
+    """A remark about one recording, used or excluded."""
 
     path: str
     note: str
@@ -53,7 +54,7 @@ class NearDuplicate:
 
 @dataclass(frozen=True)
 class PullReport:
-    """What the pull stage found.
+    """Origin of the recordings, counts of those found and usable, and every excluded one by name.
 
     Attributes
     ----------
@@ -112,5 +113,7 @@ def read(path: Path) -> PullReport:
 
 
 def write(path: Path, report: PullReport) -> None:
-    """Write the pull report."""
-    json_file.write(path, report)
+    """Write the pull report; an exclusion without a detail has no such key."""
+    content = json_file.plain(report)
+    content["excluded"] = [{k: v for k, v in each.items() if v or k != "detail"} for each in content["excluded"]]
+    files.write_json(path, content)
