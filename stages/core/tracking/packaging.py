@@ -14,6 +14,7 @@ import numpy as np
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
+from stages.core.artifacts import frontend
 from stages.core.project import provenance
 
 _NEEDED = ("mlflow", "numpy", "ai-edge-litert")  # by a registered model
@@ -30,8 +31,8 @@ def save_pyfunc(folder: Path, release: Path, *, example: np.ndarray, n_outputs: 
         mlflow.pyfunc.save_model(
             path=folder / "model",
             python_model=str(provenance.source_file("stages.core.tracking.pyfunc")),
-            artifacts={path.stem: str(path) for path in (release / "model.tflite", release / "frontend.tflite")}
-            | {"description": str(release / "frontend.json")},
+            artifacts={name: str(release / f"{name}.tflite") for name in ("model", "frontend")},
+            model_config={"crops": frontend.read(release).crops},
             code_paths=[str(package)],
             signature=ModelSignature(
                 inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, example.shape[1]))]),

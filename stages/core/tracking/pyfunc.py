@@ -4,7 +4,6 @@ MLflow copies this file into the model ("models from code") and runs it where th
 `stages.runtime` beside it.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,12 @@ class Classifier(PythonModel):
     """The front end and the model, one after the other."""
 
     def load_context(self, context: Any) -> None:
-        """Open the files that were registered."""
+        """Open the files that were registered; the configuration holds the crops per clip."""
         self.frontend = Model(Path(context.artifacts["frontend"]))
         self.model = Model(Path(context.artifacts["model"]))
-        self.n_crops = json.loads(Path(context.artifacts["description"]).read_text()).get("crops", 1)
+        self.n_crops = int(context.model_config["crops"])
 
-    def predict(self, context: Any, model_input: np.ndarray, params: dict[str, Any] | None = None) -> np.ndarray:  # noqa: ARG002
+    def predict(self, context: Any, model_input: np.ndarray, params: object = None) -> np.ndarray:  # noqa: ARG002
         """Return the scores of waveforms.
 
         Parameters

@@ -22,6 +22,7 @@ from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import DatasetInput, InputTag, Param, Run
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
+from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts import sweep as sweep_file
 from stages.core.artifacts.variant import Variant, read_variants
 from stages.core.project import files
@@ -43,11 +44,13 @@ class Runs(Experiment):
         features : Path
             Folder of the features stage.
         """
-        table = pd.read_csv(features / "clips.csv", dtype=str, keep_default_na=False)
+        columns = ("clip_id", "split", "label", "group", "site")
+        rows = [[getattr(clip, name) for name in columns] for clip in clips_file.read(features)]
+        table = pd.DataFrame(rows, columns=columns, dtype=str)
         name, inputs = self.client.get_experiment(self.experiment_id).name, []
-        for side, clips in table[["clip_id", "split", "label", "group", "site"]].groupby("split", sort=True):
+        for side, clips in table.groupby("split", sort=True):
             digest = files.digest(clips.to_csv(index=False))[:32]  # of MLflow's at most 36
-            source = str(features / "clips.csv")
+            source = str(features / clips_file.FILE)
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", category=UserWarning)  # MLflow has two names for a local file
                 data = from_pandas(clips, source=source, targets="label", name=f"{name} {side}", digest=digest)

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from mlflow.entities import DatasetInput, Run
 
+from stages.core.artifacts import frontend
 from stages.core.artifacts.estimates import Estimate, SiteMetrics, SplitMetrics
+from stages.core.artifacts.frontend import Frontend
 from stages.core.artifacts.variant import Variant
 from stages.core.project import files, provenance
 from stages.core.project.errors import DataError
@@ -71,7 +73,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         concrete = tf.function(graph).get_concrete_function(tf.TensorSpec((1, length), tf.float32))
         converted = tf.lite.TFLiteConverter.from_concrete_functions([concrete]).convert()
         (folder / f"{name}.tflite").write_bytes(converted)
-    files.write_json(folder / "frontend.json", {"crops": 1})
+    frontend.write(folder, Frontend(("no", "yes"), 8000, CLIP_SAMPLES))
     return folder
 
 
@@ -255,7 +257,7 @@ def registered(tracker: Tracker, model_file: Path, request: pytest.FixtureReques
     files.write_text(folder / "golden/0.wav", "a recording")
     for file in ("model.tflite", "frontend.tflite", "selection.json"):
         files.write_text(folder / file, f"{file} of {name}")
-    files.write_json(folder / "frontend.json", {"crops": 1})
+    frontend.write(folder, Frontend(("no", "yes"), 8000, CLIP_SAMPLES))
     variant = replace(VARIANT, key=name, sha256=files.sha256(folder / "model.tflite"))
     return name, register(tracker, name, variant, folder), folder
 
