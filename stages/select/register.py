@@ -19,7 +19,7 @@ from stages.core.tracking.records import Registration
 from stages.runtime.audio import read_wav
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.litert import Model
-from stages.select import describe
+from stages.select import describe, single_file
 from stages.select.params import SelectParams, device_of
 from stages.select.stage import excess
 
@@ -31,7 +31,7 @@ TOLERANCE = 0.05  # of a golden recording's score: it is of 16 bits, what the sw
 
 
 def register(tracker: "Tracker", variant: Variant, selection: Selection, release: Path, aliases: Sequence[str]) -> int:
-    """Register a release and point aliases at it.
+    """Register a release, with front end and model as one file beside, and point aliases at it.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def register(tracker: "Tracker", variant: Variant, selection: Selection, release
     variant, selection
         As `stages.select.stage.select` returns them.
     release : Path
-        The folder that it wrote.
+        The folder that it wrote; `single.tflite` is added to it.
     aliases : Sequence[str]
 
     Returns
@@ -49,13 +49,16 @@ def register(tracker: "Tracker", variant: Variant, selection: Selection, release
     """
     name, binary = selection.registered_name, isinstance(selection.threshold, float)
     example, _ = read_wav(release / "golden" / "0.wav")
+    frontend = frontend_file.read(release)
+    single = single_file.merged(release / "frontend.tflite", release / "model.tflite", frontend.crops)
+    (release / single_file.NAME).write_bytes(single)
     new = Registration(
         variant,
         release,
         example=np.asarray(example[np.newaxis], np.float32),
         n_outputs=1 if binary else len(selection.labels),
         tags=describe.tags(selection),
-        description=describe.description(selection, frontend_file.read(release)),
+        description=describe.description(selection, frontend),
     )
     version = tracker.register(name, new)
     for alias in aliases:

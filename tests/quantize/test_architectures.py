@@ -1,12 +1,15 @@
 """Every scheme on the networks that are really deployed, half pruned, the weights as large as training leaves them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from stages.core.litert import flatbuffer, operators
+from stages.core.litert import flatbuffer, operators, single
+from stages.core.litert.convert import convert
 from stages.core.nn import network
+from stages.core.nn.keras import tf
 from stages.core.project import plugins
 from stages.core.project.errors import ModelError
 from stages.prune.importance import most_important
@@ -78,6 +81,9 @@ def test_scores_of_every_scheme_stay_close_to_those_of_keras_unless_the_last_ker
     float32 = to_float32(model)
     last = flatbuffer.read(float32).prunable[-1]
     broken = flatbuffer.with_float_constants(float32, {last.name: np.zeros_like(last.values)})
+    graph: Callable[[Any], Any] = lambda waveform: tf.reshape(waveform, (1, *shape))  # noqa: E731
+    frontend = convert(graph, (clips[0].size,), signature=("waveform", "features"), owner="test")
+    waveforms = clips[:4].reshape(4, -1)
     for name in plugins.names(SCHEMES):
         scheme, config = QuantizeParams().scheme(name)
         quantized = scheme.quantize(config, float32, clips)
@@ -88,6 +94,7 @@ def test_scores_of_every_scheme_stay_close_to_those_of_keras_unless_the_last_ker
         zeroed = Model(scheme.quantize(config, broken, clips)).run(clips)
         with pytest.raises(ModelError, match="The file is not the network that it was made from"):
             agreement.require(agreement.measure(zeroed, expected), scheme, name)
+        assert np.array_equal(Model(single.merge(frontend, quantized)).run(waveforms), scores[:4]), name
         difference = np.abs(scores - expected).mean()
         tolerance = TOLERANCE.get(name, BY_BITS[scheme.BIT_WIDTH])
         assert difference < tolerance * LOOSER.get(architecture, 1), name

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "push"))
@@ -82,6 +83,13 @@ def champion(registry: Registry) -> int:
 
 def promote(registry: Registry, which: str, params: SelectParams = PARAMS, **changes: Any) -> int:
     return register.promote(registry.tracker, which, **{"to": "champion"} | changes, params=params)
+
+
+def test_one_file_of_front_end_and_model_lies_beside_the_variant(registry: Registry, tmp_path: Path) -> None:
+    registry.tracker.download("tiny", "champion", tmp_path / "release")
+    waveform = read_wav(tmp_path / "release/golden/1.wav")[0][np.newaxis]
+    frontend, model, single = (Model(tmp_path / f"release/{name}.tflite") for name in ("frontend", "model", "single"))
+    assert np.array_equal(single.run(waveform), model.run(frontend.run(waveform)))
 
 
 def test_a_version_tells_what_it_is_how_good_and_what_it_is_not(registry: Registry) -> None:

@@ -46,7 +46,7 @@ def inside(model: bytes) -> bytes:
                 options = _piece(model, operator.largeCustomOptionsOffset, operator.largeCustomOptionsSize)
                 operator.customOptions = np.frombuffer(options, np.uint8)
                 operator.largeCustomOptionsOffset = operator.largeCustomOptionsSize = 0
-    builder = _AlignedBuilder(len(model) + 2**16)
+    builder = AlignedBuilder(len(model) + 2**16)
     builder.Finish(tree.Pack(builder), file_identifier=_IDENTIFIER)
     return bytes(builder.Output())
 
@@ -70,8 +70,8 @@ def behind(model: bytes) -> list[int]:
     return found
 
 
-class _AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]
-    """A builder that aligns vectors of bytes, which Python's generated code does not."""
+class AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]
+    """A flatbuffer builder that aligns vectors of bytes, which Python's generated code does not."""
 
     def StartVector(self, element_bytes: int, length: int, alignment: int) -> int:  # noqa: N802  a name of flatbuffers
         """Begin a vector."""
