@@ -1,9 +1,8 @@
 """`edac export`: the classifier as a file for programs that are not EDAC's."""
 
-import argparse
 from pathlib import Path
 
-from flows.cli.arguments import Commands
+from flows.cli.arguments import Commands, action
 
 
 def add(commands: Commands) -> None:
@@ -19,19 +18,4 @@ def add(commands: Commands) -> None:
     export.add_argument(
         "--output", type=Path, default=Path("classifier.tflite"), metavar="FILE", help="default: classifier.tflite"
     )
-    export.set_defaults(run=_export)
-
-
-def _export(given: argparse.Namespace) -> None:
-    import tempfile
-
-    from flows.cli import project
-    from stages.select import single_file
-
-    if given.folder is not None:
-        print(single_file.export(given.folder, given.output))
-        return
-    with tempfile.TemporaryDirectory() as temporary:
-        selected = Path(temporary) / "selected"
-        project.find().download(project.registered_name(), given.alias, selected)
-        print(single_file.export(selected, given.output))
+    export.set_defaults(run=action("export.export"))
