@@ -79,14 +79,15 @@ def compute(spec: Spec) -> None:
 def _finetune(spec: Spec, store: Store) -> None:
     if not _has_sound(spec, spec.cell.key, store):
         with _training(spec, spec.cell.key, store) as workspace:
-            finetune.write(workspace, spec.cell, spec.inputs.prune, spec.inputs.sources)
+            calibration = spec.inputs.evaluate.decisions.calibration
+            finetune.write(workspace, spec.cell, spec.inputs.prune, spec.inputs.sources, calibration=calibration)
 
 
 def _train_qat(spec: Spec, planned: PlannedVariant, store: Store) -> None:
     if not _has_sound(spec, planned.qat_key, store):
         network = store.folder("finetuned", spec.cell.key)
         with _training(spec, planned.qat_key, store) as workspace:
-            qat.write(workspace, spec.cell, planned, network, spec.inputs.quantize, spec.inputs.sources)
+            qat.write(workspace, spec.cell, planned, network, spec.inputs)
 
 
 def _has_sound(spec: Spec, key: str, store: Store) -> bool:

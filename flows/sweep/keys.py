@@ -51,7 +51,7 @@ class Keys:
 
     def baseline(self) -> str:
         """Return the key of the baseline, converted without fine-tuning."""
-        return files.digest({}, self._threads, self._data, self._finetune_code())
+        return files.digest(self._calibration, self._threads, self._data, self._finetune_code())
 
     def finetuned(self, criterion: str, schedule: str, sparsity: float, seed: int, *, distilled: bool) -> str:
         """Return the key of one fine-tuned network.
@@ -69,6 +69,7 @@ class Keys:
             "seed": seed,
             "options": [asdict(config) for _, config in plug_ins],
             "rewind": _sha256(rewind) if rewind else "",
+            **self._calibration,
         }
         code = self._finetune_code(*(module.__name__ for module, _ in plug_ins))
         return files.digest(parameters, self._threads, self._data, code, *(self._teacher if distilled else []))
@@ -89,6 +90,10 @@ class Keys:
         calibration = [quantize.calibration_clips, quantize.seed] if module.NEEDS_CALIBRATION else []
         code = self._code_hash(("flows.sweep.steps.variant", module.__name__), _VARIANT_PACKAGES)
         return files.digest(network, scheme, asdict(config), calibration, code, self._scoring())
+
+    @property
+    def _calibration(self) -> dict[str, str]:
+        return {"score_calibration": self._inputs.evaluate.decisions.calibration}
 
     def _finetune_code(self, *plug_ins: str) -> str:
         return self._code_hash(("flows.sweep.steps.finetune", self._architecture, *plug_ins), _TRAINING_PACKAGES)

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from stages.core.artifacts.estimates import AUTO, THRESHOLD_RULES, ThresholdRule
 from stages.core.project.errors import require
+from stages.core.scoring.logits import METHODS
 from stages.core.scoring.metrics import MetricParams
+from stages.runtime.rejection import MEASURES
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,47 @@ class Robustness:
 
 
 @dataclass(frozen=True)
+class Decisions:
+    """How scores become decisions; everything is fitted on validation.
+
+    Attributes
+    ----------
+    calibration : {"temperature", "temperature_and_bias", "none"}
+        Scale and shift of the logits that are fitted after every training and folded into the last layer's weights, so
+        that scores are probabilities. ``"temperature"``: of a sigmoid a scale and a shift (Platt), which keep all
+        ranks; of a softmax one scale, which keeps the order of a clip's classes. ``"temperature_and_bias"``: of a
+        softmax also a shift per class, which may change the class that wins. Part of a fine-tuning's key.
+    threshold : ThresholdRule
+        How decision thresholds are chosen: of a binary task, of every label of a multi-label task, and of every class
+        of a multi-class task (for events).
+    known_share : float or None
+        Share of known sounds that the release keeps, in (0, 1): for what is less sure it says "unknown". None: it never
+        does. The limit is chosen on validation, by group (`stages.core.scoring.rejection`).
+    reject_by : str
+        Confidence that is limited: one of `stages.runtime.rejection.MEASURES`, or ``"auto"``.
+    """
+
+    calibration: str = "temperature"
+    threshold: ThresholdRule = AUTO
+    known_share: float | None = None
+    reject_by: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Check the names."""
+        rule = f"be one of {', '.join(METHODS)}"
+        require(self.calibration in METHODS, "evaluate.decisions.calibration", rule, self.calibration)
+        share, measures = self.known_share, ("auto", *MEASURES)
+        advice = "Write null for no rejection."
+        require(share is None or 0 < share < 1, "evaluate.decisions.known_share", "be in (0, 1)", share, advice)
+        rule = f"be one of {', '.join(measures)}"
+        require(self.reject_by in measures, "evaluate.decisions.reject_by", rule, self.reject_by)
+        chosen, owner = self.threshold, "evaluate.decisions.threshold"
+        require(chosen.kind in THRESHOLD_RULES, f"{owner}.kind", f"be one of {', '.join(THRESHOLD_RULES)}", chosen.kind)
+        require(0 < chosen.specificity < 1, f"{owner}.specificity", "be a fraction in (0, 1)", chosen.specificity)
+        require(chosen.miss_cost > 0, f"{owner}.miss_cost", "be above 0", chosen.miss_cost)
+
+
+@dataclass(frozen=True)
 class EvaluateParams:
     """How variants are judged.
 
@@ -59,6 +103,8 @@ class EvaluateParams:
         Of the bootstrap and of noise.
     robustness : Robustness
         Noise, levels and rates under which the test recordings are scored again.
+    decisions : Decisions
+        How scores become decisions.
     """
 
     bootstrap_resamples: int = 1000
@@ -69,6 +115,7 @@ class EvaluateParams:
     latency_runs: int = 200
     seed: int = 1234
     robustness: Robustness = field(default_factory=Robustness)
+    decisions: Decisions = field(default_factory=Decisions)
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -95,4 +142,5 @@ class EvaluateParams:
             specificity=self.specificity,
             calibration_bins=self.calibration_bins,
             seed=self.seed,
+            rule=self.decisions.threshold,
         )

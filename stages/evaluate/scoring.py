@@ -1,16 +1,18 @@
 """A model file and clips in, scores and metrics out; always through LiteRT."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from stages.core.artifacts.dataset import Split
-from stages.core.artifacts.estimates import SplitMetrics
+from stages.core.artifacts.estimates import NO_REJECTION, FittedRejection, SplitMetrics, Threshold
 from stages.core.project import params as core_params
+from stages.core.scoring.rejection import fit as fit_rejection
 from stages.core.scoring.summary import summarise
-from stages.core.scoring.thresholds import threshold_for
-from stages.evaluate.params import EvaluateParams
+from stages.core.scoring.thresholds import class_thresholds, threshold_for
+from stages.evaluate.params import Decisions, EvaluateParams
 from stages.runtime.litert import Model
 
 
@@ -35,12 +37,31 @@ def score(model: Path | bytes, x: np.ndarray, *, threads: int = 1) -> np.ndarray
     return scores[:, 0] if scores.shape[1:] == (1,) else scores
 
 
+def rejection(scores: np.ndarray, validation: Split, params: Decisions, threshold: Threshold) -> FittedRejection:
+    """Choose when a file says "unknown", on validation.
+
+    Parameters
+    ----------
+    scores : np.ndarray, shape (n,) or (n, n_classes)
+        What `score` returned for the validation split.
+    validation : Split
+    params : Decisions
+    threshold : float, tuple or None
+        The file's decision threshold.
+    """
+    if params.known_share is None:
+        return NO_REJECTION
+    share, measure = params.known_share, params.reject_by
+    return fit_rejection(scores, validation.groups, measure=measure, share=share, threshold=threshold)
+
+
 def metrics(
     scores: Mapping[str, np.ndarray], splits: Mapping[str, Split], params: EvaluateParams
 ) -> dict[str, SplitMetrics]:
     """Summarise the scores of every split, with thresholds chosen on validation alone.
 
-    A binary task has one, a multi-label task one for each class. On validation itself, each clip is decided by a
+    A binary task has one, a multi-label and a multi-class task one for each class; a multi-class task's are for events.
+    On validation itself, each clip is decided by a
     threshold chosen on other groups.
 
     Parameters
@@ -57,7 +78,9 @@ def metrics(
     """
     truth = splits["validation"]
     decides = truth.multi_label or len(truth.labels) == 2
-    threshold = threshold_for(truth.y, scores["validation"]) if decides else None
+    given = params.decisions.threshold
+    threshold = threshold_for(truth.y, scores["validation"], given) if decides else None
+    limits = None if decides else class_thresholds(truth.y, scores["validation"], given)
     summaries = {
         name: summarise(
             split.y,
@@ -71,4 +94,5 @@ def metrics(
         )
         for name, split in splits.items()
     }
-    return {name: core_params.load(SplitMetrics, summary, name) for name, summary in summaries.items()}
+    found = {name: core_params.load(SplitMetrics, summary, name) for name, summary in summaries.items()}
+    return {name: replace(each, class_thresholds=limits) for name, each in found.items()}

@@ -11,17 +11,19 @@ import numpy as np
 
 from stages.core.artifacts import dataset
 from stages.core.artifacts import evaluation as evaluation_file
+from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts.estimates import Estimate
-from stages.core.artifacts.evaluation import EvaluatedVariant, Row
+from stages.core.artifacts.evaluation import Calibration, EvaluatedVariant, Row
 from stages.core.artifacts.split import SplitName
 from stages.core.artifacts.variant import Variant, read_variants
 from stages.core.litert import flatbuffer
 from stages.core.project import files
 from stages.core.project.errors import DataError
+from stages.core.project.progress import track
 from stages.core.scoring.baseline import baseline
 from stages.core.scoring.curves import roc_points
 from stages.core.scoring.metrics import METRICS
-from stages.evaluate import figure, robustness
+from stages.evaluate import calibrated, figure, robustness
 from stages.evaluate.latency import measure, percentile_ms
 from stages.evaluate.params import EvaluateParams
 
@@ -42,6 +44,7 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
     target : Path
         Folder to write: ``evaluation.json`` (`stages.core.artifacts.evaluation`), the raw measurements in ``latency/``,
         and exports for people and for `dvc plots`: ``variants.csv`` (one row per variant), ``sites.csv``,
+        ``calibration.csv``,
         ``metrics.json``, ``roc.csv``, ``against_sparsity.csv`` and ``accuracy_versus_size.csv`` with its picture;
         ``robustness.csv`` and ``robustness/`` if `params.robustness` names a condition.
     params : EvaluateParams
@@ -75,6 +78,9 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
             )
             files.write_csv(folder / "robustness.csv", robustness.COLUMNS, disturbed)
         frontend = (features / "frontend.tflite").read_bytes()
+        quality = _calibration(variants, sweep, features, params)
+        lines = [row for name, found in quality.items() for row in calibrated.rows(name, found)]
+        files.write_csv(folder / "calibration.csv", calibrated.COLUMNS, lines)
         evaluated = [
             EvaluatedVariant(
                 variant=variant,
@@ -84,6 +90,7 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
                 deflated_ratio=round(reference.deflated_bytes / variant.deflated_bytes, 4),
                 **_release(variant, reference, frontend),
                 robustness=_robustness(variant.name, disturbed),
+                calibration=quality[variant.name],
             )
             for variant, median, slow in zip(variants, p50, p95, strict=True)
         ]
@@ -136,6 +143,21 @@ def _columns(row: Row) -> list[str]:
     others = [column for column in row if column not in metrics]
     first = others.index("validation_n")
     return others[:first] + metrics + others[first:]
+
+
+def _calibration(
+    variants: Sequence[Variant], sweep: Path, features: Path, params: EvaluateParams
+) -> dict[str, dict[str, Calibration]]:
+    """Return every variant's calibration figures by split."""
+    truth = {side: dataset.read_labels(features, side) for side in SPLITS}
+    n_crops, found = frontend_file.read(features).crops, {}
+    for variant in track(variants, "calibration"):
+        with np.load(sweep / "scores" / f"{variant.name}.npz") as stored:
+            found[variant.name] = {
+                str(side): calibrated.measure(variant, truth[side], stored[side], params.metrics, n_crops)
+                for side in SPLITS
+            }
+    return found
 
 
 def _robustness(name: str, rows: Sequence[Row]) -> dict[str, dict[str, Estimate]]:

@@ -96,6 +96,8 @@ def build(
             "tolerance": tolerance,
             "tolerance_reason": reason,
             **({"hearing": rules} if (rules := frontend.hearing.changed()) else {}),
+            **({"events": selection.events.plain()} if selection.events else {}),
+            **({"reject": rule.plain()} if (rule := selection.rejection.rule) else {}),
             "model": {
                 key: getattr(variant, key) for key in ("name", "sha256", "scheme", "bit_width", "sparsity", "raw_bytes")
             },

@@ -26,7 +26,7 @@ _DROP = ("drop", "drop_low", "drop_high", "drop_bound")
 _LIMITS = """\
 - The figures hold for recordings like those of the data set, and for no others: other microphones, rooms, people or
   sounds may do worse, and nothing tells when.
-- Every recording gets a label, whether or not it holds a sound of any of these classes.
+- {open_world}
 - The scores are no probabilities unless the calibration error above is small.
 - Where a site does much worse than another, expect the same of yours.
 - A device takes this release only if it gives the golden recordings the scores they have at home, within a tolerance.
@@ -66,6 +66,8 @@ def write(selection: Selection, frontend: Frontend, *, version: int, device_clas
         "Latency": f"{measured.latency_p50_ms:.3g} ms for one {heard}, median on one thread at home",
         "Classes": ", ".join(labels),
         "Decision": decision,
+        "Scores": _calibration(selection),
+        "Unknown": _unknown(selection),
         "Devices": device_class,
     }
     sections = {
@@ -76,11 +78,35 @@ def write(selection: Selection, frontend: Frontend, *, version: int, device_clas
         "What an answer is worth": _answers(selection),
         "What compression costs": _drop(selection),
         "By recording site": _sites(selection),
-        "Limits": _LIMITS,
+        "Limits": _LIMITS.format(open_world=_open_world(selection)),
     }
     warning = f"**Warning**: this model is {selection.warning}\n\n" if selection.warning else ""
     parts = [f"## {title}\n\n{text}" if title else text for title, text in sections.items()]
     return f"# Model card: {tables.plain(variant.name)}\n\n{warning}" + "\n\n".join(parts) + "\n"
+
+
+def _calibration(selection: Selection) -> str:
+    found = selection.variant.score_calibration
+    if found.reason and not found.changes_scores:
+        return f"not calibrated: {found.reason}"
+    return f"calibrated on {found.n} validation clips of {found.groups} groups, in the last layer's weights"
+
+
+def _unknown(selection: Selection) -> str:
+    rule = selection.rejection.rule
+    if rule is None:
+        return f"never said: {selection.rejection.reason}"
+    whose = "a clip of a new group" if rule.by == "group" else "a clip of the groups of validation, not of new ones,"
+    return (
+        f"said where {rule.measure.replace('_', ' ')} is below {rule.limit:.4g}; {whose} is kept with a probability of "
+        f"at least {rule.kept:g}"
+    )
+
+
+def _open_world(selection: Selection) -> str:
+    if selection.rejection.rule is None:
+        return "Every recording gets a label, whether or not it holds a sound of any of these classes."
+    return "A sound of no class may still get a label: nothing is promised of sounds that validation did not hold."
 
 
 def _data(selection: Selection) -> str:

@@ -4,12 +4,17 @@ The graph of the quantised file itself is trained (`stages.quantize.simulation`)
 weights, so that no statistics are left to estimate; it has neither dropout nor weight penalties; pruned weights stay 0.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from stages.core.artifacts.dataset import Split
+from stages.core.artifacts.network import ScoreCalibration
 from stages.core.litert import flatbuffer
-from stages.core.nn.keras import keras
-from stages.core.training import loop
+from stages.core.nn.keras import keras, tf
+from stages.core.scoring import logits as scaling
+from stages.core.scoring.logits import Logits
+from stages.core.training import calibration, loop
 from stages.core.training.loop import Run
 from stages.core.training.teacher import TeacherTargets
 from stages.quantize.params import AwareParams
@@ -36,6 +41,41 @@ class Tuned:
     ranges: Ranges
     history: list[dict[str, float]]
     simulation: "keras.Model"
+
+
+def calibrate(tuned: Tuned, validation: Split, method: str) -> tuple[Tuned, ScoreCalibration]:
+    """Calibrate the scores of a network after quantisation-aware training, as the quantised file will give them.
+
+    Parameters
+    ----------
+    tuned : Tuned
+        Its simulation is changed.
+    validation : Split
+    method : str
+        One of `stages.core.scoring.logits.METHODS`.
+
+    Returns
+    -------
+    Tuned
+        With the calibration in the last layer's constants and in the range of the logits.
+    ScoreCalibration
+    """
+    graph, simulation = tuned.simulation.layers[-1], tuned.simulation
+    refusal = "evaluate.decisions.calibration is none" if method == "none" else graph.why_no_scaling()
+    if refusal:
+        return tuned, ScoreCalibration(reason=refusal)
+
+    def logits(crops: np.ndarray) -> "tf.Tensor":
+        simulation(crops, training=False)
+        return graph.logits
+
+    values = calibration.over_crops(logits, validation)
+    found = scaling.fit(Logits(values, validation.y, validation.groups), method)
+    if not found.changes_scores:
+        return tuned, found
+    graph.scale_logits(np.array(found.scale), np.array(found.shift))
+    float32 = flatbuffer.with_float_constants(tuned.float32, graph.constants())
+    return replace(tuned, float32=float32, ranges=graph.activation_ranges()), found
 
 
 def finetune(

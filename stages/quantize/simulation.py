@@ -160,6 +160,45 @@ class SimulatedGraph(keras.layers.Layer):
         ranges = self.ranges.numpy()
         return {self._names[i]: (float(ranges[g, 0]), float(ranges[g, 1])) for i, g in self._groups.items()}
 
+    def why_no_scaling(self) -> str:
+        """Say why `scale_logits` cannot be used; empty if it can."""
+        head = self._head()
+        if head is None:
+            return "the file does not end in a fully connected layer with a bias and a sigmoid or softmax"
+        shared = self._shared[self._names[self._stored.get(head.inputs[1], head.inputs[1])]]
+        return "" if shared is None else "the last layer's weights share their values"
+
+    def scale_logits(self, scale: np.ndarray, shift: np.ndarray) -> None:
+        """Scale and shift the logits in the last layer's weights and bias, and in the range of integer logits.
+
+        Parameters
+        ----------
+        scale, shift : np.ndarray, shape (n_scores,)
+        """
+        head = self._head()
+        assert head is not None  # `why_no_scaling` was asked
+        kernel, bias = (self._weights_of[self._stored.get(i, i)] for i in head.inputs[1:3])
+        kernel.assign(kernel.numpy() * scale[:, np.newaxis])
+        bias.assign(bias.numpy() * scale + shift)
+        if head.outputs[0] in self._groups:
+            ranges, group = self.ranges.numpy(), self._groups[head.outputs[0]]
+            ends = np.concatenate([ranges[group] * a + b for a, b in zip(scale, shift, strict=True)])
+            ranges[group] = min(ends.min(), 0.0), max(ends.max(), 0.0)
+            self.ranges.assign(ranges)
+
+    def _head(self) -> Any:
+        """Return the fully connected operator that makes the logits of the scores; None if another does."""
+        makers = {i: operator for operator in self._graph.operators for i in operator.outputs}
+        (output,) = self._graph.outputs
+        last = makers[output]
+        while self._code(last) in ("DEQUANTIZE", "QUANTIZE", "RESHAPE"):
+            last = makers[last.inputs[0]]
+        if self._code(last) not in ("LOGISTIC", "SOFTMAX"):
+            return None
+        head = makers[last.inputs[0]]
+        weighted = self._code(head) == "FULLY_CONNECTED" and len(head.inputs) == 3 and head.inputs[2] >= 0
+        return head if weighted and all(self._stored.get(i, i) in self._weights_of for i in head.inputs[1:3]) else None
+
     def _follow(self, ranges: tf.Tensor, seen: dict[int, list[tuple[tf.Tensor, tf.Tensor]]]) -> None:
         rows = []
         for group in range(ranges.shape[0]):

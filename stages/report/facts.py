@@ -11,7 +11,7 @@ from stages.core.artifacts import pull_report as pull_file
 from stages.core.artifacts import selection as selection_file
 from stages.core.artifacts import split as split_file
 from stages.core.artifacts.estimates import Estimate
-from stages.core.artifacts.evaluation import Row
+from stages.core.artifacts.evaluation import Calibration, Row
 from stages.core.artifacts.pull_report import PullReport
 from stages.core.artifacts.selection import Selection
 from stages.core.artifacts.split import SplitName, SplitReport
@@ -53,6 +53,8 @@ class Facts:
         Name of the float32 baseline.
     robustness : dict[str, dict[str, dict[str, Estimate]]]
         Variant to condition to metric to estimate; empty unless `evaluate.robustness` names conditions.
+    calibration : dict[str, dict[str, Calibration]]
+        Variant to split to calibration figures.
     pull : PullReport
     split : SplitReport
     shown : MetricParams
@@ -66,6 +68,7 @@ class Facts:
     baseline: dict[str, Scored]
     baseline_name: str
     robustness: dict[str, dict[str, dict[str, Estimate]]]
+    calibration: dict[str, dict[str, Calibration]]
     pull: PullReport
     split: SplitReport
     shown: MetricParams
@@ -133,6 +136,7 @@ def read(
         baseline=scored(reference),
         baseline_name=reference,
         robustness={each.name: each.robustness for each in evaluated if each.robustness},
+        calibration={each.name: each.calibration for each in evaluated},
         pull=pull_file.read(pull_report),
         split=split_file.read_report(split_report),
         shown=shown,

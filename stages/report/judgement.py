@@ -6,6 +6,7 @@ import numpy as np
 
 from stages.core.artifacts.dataset import indicators
 from stages.core.project.palette import COLOURS
+from stages.core.scoring import logits
 from stages.core.scoring.curves import roc_points
 from stages.core.scoring.thresholds import predict
 from stages.report import drawing
@@ -50,19 +51,26 @@ def reliability(facts: Facts) -> "Figure":
         height=420,
     )
     figure.add_trace(drawing.diagonal("perfectly calibrated"))
-    points = calibration(facts.winner["test"], bins=facts.shown.calibration_bins)
-    figure.add_trace(
-        Scatter(
-            x=[p[0] for p in points],
-            y=[p[1] for p in points],
-            mode="lines+markers",
-            line={"color": COLOURS[0]},
-            marker={"symbol": drawing.marker(0), "size": [min(8 + n**0.5, 24) for *_, n in points]},
-            name="chosen, test",
-            text=[f"{count(n, 'clip')}<br>mean score {x:.3f}<br>fraction {y:.3f}" for x, y, n in points],
-            hovertemplate="%{text}<extra></extra>",
+    curves = {"chosen, test": scored}
+    folded = facts.selection.variant.score_calibration
+    measured = facts.calibration.get(facts.winner_row["name"], {}).get("test")
+    if folded.changes_scores and measured is not None and measured.before["brier"].value is not None:
+        raw = logits.before(folded, scored.scores, multi_label=scored.y.ndim == 2)
+        curves["before calibration"] = Scored(scored.y, raw)
+    for i, (name, each) in enumerate(curves.items()):
+        points = calibration(each, bins=facts.shown.calibration_bins)
+        figure.add_trace(
+            Scatter(
+                x=[p[0] for p in points],
+                y=[p[1] for p in points],
+                mode="lines+markers",
+                line={"color": COLOURS[i], "dash": drawing.DASHES[i]},
+                marker={"symbol": drawing.marker(i), "size": [min(8 + n**0.5, 24) for *_, n in points]},
+                name=name,
+                text=[f"{count(n, 'clip')}<br>mean score {x:.3f}<br>fraction {y:.3f}" for x, y, n in points],
+                hovertemplate="%{text}<extra></extra>",
+            )
         )
-    )
     return drawing.unit_square(figure)
 
 

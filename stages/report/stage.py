@@ -110,6 +110,8 @@ def _content(facts: Facts) -> dict[str, Any]:
         "several_seeds": any(len({r["seed"] for r in rows if r["schedule"]}) > 1 for _, rows in panels),
         "metrics": tables.metrics(facts),
         "decisions": tables.decisions(facts),
+        "calibration": tables.calibration(facts),
+        "score_calibration": facts.selection.variant.score_calibration,
         "confusion": confusion.tolist() if len(facts.labels) <= MAX_CLASSES else None,
         "largest": max(int(confusion.max()), 1),
         "n_correct": int(confusion.trace()) if confusion.ndim == 2 else 0,

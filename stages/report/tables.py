@@ -173,6 +173,17 @@ def sites(facts: Facts) -> Table | None:
     return table(("site", "n", "groups", "classes", *map(title, names)), rows) if rows else None
 
 
+def calibration(facts: Facts) -> Table | None:
+    """Return calibration error and Brier score of baseline and chosen variant, before and after; None if not known."""
+    rows = []
+    for who, name in (("float32 baseline", facts.baseline_name), ("chosen", facts.winner_row["name"])):
+        for split, found in facts.calibration.get(name, {}).items():
+            for figure in found.after:
+                ends = (found.before[figure], found.after[figure])
+                rows.append((f"{who}, {split}", title(figure), *map(_estimate, ends)))
+    return table(("", "figure", "before calibration", "after"), rows, text_columns=2) if rows else None
+
+
 def robustness(facts: Facts) -> Table | None:
     """Return baseline and chosen variant on disturbed test recordings; None unless conditions were asked for."""
     names = {"baseline": facts.baseline_name, "chosen": facts.winner_row["name"]}

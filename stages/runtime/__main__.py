@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--output",
                 choices=("windows", "events", "both"),
-                help="one line per window, per event, or both; events if the release has a rule for them",
+                help="one line per window, per event, or both; events if the release's rule is for streams",
             )
             command.add_argument("--smooth", metavar="RULE", help="mean:N windows, or exponential:A with 0 < A <= 1")
             command.add_argument("--threshold", type=float, help="the release's by default")
@@ -218,7 +218,8 @@ def _listen(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def _output(arguments: argparse.Namespace, manifest: "Manifest") -> str:
-    return arguments.output or ("windows" if manifest.events is None else "events")
+    chosen_on_streams = manifest.events is not None and manifest.events.hop_s > 0
+    return arguments.output or ("events" if chosen_on_streams else "windows")
 
 
 def _event_rule(arguments: argparse.Namespace, manifest: "Manifest") -> "EventRule":

@@ -10,6 +10,7 @@ from stages.runtime.audio import clip, clip_start, resample
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.hearing import is_silent
 from stages.runtime.litert import Model
+from stages.runtime.rejection import confidence
 
 
 class Classifier:
@@ -88,11 +89,30 @@ class Classifier:
         dict
             ``label``; ``score``, the probability it was decided by: with two labels the positive one's, which decides
             at `threshold` and above, with more the winner's; ``scores``, label to probability; ``threshold``;
-            ``silent``, whether nothing is to be heard, so that the label means nothing. Of a multi-label task,
-            ``labels``, all whose scores reach their thresholds, in place of the first two.
+            ``silent``, whether nothing is to be heard, so that the label means nothing; of a release that rejects,
+            ``unknown``, whether the scores are too unsure for the label to be meant. Of a multi-label task, ``labels``,
+            all whose scores reach their thresholds, in place of the first two. ``decision`` is what to act on:
+            ``"silent"``, else ``"unknown"``, else the label, or the list of labels.
         """
-        answer = self.answer(self.outputs(samples, sample_rate), self.manifest.threshold)
-        return answer | {"silent": self.is_silent(samples, sample_rate)}
+        outputs = self.outputs(samples, sample_rate)
+        answer = self.answer(outputs, self.manifest.threshold)
+        return self.decided(answer, outputs, silent=self.is_silent(samples, sample_rate))
+
+    def is_unknown(self, outputs: np.ndarray) -> bool:
+        """Return whether the release's rejection rule calls an output vector unknown."""
+        rule, threshold = self.manifest.reject, self.manifest.threshold
+        if rule is None:
+            return False
+        sure = confidence(outputs, rule.measure, threshold if isinstance(threshold, float) else None)
+        return bool(sure < rule.limit)
+
+    def decided(self, answer: dict[str, Any], outputs: np.ndarray, *, silent: bool) -> dict[str, Any]:
+        """Add ``silent``, ``unknown`` and ``decision`` to an answer; see `classify`."""
+        unknown = self.is_unknown(outputs)
+        label = answer["labels"] if "labels" in answer else answer["label"]
+        decision = "silent" if silent else "unknown" if unknown else label
+        rejects = {} if self.manifest.reject is None else {"unknown": unknown}
+        return answer | {"silent": silent} | rejects | {"decision": decision}
 
     def answer(self, outputs: np.ndarray, threshold: float | tuple[float, ...] | None) -> dict[str, Any]:
         """Decide by an output vector, as `classify` does, with thresholds such as the manifest has."""

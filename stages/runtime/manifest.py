@@ -18,6 +18,7 @@ files         relative path to sha256, of every file but the manifest itself and
 golden        [{"file", "scores"}]: recordings, and the model's output vector for each
 tolerance     largest absolute difference of a golden score
 model         what is known of the model; free
+reject        when the classifier says "unknown", as `stages.runtime.rejection` has it; if left out or null, never
 registered_name  of the registered model that `version` counts; if left out, ""
 not_after     last day on which a device takes it, YYYY-MM-DD; if left out or null, there is none
 tolerance_reason  why the tolerance is what it is; if left out, ""
@@ -33,11 +34,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.runtime import events, hearing
+from stages.runtime import events, hearing, rejection
 from stages.runtime.audio import ALIGNMENTS
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.events import EventRule
 from stages.runtime.hearing import Hearing
+from stages.runtime.rejection import Rejection
 
 NAME, SIGNATURE = "manifest.json", "manifest.sig"
 SCHEMA = 2
@@ -48,7 +50,7 @@ CLASS_RULE = "a name of small letters, digits, dots, dashes and underscores"
 _CLASS = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
-_OPTIONAL = {"align", "crops", "events", "hearing", "registered_name", "not_after", "tolerance_reason"}
+_OPTIONAL = {"align", "crops", "events", "hearing", "registered_name", "reject", "not_after", "tolerance_reason"}
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Manifest:
     not_after: str | None = None
     tolerance_reason: str = ""
     events: EventRule | None = None
+    reject: Rejection | None = None
 
     @property
     def n_outputs(self) -> int:
@@ -205,6 +208,14 @@ def parse(values: Any, owner: str = NAME) -> Manifest:
     except ValueError as error:
         raise RuntimeInputError(f"{owner}: events {error}. Push the release again.") from None
 
+    given = values.get("reject")
+    try:
+        require(given is None or not isinstance(threshold, tuple), "reject must be null of a multi-label task", given)
+        unknown = None if given is None else rejection.parse(given, binary=threshold is not None)
+    except ValueError as error:
+        message = str(error) if isinstance(error, RuntimeInputError) else f"{owner}: reject {error}. Push it again."
+        raise RuntimeInputError(message) from None
+
     for key in ("registered_name", "tolerance_reason"):
         require(isinstance(values.get(key, ""), str), f"{key} must be text", values.get(key))
     not_after = values.get("not_after")
@@ -252,6 +263,7 @@ def parse(values: Any, owner: str = NAME) -> Manifest:
         not_after=not_after,
         tolerance_reason=values.get("tolerance_reason", ""),
         events=rule,
+        reject=unknown,
     )
 
 

@@ -101,7 +101,13 @@ class Recording:
         self.events: list[Event] = []
 
     def windows(self) -> Iterator[dict[str, Any]]:
-        """Yield the answer of each window: `start_s`, `end_s`, `label` and `score` (or `labels`), `silent` if it is."""
+        """Yield the answer of each window.
+
+        Yields
+        ------
+        dict
+            ``start_s``, ``end_s``, ``label`` and ``score`` (or ``labels``), and ``silent`` or ``unknown`` if it is so.
+        """
         found = windows(self._listener, self._rate, n_samples=self._length, hop=self._hop)
         for start, window in found:
             outputs, silent = self.classifier.outputs(window, self._rate), is_silent(window, self.hearing.silence_dbfs)
@@ -113,10 +119,11 @@ class Recording:
                 self._sum += outputs
             answer = self.classifier.answer(outputs, self.classifier.manifest.threshold)
             scores = np.fromiter(answer["scores"].values(), np.float64)
-            self.events += self._tracker.push(start / self._rate, scores, heard=not silent)
+            unknown = self.classifier.is_unknown(outputs)
+            self.events += self._tracker.push(start / self._rate, scores, heard=not silent and not unknown)
             kept = {name: answer[name] for name in ("label", "score", "labels") if name in answer}
             times = {"start_s": start / self._rate, "end_s": (start + len(window)) / self._rate}
-            yield times | kept | ({"silent": True} if silent else {})
+            yield times | kept | ({"silent": True} if silent else {}) | ({"unknown": True} if unknown else {})
         self.events += self._tracker.finish()
 
     def answer(self) -> dict[str, Any]:
@@ -136,8 +143,7 @@ class Recording:
         assert self._sum is not None  # `windows` was gone through
         outputs = (self._sum / (self._n_heard or self._n_windows)).astype(np.float32)
         answer = self.classifier.answer(outputs, self.classifier.manifest.threshold)
-        return answer | {
-            "silent": self._n_heard == 0,
+        return self.classifier.decided(answer, outputs, silent=self._n_heard == 0) | {
             "duration_s": self._duration_s,
             "heard_s": self._duration_s,
             "start_s": 0.0,

@@ -282,9 +282,11 @@ def listen_events(
         dropped = each.dropped
         answer = classifier.answer(each.outputs, manifest.threshold)
         if with_windows:
-            yield {"start_s": each.start_s, "end_s": each.end_s} | answer | {"silent": each.silent, "dropped": dropped}
+            told_of = classifier.decided(answer, each.outputs, silent=each.silent)
+            yield {"start_s": each.start_s, "end_s": each.end_s} | told_of | {"dropped": dropped}
         scores = np.fromiter(answer["scores"].values(), np.float64)
-        yield from map(told, tracker.push(each.start_s, scores, heard=not each.silent))
+        heard = not each.silent and not classifier.is_unknown(each.outputs)
+        yield from map(told, tracker.push(each.start_s, scores, heard=heard))
     yield from map(told, tracker.finish())
 
 
@@ -345,7 +347,8 @@ def listen(
         return upper - hysteresis if upper is not None and labels[-1] in held else upper
 
     for each in score(classifier, chunks, sample_rate, hop_s=hop_s, live=live):
-        answer = classifier.answer(smoothed(each.outputs), applied())
+        outputs = smoothed(each.outputs)
+        answer = classifier.answer(outputs, applied())
         held = answer["labels"] if "labels" in answer else [answer["label"]]
-        answer |= {"silent": each.silent, "dropped": each.dropped}
+        answer = classifier.decided(answer, outputs, silent=each.silent) | {"dropped": each.dropped}
         yield {"start_s": each.start_s, "end_s": each.end_s} | answer

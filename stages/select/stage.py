@@ -27,6 +27,7 @@ from stages.core.scoring import pareto
 from stages.core.scoring.baseline import baseline
 from stages.core.scoring.metrics import OF_THRESHOLD
 from stages.core.scoring.thresholds import Threshold, crossfit_thresholds
+from stages.runtime.events import EventRule
 from stages.select import compare, golden
 from stages.select.params import SIZES, SelectParams, device_of
 from stages.select.standing import standing
@@ -118,6 +119,20 @@ def pareto_front(table: Sequence[Row], params: SelectParams) -> list[Row]:
     return sorted(front, key=lambda row: (row[bytes_column], row["name"]))
 
 
+def events_of(variant: Variant, labels: Sequence[str]) -> EventRule | None:
+    """Return the rule by which the windows of a release become events; None leaves it to the decision threshold.
+
+    Parameters
+    ----------
+    variant : Variant
+    labels : Sequence[str]
+    """
+    limits = variant.metrics["validation"].class_thresholds
+    if limits is None:
+        return None
+    return EventRule({label: limit for label, limit in zip(labels, limits, strict=True) if 0 < limit <= 1})
+
+
 @dataclass(frozen=True)
 class Choice:
     """What was chosen, and how to make a release of it.
@@ -199,6 +214,8 @@ class Choice:
             n_front=len(front),
             golden=tuple(clip.clip_id for clip in clips),
             golden_scores=golden.scores(clips, features, sweep / "scores" / f"{variant.name}.npz"),
+            rejection=variant.rejection,
+            events=events_of(variant, frontend.labels),
             standing=standing(variant, reference, self.naive, params.metric) if self.naive else None,
         )
         comparison = VariantComparison(
@@ -309,7 +326,8 @@ def _compared(
             scores[variant.name] = stored[side].astype(np.float64)
         given = thresholds[variant.name] = variant.threshold
         if side == "validation" and given is not None and params.metric in OF_THRESHOLD:
-            apart = crossfit_thresholds(truth.y, scores[variant.name], truth.groups)
+            rule = variant.metrics[side].rule
+            apart = crossfit_thresholds(truth.y, scores[variant.name], truth.groups, rule)
             thresholds[variant.name] = given if apart is None else apart
     return compare.measure(
         params.metric,

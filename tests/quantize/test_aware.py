@@ -14,6 +14,7 @@ from stages.core.project.errors import ParameterError
 from stages.core.training import loop
 from stages.core.training.teacher import Distillation, TeacherTargets, softened
 from stages.quantize import aware
+from stages.quantize.convert import to_float32
 from stages.quantize.params import AwareParams, QuantizeParams
 from stages.quantize.simulation import simulate
 from stages.runtime.litert import Model
@@ -137,3 +138,58 @@ def test_it_learns_from_a_teacher_by_the_logits_before_the_last_operator(
         return float((rel_entr(soft, q) + rel_entr(1 - soft, 1 - q)).mean())
 
     assert divergence(told) < divergence(alone)
+
+
+def with_bias(network: Any) -> bytes:
+    """Return the float32 file of a network whose last bias is not of zeros, which the converter would leave out."""
+    copy = keras.models.clone_model(network)
+    copy.set_weights(network.get_weights())
+    kernel, bias = copy.layers[-1].get_weights()
+    copy.layers[-1].set_weights([kernel, bias + 0.1])
+    return to_float32(copy)
+
+
+@pytest.mark.parametrize("name", ["static_wi8_ai8", "static_wi4_ai8", "dynamic_wi4_afp32"])
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_logits_are_scaled_in_the_last_layer_alone_and_the_file_stays_its_simulation(
+    name: str, n_classes: int, networks: dict[int, Any], clips: np.ndarray
+) -> None:
+    float32 = with_bias(networks[n_classes])
+    scheme, config = QuantizeParams().scheme(name)
+    before = scheme.quantize(config, float32, clips)
+    simulation = simulate(float32, before)
+    graph = simulation.layers[-1]
+    scale = np.full(max(n_classes - 1, 1) if n_classes == 2 else n_classes, 0.5)
+    shift = np.linspace(-1, 0.5, len(scale))
+    assert graph.why_no_scaling() == ""
+    simulation(clips, training=False)
+    logits, learned = graph.logits.numpy(), graph.constants()
+    graph.scale_logits(scale, shift)
+    found = simulation(clips, training=False).numpy()
+    z = logits * scale + shift
+    expected = 1 / (1 + np.exp(-z)) if n_classes == 2 else np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found, expected, atol=0.03)
+    constants = graph.constants()
+    assert sum(not np.array_equal(constants[key], learned[key]) for key in learned) == 2
+    assert all(np.array_equal(constants[key] == 0, learned[key] == 0) for key in learned)
+    scaled = flatbuffer.with_float_constants(float32, constants)
+    after = scheme.quantize(config, scaled, graph.activation_ranges() if scheme.NEEDS_CALIBRATION else None)
+    assert len(after) == len(before)
+    np.testing.assert_allclose(Model(after).run(clips), found, atol=2 / 256 if scheme.NEEDS_CALIBRATION else 2e-2)
+
+
+def test_scores_are_calibrated_after_it(networks: dict[int, Any], split: Split) -> None:
+    tuned, _ = tune("static_wi8_ai8", with_bias(networks[2]), split)
+    before = tuned.simulation(split.x, training=False).numpy()[:, 0]
+    calibrated, found = aware.calibrate(tuned, split, "temperature")
+    assert found.changes_scores, found.reason
+    after = calibrated.simulation(split.x, training=False).numpy()[:, 0]
+    assert np.mean((after - split.y) ** 2) < np.mean((before - split.y) ** 2)
+    assert (calibrated.float32 != tuned.float32, calibrated.ranges != tuned.ranges) == (True, True)
+
+
+def test_a_file_whose_last_layer_has_no_bias_is_not_calibrated(float32s: dict[int, bytes], split: Split) -> None:
+    tuned, _ = tune("static_wi8_ai8", float32s[2], split)
+    same, found = aware.calibrate(tuned, split, "temperature")
+    assert same is tuned
+    assert found.reason == "the file does not end in a fully connected layer with a bias and a sigmoid or softmax"

@@ -17,7 +17,7 @@ SHA256 = "0" * 64
 SCHEMA = json.loads(Path(manifest.__file__).with_name("manifest.schema.json").read_text())
 FILES = ("model.tflite", "frontend.tflite", "MODEL_CARD.md", "golden/0.wav")
 
-OPTIONAL = {"align", "crops", "events", "hearing", "registered_name", "not_after", "tolerance_reason"}
+OPTIONAL = {"align", "crops", "events", "hearing", "registered_name", "reject", "not_after", "tolerance_reason"}
 
 
 def values(**changes: Any) -> dict[str, Any]:
@@ -43,6 +43,7 @@ NAN = float("nan")
 BEYOND_THE_SCHEMA: list[dict[str, Any]] = [
     {"golden": [{"file": "golden/0.wav", "scores": [NAN]}]},
     {"golden": [{"file": "golden/1.wav", "scores": [0.5]}]},
+    {"reject": {"measure": "margin", "limit": 1, "kept": 0.9}},
     {"sample_rate": 22050.0},
     {"threshold": 10**400},
 ]
@@ -104,6 +105,13 @@ def test_three_labels_have_three_outputs_and_no_threshold() -> None:
         ({"threshold": 10**400}, "threshold must be a number"),
         ({"tolerance": -1}, "tolerance must be a number of at least 0"),
         ({"model": "m"}, "model must be an object"),
+        ({"reject": {"measure": "margin", "limit": 1, "kept": 0.9}}, "reject must have a measure of its kind of task"),
+        (
+            {"reject": {"measure": "distance", "limit": 1, "kept": 1}},
+            r"must have a finite limit and kept in \(0",
+        ),
+        ({"reject": {"measure": "distance", "limit": "1", "kept": 0.9}}, "reject must have numbers as limit and kept"),
+        ({"reject": {"limit": 1}}, "reject must be an object of measure, limit, kept and by"),
         ({"events": []}, "events must be an object of hop_s, smooth, on, off, refractory_s, merge_s; got"),
         ({"events": {"on": {"yes": 0}}}, r"events must have on-thresholds in \(0, 1\]; got 0.0 for yes"),
         ({"events": {"on": {"yes": 0.5}, "smooth": "median:3"}}, "events must have smooth as mean:N"),

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.sweep.grid import Cell, PlannedVariant, Sources, Workspace
+from flows.sweep.grid import Cell, PlannedVariant, Workspace
+from flows.sweep.inputs import SweepInputs
 from stages.core.artifacts import dataset
 from stages.core.artifacts import network as network_file
 from stages.core.nn.keras import make_deterministic
@@ -17,7 +18,6 @@ from stages.core.training.inference import predict
 from stages.core.training.loop import HISTORY_COLUMNS, Run
 from stages.quantize import aware
 from stages.quantize.calibration import calibration_set
-from stages.quantize.params import QuantizeParams
 
 
 def write(
@@ -25,10 +25,9 @@ def write(
     cell: Cell,
     planned: PlannedVariant,
     finetuned: Path,
-    quantize: QuantizeParams,
-    sources: Sources,
+    inputs: SweepInputs,
 ) -> None:
-    """Train a network with fake quantisation for a variant's scheme and write what the variant needs.
+    """Train a network with fake quantisation for a variant's scheme, calibrate it, and write what the variant needs.
 
     Writes `float32.tflite`, `ranges.json` (of the activations), `scores.npz` (scores under fake quantisation, of the
     validation split), `architecture.json` and `history.csv`.
@@ -41,9 +40,9 @@ def write(
         One of the cell's variants.
     finetuned : Path
         Folder that `flows.sweep.steps.finetune.write` filled.
-    quantize : QuantizeParams
-    sources : Sources
+    inputs : SweepInputs
     """
+    quantize, sources = inputs.quantize, inputs.sources
     make_deterministic(cell.seed, workspace.threads)
     folder, teacher = workspace.folder, sources.teacher if planned.distilled else None
     scheme, config = quantize.scheme(planned.scheme)
@@ -58,10 +57,11 @@ def write(
         Run(cell.seed, checkpoint=workspace.checkpoint, description=f"QAT {planned.scheme}"),
         teacher=teacher.targets(train) if teacher else None,
     )
+    validation = dataset.read_split(sources.features, "validation")
+    tuned, calibrated = aware.calibrate(tuned, validation, inputs.evaluate.decisions.calibration)
     (folder / "float32.tflite").write_bytes(tuned.float32)
     files.write_json(folder / "ranges.json", tuned.ranges)
     files.write_csv(folder / "history.csv", HISTORY_COLUMNS, tuned.history)
-    description = network_file.read(finetuned)
+    description = replace(network_file.read(finetuned), score_calibration=calibrated)
     network_file.write(folder, replace(description, teacher=teacher.provenance()) if teacher else description)
-    scores = predict(tuned.simulation, dataset.read_split(sources.features, "validation"))
-    np.savez(folder / "scores.npz", validation=scores)
+    np.savez(folder / "scores.npz", validation=predict(tuned.simulation, validation))

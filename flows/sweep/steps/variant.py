@@ -12,12 +12,15 @@ from flows.sweep.grid import Cell, PlannedVariant
 from flows.sweep.inputs import SweepInputs
 from stages.core.artifacts import dataset
 from stages.core.artifacts import network as network_file
+from stages.core.artifacts.network import ScoreCalibration
 from stages.core.artifacts.variant import Variant, write_variant
 from stages.core.litert import flatbuffer
 from stages.core.project import files
 from stages.core.project.errors import ModelError
+from stages.core.scoring import logits
 from stages.evaluate import scoring
 from stages.quantize import agreement, check
+from stages.quantize.agreement import Agreement
 from stages.quantize.calibration import calibration_set
 from stages.quantize.params import is_lossy
 
@@ -78,14 +81,16 @@ def write(folder: Path, cell: Cell, planned: PlannedVariant, trained: Path, inpu
     with np.load(trained / "scores.npz") as keras:
         expected = keras["validation"].reshape(scores["validation"].shape)  # a sigmoid's are (n, 1)
     found = agreement.measure(scores["validation"], expected)
-    agreement.require(found, module, planned.name)
+    plain = _uncalibrated(scores["validation"], expected, network.score_calibration, splits["validation"])
+    agreement.require(plain, module, planned.name)
     tolerance = QAT_TOLERANCE if planned.qat_key else None if is_lossy(module) else KERAS_TOLERANCE[module.BIT_WIDTH]
-    if tolerance is not None and found.largest_difference > tolerance:
+    if tolerance is not None and plain.largest_difference > tolerance:
         raise ModelError(
             f"{planned.name}: the file's scores must be within {tolerance:g} of the network's; "
-            f"they differ by {found.largest_difference:.3g}. The conversion changed the network; build it from other "
+            f"they differ by {plain.largest_difference:.3g}. The conversion changed the network; build it from other "
             "layers."
         )
+    metrics = scoring.metrics(scores, splits, inputs.evaluate)
     variant = Variant(
         name=planned.name,
         key=planned.key,
@@ -108,11 +113,25 @@ def write(folder: Path, cell: Cell, planned: PlannedVariant, trained: Path, inpu
         keras_difference=found.largest_difference,
         median_difference=found.median_difference,
         rank_correlation=found.rank_correlation,
-        metrics=scoring.metrics(scores, splits, inputs.evaluate),
+        metrics=metrics,
+        rejection=scoring.rejection(
+            scores["validation"], splits["validation"], inputs.evaluate.decisions, metrics["validation"].threshold
+        ),
         weights=contents.stored_as,
         mean_bits=contents.mean_bits,
         calibration=calibrated,
         parameters=network.n_parameters,
         flops=network.flops,
+        score_calibration=network.score_calibration,
     )
     write_variant(folder / "variant.json", variant)
+
+
+def _uncalibrated(
+    scores: np.ndarray, expected: np.ndarray, folded: ScoreCalibration, split: dataset.Split
+) -> Agreement:
+    """Compare scores as they would be without a calibration that magnifies the rounding of logits."""
+    if max(folded.scale, default=1.0) <= 1:
+        return agreement.measure(scores, expected)
+    ours, theirs = (logits.before(folded, each, multi_label=split.multi_label) for each in (scores, expected))
+    return agreement.measure(ours, theirs)

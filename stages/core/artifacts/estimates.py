@@ -2,8 +2,57 @@
 
 from dataclasses import dataclass, field
 
+from stages.runtime.rejection import Rejection
+
 Threshold = float | tuple[float, ...] | None
 """Decision threshold: a number for a binary task, one number per class for a multi-label task, else None."""
+
+
+@dataclass(frozen=True)
+class FittedRejection:
+    """A rejection rule whose limit was chosen on validation, or why there is none.
+
+    Attributes
+    ----------
+    rule : Rejection or None
+    n, groups : int
+        Validation clips, and their groups.
+    reason : str
+        Why there is no rule; empty if there is one.
+    """
+
+    rule: Rejection | None
+    n: int = 0
+    groups: int = 0
+    reason: str = ""
+
+
+NO_REJECTION = FittedRejection(None, reason="evaluate.decisions.known_share is not set")
+
+
+@dataclass(frozen=True)
+class ThresholdRule:
+    """Rule by which a decision threshold is chosen on validation.
+
+    Attributes
+    ----------
+    kind : {"auto", "youden", "f1", "cost", "specificity"}
+        ``"youden"``: highest sensitivity + specificity - 1. ``"f1"``: highest F1. ``"cost"``: lowest cost of mistakes.
+        ``"specificity"``: highest sensitivity at `specificity` or above. ``"auto"``: Youden's, and F1 for the classes
+        of a multi-class task.
+    specificity : float
+        In (0, 1); read by ``"specificity"`` alone.
+    miss_cost : float
+        Cost of a miss where a false alarm costs 1; read by ``"cost"`` alone.
+    """
+
+    kind: str = "auto"
+    specificity: float = 0.9
+    miss_cost: float = 1.0
+
+
+THRESHOLD_RULES = ("auto", "youden", "f1", "cost", "specificity")
+AUTO = ThresholdRule()
 
 
 @dataclass(frozen=True)
@@ -64,6 +113,11 @@ class SplitMetrics:
         Decision threshold; one per class for a multi-label task, None for a multi-class task.
     decided_by : str or None
         How the clips were decided; None for a multi-class task.
+    rule : ThresholdRule
+        Rule that chose the thresholds.
+    class_thresholds : tuple[float, ...] or None
+        Multi-class task: threshold of each class against the rest, chosen on validation, for events; None otherwise,
+        or where validation lacks a class.
     pooled : dict[str, Estimate]
         Metric to estimate over all clips of the split.
     sites : dict[str, SiteMetrics]
@@ -76,5 +130,7 @@ class SplitMetrics:
     positives: int | None = None
     threshold: Threshold = None
     decided_by: str | None = None
+    rule: ThresholdRule = AUTO
+    class_thresholds: tuple[float, ...] | None = None
     pooled: dict[str, Estimate] = field(default_factory=dict)
     sites: dict[str, SiteMetrics] = field(default_factory=dict)

@@ -19,6 +19,20 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """Calibration error and Brier score of one variant on one split.
+
+    Attributes
+    ----------
+    before, after : dict[str, Estimate]
+        ``calibration_error`` and ``brier``, without and with the calibration that is folded into the file.
+    """
+
+    before: dict[str, Estimate]
+    after: dict[str, Estimate]
+
+
+@dataclass(frozen=True)
 class EvaluatedVariant:
     """A variant with what the evaluate stage measured.
 
@@ -35,6 +49,8 @@ class EvaluatedVariant:
         The same of the float32 baseline divided by that of this variant.
     robustness : dict[str, dict[str, Estimate]]
         Condition to metric to estimate on the test split; empty unless `evaluate.robustness` names a condition.
+    calibration : dict[str, Calibration]
+        Split to calibration figures.
     """
 
     variant: Variant
@@ -47,6 +63,7 @@ class EvaluatedVariant:
     release_ratio: float = 1.0
     sent_ratio: float = 1.0
     robustness: dict[str, dict[str, Estimate]] = field(default_factory=dict)
+    calibration: dict[str, Calibration] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

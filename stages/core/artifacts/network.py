@@ -12,6 +12,39 @@ FILE = "architecture.json"
 
 
 @dataclass(frozen=True)
+class ScoreCalibration:
+    """Scale and shift of the logits that were folded into the last layer, so that scores are probabilities.
+
+    Attributes
+    ----------
+    scale, shift : tuple[float, ...]
+        Calibrated logits are ``scale * logits + shift``, one of each per output; 1 and 0 where it was refused.
+    n, groups : int
+        Validation clips that it was fitted on, and their groups.
+    log_loss_before, log_loss_after : float
+        Log loss (nats) on validation, after calibration as measured on groups that a fit had not seen.
+    reason : str
+        Why it was refused; empty if it was not.
+    """
+
+    scale: tuple[float, ...] = ()
+    shift: tuple[float, ...] = ()
+    n: int = 0
+    groups: int = 0
+    log_loss_before: float = 0.0
+    log_loss_after: float = 0.0
+    reason: str = ""
+
+    @property
+    def changes_scores(self) -> bool:
+        """Whether it has an effect."""
+        return any(scale != 1 for scale in self.scale) or any(self.shift)
+
+
+NOT_CALIBRATED = ScoreCalibration(reason="it was not asked for")
+
+
+@dataclass(frozen=True)
 class NetworkDescription:
     """What a network is built from, and what was measured when it was converted.
 
@@ -37,6 +70,8 @@ class NetworkDescription:
         Fraction of those that are zero or removed.
     flops : int
         Floating-point operations per clip; 0 until it was converted.
+    score_calibration : ScoreCalibration
+        Calibration of the scores that is part of the weights.
     """
 
     name: str
@@ -50,6 +85,7 @@ class NetworkDescription:
     n_prunable: int = 0
     sparsity: float = 0.0
     flops: int = 0
+    score_calibration: ScoreCalibration = NOT_CALIBRATED
 
     def without_units(self, kept: Mapping[str, Sequence[int]], n_parameters: int) -> "NetworkDescription":
         """Return the description after units were removed.

@@ -4,10 +4,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from stages.core.artifacts import json_file
-from stages.core.artifacts.estimates import Estimate, SplitMetrics, Threshold
+from stages.core.artifacts.estimates import NO_REJECTION, Estimate, FittedRejection, SplitMetrics, Threshold
 from stages.core.artifacts.pull_report import ClassCounts, PullReport
 from stages.core.artifacts.split import SplitName
 from stages.core.artifacts.variant import ModelFile
+from stages.runtime.events import EventRule
 
 FILE = "selection.json"
 COMPARISON = "comparison.json"
@@ -165,6 +166,10 @@ class Selection:
         `clip_id` of the golden recordings.
     golden_scores : tuple[tuple[float, ...], ...]
         Their scores from the sweep, six decimals.
+    rejection : FittedRejection
+        When the variant says "unknown".
+    events : EventRule or None
+        How windows of a stream become events; None leaves it to the threshold.
     standing : Standing or None
         The variant beside the naive reference and chance; None if they were not computed, or the metric has no chance.
     """
@@ -185,6 +190,8 @@ class Selection:
     golden: tuple[str, ...] = ()
     golden_scores: tuple[tuple[float, ...], ...] = ()
     standing: Standing | None = None
+    rejection: FittedRejection = NO_REJECTION
+    events: EventRule | None = None
 
     @property
     def warning(self) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.artifacts import json_file
-from stages.core.artifacts.estimates import SplitMetrics, Threshold
+from stages.core.artifacts.estimates import NO_REJECTION, FittedRejection, SplitMetrics, Threshold
+from stages.core.artifacts.network import NOT_CALIBRATED, ScoreCalibration
 from stages.core.artifacts.teacher import NO_TEACHER, Teacher
 
 
@@ -69,6 +70,8 @@ class ModelFile:
         Spearman correlation between them, mean over classes; None where scores are too alike to rank.
     xz_bytes : int
         Size after xz at preset 6, as a push sends it.
+    score_calibration : ScoreCalibration
+        Calibration of the scores that is part of the weights.
     """
 
     name: str
@@ -96,6 +99,7 @@ class ModelFile:
     median_difference: float = 0.0
     rank_correlation: float | None = None
     xz_bytes: int = 0
+    score_calibration: ScoreCalibration = NOT_CALIBRATED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,10 +112,13 @@ class Variant(ModelFile):
         Builtin operator to the number of times that the file uses it.
     metrics : dict[str, SplitMetrics]
         ``"validation"`` and ``"test"`` to the metrics on that split.
+    rejection : FittedRejection
+        When the variant says "unknown".
     """
 
     operators: dict[str, int]
     metrics: dict[str, SplitMetrics]
+    rejection: FittedRejection = NO_REJECTION
 
     @property
     def threshold(self) -> Threshold:

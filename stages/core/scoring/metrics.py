@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stages.core.artifacts.dataset import indicators
+from stages.core.artifacts.estimates import AUTO, ThresholdRule
 from stages.core.scoring.arrays import macro, ratio
 from stages.core.scoring.calibration import observed_error
 from stages.core.scoring.curves import Curve, average_precision_of, roc_auc_of, sensitivity_of
@@ -56,6 +57,8 @@ class MetricParams:
         Equal bins over [0, 1].
     seed : int
         Seed of the bootstrap.
+    rule : ThresholdRule
+        How thresholds are chosen.
     """
 
     resamples: int = 1000
@@ -63,6 +66,7 @@ class MetricParams:
     specificity: float = 0.90
     calibration_bins: int = 10
     seed: int = 1234
+    rule: ThresholdRule = AUTO
 
 
 def evaluate(

@@ -1,5 +1,6 @@
 """Every metric of a split with its interval, pooled and by recording site, ready for JSON."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -48,11 +49,11 @@ def summarise(
     -------
     dict
         ``n``, ``groups``, ``classes`` (label to count), ``positives`` (binary), ``threshold`` (a number of a binary
-        task, a list of a multi-label task, else None), ``decided_by`` (one of `DECIDED_BY`, or None of a multi-class
-        task), ``pooled`` (metric to ``{"value", "low", "high"}``) and ``sites`` (site to ``n``, ``groups``,
-        ``classes`` and ``metrics``). An undefined value and a refused interval are None, with a ``reason``. The
-        value of ``calibration_error`` is without what chance puts there; ``observed`` is with it, and ``null`` is
-        what a perfectly calibrated classifier would show. Six decimals.
+        task, a list of a multi-label task, else None), ``rule`` of the threshold, ``decided_by`` (one of `DECIDED_BY`,
+        or None of a multi-class task), ``pooled`` (metric to ``{"value", "low", "high"}``) and ``sites`` (site to
+        ``n``, ``groups``, ``classes`` and ``metrics``). An undefined value and a refused interval are None, with a
+        ``reason``. The value of ``calibration_error`` is without what chance puts there; ``observed`` is with it, and
+        ``null`` is what a perfectly calibrated classifier would show. Six decimals.
 
     Raises
     ------
@@ -65,7 +66,7 @@ def summarise(
     names = sorted(set(sites.tolist()) - {""})
     binary = scores.ndim == 1
     decides = binary or y.ndim == 2
-    apart = crossfit_thresholds(y, scores, groups) if chosen_here and decides else None
+    apart = crossfit_thresholds(y, scores, groups, params.rule) if chosen_here and decides else None
 
     def part(rows: np.ndarray) -> dict[str, Any]:
         counts = indicators(y[rows], len(labels)).sum(axis=0)
@@ -83,6 +84,7 @@ def summarise(
         **{key: value for key, value in whole.items() if key != "metrics"},
         "positives": whole["classes"][labels[1]] if binary else None,
         "threshold": threshold if decides else None,
+        "rule": asdict(params.rule),
         "decided_by": DECIDED_BY[0 if not chosen_here else 2 if apart is None else 1] if decides else None,
         "pooled": whole["metrics"],
         "sites": {name: part(sites == name) for name in names} if len(names) > 1 else {},

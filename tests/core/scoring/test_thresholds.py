@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 from sklearn import metrics as oracle
+from sklearn.metrics import f1_score
 
+from stages.core.artifacts.estimates import ThresholdRule
 from stages.core.project.errors import DataError
 from stages.core.scoring.metrics import measure
-from stages.core.scoring.thresholds import crossfit_thresholds, predict, threshold_for
+from stages.core.scoring.thresholds import class_thresholds, crossfit_thresholds, predict, threshold_for
 
 
 def test_threshold_maximises_youdens_j_and_lies_between_two_scores() -> None:
@@ -59,3 +61,40 @@ def test_each_class_of_several_labels_has_thresholds_of_its_own(rng: np.random.G
 def test_there_are_none_where_one_group_has_a_class() -> None:
     y, scores = np.array([0, 0, 0, 1, 1]), np.linspace(0, 1, 5)
     assert crossfit_thresholds(y, scores, np.array(list("abcdd"))) is None
+
+
+@pytest.mark.parametrize("kind", ["youden", "f1", "cost", "specificity"])
+@pytest.mark.parametrize("seed", range(20))
+def test_no_other_threshold_is_better_by_its_rule(kind: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    y = np.concatenate([[0, 1], rng.integers(0, 2, 40)])
+    scores = np.round(rng.uniform(size=42) * 0.6 + 0.2 * y, 2)
+    rule = ThresholdRule(kind, specificity=0.8, miss_cost=float(rng.uniform(0.2, 5)))
+
+    def worth(limit: float) -> float:
+        said = scores >= limit
+        tp, fp, n, p = (said & (y == 1)).sum(), (said & (y == 0)).sum(), (y == 0).sum(), (y == 1).sum()
+        return {
+            "youden": tp / p - fp / n,
+            "f1": f1_score(y, said, zero_division=0.0),
+            "cost": -rule.miss_cost * (p - tp) - fp,
+            "specificity": tp / p if 1 - fp / n >= 0.8 - 1e-12 else -1.0,
+        }[kind]
+
+    chosen = threshold_for(y, scores, rule)
+    assert isinstance(chosen, float)
+    assert worth(chosen) == pytest.approx(max(map(worth, [*np.unique(scores), 2.0])))
+
+
+def test_misses_that_cost_nothing_much_leave_nothing_positive() -> None:
+    y, scores = np.array([1, 0, 0, 1]), np.array([0.2, 0.9, 1.0, 0.3])
+    chosen = threshold_for(y, scores, ThresholdRule("cost", miss_cost=0.5))
+    assert not predict(scores, chosen).any()
+
+
+def test_each_class_of_a_multi_class_task_has_a_threshold_against_the_rest() -> None:
+    rng = np.random.default_rng(3)
+    y, scores = rng.integers(0, 4, 200), rng.dirichlet(np.ones(4), 200)
+    found = class_thresholds(y, scores)
+    assert found == tuple(threshold_for((y == k).astype(int), scores[:, k], ThresholdRule("f1")) for k in range(4))
+    assert class_thresholds(np.zeros(5, int), scores[:5]) is None

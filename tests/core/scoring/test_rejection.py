@@ -1,0 +1,102 @@
+"""Rejection: the promised share of known sounds, by simulation, and what it says where it cannot promise."""
+
+import doctest
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.core.scoring import rejection
+from stages.core.scoring.rejection import conformal_limit, fit
+from stages.runtime import rejection as runtime
+from stages.runtime.rejection import confidence
+
+
+def confidences(rng: np.random.Generator, n_groups: int, spread: float) -> tuple[np.ndarray, np.ndarray]:
+    """Clips of groups that differ in how sure the network is of them, and in how many they are."""
+    counts = rng.integers(1, 12, n_groups)
+    level = rng.normal(scale=spread, size=n_groups)
+    groups = np.repeat(np.arange(n_groups), counts)
+    return level[groups] + rng.normal(size=len(groups)), groups.astype(str)
+
+
+@pytest.mark.parametrize("n_groups, share", [(19, 0.95), (30, 0.9), (60, 0.95)])
+def test_a_clip_of_a_new_group_is_kept_at_least_as_often_as_promised(n_groups: int, share: float) -> None:
+    rng, kept = np.random.default_rng(n_groups), []
+    for _ in range(2000):
+        sure, groups = confidences(rng, n_groups, spread=2.0)
+        limit = conformal_limit(sure, groups, share)
+        assert limit is not None
+        kept.append(rng.normal(scale=2.0) + rng.normal() >= limit)
+    error = np.sqrt(share * (1 - share) / len(kept))
+    assert np.mean(kept) >= share - 3 * error
+    assert np.mean(kept) <= share + 1 / (n_groups + 1) + 0.02 + 3 * error, "and not by never rejecting"
+
+
+def test_by_clip_the_promise_fails_for_new_groups_which_is_why_groups_are_asked_for() -> None:
+    rng, kept = np.random.default_rng(0), []
+    for _ in range(1000):
+        sure, _ = confidences(rng, 6, spread=2.0)
+        limit = conformal_limit(sure, np.arange(len(sure)).astype(str), 0.95)
+        kept.append(limit is None or rng.normal(scale=2.0) + rng.normal() >= limit)
+    assert np.mean(kept) < 0.93
+
+
+@given(st.lists(st.integers(0, 5), min_size=20, max_size=60), st.integers(0, 100), st.sampled_from([0.5, 0.8, 0.9]))
+def test_ties_are_kept_or_rejected_together_and_a_larger_share_never_raises_the_limit(
+    values: list[int], seed: int, share: float
+) -> None:
+    sure = np.array(values, float)
+    groups = np.random.default_rng(seed).integers(0, 15, len(sure)).astype(str)
+    limit, lower = conformal_limit(sure, groups, share), conformal_limit(sure, groups, (1 + share) / 2)
+    assert lower is None or (limit is not None and lower <= limit)
+    if limit is not None:
+        names, membership, counts = np.unique(groups, return_inverse=True, return_counts=True)
+        weight = 1 / ((len(names) + 1) * counts[membership])
+        assert weight[sure < limit].sum() + 1 / (len(names) + 1) <= 1 - share + 1e-9
+
+
+def test_with_too_few_groups_the_promise_is_by_clip_and_with_too_few_clips_there_is_none() -> None:
+    scores = np.random.default_rng(1).dirichlet(np.ones(4), 60)
+    by_group = fit(scores, (np.arange(60) % 30).astype(str), measure="auto", share=0.95)
+    assert by_group.rule is not None
+    assert (by_group.rule.by, by_group.rule.measure, by_group.groups) == ("group", "max_probability", 30)
+    by_clip = fit(scores, (np.arange(60) % 6).astype(str), measure="margin", share=0.95)
+    assert by_clip.rule is not None
+    assert by_clip.rule.by == "clip"
+    none = fit(scores[:10], np.arange(10).astype(str), measure="auto", share=0.95)
+    assert (none.rule, none.reason) == (None, "10 validation clips; a share of 0.95 needs 19")
+
+
+def test_a_binary_task_abstains_about_its_threshold_and_a_multi_label_task_does_not() -> None:
+    scores = np.random.default_rng(2).uniform(0.01, 0.99, 200)
+    found = fit(scores, np.arange(200).astype(str), measure="auto", share=0.8, threshold=0.3).rule
+    assert found is not None
+    sure = confidence(scores[:, None], "distance", 0.3)
+    undecided = scores[sure < found.limit]
+    assert 0.17 < len(undecided) / 200 <= 0.2
+    assert undecided.min() < 0.3 < undecided.max()
+    several = fit(
+        scores[:, None].repeat(2, 1), np.arange(200).astype(str), measure="auto", share=0.8, threshold=(0.5, 0.5)
+    )
+    assert several.rule is None
+    assert "multi-label" in several.reason
+    wrong = fit(scores, np.arange(200).astype(str), measure="margin", share=0.8, threshold=0.3)
+    assert wrong.reason == "margin is not for this kind of task; distance are"
+
+
+def test_confidences_are_what_they_say() -> None:
+    p = np.random.default_rng(3).dirichlet(np.ones(5), 100)
+    ordered = np.sort(p, axis=1)
+    np.testing.assert_allclose(confidence(p, "max_probability"), ordered[:, -1])
+    np.testing.assert_allclose(confidence(p, "margin"), ordered[:, -1] - ordered[:, -2], atol=2e-6)
+    from scipy.stats import entropy
+
+    np.testing.assert_allclose(confidence(p, "entropy"), -entropy(p, axis=1), atol=1e-4)
+    assert np.isfinite(confidence(np.array([[0.0], [1.0]]), "distance", 1.5)).all()
+
+
+@pytest.mark.parametrize("module", [rejection, runtime])
+def test_the_examples_run(module: object) -> None:
+    assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
