@@ -17,7 +17,7 @@ from stages.prune.params import CRITERIA, SCHEDULES
 _TRAINING_PACKAGES = ("tensorflow", "tf_keras", "numpy")
 _QAT_PACKAGES = (*_TRAINING_PACKAGES, "ai-edge-quantizer", "ai-edge-litert")
 _VARIANT_PACKAGES = ("ai-edge-quantizer", "ai-edge-litert", "numpy", "scikit-learn")
-_MEASURED_LATER = ("latency", "robustness")  # parameters of `evaluate` that only that stage reads
+_MEASURED_LATER = ("latency", "robustness", "stream")  # parameters of `evaluate` that only that stage reads
 
 
 class Keys:

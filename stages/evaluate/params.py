@@ -1,6 +1,7 @@
 """The `evaluate` section of `params.yaml`."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from stages.core.artifacts.estimates import AUTO, THRESHOLD_RULES, ThresholdRule
 from stages.core.project.errors import require
@@ -83,6 +84,53 @@ class Decisions:
 
 
 @dataclass(frozen=True)
+class StreamParams:
+    """Streams composed of held-out clips, in which every variant's events are counted.
+
+    Attributes
+    ----------
+    minutes : float
+        Length of the validation stream and of the test stream. 0: none.
+    clips_per_hour : float
+        Clips an hour, those of `ignored` labels among them.
+    snr_db : tuple[float, ...]
+        Signal-to-noise ratios that each clip's is drawn from.
+    background : Path or None
+        Folder of recordings without any event, of which validation and test take turns; None: pink noise.
+    ignored : tuple[str, ...]
+        Labels that sound and must not trigger, such as other words. A binary task's negative label always is.
+    false_alarms_per_hour : tuple[float, ...]
+        Targets that event rules are chosen for on validation; a release takes the first.
+    hop_s : float
+        Seconds from one window to the next.
+    seed : int
+    """
+
+    minutes: float = 0.0
+    clips_per_hour: float = 360.0
+    snr_db: tuple[float, ...] = (0.0, 10.0, 20.0)
+    background: Path | None = None
+    ignored: tuple[str, ...] = ()
+    false_alarms_per_hour: tuple[float, ...] = (1.0,)
+    hop_s: float = 0.25
+    seed: int = 1234
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        owner = "evaluate.stream"
+        require(0 <= self.minutes <= 6000, f"{owner}.minutes", "be minutes in [0, 6000]", self.minutes)
+        require(0 < self.clips_per_hour <= 36000, f"{owner}.clips_per_hour", "be in (0, 36000]", self.clips_per_hour)
+        require(self.hop_s > 0, f"{owner}.hop_s", "be above 0 s", self.hop_s)
+        require(self.seed >= 0, f"{owner}.seed", "be 0 or more", self.seed)
+        levels = self.snr_db
+        require(all(-60 <= snr <= 100 for snr in levels), f"{owner}.snr_db", "be decibels in [-60, 100]", list(levels))
+        require(len(levels) > 0, f"{owner}.snr_db", "name at least one ratio", [], "Try [10].")
+        targets = self.false_alarms_per_hour
+        good = len(targets) > 0 and all(target > 0 for target in targets)
+        require(good, f"{owner}.false_alarms_per_hour", "be rates above 0", list(targets), "Try [1].")
+
+
+@dataclass(frozen=True)
 class EvaluateParams:
     """How variants are judged.
 
@@ -105,6 +153,8 @@ class EvaluateParams:
         Noise, levels and rates under which the test recordings are scored again.
     decisions : Decisions
         How scores become decisions.
+    stream : StreamParams
+        Streams in which events are counted.
     """
 
     bootstrap_resamples: int = 1000
@@ -116,6 +166,7 @@ class EvaluateParams:
     seed: int = 1234
     robustness: Robustness = field(default_factory=Robustness)
     decisions: Decisions = field(default_factory=Decisions)
+    stream: StreamParams = field(default_factory=StreamParams)
 
     def __post_init__(self) -> None:
         """Check the ranges."""

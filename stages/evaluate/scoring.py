@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from stages.core.artifacts.dataset import Split
-from stages.core.artifacts.estimates import NO_REJECTION, FittedRejection, SplitMetrics, Threshold
+from stages.core.artifacts.estimates import SplitMetrics, Threshold
+from stages.core.artifacts.rejection import NO_REJECTION, FittedRejection
 from stages.core.project import params as core_params
 from stages.core.scoring.rejection import fit as fit_rejection
 from stages.core.scoring.summary import summarise

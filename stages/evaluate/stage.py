@@ -13,7 +13,7 @@ from stages.core.artifacts import dataset
 from stages.core.artifacts import evaluation as evaluation_file
 from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts.estimates import Estimate
-from stages.core.artifacts.evaluation import Calibration, EvaluatedVariant, Row
+from stages.core.artifacts.evaluation import Calibration, EvaluatedVariant, Row, StreamResult
 from stages.core.artifacts.split import SplitName
 from stages.core.artifacts.variant import Variant, read_variants
 from stages.core.litert import flatbuffer
@@ -23,7 +23,7 @@ from stages.core.project.progress import track
 from stages.core.scoring.baseline import baseline
 from stages.core.scoring.curves import roc_points
 from stages.core.scoring.metrics import METRICS
-from stages.evaluate import calibrated, figure, robustness
+from stages.evaluate import calibrated, figure, robustness, soundscape, stream
 from stages.evaluate.latency import measure, percentile_ms
 from stages.evaluate.params import EvaluateParams
 
@@ -46,6 +46,7 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
         and exports for people and for `dvc plots`: ``variants.csv`` (one row per variant), ``sites.csv``,
         ``calibration.csv``,
         ``metrics.json``, ``roc.csv``, ``against_sparsity.csv`` and ``accuracy_versus_size.csv`` with its picture;
+        ``streams.csv`` and ``stream/`` if `params.stream` asks for minutes;
         ``robustness.csv`` and ``robustness/`` if `params.robustness` names a condition.
     params : EvaluateParams
 
@@ -66,7 +67,7 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
     reference = baseline(variants)
     sample = dataset.read_split(features, "validation").crops[0, 0]
 
-    with files.growing_folder(target, files.digest([asdict(v) for v in variants], asdict(params))) as folder:
+    with files.growing_folder(target, _key(variants, params)) as folder:
         seconds = measure(
             paths, sample, warmup=params.latency_warmup, runs=params.latency_runs, folder=folder / "latency"
         )
@@ -81,6 +82,11 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
         quality = _calibration(variants, sweep, features, params)
         lines = [row for name, found in quality.items() for row in calibrated.rows(name, found)]
         files.write_csv(folder / "calibration.csv", calibrated.COLUMNS, lines)
+        heard: dict[str, tuple[StreamResult, ...]] = {}
+        if params.stream.minutes:
+            heard = stream.measure(variants, sweep, features=features, folder=folder / "stream", params=params)
+            told = [row for name, results in heard.items() for row in stream.rows(name, results)]
+            files.write_csv(folder / "streams.csv", stream.COLUMNS, told)
         evaluated = [
             EvaluatedVariant(
                 variant=variant,
@@ -91,6 +97,7 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
                 **_release(variant, reference, frontend),
                 robustness=_robustness(variant.name, disturbed),
                 calibration=quality[variant.name],
+                streams=heard.get(variant.name, ()),
             )
             for variant, median, slow in zip(variants, p50, p95, strict=True)
         ]
@@ -124,6 +131,13 @@ def _release(variant: Variant, reference: Variant, frontend: bytes) -> Row:
         "release_ratio": round((reference.raw_bytes + len(frontend)) / stored, 4),
         "sent_ratio": round((reference.xz_bytes + packed) / sent, 4),
     }
+
+
+def _key(variants: Sequence[Variant], params: EvaluateParams) -> str:
+    """Return the digest of everything that a killed run must find unchanged to go on."""
+    folder = params.stream.background if params.stream.minutes else None
+    sounds = [files.sha256(path) for path in soundscape.background_files(folder)] if folder else []
+    return files.digest([asdict(v) for v in variants], asdict(params), *sounds)
 
 
 def headline(variant: Variant) -> str:

@@ -307,7 +307,7 @@ class Windows:
 
 
 def find_events(windows: Windows, rule: EventRule) -> list[Event]:
-    """Return the events of a sound whose windows are all scored, by onset.
+    """Return the events of a sound whose windows are all scored, by onset; the same as `EventTracker` gives, faster.
 
     Parameters
     ----------
@@ -321,12 +321,59 @@ def find_events(windows: Windows, rule: EventRule) -> list[Event]:
     >>> [(event.label, event.onset_s, event.offset_s) for event in find_events(windows, EventRule({"cough": 0.5}))]
     [('cough', 1.0, 3.0)]
     """
-    tracker = EventTracker(rule, windows.labels, window_s=windows.window_s, hop_s=windows.hop_s)
+    if not len(windows.scores):
+        return []
+    scores = np.where(windows.heard[:, np.newaxis], windows.scores, 0.0)
+    return events_from(smooth_all(scores, rule.smooth), windows, rule)
+
+
+def events_from(smoothed: np.ndarray, windows: Windows, rule: EventRule) -> list[Event]:
+    """Return the events of windows whose scores are smoothed by the rule already, (n, n_labels); see `find_events`."""
+    _, delay = smoothing(rule.smooth)
+    raw = windows.starts_s + windows.window_s / 2 - windows.hop_s / 2 - delay * windows.hop_s
+    begins, ends = np.maximum(raw, 0.0), np.maximum(raw + windows.hop_s, 0.0)
     found: list[Event] = []
-    for start, scores, heard in zip(windows.starts_s.tolist(), windows.scores, windows.heard.tolist(), strict=True):
-        found += tracker.push(start, scores, heard=heard)
-    found += tracker.finish()
+    for column, label in enumerate(windows.labels):
+        if label in rule.on:
+            found += _events_of(label, smoothed[:, column], begins, ends, windows, rule)
     return sorted(found, key=lambda event: (event.onset_s, windows.labels.index(event.label)))
+
+
+def smooth_all(scores: np.ndarray, rule: str) -> np.ndarray:
+    """Return all smoothed score vectors, (n, n_labels), as `smoothing` gives them one by one."""
+    smooth, _ = smoothing(rule)
+    kind, _, number = rule.partition(":")
+    values = np.asarray(scores, np.float64)
+    n = min(int(number), len(values)) if kind == "mean" else len(values)
+    first = np.stack([smooth(row) for row in values[:n]])  # of a mean, until it is one of N
+    if n == len(values):
+        return first
+    shifted = np.stack([values[i : len(values) - n + i + 1] for i in range(n)])
+    return np.concatenate([first[:-1], shifted.mean(axis=0)])
+
+
+def _events_of(
+    label: str, scores: np.ndarray, begins: np.ndarray, ends: np.ndarray, windows: Windows, rule: EventRule
+) -> list[Event]:
+    """Follow one label from run to run of windows at or above its off-threshold."""
+    on = rule.on[label]
+    lasting = np.concatenate([[False], scores >= rule.off.get(label, on), [False]])
+    edges = np.flatnonzero(lasting[1:] != lasting[:-1])
+    found: list[Event] = []
+    for first, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        for k in (first + np.flatnonzero(scores[first:stop] >= on)).tolist():
+            last = found[-1] if found else None
+            merges = last is not None and begins[k] - last.offset_s <= rule.merge_s + _ROUNDING_S
+            ready = last is None or begins[k] >= last.offset_s + rule.refractory_s - _ROUNDING_S
+            if merges or ready:
+                peak, offset = float(scores[k:stop].max()), float(ends[stop - 1])
+                if merges and last is not None:
+                    found[-1] = Event(label, last.onset_s, offset, max(last.peak, peak), last.detected_s)
+                else:
+                    known = float(windows.starts_s[k]) + windows.window_s
+                    found.append(Event(label, float(begins[k]), offset, peak, known))
+                break
+    return found
 
 
 def _is_number(value: Any) -> bool:

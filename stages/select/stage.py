@@ -16,7 +16,7 @@ from stages.core.artifacts import dataset, pull_report
 from stages.core.artifacts import evaluation as evaluation_file
 from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts import selection as selection_file
-from stages.core.artifacts.evaluation import Row
+from stages.core.artifacts.evaluation import Row, StreamResult
 from stages.core.artifacts.naive import Naive
 from stages.core.artifacts.selection import DataFacts, Drop, Drops, Measured, Rule, Selection, VariantComparison
 from stages.core.artifacts.split import SplitName
@@ -119,14 +119,18 @@ def pareto_front(table: Sequence[Row], params: SelectParams) -> list[Row]:
     return sorted(front, key=lambda row: (row[bytes_column], row["name"]))
 
 
-def events_of(variant: Variant, labels: Sequence[str]) -> EventRule | None:
+def events_of(variant: Variant, streams: Sequence[StreamResult], labels: Sequence[str]) -> EventRule | None:
     """Return the rule by which the windows of a release become events; None leaves it to the decision threshold.
 
     Parameters
     ----------
     variant : Variant
+    streams : Sequence[StreamResult]
+        Of the variant; the first one's rule goes first.
     labels : Sequence[str]
     """
+    if streams and streams[0].rule is not None:
+        return streams[0].rule
     limits = variant.metrics["validation"].class_thresholds
     if limits is None:
         return None
@@ -172,6 +176,9 @@ class Choice:
         chance = self.chance_of_worse(row)
         return found if chance is None else f"{found}; the chance that it truly is not is at least {chance:.0%}"
 
+    def _streams(self, name: str) -> tuple[StreamResult, ...]:
+        return next((e.streams for e in evaluation_file.read(self.evaluation) if e.name == name), ())
+
     def chance_of_worse(self, row: Row) -> float | None:
         """Return how likely a row truly lies more than the margin below the best in the budget."""
         affordable = [each["name"] for each in _affordable(self.table, self.params)]
@@ -215,7 +222,7 @@ class Choice:
             golden=tuple(clip.clip_id for clip in clips),
             golden_scores=golden.scores(clips, features, sweep / "scores" / f"{variant.name}.npz"),
             rejection=variant.rejection,
-            events=events_of(variant, frontend.labels),
+            events=events_of(variant, self._streams(variant.name), frontend.labels),
             standing=standing(variant, reference, self.naive, params.metric) if self.naive else None,
         )
         comparison = VariantComparison(

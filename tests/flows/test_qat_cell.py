@@ -42,7 +42,7 @@ def test_the_fine_tuning_is_work_of_its_own_and_its_variant_says_what_it_is(tmp_
 
     store, (_, post, tuned) = Store(tmp_path), cell.variants
     written = {path.name for path in store.folder("finetuned", tuned.qat_key).iterdir()}
-    assert written == {"architecture.json", "float32.tflite", "history.csv", "ranges.json", "scores.npz"}
+    assert written == {"architecture.json", "float32.tflite", "history.csv", "ranges.json", "scores.npz", "sums.json"}
     assert not store.checkpoint(tuned.qat_key).exists()
     variants = [read_variant(store.folder("variants", p.key) / "variant.json") for p in (post, tuned)]
     assert [variant.aware for variant in variants] == [False, True]

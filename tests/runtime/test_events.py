@@ -81,6 +81,21 @@ def test_laws_of_any_rule(scores: np.ndarray, rule: EventRule, data: st.DataObje
     assert only_a == [e for e in found if e.label == "a"], "labels do not hinder each other"
 
 
+@settings(max_examples=300)
+@given(SCORES, RULES, st.data())
+def test_the_events_of_a_whole_are_those_of_the_stream(
+    scores: np.ndarray, rule: EventRule, data: st.DataObject
+) -> None:
+    heard = np.array(data.draw(st.lists(st.booleans(), min_size=len(scores), max_size=len(scores))))
+    starts = np.cumsum(data.draw(st.lists(st.sampled_from([HOP, 1.0]), min_size=len(scores), max_size=len(scores))))
+    tracker, found = EventTracker(rule, LABELS, window_s=1.0, hop_s=HOP), list[Event]()
+    for start, values, audible in zip(starts.tolist(), scores, heard.tolist(), strict=True):
+        found += tracker.push(start, values, heard=audible)
+    found += tracker.finish()
+    whole = find_events(Windows(scores, starts, heard, 1.0, HOP, LABELS), rule)
+    assert sorted(found, key=lambda e: (e.onset_s, e.label)) == whole
+
+
 @given(SCORES, RULES, SCORES)
 def test_an_event_that_was_told_is_not_changed_by_what_comes(
     scores: np.ndarray, rule: EventRule, later: np.ndarray

@@ -2,32 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from stages.runtime.rejection import Rejection
-
 Threshold = float | tuple[float, ...] | None
 """Decision threshold: a number for a binary task, one number per class for a multi-label task, else None."""
-
-
-@dataclass(frozen=True)
-class FittedRejection:
-    """A rejection rule whose limit was chosen on validation, or why there is none.
-
-    Attributes
-    ----------
-    rule : Rejection or None
-    n, groups : int
-        Validation clips, and their groups.
-    reason : str
-        Why there is no rule; empty if there is one.
-    """
-
-    rule: Rejection | None
-    n: int = 0
-    groups: int = 0
-    reason: str = ""
-
-
-NO_REJECTION = FittedRejection(None, reason="evaluate.decisions.known_share is not set")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 from stages.core.artifacts import json_file
 from stages.core.artifacts.estimates import Estimate
 from stages.core.artifacts.variant import Variant
+from stages.runtime.events import EventRule
 
 FILE = "evaluation.json"
 
@@ -33,6 +34,57 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class StreamFigures:
+    """What a variant's events in one stream are worth.
+
+    Attributes
+    ----------
+    n_true, groups : int
+        True events, and groups of the clips that they are of.
+    hours : float
+    n_false : int
+        Detections that no true event accounts for.
+    misses : Estimate
+        Fraction of the true events that are missed.
+    false_alarms_per_hour : Estimate
+    delay_s : Estimate
+        Median time from an event's onset until it is known; its ends are the 5th and 95th percentile.
+    event_f1 : Estimate
+        Event-based F1, with onsets within 0.2 s and offsets within that or half an event's length.
+    """
+
+    n_true: int
+    groups: int
+    hours: float
+    n_false: int
+    misses: Estimate
+    false_alarms_per_hour: Estimate
+    delay_s: Estimate
+    event_f1: Estimate
+
+
+@dataclass(frozen=True)
+class StreamResult:
+    """A variant at one target rate of false alarms.
+
+    Attributes
+    ----------
+    target : float
+        False alarms per hour that the rule was chosen for on validation.
+    rule : EventRule or None
+    figures : dict[str, StreamFigures]
+        Split to figures.
+    reason : str
+        Why there is no rule; empty if there is one.
+    """
+
+    target: float
+    rule: EventRule | None
+    figures: dict[str, StreamFigures] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class EvaluatedVariant:
     """A variant with what the evaluate stage measured.
 
@@ -51,6 +103,8 @@ class EvaluatedVariant:
         Condition to metric to estimate on the test split; empty unless `evaluate.robustness` names a condition.
     calibration : dict[str, Calibration]
         Split to calibration figures.
+    streams : tuple[StreamResult, ...]
+        Events in composed streams, a result per target rate of `evaluate.stream`; empty unless it asks for minutes.
     """
 
     variant: Variant
@@ -64,6 +118,7 @@ class EvaluatedVariant:
     sent_ratio: float = 1.0
     robustness: dict[str, dict[str, Estimate]] = field(default_factory=dict)
     calibration: dict[str, Calibration] = field(default_factory=dict)
+    streams: tuple[StreamResult, ...] = ()
 
     @property
     def name(self) -> str:

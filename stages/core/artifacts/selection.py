@@ -4,8 +4,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from stages.core.artifacts import json_file
-from stages.core.artifacts.estimates import NO_REJECTION, Estimate, FittedRejection, SplitMetrics, Threshold
+from stages.core.artifacts.estimates import Estimate, SplitMetrics, Threshold
 from stages.core.artifacts.pull_report import ClassCounts, PullReport
+from stages.core.artifacts.rejection import NO_REJECTION, FittedRejection
 from stages.core.artifacts.split import SplitName
 from stages.core.artifacts.variant import ModelFile
 from stages.runtime.events import EventRule

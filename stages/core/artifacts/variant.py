@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.artifacts import json_file
-from stages.core.artifacts.estimates import NO_REJECTION, FittedRejection, SplitMetrics, Threshold
+from stages.core.artifacts.estimates import SplitMetrics, Threshold
 from stages.core.artifacts.network import NOT_CALIBRATED, ScoreCalibration
+from stages.core.artifacts.rejection import NO_REJECTION, FittedRejection
 from stages.core.artifacts.teacher import NO_TEACHER, Teacher
 
 

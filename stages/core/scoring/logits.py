@@ -165,8 +165,8 @@ def _fit_one(z: np.ndarray, y: np.ndarray, groups: np.ndarray, *, shifts: bool) 
     if not figures[1] < figures[0]:
         reason = f"the log loss on groups left out does not fall ({figures[0]:.4f} to {figures[1]:.4f})"
         return _identity(n_classes, reason, n, len(names))
-    scale, shift = (tuple(float(f"{x:.6g}") for x in found) for found in _optimum(z, y, shifts=shifts))
-    return ScoreCalibration(scale, shift, n, len(names), *figures)
+    scales, shifts_found = (tuple(float(f"{x:.6g}") for x in found) for found in _optimum(z, y, shifts=shifts))
+    return ScoreCalibration(scales, shifts_found, n, len(names), *figures)
 
 
 def _too_small(y: np.ndarray, membership: np.ndarray, n_groups: int, n_classes: int) -> str:

@@ -17,7 +17,8 @@ import math
 
 import numpy as np
 
-from stages.core.artifacts.estimates import FittedRejection, Threshold
+from stages.core.artifacts.estimates import Threshold
+from stages.core.artifacts.rejection import FittedRejection
 from stages.runtime.rejection import BINARY, MULTI_CLASS, Rejection, confidence
 
 

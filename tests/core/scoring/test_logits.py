@@ -33,7 +33,8 @@ def test_a_sigmoid_gets_platts_scaling_as_scikit_learn_computes_it(seed: int) ->
     logits = binary(np.random.default_rng(seed), 300, 3.0, -1.0)
     slope, intercept = _sigmoid_calibration(logits.values[:, 0, 0], logits.y)
     found = fit(logits, "temperature")
-    assert (found.scale, found.shift) == (pytest.approx((-slope,), rel=1e-4), pytest.approx((-intercept,), rel=1e-3))
+    assert found.scale == pytest.approx((-slope,), rel=1e-4)
+    assert found.shift == pytest.approx((-intercept,), rel=1e-3)
     assert (found.n, found.groups, found.reason) == (300, 300, "")
 
 

@@ -1,0 +1,293 @@
+"""Events in a stream before a device hears one: misses against false alarms per hour, per variant.
+
+Soundscapes are composed of held-out clips (`stages.evaluate.soundscape`), one of the validation side and one of the
+test side. The event rule of every variant is chosen on the first for a stated number of false alarms per hour, and
+judged on the second.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from stages.core.artifacts import clips as clips_file
+from stages.core.artifacts import dataset
+from stages.core.artifacts import frontend as frontend_file
+from stages.core.artifacts.estimates import Estimate
+from stages.core.artifacts.evaluation import StreamFigures, StreamResult
+from stages.core.artifacts.frontend import Frontend
+from stages.core.artifacts.split import SplitName
+from stages.core.artifacts.variant import Variant
+from stages.core.project import files
+from stages.core.project.progress import track
+from stages.core.scoring import detection
+from stages.core.scoring.arrays import rounded
+from stages.core.scoring.detection import TrueEvent
+from stages.evaluate.params import EvaluateParams, StreamParams
+from stages.evaluate.soundscape import Soundscape, background, place
+from stages.runtime.audio import clip as fit
+from stages.runtime.events import Event, EventRule, Windows, events_from, smooth_all
+from stages.runtime.hearing import is_silent
+from stages.runtime.litert import Model
+from stages.runtime.rejection import confidence
+
+SIDES: tuple[SplitName, ...] = ("validation", "test")
+SMOOTHINGS = ("mean:1", "mean:2", "mean:3", "exponential:0.5")
+LASTING = (1.0, 0.6)
+"""Off-thresholds that are tried, as parts of the on-threshold."""
+LEVELS = tuple(1 / (1 + np.exp(-np.linspace(-2.0, 9.0, 34))))
+"""On-thresholds that are tried."""
+COLUMNS = ("name", "target_per_hour", "split", "figure", "value", "low", "high", "n", "groups", "hours", "reason")
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The windows of one soundscape, and what is in it.
+
+    Attributes
+    ----------
+    starts_s : np.ndarray, shape (n,)
+    silent : np.ndarray, shape (n,), bool
+    scores : dict[str, np.ndarray]
+        Variant to outputs, (n, n_outputs) float32.
+    truth : tuple[TrueEvent, ...]
+    hours : float
+    """
+
+    starts_s: np.ndarray
+    silent: np.ndarray
+    scores: dict[str, np.ndarray]
+    truth: tuple[TrueEvent, ...]
+    hours: float
+
+
+def measure(
+    variants: Sequence[Variant], sweep: Path, *, features: Path, folder: Path, params: EvaluateParams
+) -> dict[str, tuple[StreamResult, ...]]:
+    """Measure every variant on composed streams.
+
+    Parameters
+    ----------
+    variants : Sequence[Variant]
+    sweep : Path
+        Holds ``<variant>.tflite``.
+    features : Path
+        Holds ``clips.csv``, ``frontend.json`` and ``frontend.tflite``.
+    folder : Path
+        Takes the scores of each side, ``<side>.npz``; a side that an interrupted call finished is read back.
+    params : EvaluateParams
+
+    Returns
+    -------
+    dict[str, tuple[StreamResult, ...]]
+        Variant to one result per target rate.
+    """
+    folder.mkdir(exist_ok=True)
+    frontend, given = frontend_file.read(features), params.stream
+    heard = {side: _hear(side, variants, sweep, features=features, folder=folder, params=params) for side in SIDES}
+    labels = [label for label in frontend.labels if label not in given.ignored]
+    if len(frontend.labels) == 2 and not isinstance(variants[0].threshold, tuple):
+        labels = [frontend.labels[-1]]
+    found = {}
+    for variant in track(variants, "streams"):
+        sounds = {side: _windows(variant, heard[side], frontend, given.hop_s) for side in SIDES}
+        found[variant.name] = tuple(
+            _judge(target, sounds, heard, labels, sure=params.confidence) for target in given.false_alarms_per_hour
+        )
+    return found
+
+
+def choose(
+    windows: Windows, truth: Sequence[TrueEvent], labels: Sequence[str], *, hours: float, target: float
+) -> EventRule | None:
+    """Choose the event rule of fewest misses whose false alarms on this stream keep within a target rate.
+
+    With m false alarms in T hours at a threshold, a new stream as long has m + 1 at most in expectation, if its false
+    alarms come like these: the score that the threshold lies above is the (m + 1)-th highest, and the next as high one
+    may be in either stream. So m + 1 must be at most T times the target.
+
+    Parameters
+    ----------
+    windows : Windows
+        Of the validation stream.
+    truth : Sequence[TrueEvent]
+    labels : Sequence[str]
+        Labels that may have events; one threshold for all of them, as scores are calibrated.
+    hours : float
+    target : float
+        False alarms per hour.
+
+    Returns
+    -------
+    EventRule or None
+        None if no threshold keeps within the target.
+    """
+    allowed = int(np.floor(target * hours + 1e-9)) - 1
+    scores = np.where(windows.heard[:, np.newaxis], windows.scores, 0.0)
+    best: tuple[int, int, EventRule] | None = None
+    for order, smooth in enumerate(SMOOTHINGS):
+        smoothed = smooth_all(scores, smooth)
+        for lasting in LASTING:
+            rule = None
+            for level in sorted(LEVELS, reverse=True):
+                tried = EventRule(
+                    dict.fromkeys(labels, float(f"{level:.6g}")),
+                    {} if lasting == 1 else dict.fromkeys(labels, float(f"{level * lasting:.6g}")),
+                    hop_s=windows.hop_s,
+                    smooth=smooth,
+                    refractory_s=0.0,
+                    merge_s=windows.window_s / 2,
+                )
+                matching = detection.match(truth, events_from(smoothed, windows, tried))
+                if matching.n_false > allowed:
+                    break
+                rule, missed = tried, int((~matching.detected).sum())
+            if rule is not None and (best is None or (missed, order) < best[:2]):
+                best = missed, order, rule
+    return None if best is None else best[2]
+
+
+def rows(name: str, results: Sequence[StreamResult]) -> Iterator[dict[str, object]]:
+    """Yield a variant's figures as rows of `COLUMNS`."""
+    for result in results:
+        for side, each in result.figures.items():
+            common = {"name": name, "target_per_hour": result.target, "split": side, "n": each.n_true}
+            common |= {"groups": each.groups, "hours": each.hours}
+            for figure in ("misses", "false_alarms_per_hour", "delay_s", "event_f1"):
+                estimate: Estimate = getattr(each, figure)
+                ends = {key: getattr(estimate, key) for key in ("value", "low", "high", "reason")}
+                yield common | {"figure": figure} | ends
+
+
+def _hear(
+    side: SplitName, variants: Sequence[Variant], sweep: Path, *, features: Path, folder: Path, params: EvaluateParams
+) -> Heard:
+    frontend, given = frontend_file.read(features), params.stream
+    sound = compose(side, features, frontend, given)
+    path = folder / f"{side}.npz"
+    if not path.exists():
+        scored = _score(sound, variants, sweep, features, given.hop_s)
+        with files.atomic(path) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, **scored)  # type: ignore[arg-type]
+    with np.load(path) as stored:
+        scores = {variant.name: stored[variant.name] for variant in variants}
+        return Heard(stored["starts_s"], stored["silent"], scores, tuple(sound.truth), given.minutes / 60)
+
+
+def compose(side: SplitName, features: Path, frontend: Frontend, given: StreamParams) -> Soundscape:
+    """Compose the soundscape of one side of the split.
+
+    Parameters
+    ----------
+    side : {"validation", "test"}
+    features : Path
+    frontend : Frontend
+    given : StreamParams
+    """
+    clips, rate, hearing = clips_file.read(features, side), frontend.sample_rate, frontend.hearing
+    if len(frontend.labels) == 2 and not any(len(clip.labels) > 1 for clip in clips):
+        ignored: Sequence[str] = (frontend.labels[0], *given.ignored)
+    else:
+        ignored = given.ignored
+    seconds, seed = 60 * given.minutes, (given.seed, SIDES.index(side))
+    placed = place(clips, seconds=seconds, per_hour=given.clips_per_hour, snr_db=given.snr_db, rate=rate, seed=seed)
+    sound = background(given.background, side, rate, hearing, given.seed)
+    return Soundscape(placed, sound, seconds=seconds, rate=rate, hearing=hearing, ignored=ignored)
+
+
+def _score(
+    sound: Soundscape, variants: Sequence[Variant], sweep: Path, features: Path, hop_s: float
+) -> dict[str, np.ndarray]:
+    """Run front end and every variant on all windows; features are held for a few windows at a time."""
+    frontend, model = frontend_file.read(features), Model(features / "frontend.tflite")
+    split = dataset.read_split(features, "validation")  # for its crops alone
+    rate, length = frontend.sample_rate, frontend.clip_samples
+    models = {variant.name: Model(sweep / f"{variant.name}.tflite") for variant in variants}
+    starts: list[float] = []
+    silent: list[bool] = []
+    scores: dict[str, list[np.ndarray]] = {name: [] for name in models}
+    framed = sound.windows(length, round(hop_s * rate))
+    held: list[np.ndarray] = []
+
+    def flush() -> None:
+        if held:
+            crops = replace(split, x=np.stack(held)).crops
+            for name, each in models.items():
+                scores[name] += [each.mean(clip) for clip in crops]
+            held.clear()
+
+    for start, window in track(framed, "stream"):
+        samples = fit(window, length, frontend.align, frontend.hearing)
+        starts.append(start / rate)
+        silent.append(is_silent(window, frontend.hearing.silence_dbfs))
+        held.append(model.run(samples[np.newaxis])[0])
+        if len(held) == BATCH:
+            flush()
+    flush()
+    found = {name: np.stack(values).astype(np.float32) for name, values in scores.items()}
+    return found | {"starts_s": np.array(starts), "silent": np.array(silent)}
+
+
+def _windows(variant: Variant, heard: Heard, frontend: Frontend, hop_s: float) -> Windows:
+    outputs, threshold = heard.scores[variant.name].astype(np.float64), variant.threshold
+    audible, rule = ~heard.silent, variant.rejection.rule
+    if rule is not None:
+        single = threshold if isinstance(threshold, float) else None
+        audible = audible & (confidence(outputs, rule.measure, single) >= rule.limit)
+    scores = np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
+    return Windows(scores, heard.starts_s, audible, frontend.clip_s, hop_s, tuple(frontend.labels))
+
+
+def _judge(
+    target: float,
+    sounds: dict[SplitName, Windows],
+    heard: dict[SplitName, Heard],
+    labels: Sequence[str],
+    *,
+    sure: float,
+) -> StreamResult:
+    validation = heard["validation"]
+    rule = choose(sounds["validation"], validation.truth, labels, hours=validation.hours, target=target)
+    if rule is None:
+        least = (int(np.floor(target * validation.hours + 1e-9)) or 1) / target
+        reason = f"no threshold keeps within {target:g} an hour on {validation.hours:g} h of validation"
+        if target * validation.hours < 1:
+            reason = f"{target:g} an hour needs at least {least:g} h of stream; there are {validation.hours:g}"
+        return StreamResult(target, None, {}, reason)
+    figures = {}
+    for side in SIDES:
+        smoothed = smooth_all(np.where(sounds[side].heard[:, np.newaxis], sounds[side].scores, 0.0), rule.smooth)
+        found = events_from(smoothed, sounds[side], rule)
+        figures[str(side)] = figures_of(heard[side].truth, found, heard[side].hours, confidence=sure)
+    return StreamResult(target, rule, figures)
+
+
+def figures_of(truth: Sequence[TrueEvent], found: Sequence[Event], hours: float, *, confidence: float) -> StreamFigures:
+    """Return misses, false alarms per hour, median delay and event-based F1.
+
+    Parameters
+    ----------
+    truth : Sequence[TrueEvent]
+    found : Sequence[Event]
+    hours : float
+    confidence : float
+        Of the intervals: of misses Clopper and Pearson's with events taken as independent, of false alarms Garwood's.
+    """
+    matching, n = detection.match(truth, found), len(truth)
+    missed = int((~matching.detected).sum())
+    ends = detection.binomial_interval(missed, n, confidence=confidence) if n else (np.nan, np.nan)
+    rate = detection.poisson_interval(matching.n_false, hours, confidence=confidence)
+    delays = matching.delay_s[matching.detected]
+    quartiles = np.percentile(delays, [50, 5, 95]) if len(delays) else np.full(3, np.nan)
+    return StreamFigures(
+        n_true=n,
+        groups=len({event.group for event in truth}),
+        hours=round(hours, 6),
+        n_false=matching.n_false,
+        misses=Estimate(rounded(missed / n if n else np.nan), *map(rounded, ends)),
+        false_alarms_per_hour=Estimate(rounded(matching.n_false / hours), *map(rounded, rate)),
+        delay_s=Estimate(*map(rounded, quartiles)),
+        event_f1=Estimate(rounded(detection.event_f1(truth, found)), reason="no interval is computed"),
+    )
