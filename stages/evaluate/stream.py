@@ -286,8 +286,12 @@ def figures_of(truth: Sequence[TrueEvent], found: Sequence[Event], hours: float,
         groups=len({event.group for event in truth}),
         hours=round(hours, 6),
         n_false=matching.n_false,
-        misses=Estimate(rounded(missed / n if n else np.nan), *map(rounded, ends)),
-        false_alarms_per_hour=Estimate(rounded(matching.n_false / hours), *map(rounded, rate)),
-        delay_s=Estimate(*map(rounded, quartiles)),
+        misses=_estimate(missed / n if n else np.nan, *ends),
+        false_alarms_per_hour=_estimate(matching.n_false / hours, *rate),
+        delay_s=_estimate(*quartiles.tolist()),
         event_f1=Estimate(rounded(detection.event_f1(truth, found)), reason="no interval is computed"),
     )
+
+
+def _estimate(value: float, low: float, high: float) -> Estimate:
+    return Estimate(rounded(value), rounded(low), rounded(high))
