@@ -79,7 +79,7 @@ def _figures(facts: Facts) -> "dict[str, Figure]":
     metric = f"validation_{facts.metric}"
     for i, (_, rows) in enumerate(_panels(facts)):
         drawn[f"metric-{i}"] = plots.against_sparsity(rows, metric, f"validation {title(facts.metric)}")
-        drawn[f"size-{i}"] = plots.against_sparsity(rows, "sent_bytes", "bytes to send, with front end", log=True)
+        drawn[f"size-{i}"] = plots.against_sparsity(rows, "sent_bytes", "bytes to send", log=True)
         drawn[f"latency-{i}"] = plots.against_sparsity(rows, "latency_p50_ms", "latency of one clip (ms)")
     drawn |= {"roc": judgement.roc(facts), "reliability": judgement.reliability(facts)}
     return drawn | {"drops": plots.drops(facts, tables.on_front(facts)[:MAX_DROPS])}
