@@ -76,16 +76,18 @@ def grid(
     write the grid there and run `dvc repro`: nothing made here is made again.
     """
     dvc("repro", "train")
-    axes: dict[str, Any] = {
-        "criteria": tuple(criteria),
-        "schedules": tuple(schedules),
-        "sparsities": tuple(sparsities),
-        "schemes": tuple(schemes),
-        "qat_schemes": tuple(qat_schemes),
-        "seeds": tuple(seeds),
-        "distilled": tuple(distilled),
-    }
-    _sweep(replace(params.section("sweep", SweepParams), **axes, workers=workers))
+    section = replace(
+        params.section("sweep", SweepParams),
+        criteria=tuple(criteria),
+        schedules=tuple(schedules),
+        sparsities=tuple(sparsities),
+        schemes=tuple(schemes),
+        qat_schemes=tuple(qat_schemes),
+        seeds=tuple(seeds),
+        distilled=tuple(distilled),
+        workers=workers,
+    )
+    _sweep(section)
 
 
 def _sweep(section: SweepParams) -> None:

@@ -4,9 +4,8 @@ import csv
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from flows.start.naming import SPLIT_NAMES, Item, path_fields
 from stages.core.project.errors import DataError
@@ -77,7 +76,7 @@ def _audio(root: Path) -> list[str]:
     return found
 
 
-def _rows(path: Path, root: Path, known: dict[str, Any]) -> dict[str, dict[str, str]]:
+def _rows(path: Path, root: Path, known: Iterable[str]) -> dict[str, dict[str, str]]:
     """Return the rows of a table by the recording that they name; none if it does not name recordings."""
     rows = _read(path)
     if not rows:

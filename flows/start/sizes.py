@@ -4,13 +4,14 @@ import bisect
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stages.core.litert.flops import flops
 from stages.core.nn import network
 from stages.core.project.errors import ParameterError
+from stages.core.project.params import Options
 from stages.quantize import convert
 from stages.quantize.params import QuantizeParams
 
@@ -54,7 +55,7 @@ class Shape:
     n_classes: int
 
 
-def build(architecture: str, options: dict[str, Any], shape: Shape) -> "keras.Model":
+def build(architecture: str, options: Options, shape: Shape) -> "keras.Model":
     """Return a network with fresh weights; see `stages.core.nn.network.build`."""
     return network.build(architecture, {architecture: options}, shape.features, shape.n_classes)[0]
 
@@ -90,7 +91,7 @@ def measure(model: "keras.Model", schemes: Sequence[str], quantize: QuantizePara
 
 
 def widest(
-    architecture: str, shape: Shape, *, raw_bytes: float, scheme: str, options: dict[str, Any] | None = None
+    architecture: str, shape: Shape, *, raw_bytes: float, scheme: str, options: Options | None = None
 ) -> tuple[float, Size]:
     """Return the largest width of an architecture whose file keeps within a limit, and what that file takes.
 

@@ -3,7 +3,6 @@
 import functools
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from flows.sweep.inputs import SweepInputs
 from stages.core.artifacts import dataset
@@ -98,7 +97,7 @@ class Keys:
     def _finetune_code(self, *plug_ins: str) -> str:
         return self._code_hash(("flows.sweep.steps.finetune", self._architecture, *plug_ins), _TRAINING_PACKAGES)
 
-    def _scoring(self) -> dict[str, Any]:
+    def _scoring(self) -> dict[str, object]:
         parameters = asdict(self._inputs.evaluate)
         return {name: value for name, value in parameters.items() if not name.startswith(_MEASURED_LATER)}
 

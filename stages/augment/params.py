@@ -8,6 +8,7 @@ from typing import Any
 from stages.core.audio.spec_augment import Masks
 from stages.core.project import plugins
 from stages.core.project.errors import require
+from stages.core.project.params import Options
 
 PRESETS = "stages.augment.presets"
 
@@ -36,7 +37,7 @@ class AugmentParams:
     copies: dict[str, int] = field(default_factory=lambda: {"all": 1})
     chained: bool = False
     seed: int = 1234
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
     masks: Masks = field(default_factory=Masks)
 
     def __post_init__(self) -> None:

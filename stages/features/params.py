@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from stages.core.project import plugins
 from stages.core.project.errors import ParameterError, require
+from stages.core.project.params import Options
 from stages.runtime.hearing import Hearing
 
 FRONTENDS = "stages.features.frontends"
@@ -48,7 +49,7 @@ class FeatureParams:
     """
 
     frontend: str = "mfcc"
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
     remove_dc: bool = False
     place: Literal["aligned", "loudest"] = "aligned"
     segment: Segment | None = None

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from stages.core.project import plugins
 from stages.core.project.errors import ParameterError, require
-from stages.core.project.params import known
+from stages.core.project.params import Options, known
 from stages.core.training.params import FitParams
 
 CRITERIA, SCHEDULES = "stages.prune.criteria", "stages.prune.schedules"
@@ -42,7 +42,7 @@ class PruneParams(FitParams):
     layers: dict[str, float] = field(default_factory=dict)
     min_units: int = 1
     unit_multiple: int = 1
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the ranges."""

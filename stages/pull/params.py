@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from stages.core.project import plugins
 from stages.core.project.errors import require
+from stages.core.project.params import Options
 from stages.runtime.hearing import Hearing
 
 SOURCES = "stages.pull.sources"
@@ -82,7 +83,7 @@ class PullParams:
     rename: dict[str, dict[str, str]] = field(default_factory=dict)
     link: Literal["auto", "copy", "hardlink", "symlink"] = "auto"
     near_duplicates: NearDuplicateParams = field(default_factory=NearDuplicateParams)
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the ranges."""

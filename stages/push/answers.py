@@ -11,6 +11,7 @@ from subprocess import CompletedProcess
 from typing import Any
 
 from stages.core.project.errors import DeviceError
+from stages.runtime.lines import Line
 
 LONGEST_REASON = 300  # characters of a device's own words in a message
 _LOG_LINE = re.compile(
@@ -151,7 +152,7 @@ def space(device: str, value: Any) -> Space:
         return Space(whole(value["free_bytes"]), None if inodes is None else whole(inodes), flag(value["noexec"]))
 
 
-def lines(device: str, stdout: str) -> list[dict[str, Any]]:
+def lines(device: str, stdout: str) -> list[Line]:
     """Check that a program answered one JSON object a line, without NaN, and return them.
 
     Raises

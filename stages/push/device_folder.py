@@ -71,12 +71,12 @@ class Folder:
             path = self.root / folder
             return sorted(p.name for p in path.iterdir()) if path.is_dir() else []
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> device_state.Survey:
         """Return the releases and which one runs; see `device_state.survey`."""
         with self._refusing():
             return device_state.survey(self.root)
 
-    def space(self) -> dict[str, Any]:
+    def space(self) -> dict[str, int | None]:
         """Return the free bytes and inodes (None: unlimited) where releases lie, and whether programs may run there."""
         with self._refusing():
             places = {self._existing(self.root / name) for name in (ASIDE, device_state.RELEASES)}
@@ -87,7 +87,7 @@ class Folder:
                 "noexec": bool(os.statvfs(self._existing(self.root)).f_flag & getattr(os, "ST_NOEXEC", 8)),
             }
 
-    def compare(self, folder: str, wanted: dict[str, Sequence[Any]]) -> dict[str, Any]:
+    def compare(self, folder: str, wanted: dict[str, Sequence[Any]]) -> dict[str, object]:
         """Say what an upload must send; see `device_upload.compare`."""
         with self._refusing():
             return device_upload.compare(self.root, folder, wanted)

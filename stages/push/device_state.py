@@ -14,7 +14,7 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 RELEASES = "releases"
 CURRENT = "current"
@@ -24,7 +24,35 @@ LEFT_OVER = re.compile(r"\.\d{1,18}-[0-9a-f]{12}\.(incoming|leaving)")
 LARGEST_MANIFEST = 2**22  # bytes
 
 
-def survey(root: Path) -> dict[str, Any]:
+class Entry(TypedDict):
+    """One entry of `releases/`."""
+
+    name: str
+    number: int
+    release: str
+    sound: bool
+    ours: bool
+
+
+class Current(TypedDict):
+    """Where `current` leads."""
+
+    kind: str
+    target: str | None
+    name: str
+    release: str
+    sound: bool
+
+
+class Survey(TypedDict):
+    """What `survey` finds."""
+
+    releases: list[Entry]
+    current: Current
+    next: int
+
+
+def survey(root: Path) -> Survey:
     """Look at every entry of `releases/` and at `current`.
 
     Parameters
@@ -41,7 +69,7 @@ def survey(root: Path) -> dict[str, Any]:
         ``"dangling"``, ``"folder"`` or ``"file"``; `name` is its entry in `releases/`, empty if it has none there.
         ``next``: a number above that of every entry.
     """
-    entries, highest = [], 0
+    entries, highest = list[Entry](), 0
     top = root / RELEASES
     for path in sorted(top.iterdir()) if top.is_dir() else []:
         named = NAME.fullmatch(path.name)
@@ -102,9 +130,9 @@ def sha256(path: Path) -> str | None:
         return None
 
 
-def _current(root: Path, entries: list[dict[str, Any]]) -> dict[str, Any]:
+def _current(root: Path, entries: list[Entry]) -> Current:
     place = root / CURRENT
-    found = {"kind": "none", "target": None, "name": "", "release": "", "sound": False}
+    found: Current = {"kind": "none", "target": None, "name": "", "release": "", "sound": False}
     if not os.path.lexists(place):
         return found
     if place.is_symlink():
@@ -118,7 +146,7 @@ def _current(root: Path, entries: list[dict[str, Any]]) -> dict[str, Any]:
     for entry in entries:
         with contextlib.suppress(OSError):
             if place.samefile(root / RELEASES / entry["name"]):
-                found |= {key: entry[key] for key in ("name", "release", "sound")}
+                found |= {"name": entry["name"], "release": entry["release"], "sound": entry["sound"]}
     return found
 
 
@@ -133,7 +161,7 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def _inside(folder: Path, path: Any) -> Path:
+def _inside(folder: Path, path: object) -> Path:
     if not isinstance(path, str) or path.startswith("/") or ".." in path.split("/"):
         raise ValueError(f"{path!r} leaves the folder")
     return folder / path

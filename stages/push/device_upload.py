@@ -23,7 +23,7 @@ PACK = ".pack."  # begins the name of a file that holds several
 _PIECE = 2**18
 
 
-def compare(root: Path, folder: str, wanted: dict[str, Sequence[Any]]) -> dict[str, Any]:
+def compare(root: Path, folder: str, wanted: dict[str, Sequence[Any]]) -> dict[str, object]:
     """Say what an upload must send.
 
     Parameters

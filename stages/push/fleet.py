@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from stages.core.artifacts import selection as selection_file
 from stages.core.project.errors import DeviceError, EdacError
@@ -43,7 +43,7 @@ class Result:
     delivery: Delivery | None = None
     reason: str = ""
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, object]:
         """Return the device's entry of ``push.json``: the same for the same release, whenever it was installed.
 
         Raises

@@ -1,12 +1,12 @@
 """Set what a device knows of itself and of us, by the runtime that is installed there: name, class, trusted keys."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from stages.core.project.errors import DeviceError
 from stages.push import answers
 from stages.push.transport import Transport
 from stages.runtime import trust
+from stages.runtime.lines import Line
 
 
 def identify(transport: Transport, name: str, device_class: str) -> None:
@@ -82,12 +82,12 @@ def keys(transport: Transport) -> list[str] | None:
         return _trusted(transport, answer) if answers.flag(answer["asks_for_signature"]) else None
 
 
-def _trusted(transport: Transport, answer: dict[str, Any]) -> list[str]:
+def _trusted(transport: Transport, answer: Line) -> list[str]:
     with answers.understood(transport.name):
         return [answers.text(name) for name in answers.items(answer["trusted"])]
 
 
-def _ask(transport: Transport, arguments: Sequence[str]) -> dict[str, Any]:
+def _ask(transport: Transport, arguments: Sequence[str]) -> Line:
     with transport.lock():
         done = transport.run(".", ["-I", "-m", "stages.runtime", *arguments, "--device", "."])
     if done.returncode != 0:

@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from stages.core.audio.apart import is_plain_wav
 from stages.core.audio.sources import SUFFIXES
@@ -13,8 +12,9 @@ from stages.runtime import manifest
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.hearing import DEFAULT, Hearing
 from stages.runtime.hidden import is_hidden
+from stages.runtime.lines import Line
 
-Ask = Callable[[Sequence[str]], Iterator[dict[str, Any]]]
+Ask = Callable[[Sequence[str]], Iterator[Line]]
 
 
 def hearing_of(release: Path) -> Hearing:
@@ -25,7 +25,7 @@ def hearing_of(release: Path) -> Hearing:
         return DEFAULT
 
 
-def classify(ask: Ask, paths: Sequence[Path], hearing: Hearing) -> Iterator[dict[str, Any]]:
+def classify(ask: Ask, paths: Sequence[Path], hearing: Hearing) -> Iterator[Line]:
     """Classify recordings of any format; those that a device does not read go to it as WAV copies.
 
     Parameters

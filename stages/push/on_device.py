@@ -7,7 +7,6 @@ of a release never vouches for itself.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from subprocess import CompletedProcess
-from typing import Any
 
 from stages.core.project.errors import DeviceError
 from stages.push import answers
@@ -15,6 +14,7 @@ from stages.push.device_folder import ASIDE
 from stages.push.device_state import CURRENT, RELEASES
 from stages.push.transport import Transport
 from stages.runtime import manifest
+from stages.runtime.lines import Line
 
 __all__ = ["ASIDE", "CURRENT", "RELEASES"]
 
@@ -131,7 +131,7 @@ def check_health(transport: Transport, release: str, expected: manifest.Manifest
     return differences
 
 
-def classify(transport: Transport, recordings: Sequence[str], *, folder: str = CURRENT) -> Iterator[dict[str, Any]]:
+def classify(transport: Transport, recordings: Sequence[str], *, folder: str = CURRENT) -> Iterator[Line]:
     """Classify WAV files that lie on the device, as an application there would.
 
     Parameters
@@ -193,7 +193,7 @@ def status(transport: Transport) -> Status:
         )
 
 
-def benchmark(transport: Transport, *, runs: int) -> tuple[str, dict[str, Any]]:
+def benchmark(transport: Transport, *, runs: int) -> tuple[str, Line]:
     """Have a device measure what it runs.
 
     Parameters
@@ -223,12 +223,12 @@ def benchmark(transport: Transport, *, runs: int) -> tuple[str, dict[str, Any]]:
         return answers.text(info["model"]["sha256"]), figures
 
 
-def _ask(transport: Transport, folder: str, release: str, arguments: Sequence[str]) -> list[dict[str, Any]]:
+def _ask(transport: Transport, folder: str, release: str, arguments: Sequence[str]) -> list[Line]:
     """Run the runtime of a release behind the wall and return its answers, one per line."""
     return _answers(transport, release, transport.run(folder, ["-I", "-c", _RUNTIME, release, *arguments]))
 
 
-def _judge(transport: Transport, release: str, arguments: Sequence[str]) -> list[dict[str, Any]]:
+def _judge(transport: Transport, release: str, arguments: Sequence[str]) -> list[Line]:
     """Run the runtime that is installed on the device and return its answers, one per line."""
     done = transport.run(".", [*_INSTALLED, *arguments, "--device", "."])
     if "No module named 'stages" in done.stderr or "invalid choice" in done.stderr:
@@ -236,9 +236,7 @@ def _judge(transport: Transport, release: str, arguments: Sequence[str]) -> list
     return _answers(transport, release, done, failing=arguments[0] == "verify")
 
 
-def _answers(
-    transport: Transport, release: str, done: CompletedProcess[str], *, failing: bool = False
-) -> list[dict[str, Any]]:
+def _answers(transport: Transport, release: str, done: CompletedProcess[str], *, failing: bool = False) -> list[Line]:
     """Return a program's answers; `failing` ones too, if there is one."""
     found = answers.lines(transport.name, done.stdout)
     if found and (done.returncode == 0 or (failing and done.returncode == 1)):

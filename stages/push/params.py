@@ -8,6 +8,7 @@ from typing import Any
 
 from stages.core.project import params, plugins
 from stages.core.project.errors import ParameterError, require
+from stages.core.project.params import Options
 from stages.runtime.manifest import ANY_CLASS, CLASS_RULE, is_class, is_day
 
 TRANSPORTS = "stages.push.transports"
@@ -92,7 +93,7 @@ class PushParams:
         File of the private key that signs releases, outside the repository; None for the one that the environment's
         EDAC_SIGNING_KEY names, or for unsigned releases.
     rollout : RolloutParams
-    devices : tuple[dict[str, Any], ...]
+    devices : tuple[dict, ...]
         Per device `name`, `transport`, what that transport's `Config` takes and, if wanted, `class`, `group` (text)
         and `labels` (a list).
     inventory : Path or None
@@ -104,7 +105,7 @@ class PushParams:
     not_after: str | None = None
     signing_key: Path | None = None
     rollout: RolloutParams = field(default_factory=RolloutParams)
-    devices: tuple[dict[str, Any], ...] = ()
+    devices: tuple[Options, ...] = ()
     inventory: Path | None = None
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from stages.core.project import plugins
 from stages.core.project.errors import require
+from stages.core.project.params import Options
 from stages.core.training.params import FitParams
 
 SCHEMES = "stages.quantize.schemes"
@@ -50,7 +51,7 @@ class QuantizeParams:
     calibration_clips: int = 128
     seed: int = 1234
     calibration: str = "min_max"
-    options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    options: dict[str, Options] = field(default_factory=dict)
     aware: AwareParams = field(default_factory=AwareParams)
 
     def __post_init__(self) -> None:

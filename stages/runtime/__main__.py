@@ -10,9 +10,10 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stages.runtime.errors import RuntimeInputError
+from stages.runtime.lines import Line
 
 if TYPE_CHECKING:
     from stages.runtime.events import EventRule
@@ -116,18 +117,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _classify(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def _classify(arguments: argparse.Namespace) -> Iterator[Line]:
     from stages.runtime.audio import wav_files
     from stages.runtime.classify import Classifier
     from stages.runtime.recording import Recording
 
     classifier, bad, n_files = Classifier(arguments.folder), list[str](), 0
 
-    def failed(path: Path, error: Exception) -> dict[str, Any]:
+    def failed(path: Path, error: Exception) -> Line:
         bad.append(str(error) or f"{path} does not fit into memory. Split it.")
         return {"ok": False, "error": bad[-1]}
 
-    def windows(recording: Recording, end: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def windows(recording: Recording, end: Line) -> Iterator[Line]:
         try:
             yield from recording.windows()
             end.update({"events": [event.answer() for event in recording.events]} | recording.answer())
@@ -146,7 +147,7 @@ def _classify(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
             try:
                 recording = Recording(classifier, path, hop_s=arguments.hop_s)
                 if recording.is_long and arguments.output == "events":
-                    end: dict[str, Any] = {}
+                    end: Line = {}
                     for _ in windows(recording, end):
                         pass
                     for event in end.pop("events", ()):
@@ -164,7 +165,7 @@ def _classify(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         raise RuntimeInputError(counted + bad[0])
 
 
-def _write(answer: dict[str, Any]) -> None:
+def _write(answer: Line) -> None:
     """Write one line of JSON; windows are written as they come, and what is known only then stands behind them."""
     if "windows" in answer:
         sys.stdout.write(f'{json.dumps({"file": answer["file"]})[:-1]}, "windows": [')
@@ -176,7 +177,7 @@ def _write(answer: dict[str, Any]) -> None:
         print(json.dumps(answer), flush=True)
 
 
-def _listen(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def _listen(arguments: argparse.Namespace) -> Iterator[Line]:
     from stages.runtime import stream
     from stages.runtime.classify import Classifier
 
@@ -229,7 +230,7 @@ def _event_rule(arguments: argparse.Namespace, manifest: "Manifest") -> "EventRu
     from stages.runtime import events
 
     rule = manifest.events or events.default_rule(manifest.labels, manifest.threshold)
-    changes: dict[str, Any] = {"hop_s": rule.hop_s or min(1.0, manifest.clip_samples / manifest.sample_rate)}
+    changes: Line = {"hop_s": rule.hop_s or min(1.0, manifest.clip_samples / manifest.sample_rate)}
     for name in ("hop_s", "smooth", "refractory_s", "merge_s"):
         if getattr(arguments, name) is not None:
             changes[name] = getattr(arguments, name)
@@ -253,68 +254,68 @@ def _place(folder: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _selftest(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def _selftest(arguments: argparse.Namespace) -> Iterator[Line]:
     from stages.runtime.selftest import selftest
 
     yield selftest(arguments.folder)
 
 
-def _benchmark(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def _benchmark(arguments: argparse.Namespace) -> Iterator[Line]:
     from stages.runtime.benchmark import benchmark
 
     yield benchmark(arguments.folder, threads=arguments.threads, runs=arguments.runs)
 
 
-def _accept(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def _accept(arguments: argparse.Namespace) -> Iterator[Line]:
     from stages.runtime import trust
 
     yield trust.accept(arguments.folder, arguments.device, force=arguments.force)
 
 
-def _signer(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def _signer(arguments: argparse.Namespace) -> Iterator[Line]:
     from stages.runtime import trust
 
     yield {"ok": True, "signed_by": trust.signer(arguments.folder, arguments.device)}
 
 
-def _remember(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def _remember(arguments: argparse.Namespace) -> Iterator[Line]:
     from stages.runtime import trust
 
     yield trust.remember(arguments.folder, arguments.device)
 
 
-def _verify(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def _verify(arguments: argparse.Namespace) -> Iterator[Line]:
     from stages.runtime import trust
 
     yield trust.verify(arguments.folder, arguments.device)
 
 
-def _distrust(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def _distrust(arguments: argparse.Namespace) -> Iterator[Line]:
     from stages.runtime import keys
 
     yield keys.remove_key(arguments.device, arguments.fingerprint)
 
 
-def _keys(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def _keys(arguments: argparse.Namespace) -> Iterator[Line]:
     from stages.runtime import keys
 
     trusted = keys.trusted_keys(arguments.device)
     yield {"ok": True, "asks_for_signature": trusted is not None, "trusted": sorted(trusted or ())}
 
 
-def _trust(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def _trust(arguments: argparse.Namespace) -> Iterator[Line]:
     from stages.runtime import trust
 
     yield trust.add_key(arguments.device, arguments.key)
 
 
-def _identify(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def _identify(arguments: argparse.Namespace) -> Iterator[Line]:
     from stages.runtime import trust
 
     yield trust.identify(arguments.device, arguments.name, arguments.device_class)
 
 
-def _info(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def _info(arguments: argparse.Namespace) -> Iterator[Line]:
     import dataclasses
 
     from stages.runtime import manifest

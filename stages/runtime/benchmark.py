@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from stages.runtime import sensors
 from stages.runtime.audio import read_wav
 from stages.runtime.classify import Classifier
 from stages.runtime.errors import RuntimeInputError
+from stages.runtime.lines import Line
 
 POWER_S = 2.0
 COLD_STARTS = 3
@@ -40,7 +40,7 @@ print(json.dumps(marks))
 
 def benchmark(
     folder: Path, *, threads: int = 1, warmup: int = 20, runs: int = 200, sys_folder: Path = sensors.SYS
-) -> dict[str, Any]:
+) -> Line:
     """Measure a release on its first golden recording.
 
     Parameters
@@ -121,9 +121,7 @@ def _peak_rss_mib() -> float:
     return round(kib / 1024, 1)
 
 
-def _power(
-    classifier: Classifier, clip: np.ndarray, meter: sensors.PowerMeter
-) -> tuple[dict[str, Any] | None, float | None]:
+def _power(classifier: Classifier, clip: np.ndarray, meter: sensors.PowerMeter) -> tuple[Line | None, float | None]:
     """Return the power at rest and at work (W), and the energy of one clip (mJ)."""
     if meter.source is None:
         return None, None

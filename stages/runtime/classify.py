@@ -1,7 +1,6 @@
 """A waveform to a label, by the release's own front end and model."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -9,6 +8,7 @@ from stages.runtime import manifest
 from stages.runtime.audio import clip, clip_start, resample
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.hearing import is_silent
+from stages.runtime.lines import Line
 from stages.runtime.litert import Model
 from stages.runtime.rejection import confidence
 
@@ -74,7 +74,7 @@ class Classifier:
         features = self.frontend.run(self.clip(samples, sample_rate)[np.newaxis])
         return self.model.mean_over_crops(features, self.manifest.crops)[0]
 
-    def classify(self, samples: np.ndarray, sample_rate: int) -> dict[str, Any]:
+    def classify(self, samples: np.ndarray, sample_rate: int) -> Line:
         """Classify a waveform.
 
         Parameters
@@ -114,7 +114,7 @@ class Classifier:
         rejects = {} if self.manifest.reject is None else {"unknown": unknown}
         return answer | {"silent": silent} | rejects | {"decision": decision}
 
-    def answer(self, outputs: np.ndarray, threshold: float | tuple[float, ...] | None) -> dict[str, Any]:
+    def answer(self, outputs: np.ndarray, threshold: float | tuple[float, ...] | None) -> Line:
         """Decide by an output vector, as `classify` does, with thresholds such as the manifest has."""
         values, labels = outputs.tolist(), self.manifest.labels
         if isinstance(threshold, tuple):

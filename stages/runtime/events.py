@@ -77,7 +77,7 @@ class EventRule:
                 raise ValueError(f"must have {name} of at least 0 s; got {getattr(self, name)!r}")
         smoothing(self.smooth)
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, object]:
         """Return the rule as JSON has it.
 
         Examples
@@ -166,7 +166,7 @@ class Event:
     peak: float
     detected_s: float
 
-    def answer(self) -> dict[str, Any]:
+    def answer(self) -> dict[str, str | float]:
         """Return the event as one line of JSON says it, six decimals."""
         return {name: value if isinstance(value, str) else round(value, 6) for name, value in asdict(self).items()}
 

@@ -73,7 +73,7 @@ class Hearing:
         if not 0 <= self.segment_s < float("inf") or (self.segment_s > 0) != (0 < self.hop_s <= self.segment_s):
             raise ValueError(f"hop_s must be above 0 and at most segment_s; got {self.hop_s!r} of {self.segment_s!r}")
 
-    def changed(self) -> dict[str, Any]:
+    def changed(self) -> dict[str, object]:
         """Return the rules that are not the defaults, as JSON has them.
 
         Examples

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from stages.runtime.errors import RuntimeInputError
+from stages.runtime.lines import Line
 
 TRUSTED_KEYS = "trusted_keys"
 KEY_BYTES, SIGNATURE_BYTES = 32, 64  # RFC 8032, section 5.1
 
 
-def add_key(device: Path, key: str) -> dict[str, Any]:
+def add_key(device: Path, key: str) -> Line:
     """Make a device trust one more public key; from the first on it takes signed releases only.
 
     Parameters
@@ -41,7 +42,7 @@ def add_key(device: Path, key: str) -> dict[str, Any]:
     return {"ok": True, "trusted": sorted(trusted_keys(device) or ())}
 
 
-def remove_key(device: Path, name: str) -> dict[str, Any]:
+def remove_key(device: Path, name: str) -> Line:
     """Make a device stop trusting a public key. It goes on asking for signatures, also after the last key.
 
     Parameters

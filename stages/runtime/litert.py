@@ -1,6 +1,7 @@
 """A model file through the LiteRT interpreter: load it, run it, time it."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ class Model:
         return dequantise(self._interpreter.get_tensor(self._output["index"]), self._output)[0]
 
 
-def quantise(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
+def quantise(values: np.ndarray, tensor: Mapping[str, Any]) -> np.ndarray:
     """Return real numbers as `tensor` (an entry of the interpreter's details) stores them."""
     dtype = np.dtype(tensor["dtype"])
     scale, zero_point = tensor["quantization"]
@@ -124,7 +125,7 @@ def quantise(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
     return np.clip(np.rint(values / np.float32(scale)) + zero_point, limits.min, limits.max).astype(dtype)
 
 
-def dequantise(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
+def dequantise(values: np.ndarray, tensor: Mapping[str, Any]) -> np.ndarray:
     """Return what `tensor` stores as real numbers, float32."""
     scale, zero_point = tensor["quantization"]
     if values.dtype.kind == "f" or not scale:

@@ -7,7 +7,6 @@ segments in which anything is to be heard. A recording that is longer than a cli
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from stages.runtime.classify import Classifier
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.events import Event, EventTracker, default_rule
 from stages.runtime.hearing import Listener, is_silent
+from stages.runtime.lines import Line
 from stages.runtime.wav import open_wav
 
 
@@ -100,7 +100,7 @@ class Recording:
         self._tracker = EventTracker(rule, manifest.labels, window_s=window_s, hop_s=seconds)
         self.events: list[Event] = []
 
-    def windows(self) -> Iterator[dict[str, Any]]:
+    def windows(self) -> Iterator[Line]:
         """Yield the answer of each window.
 
         Yields
@@ -126,7 +126,7 @@ class Recording:
             yield times | kept | ({"silent": True} if silent else {}) | ({"unknown": True} if unknown else {})
         self.events += self._tracker.finish()
 
-    def answer(self) -> dict[str, Any]:
+    def answer(self) -> Line:
         """Return the answer for the recording; of a long one of a task with segments, after all of `windows`.
 
         Returns
@@ -139,7 +139,7 @@ class Recording:
         answer = self._of_segments() if self.is_long and self.hearing.segment_s else self._of_clip()
         return answer | ({"notes": list(self._listener.notes)} if self._listener.notes else {})
 
-    def _of_segments(self) -> dict[str, Any]:
+    def _of_segments(self) -> Line:
         assert self._sum is not None  # `windows` was gone through
         outputs = (self._sum / (self._n_heard or self._n_windows)).astype(np.float32)
         answer = self.classifier.answer(outputs, self.classifier.manifest.threshold)
@@ -150,7 +150,7 @@ class Recording:
             "end_s": self._duration_s,
         }
 
-    def _of_clip(self) -> dict[str, Any]:
+    def _of_clip(self) -> Line:
         if not self.is_long:
             samples = np.concatenate(list(self._listener.blocks()))
             lengths = {"duration_s": self._duration_s, "heard_s": self._duration_s}

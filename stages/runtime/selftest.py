@@ -2,19 +2,19 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from stages.runtime.audio import read_wav
 from stages.runtime.classify import Classifier
 from stages.runtime.errors import RuntimeInputError
+from stages.runtime.lines import Check, Line
 from stages.runtime.manifest import damaged_files, load
 
 HOME_ONLY = ("tensorflow", "keras", "tf_keras", "librosa", "scipy", "sklearn", "soundfile", "mlflow", "prefect")
 
 
-def selftest(folder: Path) -> dict[str, Any]:
+def selftest(folder: Path) -> Line:
     """Check a release's files and its answers to the golden recordings.
 
     Parameters
@@ -43,7 +43,7 @@ def selftest(folder: Path) -> dict[str, Any]:
     return {"ok": all(c["ok"] for c in checks), "name": manifest.name, "checks": checks, "modules": modules}
 
 
-def _golden_checks(folder: Path) -> list[dict[str, Any]]:
+def _golden_checks(folder: Path) -> list[Check]:
     try:
         classifier = Classifier(folder)
     except RuntimeInputError as error:
@@ -68,5 +68,5 @@ def _golden_checks(folder: Path) -> list[dict[str, Any]]:
     return checks
 
 
-def _check(name: str, ok: bool, detail: str) -> dict[str, Any]:
+def _check(name: str, ok: bool, detail: str) -> Check:
     return {"check": name, "ok": ok, "detail": detail}

@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, TypeVar
+from typing import IO, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from stages.runtime.classify import Classifier
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.events import EventRule
 from stages.runtime.hearing import stream_mono
+from stages.runtime.lines import Line
 
 CHUNK_S = 0.1
 PENDING_WINDOWS = 2  # that a live stream may be behind
@@ -242,7 +243,7 @@ def listen_events(
     *,
     live: bool = False,
     with_windows: bool = False,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Line]:
     """Turn a stream into events by `stages.runtime.events`, each told as soon as nothing can change it.
 
     Parameters
@@ -274,7 +275,7 @@ def listen_events(
     window_s = manifest.clip_samples / manifest.sample_rate
     tracker = events.EventTracker(rule, manifest.labels, window_s=window_s, hop_s=rule.hop_s)
 
-    def told(event: events.Event) -> dict[str, Any]:
+    def told(event: events.Event) -> Line:
         answer = event.answer()
         return {"event": answer.pop("label")} | answer | {"dropped": dropped}
 
@@ -300,7 +301,7 @@ def listen(
     threshold: float | None = None,
     hysteresis: float = 0.0,
     live: bool = False,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Line]:
     """Classify a stream window by window; a window is as long as the clips the model was trained on.
 
     Parameters

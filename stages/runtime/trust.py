@@ -10,7 +10,6 @@ In the device's folder
 import datetime
 import json
 from pathlib import Path
-from typing import Any
 
 from stages.runtime import manifest
 from stages.runtime.errors import RuntimeInputError
@@ -27,6 +26,7 @@ from stages.runtime.keys import (
     trusted_keys,
     write,
 )
+from stages.runtime.lines import Check, Line
 from stages.runtime.versions import CURRENT, check_version, release_id, remember
 
 __all__ = [
@@ -51,7 +51,7 @@ __all__ = [
 DEVICE = "device.json"
 
 
-def accept(folder: Path, device: Path, *, force: bool = False) -> dict[str, Any]:
+def accept(folder: Path, device: Path, *, force: bool = False) -> Line:
     """Decide whether a device takes a release; nothing in it is believed before its signature is checked.
 
     The version alone says which of two releases of a model is newer. The device's clock counts only for a release that
@@ -95,7 +95,7 @@ def accept(folder: Path, device: Path, *, force: bool = False) -> dict[str, Any]
     }
 
 
-def verify(folder: Path, device: Path) -> dict[str, Any]:
+def verify(folder: Path, device: Path) -> Line:
     """Check everything about the release that runs: signature, every file, last day, golden scores.
 
     Parameters
@@ -121,7 +121,7 @@ def verify(folder: Path, device: Path) -> dict[str, Any]:
     content = _read(folder / manifest.NAME, "Push the release again.")
     release = manifest.decode(content, str(folder / manifest.NAME))
     signed_by = None
-    checks: list[dict[str, Any]] = []
+    checks: list[Check] = []
     for name in ("signature", "foreign files", "expiry"):
         try:
             if name == "signature":
@@ -157,7 +157,7 @@ def signer(folder: Path, device: Path) -> str | None:
     return _signer(folder, _read(folder / manifest.NAME, "Push the release again."), device)
 
 
-def identify(device: Path, name: str, device_class: str) -> dict[str, Any]:
+def identify(device: Path, name: str, device_class: str) -> Line:
     """Set the name and class of a device; from then on it refuses releases for another class than its own or "any".
 
     Parameters

@@ -3,17 +3,17 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 from stages.runtime import manifest
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.keys import write
+from stages.runtime.lines import Line
 
 CURRENT = "current"
 ACCEPTED = "accepted.json"
 
 
-def remember(folder: Path, device: Path) -> dict[str, Any]:
+def remember(folder: Path, device: Path) -> Line:
     """Note the version of a release that runs, so that the device takes none below it from now on.
 
     Parameters

@@ -1,9 +1,10 @@
 """The `train` section of `params.yaml`."""
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from stages.core.project.errors import require
+from stages.core.project.params import Options
 from stages.core.training.params import FitParams
 
 
@@ -33,7 +34,7 @@ class TrainParams(FitParams):
     patience: int | None = 10
     seed: int = 1234
     threads: int = 2
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the ranges."""

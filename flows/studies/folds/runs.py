@@ -31,6 +31,7 @@ from stages.core.artifacts.recordings import read_index
 from stages.core.artifacts.split import SPLITS
 from stages.core.project import files, layout, params
 from stages.core.project.errors import ParameterError, require
+from stages.core.project.params import Options
 from stages.core.project.progress import track
 from stages.core.tracking import connection
 from stages.evaluate.params import EvaluateParams
@@ -268,7 +269,7 @@ def _parsed(text: str) -> tuple[str, Any]:
     return name.strip(), YAML(typ="safe", pure=True).load(value)
 
 
-def _change(document: dict[str, Any], name: str, value: Any) -> None:
+def _change(document: Options, name: str, value: Any) -> None:
     """Set a parameter by its dotted name; its section must exist, the parameter need not."""
     *sections, last = name.split(".")
     for section in sections:

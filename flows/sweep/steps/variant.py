@@ -54,7 +54,7 @@ def write(folder: Path, cell: Cell, planned: PlannedVariant, trained: Path, inpu
     quantize, features = inputs.quantize, inputs.sources.features
     module, config = quantize.scheme(planned.scheme)
     calibration: Any = None
-    calibrated: dict[str, Any] = {}
+    calibrated: dict[str, str | float] = {}
     if planned.qat_key:
         calibration = {name: (low, high) for name, (low, high) in files.read_json(trained / "ranges.json").items()}
     elif module.NEEDS_CALIBRATION:

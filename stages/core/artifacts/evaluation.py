@@ -6,7 +6,7 @@ The CSV files beside it are exports for people and for `dvc plots`; no stage rea
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from stages.core.artifacts import json_file
 from stages.core.artifacts.estimates import Estimate
@@ -15,7 +15,7 @@ from stages.runtime.events import EventRule
 
 FILE = "evaluation.json"
 
-Row = dict[str, Any]
+Row: TypeAlias = dict[str, Any]
 """One variant as flat columns, for tables and plots: text, numbers, and None where undefined."""
 
 

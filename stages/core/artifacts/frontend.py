@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from stages.core.artifacts import json_file
+from stages.core.artifacts.json_file import Json
 from stages.core.project import files
 from stages.runtime.hearing import DEFAULT, Hearing
 
@@ -48,7 +49,7 @@ class Frontend:
     align: Literal["start", "middle"] = "start"
     feature_shape: tuple[int, ...] = ()
     frontend: str = ""
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: Json = field(default_factory=dict)
     crops: int = 1
     crop_length: int | None = None
     bands: tuple[float, ...] | None = None

@@ -8,12 +8,15 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from stages.core.project import files, params
 from stages.core.project.errors import DataError, ParameterError
 
 T = TypeVar("T")
+
+Json: TypeAlias = dict[str, Any]
+"""An object of JSON whose keys the reader does not know."""
 
 
 def read(cls: type[T], path: Path, *, stage: str) -> T:
@@ -59,7 +62,7 @@ def write(path: Path, value: Any, *, omit_defaults: bool = False) -> None:
         files.write_json(path, plain(value, omit_defaults=omit_defaults))
 
 
-def plain(value: Any, *, omit_defaults: bool = False) -> dict[str, Any]:
+def plain(value: Any, *, omit_defaults: bool = False) -> Json:
     """Return a dataclass instance as a dictionary that JSON can hold.
 
     Parameters

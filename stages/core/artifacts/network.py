@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from stages.core.artifacts import json_file
+from stages.core.artifacts.json_file import Json
 from stages.core.artifacts.teacher import NO_TEACHER, Teacher
 
 FILE = "architecture.json"
@@ -75,7 +75,7 @@ class NetworkDescription:
     """
 
     name: str
-    config: dict[str, Any]
+    config: Json
     input_shape: tuple[int, ...]
     n_classes: int
     n_parameters: int

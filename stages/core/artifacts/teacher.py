@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from stages.core.artifacts import json_file
 from stages.core.artifacts.estimates import SplitMetrics
+from stages.core.artifacts.json_file import Json
 
 FILE = "teacher.json"
 
@@ -59,7 +59,7 @@ class TeacherReport:
     key: str = ""
     sha256: str = ""
     labels: tuple[str, ...] = ()
-    about: dict[str, Any] = field(default_factory=dict)
+    about: Json = field(default_factory=dict)
     validation: SplitMetrics | None = None
 
     @property

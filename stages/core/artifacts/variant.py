@@ -7,7 +7,6 @@ gives one *variant* per quantisation scheme. The sha256 of the file is the varia
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
 from stages.core.artifacts import json_file
 from stages.core.artifacts.estimates import SplitMetrics, Threshold
@@ -90,7 +89,7 @@ class ModelFile:
     keras_difference: float
     weights: dict[str, int] = field(default_factory=dict)
     mean_bits: float = 0.0
-    calibration: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, str | float] = field(default_factory=dict)
     parameters: int = 0
     flops: int = 0
     aware: bool = False

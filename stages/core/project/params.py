@@ -12,7 +12,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -36,10 +36,13 @@ SECTIONS = (
 )
 
 T = TypeVar("T")
+
+Options: TypeAlias = dict[str, Any]
+"""Parameters of plug-ins as `params.yaml` has them; `load` makes a plug-in's `Config` of them."""
 _FORMERLY = "formerly"
 
 
-def read(path: Path = PARAMS_FILE) -> dict[str, Any]:
+def read(path: Path = PARAMS_FILE) -> Options:
     """Read a params file and check that its top level holds known sections only.
 
     Parameters
@@ -169,7 +172,7 @@ def known(name: str, names: Iterable[str]) -> str:
 
 
 @functools.cache
-def _hints(cls: type[Any]) -> dict[str, Any]:
+def _hints(cls: type[Any]) -> Mapping[str, Any]:
     return typing.get_type_hints(cls)
 
 

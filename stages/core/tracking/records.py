@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from stages.core.artifacts.json_file import Json
 from stages.core.artifacts.variant import Variant
 
 EXPERIMENT = "edac"
@@ -82,9 +83,9 @@ class Version:
     description: str
     run_id: str
 
-    def device(self, name: str) -> dict[str, Any]:
+    def device(self, name: str) -> Json:
         """Return what a device measured, as `Registry.add_device_metrics` got it; {} if it measured nothing."""
-        figures: dict[str, Any] = json.loads(self.tags.get(plain(f"device.{name}"), "{}"))
+        figures: Json = json.loads(self.tags.get(plain(f"device.{name}"), "{}"))
         return figures
 
 

@@ -268,7 +268,7 @@ class Runs(Experiment):
             "measured_sparsity",
             "keras_difference",
         )
-        details = {"weights": variant.weights, "calibration": variant.calibration}
+        details: dict[str, Mapping[str, object]] = {"weights": variant.weights, "calibration": variant.calibration}
         self._log_data(run_id)
         self.client.log_batch(
             run_id,

@@ -12,6 +12,7 @@ from stages.core.artifacts.dataset import Split
 from stages.core.artifacts.teacher import Teacher
 from stages.core.project import files
 from stages.core.project.errors import DataError, require
+from stages.core.project.params import Options
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Distillation:
     teacher: str | None = None
     seed: int = 1234
     threads: int = 2
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
     train: bool = True
     temperature: float = 2.0
     alpha: float = 0.5
