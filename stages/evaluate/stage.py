@@ -16,8 +16,7 @@ from stages.core.artifacts.estimates import Estimate
 from stages.core.artifacts.evaluation import Calibration, EvaluatedVariant, Row, StreamResult
 from stages.core.artifacts.split import SplitName
 from stages.core.artifacts.variant import Variant, read_variants
-from stages.core.litert import flatbuffer
-from stages.core.project import files
+from stages.core.project import compression, files
 from stages.core.project.errors import DataError
 from stages.core.project.progress import track
 from stages.core.scoring.baseline import baseline
@@ -123,7 +122,7 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
 
 def _release(variant: Variant, reference: Variant, frontend: bytes) -> Row:
     """Return the sizes of front end and model together, stored and sent, and how many times less than float32."""
-    packed = flatbuffer.xz_bytes(frontend)
+    packed = compression.xz_bytes(frontend)
     stored, sent = variant.raw_bytes + len(frontend), variant.xz_bytes + packed
     return {
         "release_bytes": stored,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.core.nn import units
+from stages.core.nn import channels, units
 from stages.core.nn.keras import keras, tf
 from stages.core.nn.units import FIXED, Step, Walk
 
@@ -92,7 +92,7 @@ class _Shrinking:
         if kind in ("pooling", "attention"):  # both return a weighted mean, or one, of what they read
             return x
         if kind == "rearrangement":
-            moved = units.rearranged(layer, x, tuple(layer.input_shape[1:]), tuple(layer.output_shape[1:]))
+            moved = channels.rearranged(layer, x, tuple(layer.input_shape[1:]), tuple(layer.output_shape[1:]))
             if moved is not None:
                 return moved
         return np.full(len(step.ids), np.nan)
@@ -100,7 +100,7 @@ class _Shrinking:
     def _never_moves(self, layer: "keras.layers.Layer", x: np.ndarray) -> np.ndarray:
         """Return which LSTM cells stay 0: those whose candidate is 0 at every step."""
         cell, n = layer.cell, layer.cell.units
-        if units.activation_of(cell) not in ("tanh", "relu", "linear"):
+        if channels.activation_of(cell) not in ("tanh", "relu", "linear"):
             return np.zeros(n, bool)
         candidate = slice(2 * n, 3 * n)
         kernel, recurrent = self._value(cell.kernel)[:, candidate], self._value(cell.recurrent_kernel)[:, candidate]
@@ -160,7 +160,7 @@ class _Shrinking:
             return bias, 1
         readers = [s for s in self.walk.steps if step.target in s.sources]
         follows = len(readers) == 1 and readers[0].kind == "normalisation" and step.target not in self.walk.outputs
-        if step.kind != "lstm" and follows and units.activation_of(layer) == "linear":
+        if step.kind != "lstm" and follows and channels.activation_of(layer) == "linear":
             return readers[0].layer.moving_mean, -1
         return None
 
@@ -191,7 +191,7 @@ def _activate(layer: "keras.layers.Layer", values: np.ndarray) -> np.ndarray:
     """Apply a layer's activation to what is known."""
     if "Dropout" in type(layer).__name__ or "Noise" in type(layer).__name__:
         return values
-    if not units.is_elementwise(layer):
+    if not channels.is_elementwise(layer):
         return np.full(len(values), np.nan)
     known = tf.constant(np.where(np.isnan(values), 0, values)[None], tf.float32)
     return np.where(np.isnan(values), np.nan, getattr(layer, "activation", layer)(known).numpy()[0])

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.core.nn import units
+from stages.core.nn.channels import activation_of, rearranged
 from stages.core.nn.keras import keras
 from stages.core.nn.units import Step, Walk
 
@@ -101,7 +101,7 @@ class _Folding:
             if not _commutes(maker, rising) or not self._alone(maker.target):
                 return None, 0
             step, distance = maker, distance + 1
-        linear = maker.kind in _LINEAR and units.activation_of(maker.layer) == "linear"
+        linear = maker.kind in _LINEAR and activation_of(maker.layer) == "linear"
         return (maker, distance) if linear and self._alone(maker.target) else (None, 0)
 
     def _alone(self, tensor: int) -> bool:
@@ -130,7 +130,7 @@ class _Folding:
             elif kind in ("pooling", "elementwise"):
                 passes = _commutes(step, bool((scale > 0).all()))
             elif kind == "rearrangement":
-                moved = units.rearranged(layer, channels, tuple(layer.input_shape[1:]), tuple(layer.output_shape[1:]))
+                moved = rearranged(layer, channels, tuple(layer.input_shape[1:]), tuple(layer.output_shape[1:]))
                 passes, places = moved is not None, channels if moved is None else moved
             elif kind == "padding":
                 passes = not shifted
@@ -171,5 +171,5 @@ def _commutes(step: Step, rising: bool) -> bool:
     name = type(step.layer).__name__
     if step.kind == "pooling":
         return "Average" in name or rising
-    linear = name == "Activation" and units.activation_of(step.layer) == "linear"
+    linear = name == "Activation" and activation_of(step.layer) == "linear"
     return linear or "Dropout" in name or "Noise" in name

@@ -15,6 +15,7 @@ import numpy as np
 from stages.core.litert import flatbuffer
 from stages.core.nn import network
 from stages.core.nn.keras import keras
+from stages.core.project import compression
 from stages.prune.importance import most_important
 from stages.prune.prunables import prunable_kernels
 from stages.quantize.convert import to_float32
@@ -47,7 +48,7 @@ def toolkit(model: Any, clusters: int) -> bytes:
 def figures(model: bytes, float32: bytes) -> dict[str, Any]:
     """Return the sizes of a file, and how far its weights are from those of the float32 file."""
     pairs = list(zip(flatbuffer.read(model).weights, flatbuffer.read(float32).weights, strict=True))
-    result = {"raw_bytes": len(model), "deflated_bytes": flatbuffer.deflated_bytes(model)}
+    result = {"raw_bytes": len(model), "deflated_bytes": compression.deflated_bytes(model)}
     if all(mine.dtype == "float32" for mine, _ in pairs):
         changed = sum(float(np.square(mine.values - theirs.values).sum()) for mine, theirs in pairs)
         whole = sum(float(np.square(theirs.values).sum()) for _, theirs in pairs)

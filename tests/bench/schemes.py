@@ -21,7 +21,7 @@ import numpy as np
 from stages.core.litert import flatbuffer
 from stages.core.nn import network
 from stages.core.nn.keras import keras, tf
-from stages.core.project import plugins
+from stages.core.project import compression, plugins
 from stages.quantize.convert import to_float32
 from stages.quantize.params import SCHEMES, QuantizeParams
 from stages.runtime.litert import Model
@@ -112,7 +112,7 @@ def measure(architecture: str, rounds: int, n_clips: int) -> dict[str, Any]:
         took = [timed(lambda runner=runner: runner.run(clips[:1]))[0] for _ in range(25)]  # type: ignore[misc]
         result["schemes"][name] = {
             "raw_bytes": len(content),
-            "deflated_bytes": flatbuffer.deflated_bytes(content),
+            "deflated_bytes": compression.deflated_bytes(content),
             "mean_bits": round(flatbuffer.read(content).mean_bits, 2),
             "median_ms": round(1e3 * float(np.median(took[5:])), 2),
             "mean_difference": float(f"{np.abs(runner.run(clips) - expected).mean():.2g}"),

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from stages.core.litert import flatbuffer
+from stages.core.project import compression
 from stages.quantize.convert import to_float32
 from stages.quantize.params import QuantizeParams
 from stages.quantize.schemes import _sparse
@@ -74,7 +75,7 @@ def compared(dense: bytes, sparse: bytes, clips: np.ndarray, rounds: int) -> dic
     return {
         "raw_bytes": {name: len(content) for name, content in contents.items()},
         "raw_ratio": round(len(dense) / len(sparse), 2),
-        "deflated_bytes": {name: flatbuffer.deflated_bytes(content) for name, content in contents.items()},
+        "deflated_bytes": {name: compression.deflated_bytes(content) for name, content in contents.items()},
         "median_ms": {name: round(1e3 * float(np.median(took)), 3) for name, took in seconds.items()},
         "speed_ratio": round(float(np.median(np.divide(seconds["dense"], seconds["sparse"]))), 2),
         "loading_ms": {name: round(1e3 * float(np.median(took)), 1) for name, took in loading.items()},

@@ -108,8 +108,8 @@ def write(folder: Path) -> dict[str, Any]:
 
 def make(folder: Path, n_layers: int, seconds: float, *recordings: str) -> dict[str, Any]:
     """Build a student, convert it and write a file per scheme."""
-    from stages.core.litert import flatbuffer
     from stages.core.nn import network
+    from stages.core.project import compression
     from stages.quantize.check import check
     from stages.quantize.convert import to_float32
     from stages.quantize.params import QuantizeParams
@@ -127,7 +127,7 @@ def make(folder: Path, n_layers: int, seconds: float, *recordings: str) -> dict[
         took = time.process_time() - start
         check(content, scheme=scheme, config=config, float32=float32)
         (folder / f"{n_layers}_{name}.tflite").write_bytes(content)
-        deflated = flatbuffer.deflated_bytes(content)
+        deflated = compression.deflated_bytes(content)
         told[name] = {"raw_bytes": len(content), "deflated_bytes": deflated, "quantise_s": round(took, 1)}
     told["differences"] = {}
     real = {Path(name).name: loudest(Path(name), seconds) for name in recordings}

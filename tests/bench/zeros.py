@@ -15,6 +15,7 @@ import numpy as np
 from stages.core.litert import flatbuffer
 from stages.core.nn import network
 from stages.core.nn.keras import keras, tf
+from stages.core.project import compression
 from stages.quantize.convert import to_float32
 from stages.quantize.params import QuantizeParams
 
@@ -55,9 +56,9 @@ def measure(sparsity: float) -> dict[str, Any]:
     theirs, ours = converted(model), to_float32(model)
     scheme, config = QuantizeParams().scheme("sparse_float32")
     sizes = {
-        "tfmot": flatbuffer.deflated_bytes(theirs),
-        "ours": flatbuffer.deflated_bytes(ours),
-        "ours_sparse_float32": flatbuffer.deflated_bytes(scheme.quantize(config, ours, None)),
+        "tfmot": compression.deflated_bytes(theirs),
+        "ours": compression.deflated_bytes(ours),
+        "ours_sparse_float32": compression.deflated_bytes(scheme.quantize(config, ours, None)),
     }
     ratio, bar = sizes["ours"] / sizes["tfmot"], BAR.get(sparsity)
     return {

@@ -14,8 +14,7 @@ from stages.core.artifacts import dataset
 from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts.frontend import Frontend
 from stages.core.artifacts.variant import Variant, write_variants
-from stages.core.litert import flatbuffer
-from stages.core.project import files
+from stages.core.project import compression, files
 from stages.evaluate import scoring
 from stages.evaluate.params import EvaluateParams
 
@@ -130,7 +129,7 @@ def sweep(tmp_path: Path, features: Path, kernel: np.ndarray) -> Path:
                     seed=1234,
                     sha256=files.sha256(folder / f"{name}.tflite"),
                     raw_bytes=len(model) * bit_width,
-                    deflated_bytes=flatbuffer.deflated_bytes(model) * bit_width,
+                    deflated_bytes=compression.deflated_bytes(model) * bit_width,
                     operators={"FULLY_CONNECTED": 1, "LOGISTIC": 1},
                     keras_difference=1.23456789e-7,
                     metrics=scoring.metrics(scores, splits, PARAMS),

@@ -14,7 +14,8 @@ from ruamel.yaml import YAML
 from scipy.stats import ttest_rel
 
 from flows.studies.folds import runs as folds
-from flows.studies.folds import table
+from flows.studies.folds import summary, table
+from flows.studies.folds.figures import Figures
 from flows.studies.folds.runs import Run
 from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts.split import SPLITS
@@ -214,8 +215,8 @@ def test_means_by_hand(tmp_path: Path) -> None:
         made_up(tmp_path, "1", 3, {"baseline-float32": everything, "pruned": everything, "failed elsewhere": none}),
         made_up(tmp_path, "2", 3, {"baseline-float32": everything, "pruned": none}),
     ]
-    figures = table.Figures(runs, metric="accuracy", evaluate=EvaluateParams())
-    baseline, pruned = table.collect(figures)
+    figures = Figures(runs, metric="accuracy", evaluate=EvaluateParams())
+    baseline, pruned = summary.collect(figures)
     assert (baseline.name, baseline.values, baseline.high) == ("baseline-float32", (1.0, 1.0), 1.0)
     assert baseline.low == pytest.approx(0.025 ** (1 / 24)), "24 groups without an error prove no certainty"
     assert (baseline.drop_low, baseline.drop_high) == (0, 0)
@@ -240,7 +241,7 @@ def test_the_front_is_what_none_beats_in_size_and_metric(tmp_path: Path) -> None
     sizes = dict(zip(n_right, (100, 60, 60, 50, 40, 10), strict=True))
     right = {name: [True] * n + [False] * (6 - n) for name, n in n_right.items()}
     runs = [made_up(tmp_path, "1", 1, right, sizes)]
-    rows = table.collect(table.Figures(runs, metric="accuracy", evaluate=EvaluateParams()))
+    rows = summary.collect(Figures(runs, metric="accuracy", evaluate=EvaluateParams()))
     assert {row.name for row in rows if row.front} == {"better", "smaller, as good", "least"}
 
 
@@ -254,8 +255,8 @@ def test_gains_by_hand(tmp_path: Path) -> None:
             made_up(tmp_path / way, fold, seed, {"baseline-float32": right[n]})
             for (fold, seed), n in zip(places, hits, strict=True)
         ]
-        figures.append(table.Figures(runs, metric="accuracy", evaluate=EvaluateParams()))
-    (gain,) = table.compare(*figures)
+        figures.append(Figures(runs, metric="accuracy", evaluate=EvaluateParams()))
+    (gain,) = summary.compare(*figures)
     assert (gain.name, gain.site, gain.n_folds, gain.n_seeds) == ("baseline-float32", "", 2, 2)
     assert (gain.mean, gain.other) == pytest.approx((18 / 24, 16 / 24))
     of_folds = np.array([[5 + 4, 6 + 3], [4 + 2, 6 + 4]]) / 12  # seeds of a fold count once
@@ -271,9 +272,9 @@ def test_gains_by_hand(tmp_path: Path) -> None:
     )
 
     elsewhere = made_up(tmp_path / "third", "7", 1, {"baseline-float32": right[1]})
-    third = table.Figures([elsewhere], metric="accuracy", evaluate=EvaluateParams())
+    third = Figures([elsewhere], metric="accuracy", evaluate=EvaluateParams())
     with pytest.raises(DataError, match="must be tested on the same clips"):
-        table.compare(figures[0], third)
+        summary.compare(figures[0], third)
 
 
 @pytest.mark.parametrize(
@@ -308,15 +309,15 @@ def test_gains_of_each_site_are_those_of_its_clips_alone(tmp_path: Path) -> None
         path = run.folder / layout.FEATURES / "clips.csv"
         clips = [row | {"site": "ab"[int(row["clip_id"]) // 3]} for row in files.read_csv(path)]
         files.write_csv(path, clips_file.COLUMNS, clips)
-        figures.append(table.Figures([run], metric="accuracy", evaluate=EvaluateParams()))
-    gains = table.compare(*figures)
+        figures.append(Figures([run], metric="accuracy", evaluate=EvaluateParams()))
+    gains = summary.compare(*figures)
     assert [(gain.site, gain.mean, gain.other, gain.gain) for gain in gains] == [
         ("", 1.0, 0.5, 0.5),
         ("a", 1.0, 1.0, 0.0),
         ("b", 1.0, 0.0, 1.0),
     ]
     assert np.isnan(gains[0].low), "one pair has no spread"
-    row = table.collect(figures[0])[0]
+    row = summary.collect(figures[0])[0]
     assert row.sd is None
     assert table.table([row], figures[0]).endswith(
         "\n\n6 clips, each tested once by 1 seed. No intervals: 3 groups; an interval needs 10. In bold the front over "

@@ -11,6 +11,7 @@ from sklearn.cluster import KMeans
 
 from stages.core.litert import flatbuffer
 from stages.core.nn.keras import keras
+from stages.core.project import compression
 from stages.core.project.errors import ModelError, ParameterError
 from stages.quantize import convert
 from stages.quantize.params import QuantizeParams
@@ -78,7 +79,7 @@ def test_it_deflates_and_is_checked() -> None:
     config = Config(16)
     model = clustered_float32.quantize(config, float32)
     assert len(model) == len(float32)
-    assert flatbuffer.deflated_bytes(model) < 0.5 * flatbuffer.deflated_bytes(float32)
+    assert compression.deflated_bytes(model) < 0.5 * compression.deflated_bytes(float32)
     clustered_float32.verify(config, model)
     with pytest.raises(ModelError, match=r"must have at most 16 distinct weights in .*; got \d+"):
         clustered_float32.verify(config, float32)

@@ -26,7 +26,9 @@ from tqdm import tqdm
 
 from flows.execution.dvc_command import dvc
 from flows.execution.failures import ProcessError
-from flows.studies.folds.table import COLUMNS, GAIN_COLUMNS, Figures, collect, compare, gains_table, records, table
+from flows.studies.folds.figures import Figures
+from flows.studies.folds.summary import collect, compare
+from flows.studies.folds.table import COLUMNS, GAIN_COLUMNS, gains_table, records, table
 from stages.core.artifacts.recordings import read_index
 from stages.core.artifacts.split import SPLITS
 from stages.core.project import files, layout, params

@@ -14,8 +14,7 @@ from stages.core.artifacts import dataset
 from stages.core.artifacts import network as network_file
 from stages.core.artifacts.network import ScoreCalibration
 from stages.core.artifacts.variant import Variant, write_variant
-from stages.core.litert import flatbuffer
-from stages.core.project import files
+from stages.core.project import compression, files
 from stages.core.project.errors import ModelError
 from stages.core.scoring import logits
 from stages.evaluate import scoring
@@ -107,8 +106,8 @@ def write(folder: Path, cell: Cell, planned: PlannedVariant, trained: Path, inpu
         seed=cell.seed,
         sha256=files.sha256(folder / "model.tflite"),
         raw_bytes=len(model),
-        deflated_bytes=flatbuffer.deflated_bytes(model),
-        xz_bytes=flatbuffer.xz_bytes(model),
+        deflated_bytes=compression.deflated_bytes(model),
+        xz_bytes=compression.xz_bytes(model),
         operators=contents.operators,
         keras_difference=found.largest_difference,
         median_difference=found.median_difference,

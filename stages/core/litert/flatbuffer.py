@@ -1,8 +1,6 @@
 """Read and edit the contents of a `.tflite` flatbuffer: operators, dtypes, weights, constants. No TensorFlow."""
 
 import difflib
-import lzma
-import zlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -227,21 +225,6 @@ def ending_at(model: bytes, tensor: str) -> bytes:
         start = outputs.__array_interface__["data"][0] - np.frombuffer(content, np.uint8).ctypes.data
         np.frombuffer(content, "<u4", 1, start - 4)[0] = 1
     return bytes(content)
-
-
-def deflated_bytes(model: bytes) -> int:
-    """Return the size after deflate at zlib's level 9, without a container's header."""
-    deflate = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
-    return len(deflate.compress(model)) + len(deflate.flush())
-
-
-def xz_bytes(model: bytes) -> int:
-    """Return the size after xz at preset 6, which is how a push sends files.
-
-    >>> xz_bytes(bytes(100_000)) < 200
-    True
-    """
-    return len(lzma.compress(model, preset=6))
 
 
 def _root(model: bytes | bytearray) -> schema.Model:

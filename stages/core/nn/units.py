@@ -6,46 +6,24 @@ passes the numbers on. What a layer of unknown kind reads is not removable, and 
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
+from stages.core.nn import channels
 from stages.core.nn.keras import keras, tf
 from stages.core.project.errors import ModelError
 
 Role = Literal["incoming", "outgoing", "statistics"]
 
-# Layers by what they do to channels; a class that is not here, or a subclass of one that is, is unknown.
-KINDS = {
-    "InputLayer": "input",
-    "Conv1D": "convolution",
-    "Conv2D": "convolution",
-    "DepthwiseConv1D": "depthwise",
-    "DepthwiseConv2D": "depthwise",
-    "Dense": "dense",
-    "LSTM": "lstm",
-    "UnrolledLSTM": "lstm",
-    "Attention": "attention",
-    "BatchNormalization": "normalisation",
-    "PoolAndNormalise": "normalisation",
-    "Concatenate": "concatenation",
-    "Flatten": "rearrangement",
-    "Reshape": "rearrangement",
-    "Permute": "rearrangement",
-    **dict.fromkeys(("Activation", "ReLU", "LeakyReLU", "ELU", "Dropout", "GaussianNoise"), "elementwise"),
-    **dict.fromkeys(("SpatialDropout1D", "SpatialDropout2D"), "elementwise"),
-    **{f"{name}Pooling{n}D": "pooling" for name in ("Max", "Average", "GlobalMax", "GlobalAverage") for n in (1, 2)},
-    **dict.fromkeys(("ZeroPadding1D", "ZeroPadding2D"), "padding"),
-}
-ELEMENTWISE = frozenset({"linear", "relu", "relu6", "elu", "selu", "gelu", "swish", "tanh", "sigmoid", "softplus"})
 FIXED = -1  # the number of a position that belongs to no removable unit
 
 
 @dataclass(frozen=True)
 class Share:
-    """What of a variable belongs to the units of a group.
+    """Part of a variable that belongs to the units of a group.
 
     Attributes
     ----------
@@ -132,7 +110,7 @@ class Walk:
             layer = node.layer
             sources = tuple(id(t) for t in _list(node.keras_inputs))
             outputs = _list(node.outputs)
-            kind = kind_of(layer)
+            kind = channels.kind_of(layer)
             if uses[id(layer)] > 1 or len(outputs) > 1 or (len(sources) > 1 and kind != "concatenation"):
                 kind = "unknown"
             step = Step(layer, kind, sources, id(outputs[0]), tuple(ids[s] for s in sources))
@@ -199,8 +177,8 @@ class Walk:
         if kind == "convolution" or kind == "dense":
             self._share("outgoing", layer.kernel, -2, ids)
             made = self._make(layer, layer.kernel, getattr(layer, "bias", None), 1)
-            if not is_elementwise(layer):
-                self._fix(made, f"{layer.name} ends in {activation_of(layer)}")
+            if not channels.is_elementwise(layer):
+                self._fix(made, f"{layer.name} ends in {channels.activation_of(layer)}")
             return made
         if kind == "lstm":
             cell = layer.cell
@@ -224,7 +202,7 @@ class Walk:
                 self._share("statistics", variable, 0, ids)
             return ids
         if kind == "rearrangement":
-            moved = rearranged(layer, ids, shape_in, shape)
+            moved = channels.rearranged(layer, ids, shape_in, shape)
             if moved is not None:
                 return moved
         elif kind == "concatenation":
@@ -320,56 +298,6 @@ def keep(
         chosen.append(values)
     smaller.set_weights(chosen)
     return smaller
-
-
-def kind_of(layer: "keras.layers.Layer") -> str:
-    """Return what a layer does to channels, one of `KINDS`' values, or ``"unknown"``."""
-    kind = KINDS.get(type(layer).__name__, "unknown")
-    last_axis_has_channels = getattr(layer, "data_format", None) in (None, "channels_last")
-    if not last_axis_has_channels or getattr(layer, "groups", 1) != 1:
-        return "unknown"
-    if kind in ("normalisation", "concatenation"):
-        axes = layer.axis if isinstance(layer.axis, Sequence) else [layer.axis]
-        if [axis % len(layer.output_shape) for axis in axes] != [len(layer.output_shape) - 1]:
-            return "unknown"
-    blends_channels = kind in ("elementwise", "depthwise") and not is_elementwise(layer)
-    return "unknown" if blends_channels or getattr(layer, "go_backwards", False) else kind
-
-
-def rearranged(
-    layer: "keras.layers.Layer", values: np.ndarray, before: tuple[int, ...], after: tuple[int, ...]
-) -> np.ndarray | None:
-    """Return what stands on the last axis after a flattening, a reshaping or a permutation.
-
-    Parameters
-    ----------
-    layer : Flatten, Reshape or Permute
-    values : np.ndarray, shape (before[-1],)
-    before, after : tuple[int, ...]
-        Shapes without the batch axis.
-
-    Returns
-    -------
-    np.ndarray, shape (after[-1],), or None
-        None if it is not the same everywhere along the other axes.
-    """
-    spread = np.broadcast_to(values, before)
-    if type(layer).__name__ == "Permute":
-        spread = np.transpose(spread, [axis - 1 for axis in layer.dims])
-    rows = spread.reshape(-1, after[-1])
-    same = np.array_equal(rows, np.broadcast_to(rows[0], rows.shape), equal_nan=values.dtype.kind == "f")
-    return rows[0].copy() if same else None
-
-
-def activation_of(layer: "keras.layers.Layer") -> str:
-    """Return the name of a layer's activation, or ``"linear"``."""
-    function: Callable[..., Any] | None = getattr(layer, "activation", None)
-    return "linear" if function is None else str(getattr(function, "__name__", "unknown"))
-
-
-def is_elementwise(layer: "keras.layers.Layer") -> bool:
-    """Return whether a layer's activation treats every position alike and alone."""
-    return activation_of(layer) in ELEMENTWISE
 
 
 def _list(values: Any) -> list[Any]:
