@@ -106,7 +106,7 @@ class Classifier:
         sure = confidence(outputs, rule.measure, threshold if isinstance(threshold, float) else None)
         return bool(sure < rule.limit)
 
-    def decided(self, answer: dict[str, Any], outputs: np.ndarray, *, silent: bool) -> dict[str, Any]:
+    def decided(self, answer: Line, outputs: np.ndarray, *, silent: bool) -> Line:
         """Add ``silent``, ``unknown`` and ``decision`` to an answer; see `classify`."""
         unknown = self.is_unknown(outputs)
         label = answer["labels"] if "labels" in answer else answer["label"]
