@@ -1,4 +1,4 @@
-"""What stands in front of the Prefect and the MLflow server, so that no page in a browser commands this machine.
+"""Guard in front of the Prefect and the MLflow server, so that no page in a browser commands this machine.
 
 Any page can have a browser send requests to 127.0.0.1, and by DNS rebinding read the answers. A request passes only if
 

@@ -66,7 +66,9 @@ class Field:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user says: a field's name or a regular expression with one pair of parentheses; None where they do not.
+    """The user's choice of fields; None where they leave it to us.
+
+    A choice is a field's name, or a regular expression with one pair of parentheses.
 
     Attributes
     ----------
@@ -82,7 +84,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Names:
-    """What was found.
+    """The recordings, and the field found for each kind of name.
 
     Attributes
     ----------
@@ -91,7 +93,7 @@ class Names:
     label, group : Field
     split, site : Field or None
     notes : tuple of str
-        What the user should know of the choice.
+        Remarks on the choice for the user.
     """
 
     items: tuple[Item, ...]

@@ -29,7 +29,7 @@ _MOST_FRAMES = 220
 
 @dataclass(frozen=True)
 class Target:
-    """What the device allows and the user wants.
+    """Limits of the device and wishes of the user.
 
     Attributes
     ----------

@@ -20,7 +20,7 @@ DEFAULT_BYTES, DEFAULT_LATENCY_MS = 100_000, 50.0
 
 @dataclass(frozen=True)
 class Device:
-    """What the device allows, as typed; None asks, or takes the default."""
+    """Limits of the device, as typed; None asks, or takes the default."""
 
     bytes: str | None = None
     latency_ms: float | None = None
@@ -28,7 +28,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Rest:
-    """What else may be said: minutes of training, positive class, name of the model."""
+    """Further choices: minutes of training, positive class, name of the model."""
 
     minutes: float = 10.0
     positive: str | None = None

@@ -24,15 +24,15 @@ WIDTHS = tuple(round(0.01 * step, 2) for step in range(10, 401))
 
 @dataclass(frozen=True)
 class Size:
-    """What a file takes.
+    """Cost of a model file.
 
     Attributes
     ----------
     raw_bytes : int
     multiply_adds : int
-        Of one clip.
+        Multiply-adds of one clip.
     parameters : int
-        Of the network.
+        Parameters of the network.
     """
 
     raw_bytes: int
@@ -42,7 +42,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Shape:
-    """What a network reads and answers.
+    """Shapes of a network's input and output.
 
     Attributes
     ----------

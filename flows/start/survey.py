@@ -20,7 +20,7 @@ _SILENT = 1e-3
 
 @dataclass(frozen=True)
 class Survey:
-    """What was measured of a sample of recordings.
+    """Measurements of a sample of recordings.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ def survey(root: Path, paths: Sequence[str], labels: Sequence[str]) -> Survey:
     paths : sequence of str
         Relative to `root`.
     labels : sequence of str
-        Of each path.
+        Label of each recording.
 
     Returns
     -------

@@ -1,1 +1,1 @@
-"""What the stages share at home; never on a device."""
+"""Code that the stages share; it runs at home, never on a device."""

@@ -1,4 +1,4 @@
-"""What `edac export` does."""
+"""Run `edac export`."""
 
 import argparse
 import tempfile

@@ -25,7 +25,7 @@ class Figures:
     Parameters
     ----------
     runs : Sequence of Run
-        Of the same seeds on every fold.
+        Finished runs, with the same seeds on every fold.
     metric : str
         One of `stages.core.scoring.metrics.METRICS`.
     evaluate : EvaluateParams
@@ -37,9 +37,9 @@ class Figures:
     baseline : str
         Name of the float32 baseline.
     names : list[str]
-        Of the variants without their seeds, the float32 baseline's first.
+        Names of the variants without their seeds, the float32 baseline's first.
     sites : list[str]
-        Of the clips, if there are several.
+        Sites of the clips, if there are several.
     """
 
     def __init__(self, runs: "Sequence[Run]", *, metric: str, evaluate: EvaluateParams) -> None:
@@ -68,7 +68,7 @@ class Figures:
 
     @property
     def confidence(self) -> float:
-        """Of the intervals."""
+        """Confidence of the intervals."""
         return self._evaluate.confidence
 
     def variants(self, name: str) -> list[Variant]:

@@ -22,14 +22,14 @@ from flows.studies.folds.figures import Figures
 
 @dataclass(frozen=True)
 class Row:
-    """What the folds say of one variant.
+    """Metrics of one variant over the folds.
 
     Attributes
     ----------
     name : str
         The variant's, without its seed.
     values : tuple[float, ...]
-        Of the metric on each test fold, the mean over seeds.
+        Metric on each test fold, the mean over seeds.
     low, high : float
         Interval of their mean, over groups of clips; NaN where there are too few.
     drop, drop_low, drop_high : float
@@ -37,7 +37,7 @@ class Row:
     raw_bytes, deflated_bytes : float
         Means over the runs.
     flops : float
-        Of one clip, likewise.
+        Floating-point operations of one clip, mean over the runs.
     latency_ms : float or None
         Median of one clip on one thread, likewise; None if it was not measured.
     front : bool
@@ -70,7 +70,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Gain:
-    """What one way gains on another, for one variant: the metric's difference, fold by fold and seed by seed.
+    """Gain of one set of runs over another for one variant: the metric's difference, paired by fold and seed.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Gain:
     site : str
         Whose clips alone these figures are of; empty for all.
     mean, other : float
-        Of the metric over all runs, this way and the other.
+        Means of the metric over all runs, this set and the other.
     gain : float
         The mean difference; positive if this way is better.
     low, high : float

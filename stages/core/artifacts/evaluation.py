@@ -35,7 +35,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class StreamFigures:
-    """What a variant's events in one stream are worth.
+    """Figures of a variant's events in one stream.
 
     Attributes
     ----------

@@ -27,7 +27,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Naive:
-    """What the best of several plain classifiers reaches, and what no classifier need be better than.
+    """Metrics of the best of several plain classifiers, and of chance.
 
     Attributes
     ----------

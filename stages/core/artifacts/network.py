@@ -46,7 +46,7 @@ NOT_CALIBRATED = ScoreCalibration(reason="it was not asked for")
 
 @dataclass(frozen=True)
 class NetworkDescription:
-    """What a network is built from, and what was measured when it was converted.
+    """Parameters that a network is built from, and figures measured when it was converted.
 
     Attributes
     ----------

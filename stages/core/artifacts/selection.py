@@ -93,7 +93,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What a model card says of the recordings; see `stages.core.artifacts.pull_report.PullReport`."""
+    """Facts about the recordings for the model card; see `stages.core.artifacts.pull_report.PullReport`."""
 
     source: str
     citation: str
@@ -127,7 +127,7 @@ class Standing:
     beats_chance : bool
         Whether the variant is shown to be better than chance; one that is not is neither promoted nor pushed.
     warning : str
-        What a person must read first; empty if nothing.
+        Warnings that a person must read first; empty if there are none.
     """
 
     metric: str
@@ -196,7 +196,7 @@ class Selection:
 
     @property
     def warning(self) -> str:
-        """What a person must read first; empty if nothing."""
+        """Warnings that a person must read first; empty if there are none."""
         return self.standing.warning if self.standing else ""
 
     @property

@@ -17,7 +17,7 @@ class Teacher:
     Attributes
     ----------
     kind : str
-        What the teacher is, e.g. ``"5 edac_cnn over folds"``; empty for no teacher.
+        Kind of teacher, e.g. ``"5 edac_cnn over folds"``; empty for no teacher.
     licence : str
         Its licence; empty if not stated.
     """
@@ -35,7 +35,7 @@ NO_TEACHER = Teacher()
 
 @dataclass(frozen=True)
 class TeacherReport:
-    """What `teacher.json` holds.
+    """Content of `teacher.json`.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class TeacherReport:
     labels : tuple[str, ...]
         Labels of the logits, in output order.
     about : dict
-        What the plug-in states: at least `kind`, and where known `licence`, `parameters`, `bytes` and
+        Statements of the plug-in: at least `kind`, and where known `licence`, `parameters`, `bytes` and
         `cpu_seconds_per_second` (CPU seconds per second of audio).
     validation : SplitMetrics or None
         The teacher's metrics on the validation split.

@@ -26,19 +26,19 @@ _QUIET_S = 0.02
 
 @dataclass(frozen=True)
 class Heard:
-    """What is known of a recording after all of it was heard.
+    """Facts about a recording that was decoded to its end.
 
     Attributes
     ----------
     sha256 : str
-        Of the samples that are heard (float32, little-endian, at the file's own rate).
+        Digest of the samples that are heard (float32, little-endian, at the file's own rate).
     n_samples : int
     sample_rate : int
         Hz.
     peak : float
         Largest distance from the mean; 1 is full scale.
     notes : tuple[str, ...]
-        What a person should know; each completes "FILE ...".
+        Remarks for a person; each completes "FILE ...".
     n_channels : int
         Channels of the file.
     mean : float

@@ -122,7 +122,7 @@ def shown(path: Path | str) -> str:
 
 @dataclass(frozen=True)
 class _Contents:
-    """What FFmpeg finds in a file: the frames of all its packets, those that its header claims, rate and channels."""
+    """A file's contents by FFmpeg: frames of all packets, frames that the header claims, rate and channels."""
 
     frames: int = 0
     claimed: int = 0
@@ -325,7 +325,7 @@ def _sound(path: Path) -> Iterator[soundfile.SoundFile]:
 
 @dataclass(frozen=True)
 class _Soundfile:
-    """What libsndfile reads; see `Source`."""
+    """A file that libsndfile reads; see `Source`."""
 
     path: Path
     sample_rate: int
@@ -353,7 +353,7 @@ class _Soundfile:
 
 
 class _Ffmpeg:
-    """What FFmpeg reads; see `Source`."""
+    """A file that FFmpeg reads; see `Source`."""
 
     n_frames = None
 

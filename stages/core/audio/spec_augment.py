@@ -78,7 +78,7 @@ def mask(levels: np.ndarray, masks: Masks, clip_id: str) -> np.ndarray:
         In dB.
     masks : Masks
     clip_id : str
-        Of the masked copy.
+        Id of the masked copy.
 
     Returns
     -------

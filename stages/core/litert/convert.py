@@ -35,7 +35,7 @@ def convert(
     signature : (str, str)
         Names of the input and the output.
     owner : str
-        What the message calls the function, e.g. ``"The network 'edac_cnn'"``.
+        Name of the function in messages, e.g. ``"The network 'edac_cnn'"``.
     variables : Sequence of tf.Variable
         That the function reads, if any.
 

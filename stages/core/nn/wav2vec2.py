@@ -31,7 +31,7 @@ _PREFIX = "wav2vec2."  # of every tensor but the head's, in a checkpoint that ma
 
 @dataclass(frozen=True)
 class Shape:
-    """What a wav2vec 2.0 network looks like, by the names and with the defaults of its `config.json`: those of base.
+    """Shape of a wav2vec 2.0 network: names and defaults are those of the `config.json` of the base model.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What the two JSON files of a checkpoint say.
+    """Content of the two JSON files of a checkpoint.
 
     Attributes
     ----------

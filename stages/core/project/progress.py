@@ -21,7 +21,7 @@ def track(
     initial : int
         How many were done by an earlier, interrupted run.
     delay_s : float
-        What is done within this time shows no bar.
+        Seconds before the bar appears; shorter work shows none.
     """
     return tqdm(
         items, desc=description, total=total, initial=initial, delay=delay_s, dynamic_ncols=True, mininterval=0.5

@@ -11,7 +11,7 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[Any]], *, text_columns
     ----------
     head : Sequence of str
     rows : Iterable of Sequence
-        Of as many cells, written as `plain` has them.
+        Rows of as many cells as `head`; each is written as `plain` has it.
     text_columns : int or None
         How many columns, from the left, hold text; the others hold numbers and are aligned right. None: all hold text.
     """

@@ -24,9 +24,9 @@ def spawned(workers: int, setup: Callable[..., None], *arguments: Any) -> Iterat
     ----------
     workers : int
     setup : Callable
-        Of a module's top level, like everything that is sent to the pool.
+        A function at the top level of a module, like everything that is sent to the pool.
     *arguments
-        Of `setup`.
+        Arguments of `setup`.
     """
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, spawn, initializer=_start, initargs=(setup, arguments))

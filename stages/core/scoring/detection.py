@@ -101,7 +101,7 @@ def event_f1(
     found : Sequence[Event]
     collar_s : float
     offset_part : float or None
-        Of the true event's length that its offset may be off; None judges onsets alone.
+        Fraction of the true event's length that its offset may be off; None judges onsets alone.
 
     Examples
     --------

@@ -55,7 +55,7 @@ def fit(logits: Logits, method: str) -> ScoreCalibration:
     Parameters
     ----------
     logits : Logits
-        Of the validation split.
+        Logits of the validation split.
     method : {"temperature", "temperature_and_bias", "none"}
 
     Returns

@@ -88,7 +88,7 @@ class Experiment:
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     """Return the numbers of nested mappings and dataclasses under names joined with dots, e.g. ``test.roc_auc.low``.
 
-    What every figure has around it (`IMPLIED`) is not part of its name; None, which is undefined, is left out.
+    Levels that every figure has (`IMPLIED`) are not part of its name; None, which is undefined, is left out.
     """
     result: dict[str, float] = {}
     for name, value in values.items():

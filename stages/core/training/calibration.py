@@ -30,7 +30,7 @@ def calibrate(model: "keras.Model", validation: Split, method: str) -> ScoreCali
     Returns
     -------
     ScoreCalibration
-        What was folded; `reason` says why nothing was.
+        The calibration that was folded; `reason` says why nothing was.
     """
     last = model.layers[-1]
     if method == "none" or not _foldable(last):
