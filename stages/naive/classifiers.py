@@ -5,6 +5,12 @@ from typing import Any
 
 import numpy as np
 import scipy.special
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
 SEED = 1234
 
@@ -17,10 +23,6 @@ def classifiers(*, balanced: bool) -> dict[str, Callable[[], Any]]:
     balanced : bool
         Weight clips inversely to the frequency of their class.
     """
-    from sklearn.ensemble import ExtraTreesClassifier
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.svm import SVC
-
     weight = "balanced" if balanced else None
     return {
         "logistic regression, C 0.01": lambda: LogisticRegression(C=0.01, max_iter=2000, class_weight=weight),
@@ -47,10 +49,6 @@ def scores(make: Callable[[], Any], x: np.ndarray, y: np.ndarray, others: list[n
     list of np.ndarray, float64
         For each of `others`: (m,) for two classes, the score of the second; else (m, n_classes).
     """
-    from sklearn.multiclass import OneVsRestClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     model = make_pipeline(StandardScaler(), OneVsRestClassifier(make()) if y.ndim == 2 else make())
     model.fit(x, y)
     return [_scores(model, each, multi_label=y.ndim == 2) for each in others]

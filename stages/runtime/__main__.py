@@ -1,23 +1,22 @@
 """`edac-runtime`, or `python -m stages.runtime`: a release's answers, one line of JSON each, to stdout.
 
-Every import is inside its command, so that a first answer comes soon.
+LiteRT is imported inside the commands that need it, so that a first answer comes soon.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from stages.runtime import events, keys, manifest, trust
 from stages.runtime.errors import RuntimeInputError
+from stages.runtime.events import EventRule
 from stages.runtime.lines import Line
-
-if TYPE_CHECKING:
-    from stages.runtime.events import EventRule
-    from stages.runtime.manifest import Manifest
+from stages.runtime.manifest import Manifest
 
 
 def main() -> int:
@@ -218,19 +217,15 @@ def _listen(arguments: argparse.Namespace) -> Iterator[Line]:
             return
 
 
-def _output(arguments: argparse.Namespace, manifest: "Manifest") -> str:
-    chosen_on_streams = manifest.events is not None and manifest.events.hop_s > 0
+def _output(arguments: argparse.Namespace, release: Manifest) -> str:
+    chosen_on_streams = release.events is not None and release.events.hop_s > 0
     return arguments.output or ("events" if chosen_on_streams else "windows")
 
 
-def _event_rule(arguments: argparse.Namespace, manifest: "Manifest") -> "EventRule":
+def _event_rule(arguments: argparse.Namespace, release: Manifest) -> EventRule:
     """Return the release's event rule, or its thresholds as one, with what the command line changes of it."""
-    import dataclasses
-
-    from stages.runtime import events
-
-    rule = manifest.events or events.default_rule(manifest.labels, manifest.threshold)
-    changes: Line = {"hop_s": rule.hop_s or min(1.0, manifest.clip_samples / manifest.sample_rate)}
+    rule = release.events or events.default_rule(release.labels, release.threshold)
+    changes: Line = {"hop_s": rule.hop_s or min(1.0, release.clip_samples / release.sample_rate)}
     for name in ("hop_s", "smooth", "refractory_s", "merge_s"):
         if getattr(arguments, name) is not None:
             changes[name] = getattr(arguments, name)
@@ -267,59 +262,39 @@ def _benchmark(arguments: argparse.Namespace) -> Iterator[Line]:
 
 
 def _accept(arguments: argparse.Namespace) -> Iterator[Line]:
-    from stages.runtime import trust
-
     yield trust.accept(arguments.folder, arguments.device, force=arguments.force)
 
 
 def _signer(arguments: argparse.Namespace) -> Iterator[Line]:
-    from stages.runtime import trust
-
     yield {"ok": True, "signed_by": trust.signer(arguments.folder, arguments.device)}
 
 
 def _remember(arguments: argparse.Namespace) -> Iterator[Line]:
-    from stages.runtime import trust
-
     yield trust.remember(arguments.folder, arguments.device)
 
 
 def _verify(arguments: argparse.Namespace) -> Iterator[Line]:
-    from stages.runtime import trust
-
     yield trust.verify(arguments.folder, arguments.device)
 
 
 def _distrust(arguments: argparse.Namespace) -> Iterator[Line]:
-    from stages.runtime import keys
-
     yield keys.remove_key(arguments.device, arguments.fingerprint)
 
 
 def _keys(arguments: argparse.Namespace) -> Iterator[Line]:
-    from stages.runtime import keys
-
     trusted = keys.trusted_keys(arguments.device)
     yield {"ok": True, "asks_for_signature": trusted is not None, "trusted": sorted(trusted or ())}
 
 
 def _trust(arguments: argparse.Namespace) -> Iterator[Line]:
-    from stages.runtime import trust
-
     yield trust.add_key(arguments.device, arguments.key)
 
 
 def _identify(arguments: argparse.Namespace) -> Iterator[Line]:
-    from stages.runtime import trust
-
     yield trust.identify(arguments.device, arguments.name, arguments.device_class)
 
 
 def _info(arguments: argparse.Namespace) -> Iterator[Line]:
-    import dataclasses
-
-    from stages.runtime import manifest
-
     yield dataclasses.asdict(manifest.load(arguments.folder))
 
 
