@@ -6,22 +6,21 @@ from stages.core.artifacts import augmented, hearing, split
 from stages.core.artifacts.recordings import read_index, read_labels
 from stages.core.project import errors, files, layout, params
 from stages.features.params import FeatureParams
-from stages.features.stage import EXCLUDED, make_features
+from stages.features.stage import EXCLUDED, Inputs, make_features
 
 
 def main() -> None:
     """Run the stage."""
-    shape = make_features(
-        params.section("features", FeatureParams),
+    section = params.section("features", FeatureParams)
+    inputs = Inputs(
         read_index(layout.INDEX),
         read_index(layout.AUGMENTED / "index.csv"),
+        split.read(layout.SPLITS),
+        read_labels(layout.LABELS),
         augmented.read_masks(layout.AUGMENTED),
-        splits=split.read(layout.SPLITS),
-        labels=read_labels(layout.LABELS),
-        hearing=hearing.read(layout.HEARING),
-        target=layout.FEATURES,
-        workers=os.cpu_count() or 1,
+        hearing.read(layout.HEARING),
     )
+    shape = make_features(section, inputs, target=layout.FEATURES, workers=os.cpu_count() or 1)
     if (excluded := layout.FEATURES / EXCLUDED).is_file():
         n_silent = len(files.read_csv(excluded))
         print(f"excluded: {n_silent} clips in which nothing is to be heard (named in {excluded})")

@@ -1,4 +1,4 @@
-"""The features of many audio files, by one `frontend.tflite`, over all cores. No TensorFlow here."""
+"""Extract the features of many audio files with one `frontend.tflite`, on all cores and without TensorFlow."""
 
 import functools
 import shutil
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,17 @@ CHUNK = 32
 
 
 class Clip(NamedTuple):
-    """An audio file of any format, rate and length, or part of it (seconds), and the id of its masked copy if meant."""
+    """An audio file, or a part of it.
+
+    Attributes
+    ----------
+    path : Path
+        File of any format, rate and length.
+    masked_id : str
+        Id of the masked copy to make; empty for the clip itself.
+    span : tuple[float, float] or None
+        Start and end of the part (seconds); None for the whole file.
+    """
 
     path: Path
     masked_id: str = ""
@@ -33,46 +43,52 @@ class Clip(NamedTuple):
 
 @dataclass(frozen=True)
 class Masker:
-    """Masks, and the two halves of the front end that they come between, as `export_halves` makes them."""
+    """Spectrogram masks, and the halves of the front end before and after them (see `export_halves`)."""
 
     masks: Masks
     levels: bytes
     finish: bytes
 
 
-def extract(
-    clips: Sequence[Clip],
-    frontend: bytes,
-    masker: Masker | None = None,
-    *,
-    sample_rate: int,
-    clip_samples: int,
-    align: str = "start",
-    hearing: Hearing = DEFAULT,
-    folder: Path,
-    workers: int,
-) -> np.ndarray:
-    """Write `features.npy`: the features of the clips in which anything is to be heard, (n, ...) float32, in order.
+@dataclass(frozen=True)
+class Extractor:
+    """The front end's graph, and how it is given a recording.
 
-    The clips are done in chunks, each of them a file in `folder` until all are there: call again after a kill, with the
-    same arguments, and it goes on. The bytes do not depend on `workers`.
+    Attributes
+    ----------
+    frontend : bytes
+        Content of `frontend.tflite`.
+    sample_rate : int
+        Sample rate of its input (Hz).
+    clip_samples : int
+        Length of its input.
+    align : {"start", "middle"}
+        Where a file of another length is cut or padded; see `stages.runtime.audio.fit_length`.
+    hearing : Hearing
+        Rules by which files are heard and become clips.
+    masker : Masker or None
+        Needed if there are masked copies.
+    """
+
+    frontend: bytes
+    sample_rate: int
+    clip_samples: int
+    align: str = "start"
+    hearing: Hearing = DEFAULT
+    masker: Masker | None = None
+
+
+def extract(clips: Sequence[Clip], extractor: Extractor, *, folder: Path, workers: int) -> np.ndarray:
+    """Write `features.npy`: the features of the clips that are not silent, (n, ...) float32, in order.
+
+    The clips are processed in chunks, each of which is a file in `folder` until all are done: a call with the same
+    arguments after a kill resumes. The bytes do not depend on `workers`.
 
     Parameters
     ----------
     clips : Sequence[Clip]
         A clip and its masked copies side by side are read once.
-    frontend : bytes
-        Content of `frontend.tflite`.
-    masker : Masker or None
-        Needed if there are masked copies.
-    sample_rate : int
-        What it takes (Hz).
-    clip_samples : int
-        Clip length that it takes.
-    align : {"start", "middle"}
-        Of a file of another length, as of `fit_length`.
-    hearing : Hearing
-        Rules by which files are heard and become clips.
+    extractor : Extractor
     folder : Path
     workers : int
         Processes, each with one thread.
@@ -80,7 +96,7 @@ def extract(
     Returns
     -------
     np.ndarray, shape (n_clips,), bool
-        Which clips are not silent, and so are in `features.npy`.
+        Clips that are not silent; these are in `features.npy`.
 
     Raises
     ------
@@ -91,7 +107,7 @@ def extract(
     chunks.mkdir(exist_ok=True)
     starts = range(0, len(clips), CHUNK)
     todo = [start for start in starts if not _chunk_file(chunks, start).exists()]
-    with spawned(workers, _set_up, frontend, masker, sample_rate, clip_samples, align, hearing) as pool:
+    with spawned(workers, _set_up, extractor) as pool:
         futures = [
             pool.submit(_write_chunk, _chunk_file(chunks, start), clips[start : start + CHUNK]) for start in todo
         ]
@@ -99,7 +115,7 @@ def extract(
         for _ in track(_clips_done(futures), "features", total=len(clips), initial=len(clips) - n_todo):
             pass
     heard = np.concatenate([_read_chunk(chunks, start, "heard") for start in starts])
-    shape = (int(heard.sum()), *Model(frontend).output_shape)
+    shape = (int(heard.sum()), *Model(extractor.frontend).output_shape)
     features = np.lib.format.open_memmap(folder / "features.npy", mode="w+", dtype=np.float32, shape=shape)
     row = 0
     for start in starts:
@@ -126,41 +142,32 @@ def _clips_done(futures: Iterable[Future[int]]) -> Iterator[int]:
 
 
 class _Worker:
-    def __init__(
-        self,
-        frontend: bytes,
-        masker: Masker | None,
-        sample_rate: int,
-        clip_samples: int,
-        align: str,
-        hearing: Hearing,
-    ) -> None:
-        self.frontend, self.masker = Model(frontend), masker
-        if masker is not None:
-            self.levels, self.finish = Model(masker.levels), Model(masker.finish)
-        self.sample_rate, self.clip_samples, self.align = sample_rate, clip_samples, align
-        self.hearing = hearing
+    def __init__(self, extractor: Extractor) -> None:
+        self.extractor, self.frontend = extractor, Model(extractor.frontend)
+        if extractor.masker is not None:
+            self.levels, self.finish = Model(extractor.masker.levels), Model(extractor.masker.finish)
         self.read = functools.lru_cache(maxsize=1)(self._read)
 
     def _read(self, path: Path, span: tuple[float, float] | None) -> tuple[np.ndarray, bool]:
         """Return the waveform of a clip, (1, clip_samples), and whether it is heard."""
-        samples = decode.load(path, self.sample_rate, self.hearing, span)
-        start = clip_start(samples, self.clip_samples, self.align, self.hearing)
-        part = samples[start : start + self.clip_samples]
-        silent = is_silent(part, self.hearing.silence_dbfs)
-        return fit(samples, self.clip_samples, self.align, self.hearing)[np.newaxis], not silent
+        length, align, hearing = self.extractor.clip_samples, self.extractor.align, self.extractor.hearing
+        samples = decode.load(path, self.extractor.sample_rate, hearing, span)
+        start = clip_start(samples, length, align, hearing)
+        silent = is_silent(samples[start : start + length], hearing.silence_dbfs)
+        return fit(samples, length, align, hearing)[np.newaxis], not silent
 
     def features(self, clip: Clip) -> tuple[np.ndarray, bool]:
         waveform, heard = self.read(clip.path, clip.span)
-        if self.masker is None or not clip.masked_id:
+        masker = self.extractor.masker
+        if masker is None or not clip.masked_id:
             return self.frontend.run(waveform), heard
-        masked = mask(self.levels.run(waveform)[0], self.masker.masks, clip.masked_id)
+        masked = mask(self.levels.run(waveform)[0], masker.masks, clip.masked_id)
         return self.finish.run(masked[np.newaxis]), heard
 
 
-def _set_up(*arguments: Any) -> None:
+def _set_up(extractor: Extractor) -> None:
     global _worker
-    _worker = _Worker(*arguments)
+    _worker = _Worker(extractor)
 
 
 def _write_chunk(target: Path, clips: Sequence[Clip]) -> int:

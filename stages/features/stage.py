@@ -1,8 +1,12 @@
-"""Recordings, their splits and their augmented copies to the features folder (see `stages.core.artifacts.dataset`)."""
+"""Make the features folder from recordings, their splits and their augmented copies.
+
+`stages.core.artifacts.dataset` describes the folder and reads it.
+"""
 
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +20,7 @@ from stages.core.audio.spec_augment import Masks
 from stages.core.project import files, provenance
 from stages.core.project.errors import DataError
 from stages.features.export import export, export_halves
-from stages.features.extract import Clip, Masker, extract
+from stages.features.extract import Clip, Extractor, Masker, extract
 from stages.features.params import FeatureParams
 from stages.runtime.hearing import DEFAULT, Hearing
 from stages.runtime.litert import Model
@@ -24,39 +28,45 @@ from stages.runtime.litert import Model
 EXCLUDED, SILENT = "excluded.csv", "silent within the clip"
 
 
-def make_features(
-    params: FeatureParams,
-    recordings: Sequence[Recording],
-    augmented: Sequence[Recording],
-    masks: Masks | None = None,
-    *,
-    splits: Mapping[str, str],
-    labels: Sequence[str],
-    hearing: Hearing = DEFAULT,
-    target: Path,
-    workers: int,
-) -> tuple[int, ...]:
+@dataclass(frozen=True)
+class Inputs:
+    """Recordings and the facts about them.
+
+    Attributes
+    ----------
+    recordings, augmented : Sequence[Recording]
+        Originals and their augmented copies. Clips have this order, each followed by its masked copies.
+    splits : Mapping
+        `recording_id` to ``"train"``, ``"validation"`` or ``"test"``.
+    labels : Sequence[str]
+        Labels in output order.
+    masks : Masks
+        Spectrogram masks, with the number of masked copies of each class; only training clips are masked.
+    hearing : Hearing
+        Rules by which files are heard.
+    """
+
+    recordings: Sequence[Recording]
+    augmented: Sequence[Recording]
+    splits: Mapping[str, str]
+    labels: Sequence[str]
+    masks: Masks = field(default_factory=Masks)
+    hearing: Hearing = DEFAULT
+
+
+def make_features(params: FeatureParams, inputs: Inputs, *, target: Path, workers: int) -> tuple[int, ...]:
     """Write the features folder.
 
-    A clip in which nothing is to be heard, such as one that ends before the recording's sound begins, is left out and
-    named in `excluded.csv`.
+    A silent clip, such as one that ends before the recording's sound begins, is left out and named in `excluded.csv`.
 
     Parameters
     ----------
     params : FeatureParams
-    recordings, augmented : Sequence[Recording]
-        The clips, in this order, each followed by its masked copies.
-    masks : Masks or None
-        With every class's number of copies; of training clips only.
-    splits : Mapping
-        `recording_id` to ``"train"``, ``"validation"`` or ``"test"``.
-    labels : Sequence[str]
-        In output order.
-    hearing : Hearing
-        Rules by which files are heard.
+    inputs : Inputs
     target : Path
-        The features folder. A killed run goes on when called again.
+        The features folder. A killed run resumes when called again.
     workers : int
+        Processes, each with one thread.
 
     Returns
     -------
@@ -68,12 +78,10 @@ def make_features(
     ParameterError, DataError, ModelError
     """
     frontend, config = params.configure()
-    masks = masks or Masks()
-    hearing = params.hearing(hearing, config.sample_rate, config.clip_samples)
+    masks = inputs.masks
+    hearing = params.hearing(inputs.hearing, config.sample_rate, config.clip_samples)
     clips = [
-        part
-        for clip in _clips(recordings, augmented, masks, splits, labels)
-        for part in _parts(*clip, hearing, config.sample_rate, config.clip_samples)
+        part for clip in _clips(inputs) for part in _parts(*clip, hearing, config.sample_rate, config.clip_samples)
     ]
     graph = export(frontend, config)
     masker = None
@@ -82,7 +90,7 @@ def make_features(
         masker = Masker(masks, *export_halves(frontend, config))
         masks.require_room(*Model(masker.levels).output_shape)
     key = files.digest(
-        [dataclasses.asdict(r) for r in (*recordings, *augmented)],
+        [dataclasses.asdict(r) for r in (*inputs.recordings, *inputs.augmented)],
         graph.hex(),
         frontend.ALIGN,
         dataclasses.asdict(masks),
@@ -91,26 +99,17 @@ def make_features(
         provenance.code_hash([extract.__module__]),
     )
     with files.growing_folder(target, key) as folder:
-        heard = extract(
-            [clip for clip, _, _ in clips],
-            graph,
-            masker,
-            sample_rate=config.sample_rate,
-            clip_samples=config.clip_samples,
-            align=frontend.ALIGN,
-            hearing=hearing,
-            folder=folder,
-            workers=workers,
-        )
+        extractor = Extractor(graph, config.sample_rate, config.clip_samples, frontend.ALIGN, hearing, masker)
+        heard = extract([clip for clip, _, _ in clips], extractor, folder=folder, workers=workers)
         (folder / "frontend.tflite").write_bytes(graph)
         rows = [row for _, row, _ in clips]
         kept = [row for row, is_heard in zip(rows, heard, strict=True) if is_heard]
         _write_excluded(folder, rows, heard)
-        _check_classes(kept, labels)
+        _check_classes(kept, inputs.labels)
         clips_file.write(folder, kept)
         crops, crop_length = frontend.crops(config) if hasattr(frontend, "crops") else (1, None)
         description = Frontend(
-            labels=tuple(labels),
+            labels=tuple(inputs.labels),
             sample_rate=config.sample_rate,
             clip_samples=config.clip_samples,
             align=frontend.ALIGN,
@@ -167,19 +166,15 @@ def _check_classes(kept: Sequence[clips_file.Clip], labels: Sequence[str]) -> No
             )
 
 
-def _clips(
-    recordings: Sequence[Recording],
-    augmented: Sequence[Recording],
-    masks: Masks,
-    splits: Mapping[str, str],
-    labels: Sequence[str],
-) -> list[tuple[Clip, clips_file.Clip, Recording]]:
-    if not recordings:
+def _clips(inputs: Inputs) -> list[tuple[Clip, clips_file.Clip, Recording]]:
+    """Return every recording, copy and masked copy as what is extracted, as its row, and with its recording."""
+    labels = inputs.labels
+    if not inputs.recordings:
         raise DataError("The index holds no recording. Run `dvc repro pull` again and read its report.")
     clips = []
-    for recording in (*recordings, *augmented):
+    for recording in (*inputs.recordings, *inputs.augmented):
         name = recording.recording_id
-        split = splits.get(recording.parent or name)
+        split = inputs.splits.get(recording.parent or name)
         if split not in SPLITS:
             raise DataError(f"{name} must be in one of {SPLITS}; got {split!r}. Run `dvc repro split` again.")
         if recording.parent and split != "train":
@@ -199,7 +194,7 @@ def _clips(
             parent=recording.parent,
         )
         clips.append((Clip(recording.path), row, recording))
-        copies = max(masks.copies.get(label, 0) for label in recording.labels)
+        copies = max(inputs.masks.copies.get(label, 0) for label in recording.labels)
         n_masked = copies if split == "train" else 0
         for masked in (f"{name}.mask{number}" for number in range(1, n_masked + 1)):
             copy = dataclasses.replace(row, clip_id=masked, parent=recording.parent or name)

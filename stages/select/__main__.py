@@ -1,7 +1,7 @@
 """Choose the variant that goes to the devices and register it: `python -m stages.select`."""
 
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from stages.core.artifacts import evaluation, naive
@@ -9,7 +9,7 @@ from stages.core.project import errors, layout, params
 from stages.core.tracking import connection, records
 from stages.select.params import SelectParams
 from stages.select.register import register
-from stages.select.stage import judge
+from stages.select.stage import Inputs, judge
 
 
 def main() -> None:
@@ -20,15 +20,15 @@ def main() -> None:
     tracker.log_sweep(layout.SWEEP)
     evaluated = evaluation.read(layout.EVALUATION)
     on_devices = tracker.device_latencies([each.variant.key for each in evaluated])
-    choice = judge(
-        section,
-        evaluation=layout.EVALUATION,
-        sweep=layout.SWEEP,
-        features=layout.FEATURES,
-        report=layout.PULL_REPORT,
+    inputs = Inputs(
+        layout.EVALUATION,
+        layout.SWEEP,
+        layout.FEATURES,
+        layout.PULL_REPORT,
+        naive=naive.read(layout.NAIVE),
         latencies={each.name: on_devices[each.variant.key] for each in evaluated},
     )
-    choice = replace(choice, naive=naive.read(layout.NAIVE))
+    choice = judge(section, inputs)
     figures = ("latency_p50_ms", "latency_p95_ms", "robustness")
     measured = {each.variant.key: {name: asdict(each)[name] for name in figures} for each in evaluated}
     tracker.add_metrics(measured)

@@ -1,19 +1,36 @@
 """Comparison of every variant with the float32 baseline, on the same clips, corrected for the number of looks."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from stages.core.artifacts.dataset import SplitLabels
+from stages.core.artifacts.selection import Drop
 from stages.core.scoring import metrics, uncertainty
 from stages.core.scoring.arrays import rounded
 from stages.core.scoring.delong import delong
 from stages.core.scoring.resampling import Draws, Measured
 from stages.core.scoring.thresholds import Threshold
 
-COLUMNS = ("drop", "drop_low", "drop_high", "drop_bound", "delong_p")
+COLUMNS = tuple(each.name for each in fields(Drop))
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How intervals and bounds are found.
+
+    Attributes
+    ----------
+    confidence : float
+        Confidence of each interval on its own, and of all bounds together.
+    resamples, seed : int
+        Number of resamples, and their seed; every variant is resampled alike.
+    """
+
+    confidence: float
+    resamples: int = 2000
+    seed: int = 1234
 
 
 def measure(
@@ -23,9 +40,7 @@ def measure(
     truth: SplitLabels,
     *,
     thresholds: Mapping[str, Threshold | None],
-    confidence: float,
-    resamples: int = 2000,
-    seed: int = 1234,
+    bootstrap: Bootstrap,
 ) -> "Comparison":
     """Measure every variant on the same clips, and on the same draws from their groups.
 
@@ -41,14 +56,11 @@ def measure(
         Labels and groups of the same n clips.
     thresholds : Mapping
         Variant to the threshold of its predictions, one per class for a multi-label task, or one per clip; None is 0.5.
-    confidence : float
-        Confidence of each interval on its own, and of all bounds together.
-    resamples, seed : int
-        Every variant is resampled alike.
+    bootstrap : Bootstrap
     """
     binary = scores[baseline].ndim == 1
     n_classes = 2 if binary else scores[baseline].shape[1]
-    draws = Draws.of(truth.y, truth.groups, n_classes, resamples=resamples, seed=seed)
+    draws = Draws.of(truth.y, truth.groups, n_classes, resamples=bootstrap.resamples, seed=bootstrap.seed)
     blocks = list(draws.blocks())
 
     def measured(name: str) -> Measured:
@@ -59,7 +71,9 @@ def measure(
     p_values = {}
     if metric == "roc_auc" and binary and min(np.bincount(truth.y, minlength=2)) > 1:
         p_values = {name: delong(truth.y == 1, scores[baseline], scores[name]).p_value for name in scores}
-    return Comparison(metric, baseline, {name: measured(name) for name in scores}, draws, confidence, p_values)
+    return Comparison(
+        metric, baseline, {name: measured(name) for name in scores}, draws, bootstrap.confidence, p_values
+    )
 
 
 @dataclass(frozen=True)
@@ -89,12 +103,12 @@ class Comparison:
         """Why there is neither interval nor bound; empty if there is one."""
         return self.draws.refusal(by_class=self.metric in metrics.BY_CLASS)
 
-    def drops(self) -> dict[str, dict[str, Any]]:
+    def drops(self) -> dict[str, Drop]:
         """Return how far each variant's metric lies below the baseline's.
 
         Returns
         -------
-        dict
+        dict[str, Drop]
             Variant to ``drop`` (baseline's minus its own: positive is worse) with its interval ``drop_low`` and
             ``drop_high``; ``drop_bound``, the largest drop that all variants' true drops lie below at once
             (`stages.core.scoring.uncertainty.simultaneous_upper_bounds`); and ``delong_p`` (clips taken as independent,
@@ -113,7 +127,7 @@ class Comparison:
                     drop, self.draws, confidence=self.confidence, decisions=self.metric in metrics.OF_DECISIONS
                 )
             figures = (drop.value, low, high, bound, self.p_values.get(name, float("nan")))
-            found[name] = dict(zip(COLUMNS, map(rounded, figures), strict=True))
+            found[name] = Drop(*map(rounded, figures))
         return found
 
     def _bounds(self, below: Mapping[str, Measured]) -> dict[str, float]:

@@ -21,7 +21,7 @@ from stages.runtime.errors import RuntimeInputError
 from stages.runtime.litert import Model
 from stages.select import describe, single_file
 from stages.select.params import SelectParams, device_of
-from stages.select.stage import excess
+from stages.select.rules import excess
 
 if TYPE_CHECKING:
     from stages.core.tracking.connection import Tracker

@@ -35,7 +35,7 @@ from stages.core.scoring.metrics import MetricParams, evaluate
 from stages.core.scoring.summary import summarise
 from stages.evaluate import scoring
 from stages.features.params import FeatureParams
-from stages.features.stage import make_features
+from stages.features.stage import Inputs, make_features
 from stages.pull.params import PullParams
 from stages.pull.stage import pull
 from stages.split.groups import assign
@@ -144,15 +144,8 @@ def run(experiment: Experiment, *, work: Path, mirror: Path | None = None, worke
     if not (folder / "features").exists():
         everything = [copy for made in copies.values() for copy in made]
         sides = {recording.recording_id: "train" for recording in recordings}
-        make_features(
-            experiment.features,
-            recordings,
-            everything,
-            splits=sides,
-            labels=labels,
-            target=folder / "features",
-            workers=workers,
-        )
+        inputs = Inputs(recordings, everything, sides, labels)
+        make_features(experiment.features, inputs, target=folder / "features", workers=workers)
     rows = []
     jobs = [(seed, arm) for seed in experiment.seeds for arm in ARMS]
     for seed, arm in track(jobs, "as published"):

@@ -12,7 +12,7 @@ from stages.core.audio.spec_augment import Masks
 from stages.core.nn.keras import keras, tf
 from stages.distill.teachers import ensemble
 from stages.features.params import FeatureParams
-from stages.features.stage import make_features
+from stages.features.stage import Inputs, make_features
 
 RATE, CLIP = 8000, 2000
 LABELS = ["high", "low", "middle"]
@@ -44,5 +44,5 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
             copies.append(dataclasses.replace(recording, recording_id=f"r{i:02d}.copy1", parent=f"r{i:02d}"))
     params, masks = FeatureParams("log_mel", OPTIONS), Masks({"high": 1}, frequency=4, time=4)
     target = folder / "features"
-    make_features(params, recordings, copies, masks, splits=splits, labels=LABELS, target=target, workers=1)
+    make_features(params, Inputs(recordings, copies, splits, LABELS, masks), target=target, workers=1)
     return target

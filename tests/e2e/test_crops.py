@@ -18,7 +18,7 @@ from stages.core.training.loop import Run
 from stages.core.training.params import BetweenClass
 from stages.evaluate.scoring import score
 from stages.features.params import FeatureParams
-from stages.features.stage import make_features
+from stages.features.stage import Inputs, make_features
 from stages.prune.finetune import Pruning, finetune
 from stages.prune.params import PruneParams
 from stages.prune.shrink import shrink
@@ -71,7 +71,7 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
         recordings.append(Recording(name, path, LABELS[i % 3], name, "site", "", "0" * 64, 0.5, RATE))
         splits[name] = "train" if i < 24 else "validation" if i < 30 else "test"
     params = FeatureParams("raw", {"raw": RAW})
-    shape = make_features(params, recordings, [], splits=splits, labels=LABELS, target=folder / "features", workers=1)
+    shape = make_features(params, Inputs(recordings, [], splits, LABELS), target=folder / "features", workers=1)
     assert shape == (36, 4600, 1)
     return folder / "features"
 

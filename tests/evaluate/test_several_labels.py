@@ -17,7 +17,7 @@ from stages.evaluate.stage import evaluate
 from stages.runtime.litert import Model
 from stages.select import compare, golden
 from stages.select.params import SelectParams
-from stages.select.stage import choose
+from stages.select.rules import choose
 
 LABELS = ["dog", "rain", "siren"]
 
@@ -116,13 +116,12 @@ def test_a_variant_is_compared_with_the_baseline_by_its_own_thresholds(
         names[0],
         truth,
         thresholds={name: variants[name]["validation"]["threshold"] for name in names},
-        confidence=0.9,
-        resamples=100,
+        bootstrap=compare.Bootstrap(confidence=0.9, resamples=100),
     ).drops()
     values = [variants[name]["test"]["pooled"][metric]["value"] for name in names]
-    assert found[names[1]]["drop"] == pytest.approx(values[0] - values[1], abs=2e-6)
-    assert found[names[0]]["drop"] == 0
-    assert found[names[1]]["delong_p"] is None
+    assert found[names[1]].drop == pytest.approx(values[0] - values[1], abs=2e-6)
+    assert found[names[0]].drop == 0
+    assert found[names[1]].delong_p is None
 
 
 def test_golden_recordings_show_every_label_and_none_twice(features: Path, sweep: Path) -> None:

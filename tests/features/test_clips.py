@@ -18,7 +18,7 @@ from stages.core.project import files
 from stages.core.project.errors import DataError, ParameterError
 from stages.core.project.params import load
 from stages.features.params import FeatureParams
-from stages.features.stage import make_features
+from stages.features.stage import Inputs, make_features
 from stages.runtime.audio import clip
 from stages.runtime.hearing import DEFAULT, Hearing, Listener
 from stages.runtime.litert import Model
@@ -52,17 +52,9 @@ class Task:
         )
 
     def run(self, hearing: Hearing = DEFAULT, masks: Masks | None = None, **params: Any) -> list[clips_file.Clip]:
-        make_features(
-            load(FeatureParams, FRONTEND | params, "features"),
-            self.recordings,
-            [],
-            masks,
-            splits=SPLITS,
-            labels=["no", "yes"],
-            hearing=hearing,
-            target=self.folder / "features",
-            workers=1,
-        )
+        section = load(FeatureParams, FRONTEND | params, "features")
+        inputs = Inputs(self.recordings, [], SPLITS, ["no", "yes"], masks or Masks(), hearing)
+        make_features(section, inputs, target=self.folder / "features", workers=1)
         return clips_file.read(self.folder / "features")
 
     def row(self, clip_id: str) -> np.ndarray:

@@ -10,7 +10,7 @@ from stages.core.project.errors import DataError
 from stages.core.project.workers import spawned
 from stages.features import extract as module
 from stages.features.export import export
-from stages.features.extract import Clip, extract
+from stages.features.extract import Clip, Extractor, extract
 from stages.features.frontends import mfcc
 from stages.runtime.audio import fit_length
 from stages.runtime.hearing import Hearing
@@ -38,9 +38,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def run(paths: list[Path], frontend: bytes, folder: Path, workers: int) -> bytes:
     folder.mkdir(exist_ok=True)
-    extract(
-        [Clip(path) for path in paths], frontend, sample_rate=8000, clip_samples=4000, folder=folder, workers=workers
-    )
+    extract([Clip(path) for path in paths], Extractor(frontend, 8000, 4000), folder=folder, workers=workers)
     assert [p.name for p in folder.iterdir()] == ["features.npy"]
     return (folder / "features.npy").read_bytes()
 

@@ -16,7 +16,7 @@ from stages.core.project.errors import DataError, ParameterError
 from stages.features.export import export, export_halves
 from stages.features.frontends import log_mel, mfcc
 from stages.features.params import FeatureParams
-from stages.features.stage import make_features
+from stages.features.stage import Inputs, make_features
 from stages.runtime.litert import Model
 
 PARAMS = FeatureParams(
@@ -37,9 +37,8 @@ def recordings(tmp_path: Path) -> list[Recording]:
 
 def test_the_folder_is_what_the_dataset_module_reads(recordings: list[Recording], tmp_path: Path) -> None:
     target = tmp_path / "features"
-    shape = make_features(
-        PARAMS, recordings[:3], recordings[3:], splits=SPLITS, labels=["no", "yes"], target=target, workers=1
-    )
+    inputs = Inputs(recordings[:3], recordings[3:], SPLITS, ["no", "yes"])
+    shape = make_features(PARAMS, inputs, target=target, workers=1)
     assert shape == (4, 11, 8, 1)
     assert {p.name for p in target.iterdir()} == {"features.npy", "clips.csv", "frontend.tflite", "frontend.json"}
     assert not list(tmp_path.glob(".features*"))
@@ -58,7 +57,7 @@ def test_recordings_of_another_length_lie_where_the_front_end_says(
 ) -> None:
     monkeypatch.setattr(log_mel, "ALIGN", "middle")
     target = tmp_path / "features"
-    make_features(PARAMS, recordings[:3], [], splits=SPLITS, labels=["no", "yes"], target=target, workers=1)
+    make_features(PARAMS, Inputs(recordings[:3], [], SPLITS, ["no", "yes"]), target=target, workers=1)
     clip = np.pad(soundfile.read(recordings[2].path, dtype="float32")[0], 250)
     expected = Model(target / "frontend.tflite").run(clip[np.newaxis])
     np.testing.assert_array_equal(dataset.read_split(target, "validation").x, expected)
@@ -67,7 +66,7 @@ def test_recordings_of_another_length_lie_where_the_front_end_says(
 
 def test_the_description_is_complete_and_free_of_paths(recordings: list[Recording], tmp_path: Path) -> None:
     target = tmp_path / "features"
-    make_features(PARAMS, recordings[:3], [], splits=SPLITS, labels=["no", "yes"], target=target, workers=1)
+    make_features(PARAMS, Inputs(recordings[:3], [], SPLITS, ["no", "yes"]), target=target, workers=1)
     described = json.loads((target / "frontend.json").read_text())
     assert described["frontend"] == "log_mel"
     assert described["parameters"]["n_mels"] == 8
@@ -89,7 +88,7 @@ def test_the_same_input_gives_the_same_bytes(recordings: list[Recording], tmp_pa
     contents = []
     for _ in range(2):
         target = tmp_path / "features"
-        make_features(PARAMS, recordings[:3], [], splits=SPLITS, labels=["no", "yes"], target=target, workers=1)
+        make_features(PARAMS, Inputs(recordings[:3], [], SPLITS, ["no", "yes"]), target=target, workers=1)
         contents.append({p.name: p.read_bytes() for p in target.iterdir()})
     assert contents[0] == contents[1]
 
@@ -102,16 +101,8 @@ def test_training_clips_alone_are_masked_between_the_halves_of_the_front_end(
     contents = []
     for workers in (1, 2):
         target = tmp_path / str(workers)
-        make_features(
-            PARAMS,
-            recordings[:3],
-            recordings[3:],
-            masks,
-            splits=SPLITS,
-            labels=["no", "yes"],
-            target=target,
-            workers=workers,
-        )
+        inputs = Inputs(recordings[:3], recordings[3:], SPLITS, ["no", "yes"], masks)
+        make_features(PARAMS, inputs, target=target, workers=workers)
         contents.append({p.name: p.read_bytes() for p in target.iterdir()})
     assert contents[0] == contents[1]
     rows = files.read_csv(target / "clips.csv")
@@ -131,22 +122,14 @@ def test_training_clips_alone_are_masked_between_the_halves_of_the_front_end(
             expected = mask(features[clip, ..., 0], masks, rows[copy]["clip_id"])  # log_mel's levels are its features
             np.testing.assert_array_equal(features[copy, ..., 0], expected)
     plain = tmp_path / "plain"
-    make_features(PARAMS, recordings[:3], recordings[3:], splits=SPLITS, labels=["no", "yes"], target=plain, workers=1)
+    make_features(PARAMS, replace(inputs, masks=Masks()), target=plain, workers=1)
     np.testing.assert_array_equal(np.load(plain / "features.npy"), features[[0, 1, 4, 5]])
 
 
 def test_masks_that_do_not_fit_are_refused_before_any_work(recordings: list[Recording], tmp_path: Path) -> None:
+    inputs = Inputs(recordings[:3], [], SPLITS, ["no", "yes"], Masks(copies={"yes": 1}))
     with pytest.raises(ParameterError, match=r"augment\.masks\.frequency must be at most the 8 bands; got 30"):
-        make_features(
-            PARAMS,
-            recordings[:3],
-            [],
-            Masks(copies={"yes": 1}),
-            splits=SPLITS,
-            labels=["no", "yes"],
-            target=tmp_path / "features",
-            workers=1,
-        )
+        make_features(PARAMS, inputs, target=tmp_path / "features", workers=1)
     assert not (tmp_path / "features").exists()
 
 
@@ -172,7 +155,7 @@ def test_bad_tables_are_refused_before_any_work(recordings: list[Recording], tmp
         splits: dict[str, str], originals: list[Recording], labels: tuple[str, ...] = ("no", "yes")
     ) -> tuple[int, ...]:
         target = tmp_path / "features"
-        return make_features(PARAMS, originals, copies, splits=splits, labels=labels, target=target, workers=1)
+        return make_features(PARAMS, Inputs(originals, copies, splits, labels), target=target, workers=1)
 
     with pytest.raises(DataError, match=r"b must be in one of .*; got None. Run `dvc repro split`"):
         make({"a": "train", "c": "test"}, originals)

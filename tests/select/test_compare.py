@@ -1,3 +1,6 @@
+from dataclasses import asdict
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, roc_auc_score
@@ -8,8 +11,10 @@ from stages.core.scoring.baseline import baseline
 from stages.select import compare
 
 
-def drops(scores: dict[str, np.ndarray], truth: SplitLabels, metric: str = "roc_auc") -> dict[str, dict[str, float]]:
-    return compare.measure(metric, scores, "baseline", truth, thresholds={}, confidence=0.9, resamples=300).drops()
+def drops(scores: dict[str, np.ndarray], truth: SplitLabels, metric: str = "roc_auc") -> dict[str, dict[str, Any]]:
+    bootstrap = compare.Bootstrap(confidence=0.9, resamples=300)
+    found = compare.measure(metric, scores, "baseline", truth, thresholds={}, bootstrap=bootstrap).drops()
+    return {name: asdict(drop) for name, drop in found.items()}
 
 
 def truth_of(y: np.ndarray, groups: np.ndarray) -> SplitLabels:

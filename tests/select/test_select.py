@@ -26,7 +26,8 @@ from stages.core.project.errors import DataError, EdacError, ParameterError
 from stages.core.scoring.metrics import METRICS
 from stages.select import golden
 from stages.select.params import SelectParams
-from stages.select.stage import choose, pareto_front, select
+from stages.select.rules import choose, pareto_front
+from stages.select.stage import Inputs, select
 from tests import examples
 
 
@@ -173,9 +174,9 @@ def write_clips(features: Path) -> None:
 
 
 def test_golden_recordings_are_of_the_validation_split_of_every_label_and_span_the_scores(
-    stages_before: dict[str, Any],
+    stages_before: Inputs,
 ) -> None:
-    features, stored = stages_before["features"], stages_before["sweep"] / "scores" / "b.npz"
+    features, stored = stages_before.features, stages_before.sweep / "scores" / "b.npz"
     with np.load(stored) as kept:
         scores = kept["validation"]
     chosen = [int(clip.clip_id[1:]) for clip in golden.choose(features, 4, stored)]
@@ -193,10 +194,10 @@ def test_golden_recordings_are_of_the_validation_split_of_every_label_and_span_t
 
 
 def test_golden_recordings_are_16_bit_wav_at_the_front_ends_rate_and_length(
-    stages_before: dict[str, Any], tmp_path: Path
+    stages_before: Inputs, tmp_path: Path
 ) -> None:
-    features = stages_before["features"]
-    clips = golden.choose(features, 3, stages_before["sweep"] / "scores" / "b.npz")
+    features = stages_before.features
+    clips = golden.choose(features, 3, stages_before.sweep / "scores" / "b.npz")
     golden.write(tmp_path / "golden", clips, Frontend(("no", "yes"), SAMPLE_RATE, CLIP_SAMPLES))
     for i, clip in enumerate(clips):
         path = tmp_path / f"golden/{i}.wav"
@@ -214,7 +215,7 @@ def test_golden_recordings_are_16_bit_wav_at_the_front_ends_rate_and_length(
 
 
 @pytest.fixture
-def stages_before(tmp_path: Path) -> dict[str, Any]:
+def stages_before(tmp_path: Path) -> Inputs:
     sweep, features, evaluation = (tmp_path / name for name in ("sweep", "features", "evaluation"))
     pooled = dict.fromkeys(METRICS, Estimate(0.1)) | {"roc_auc": Estimate(0.9, 0.8, 0.95)}
     figures = SplitMetrics(12, 12, threshold=0.25, pooled=pooled)
@@ -237,22 +238,21 @@ def stages_before(tmp_path: Path) -> dict[str, Any]:
     write_clips(features)
     report = tmp_path / "pull_report.json"
     pull_report.write(report, PullReport("demo", "Nobody", "CC0", "", 3, 2, 2, {}, (Excluded("a.wav", "silent"),)))
-    return {"sweep": sweep, "features": features, "evaluation": evaluation, "report": report}
+    return Inputs(evaluation, sweep, features, report)
 
 
-def test_the_selected_folder_holds_what_a_release_needs(stages_before: dict[str, Any], tmp_path: Path) -> None:
+def test_the_selected_folder_holds_what_a_release_needs(stages_before: Inputs, tmp_path: Path) -> None:
     target = tmp_path / "selected"
     for _ in range(2):
-        variant, selection = select(SelectParams(), **stages_before, target=target)
+        variant, selection = select(SelectParams(), stages_before, target)
     assert variant.name == "b"
     assert (target / "model.tflite").read_bytes() == b"bb"
     assert (target / "frontend.tflite").read_bytes() == b"front end"
-    assert (target / "frontend.json").read_bytes() == (stages_before["features"] / "frontend.json").read_bytes()
+    assert (target / "frontend.json").read_bytes() == (stages_before.features / "frontend.json").read_bytes()
     assert sorted(p.name for p in (target / "golden").iterdir()) == ["0.wav", "1.wav", "2.wav", "3.wav"]
     assert (
         tuple(
-            clip.clip_id
-            for clip in golden.choose(stages_before["features"], 4, stages_before["sweep"] / "scores" / "b.npz")
+            clip.clip_id for clip in golden.choose(stages_before.features, 4, stages_before.sweep / "scores" / "b.npz")
         )
         == selection.golden
     )
@@ -269,7 +269,7 @@ def test_the_selected_folder_holds_what_a_release_needs(stages_before: dict[str,
     assert comparison.drops["b"] == selection.drop.validation
     assert [row["name"] for row in files.read_csv(target / "front.csv")] == ["b"]
     assert [row["name"] for row in files.read_csv(target / "comparison.csv")] == ["a", "b"]
-    with np.load(stages_before["sweep"] / "scores/a.npz") as a, np.load(stages_before["sweep"] / "scores/b.npz") as b:
+    with np.load(stages_before.sweep / "scores/a.npz") as a, np.load(stages_before.sweep / "scores/b.npz") as b:
         for side, rows, found in (("validation", 8, selection.drop.validation), ("test", 4, selection.drop.test)):
             y = [0, 1] * (rows // 2)
             drop = roc_auc_score(y, a[side]) - roc_auc_score(y, b[side])
@@ -290,10 +290,10 @@ def test_with_a_confidence_only_variants_shown_not_to_be_inferior_may_win() -> N
     assert "small, may lie 0.2 below" in str(caught.value)
 
 
-def test_the_reason_tells_what_no_device_has_measured_yet(stages_before: dict[str, Any], tmp_path: Path) -> None:
+def test_the_reason_tells_what_no_device_has_measured_yet(stages_before: Inputs, tmp_path: Path) -> None:
     params = SelectParams(budget={"device.pi.latency_ms": 30, "device.attic.latency_ms": 30})
     latencies = {"b": {"pi": 40.0}, "a": {"pi": 20.0}}
-    variant, selection = select(params, **stages_before, target=tmp_path / "selected", latencies=latencies)
+    variant, selection = select(params, replace(stages_before, latencies=latencies), tmp_path / "selected")
     assert variant.name == "a"
     assert "not measured yet on attic" in selection.reason
     assert "by the estimates as they came out" in selection.reason
@@ -302,12 +302,12 @@ def test_the_reason_tells_what_no_device_has_measured_yet(stages_before: dict[st
     assert (front["name"], front["device.pi.latency_ms"], front["device.attic.latency_ms"]) == ("b", "40.0", "")
 
 
-def break_model(folders: dict[str, Path]) -> None:
-    (folders["sweep"] / "b.tflite").write_bytes(b"other")
+def break_model(folders: Inputs) -> None:
+    (folders.sweep / "b.tflite").write_bytes(b"other")
 
 
-def forget_table(folders: dict[str, Path]) -> None:
-    (folders["evaluation"] / "evaluation.json").unlink()
+def forget_table(folders: Inputs) -> None:
+    (folders.evaluation / "evaluation.json").unlink()
 
 
 @pytest.mark.parametrize(
@@ -315,9 +315,9 @@ def forget_table(folders: dict[str, Path]) -> None:
     [(break_model, "b.tflite is not the file that"), (forget_table, "does not exist. Run `dvc repro evaluate` first.")],
 )
 def test_folders_that_do_not_belong_together_are_refused(
-    stages_before: dict[str, Any], tmp_path: Path, damage: Callable[[dict[str, Path]], None], sentence: str
+    stages_before: Inputs, tmp_path: Path, damage: Callable[[Inputs], None], sentence: str
 ) -> None:
     damage(stages_before)
     with pytest.raises(DataError, match=re.escape(sentence)):
-        select(replace(SelectParams()), **stages_before, target=tmp_path / "selected")
+        select(SelectParams(), stages_before, tmp_path / "selected")
     assert not (tmp_path / "selected").exists()
