@@ -1,4 +1,4 @@
-"""`python -m stages.augment`: altered copies of the training recordings."""
+"""Augment the training recordings: `python -m stages.augment`."""
 
 import os
 
@@ -10,7 +10,7 @@ from stages.core.project import errors, layout, params
 
 
 def main() -> None:
-    """Augment, and say how much."""
+    """Augment and print the number of copies."""
     copies, redrawn = augment(
         params.section("augment", AugmentParams),
         read_index(layout.INDEX),

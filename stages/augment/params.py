@@ -15,7 +15,7 @@ PRESETS = "stages.augment.presets"
 
 @dataclass(frozen=True)
 class AugmentParams:
-    """How many altered copies of which training recordings, and altered how.
+    """Parameters of augmentation: the transforms, and the number of copies of each class.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class AugmentParams:
     options : dict
         Preset name to that preset's `Config`.
     masks : Masks
-        On spectrograms, besides; the features stage makes them.
+        Spectrogram masks; the features stage applies them.
     """
 
     preset: str = "edac_coswara"
@@ -66,7 +66,7 @@ class AugmentParams:
 
 
 def per_class(copies: Mapping[str, int], labels: Collection[str], owner: str) -> dict[str, int]:
-    """Return a number for each of the labels, of a table that may say `all`.
+    """Return the number of copies for each label, from a table that may hold `all`.
 
     Raises
     ------

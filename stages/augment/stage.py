@@ -1,4 +1,4 @@
-"""Altered copies of training recordings, as 16-bit WAV at each recording's own rate."""
+"""Write augmented copies of training recordings, as 16-bit WAV at each recording's own rate."""
 
 import dataclasses
 import random
@@ -34,11 +34,11 @@ class Copy:
     ----------
     parent : Recording
     number : int
-        From 1.
+        Number of the copy, from 1.
     seed : int
-        Of the whole stage.
+        Seed of the stage.
     chained : bool
-        Made from the copy before it, if there is one, instead of from the recording.
+        Make it from the copy before it, if there is one, instead of from the recording.
     hearing : Hearing
         Rules by which the recording is heard.
     """
@@ -51,12 +51,12 @@ class Copy:
 
     @property
     def recording_id(self) -> str:
-        """Unique, and a path."""
+        """Id of the copy, which is also a path."""
         return f"{self.parent.recording_id}.copy{self.number}"
 
     @property
     def place(self) -> Path:
-        """Where it lies in the folder of copies."""
+        """Path in the folder of copies."""
         return Path("audio", f"{self.recording_id}.wav")
 
     def source(self, work: Path) -> tuple[np.ndarray, int]:
@@ -92,7 +92,7 @@ def augment(
     hearing : Hearing
         Rules by which recordings are heard.
     target : Path
-        A killed run goes on when called again.
+        Folder to write. A killed run resumes when called again.
     workers : int
         Processes.
 
@@ -115,9 +115,9 @@ def augment(
     if unsplit:
         raise DataError(f"{unsplit[0]} and {len(unsplit) - 1} others are on no side. Run `dvc repro split` first.")
     labels = {label for r in recordings for label in r.labels}
-    wanted, masks = params.copies_per_class(labels), params.masks_per_class(labels)
+    copies_of, masks = params.copies_per_class(labels), params.masks_per_class(labels)
     train = sorted((r for r in recordings if splits[r.recording_id] == "train"), key=lambda r: r.recording_id)
-    counts = [max(wanted[label] for label in r.labels) for r in train]
+    counts = [max(copies_of[label] for label in r.labels) for r in train]
     jobs = [
         [Copy(r, number, params.seed, params.chained, hearing) for number in range(1, n + 1)]
         for r, n in zip(train, counts, strict=True)
@@ -155,7 +155,7 @@ def make_copy(copy: Copy, chain: Sequence[Transform], *, work: Path, target: Pat
     -------
     recording : Recording
     draws : int
-        How often it was drawn until it was not silent; 0 if it was there already.
+        Number of draws until it was not silent; 0 if the file existed.
 
     Raises
     ------

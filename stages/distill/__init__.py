@@ -1,1 +1,1 @@
-"""A teacher's answers for the clips that students learn from and are chosen by; the test split is not read."""
+"""Teacher predictions for training and validation clips; the test split is not read."""

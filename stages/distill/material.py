@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -12,9 +12,15 @@ from stages.core.artifacts import dataset
 from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts.dataset import Split
 from stages.core.audio import decode
+from stages.core.project import lazy
 from stages.core.project.errors import DataError
 from stages.runtime.audio import clip
 from stages.runtime.hearing import DEFAULT, Hearing
+
+if TYPE_CHECKING:
+    from sklearn import model_selection
+else:
+    model_selection = lazy.module("sklearn.model_selection")
 
 SideName = Literal["train", "validation"]
 SIDES: tuple[SideName, ...] = ("train", "validation")
@@ -27,15 +33,15 @@ class Side:
     Attributes
     ----------
     split : Split
-        The features that the student sees, of augmented and masked copies too.
+        The student's features, with those of augmented and masked copies.
     paths : tuple[Path, ...]
         Audio file of each clip; a masked copy's is the one that it masks.
     clip_s : float
-        What the front end takes of a recording (seconds).
+        Length of a clip (seconds).
     align : {"start", "middle"}
-        Where in it, as of `stages.runtime.audio.fit_length`.
+        Where a recording of another length is cut or padded; see `stages.runtime.audio.fit_length`.
     spans : tuple
-        Part of its file (seconds) that each clip is, or None for all of it; all of each if empty.
+        Start and end of each clip in its file (seconds), or None for the whole file; empty if all are whole files.
     hearing : Hearing
         Rules by which recordings are heard.
     """
@@ -68,7 +74,7 @@ class Side:
         Yields
         ------
         np.ndarray, shape (clip_samples(sample_rate),), float32
-            In [-1, 1]; of a masked copy, the same object as of the clip before.
+            Samples in [-1, 1]; for a masked copy, the same object as for the clip before.
 
         Raises
         ------
@@ -96,7 +102,7 @@ class TeacherInputs:
     labels : tuple[str, ...]
         In output order; the positive class of a binary task is last.
     multi_label : bool
-        Whether a clip may have several of them.
+        True if a clip may have several labels.
     """
 
     train: Side
@@ -105,7 +111,7 @@ class TeacherInputs:
     multi_label: bool
 
     def __post_init__(self) -> None:
-        """Check that the teacher will not have seen what it is judged on."""
+        """Check that no group is in both splits."""
         common = set(self.train.split.groups) & set(self.validation.split.groups)
         if common:
             raise DataError(
@@ -115,7 +121,7 @@ class TeacherInputs:
 
     @property
     def n_outputs(self) -> int:
-        """How many logits there are of a clip: one of a binary task, else one per label."""
+        """Number of logits per clip: 1 for a binary task, else one per label."""
         return 1 if len(self.labels) == 2 and not self.multi_label else len(self.labels)
 
     def sides(self) -> Iterator[tuple[str, Side]]:
@@ -130,7 +136,7 @@ class TeacherInputs:
         ----------
         labels : Sequence[str]
         teacher : str
-            What to call it, e.g. its folder.
+            Name of the teacher for the message, such as its folder.
 
         Raises
         ------
@@ -140,7 +146,7 @@ class TeacherInputs:
         if tuple(labels) != self.labels:
             raise DataError(
                 f"{teacher} must answer for the labels {', '.join(self.labels)}, in this order; it answers for "
-                f"{', '.join(labels)}. Choose a teacher of the same task, or have it learn this one."
+                f"{', '.join(labels)}. Choose a teacher of the same task, or train one for this task."
             )
 
 
@@ -197,28 +203,27 @@ def _read_side(features: Path, name: SideName) -> Side:
 
 
 def parts(split: Split, n: int, *, seed: int, owner: str) -> list[np.ndarray]:
-    """Deal the clips into n parts, whole groups each; of a single-label task with every class spread over them.
+    """Divide the clips into n parts of whole groups; a single-label task has every class spread over them.
 
     Parameters
     ----------
     split : Split
     n : int
+        Number of parts.
     seed : int
     owner : str
-        The parameter that is n.
+        Name of the parameter that holds `n`, for the message.
 
     Returns
     -------
     list of np.ndarray, int
-        Rows.
+        Row numbers of each part.
 
     Raises
     ------
     DataError
         If a class has fewer groups than there are to be parts.
     """
-    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
-
     for label, has in zip(split.labels, dataset.indicators(split.y, len(split.labels)).T, strict=True):
         n_groups = len(np.unique(split.groups[has == 1]))
         if n_groups < n:
@@ -226,5 +231,7 @@ def parts(split: Split, n: int, *, seed: int, owner: str) -> list[np.ndarray]:
                 f"{owner} must be at most the number of groups of each class; got {n}, and {label!r} has {n_groups} in "
                 "the training split. Lower it."
             )
-    folds = (GroupKFold if split.multi_label else StratifiedGroupKFold)(n, shuffle=True, random_state=seed)
+    folds = (model_selection.GroupKFold if split.multi_label else model_selection.StratifiedGroupKFold)(
+        n, shuffle=True, random_state=seed
+    )
     return [part for _, part in folds.split(split.x, split.y, split.groups)]

@@ -12,7 +12,7 @@ TEACHERS = "stages.distill.teachers"
 
 @dataclass(frozen=True)
 class DistillParams(Distillation):
-    """See `Distillation`, which the stages read that students learn in."""
+    """Parameters of the teacher; see `Distillation`, which the stages that train students read."""
 
     def configure(self) -> tuple[ModuleType, Any] | None:
         """Return the teacher's module and its filled `Config`, or None if there is none.

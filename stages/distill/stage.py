@@ -1,4 +1,4 @@
-"""Have a teacher learn and answer, and write down what it says of the clips that students see."""
+"""Train a teacher and write its predictions for the training and validation clips."""
 
 import contextlib
 import shutil
@@ -26,7 +26,7 @@ PACKAGES = ("numpy", "scikit-learn", "tensorflow", "tf_keras", "ai-edge-litert")
 
 
 def distill(params: DistillParams, features: Path, target: Path) -> TeacherReport:
-    """Write the teacher's folder, unless it is there; a killed run goes on where it stopped.
+    """Write the teacher's folder, unless it is up to date; a killed run resumes where it stopped.
 
     Parameters
     ----------
@@ -35,8 +35,8 @@ def distill(params: DistillParams, features: Path, target: Path) -> TeacherRepor
         Folder of the features stage.
     target : Path
         Becomes a folder of `teacher.json`, `logits_train.npy` and `logits_validation.npy`, each (n, n_outputs) float32
-        in the order of the clips, `embeddings_train.npy` and `embeddings_validation.npy` if the teacher has any, and
-        whatever else it leaves. Without a teacher `teacher.json` alone says so.
+        in the order of the clips; `embeddings_train.npy` and `embeddings_validation.npy` if the teacher has any; and
+        the files that it leaves. Without a teacher there is only `teacher.json`.
 
     Returns
     -------
@@ -74,17 +74,17 @@ def distill(params: DistillParams, features: Path, target: Path) -> TeacherRepor
     with files.growing_folder(target, key) as folder:
         work = folder / "work"
         work.mkdir(exist_ok=True)
-        lesson = module.learn(config, material, work, seed=params.seed, threads=params.threads)
-        _require(lesson, material, str(params.teacher))
+        outputs = module.learn(config, material, work, seed=params.seed, threads=params.threads)
+        _require(outputs, material, str(params.teacher))
         report = TeacherReport(
             teacher=params.teacher,
             key=key,
-            sha256=lesson.sha256,
-            labels=tuple(lesson.labels),
-            about=dict(lesson.about),
-            validation=_judged(lesson, material),
+            sha256=outputs.sha256,
+            labels=tuple(outputs.labels),
+            about=dict(outputs.about),
+            validation=_judged(outputs, material),
         )
-        for kind, arrays in (("logits", lesson.logits), ("embeddings", lesson.embeddings)):
+        for kind, arrays in (("logits", outputs.logits), ("embeddings", outputs.embeddings)):
             for name, array in arrays.items():
                 with files.atomic(folder / f"{kind}_{name}.npy") as temporary:
                     np.save(temporary, array.astype(np.float32, copy=False))
@@ -96,36 +96,36 @@ def distill(params: DistillParams, features: Path, target: Path) -> TeacherRepor
 
 
 def _by_content(options: dict[str, Any]) -> dict[str, Any]:
-    """Return options with every path replaced by what lies there: it may move, and what it holds may change."""
+    """Return options with every path replaced by its content, because files may move and change."""
 
-    def told(value: Any) -> Any:
+    def content(value: Any) -> Any:
         if not isinstance(value, Path) or not value.exists():
             return value
         paths = sorted(path for path in value.rglob("*") if path.is_file()) if value.is_dir() else [value]
         return [(path.relative_to(value).as_posix(), files.sha256(path)) for path in paths]
 
-    return {name: told(value) for name, value in options.items()}
+    return {name: content(value) for name, value in options.items()}
 
 
-def _require(lesson: TeacherOutputs, material: TeacherInputs, teacher: str) -> None:
-    """Check that a teacher says something of every clip, in the task's labels."""
-    material.require_labels(lesson.labels, f"The teacher {teacher!r}")
+def _require(outputs: TeacherOutputs, material: TeacherInputs, teacher: str) -> None:
+    """Check that a teacher has predictions for every clip, in the task's labels."""
+    material.require_labels(outputs.labels, f"The teacher {teacher!r}")
     for name, side in material.sides():
-        stated, got = (len(side), material.n_outputs), lesson.logits[name].shape
-        if got != stated or not np.isfinite(lesson.logits[name]).all():
+        stated, got = (len(side), material.n_outputs), outputs.logits[name].shape
+        if got != stated or not np.isfinite(outputs.logits[name]).all():
             raise ModelError(
                 f"The teacher {teacher!r} must answer for the {name} split with finite logits of shape {stated}; got "
-                f"{got}. Mend stages/distill/teachers/{teacher}.py."
+                f"{got}. Correct stages/distill/teachers/{teacher}.py."
             )
-        if lesson.embeddings and len(lesson.embeddings[name]) != len(side):
+        if outputs.embeddings and len(outputs.embeddings[name]) != len(side):
             raise ModelError(f"The teacher {teacher!r} must give an embedding of each clip of the {name} split.")
 
 
-def _judged(lesson: TeacherOutputs, material: TeacherInputs) -> SplitMetrics:
+def _judged(outputs: TeacherOutputs, material: TeacherInputs) -> SplitMetrics:
     split = material.validation.split
     summary = summarise(
         split.y,
-        softened(lesson.logits["validation"], 1.0, material.multi_label),
+        softened(outputs.logits["validation"], 1.0, material.multi_label),
         groups=split.groups,
         sites=split.sites,
         labels=split.labels,

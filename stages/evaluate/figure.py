@@ -1,16 +1,19 @@
-"""Accuracy against size: the picture that shows what pruning and quantisation buy and what they cost."""
+"""Plot accuracy against size: the gain and the cost of pruning and quantisation."""
 
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
 from stages.core.artifacts.variant import Variant
 from stages.core.project import files
 from stages.core.project.palette import COLOURS
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 Point = dict[str, Any]
 STYLES = tuple(zip(COLOURS, "os^DvP", strict=False))
@@ -37,7 +40,7 @@ def points(variants: Sequence[Variant], metric: str) -> list[Point]:
     ]
 
 
-def draw(rows: Sequence[Point], ax: "Axes", *, metric: str, confidence: float = 0.95) -> "Axes":
+def draw(rows: Sequence[Point], ax: Axes, *, metric: str, confidence: float = 0.95) -> Axes:
     """Draw the points onto axes.
 
     Colour and marker tell the scheme, the line's style the schedule; a line leads from the baseline through the
@@ -50,10 +53,8 @@ def draw(rows: Sequence[Point], ax: "Axes", *, metric: str, confidence: float = 
     ax : matplotlib.axes.Axes
     metric : str
     confidence : float
-        Of the intervals, for the caption.
+        Confidence of the intervals, for the caption.
     """
-    from matplotlib.ticker import LogLocator
-
     rows = [row for row in rows if row["value"] is not None]
     schemes = sorted(
         {row["scheme"] for row in rows}, key=lambda s: -max(r["raw_bytes"] for r in rows if r["scheme"] == s)
@@ -128,9 +129,6 @@ def draw(rows: Sequence[Point], ax: "Axes", *, metric: str, confidence: float = 
 
 def save(rows: Sequence[Point], path: Path, *, metric: str, confidence: float = 0.95) -> None:
     """Draw the picture into a PNG file whose bytes depend on the rows alone."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     picture = Figure(figsize=(9, 5.2), dpi=150, layout="constrained")
     FigureCanvasAgg(picture)
     draw(rows, picture.subplots(), metric=metric, confidence=confidence)
@@ -150,9 +148,7 @@ def _bytes(size: float, _: Any = None) -> str:
     return f"{size:g} {unit}"
 
 
-def _legend(ax: "Axes", styles: dict[str, tuple[str, str]], lines: dict[str, Any]) -> None:
-    from matplotlib.lines import Line2D
-
+def _legend(ax: Axes, styles: dict[str, tuple[str, str]], lines: dict[str, Any]) -> None:
     entries = [Line2D([], [], color=c, marker=m, linestyle="", label=scheme) for scheme, (c, m) in styles.items()]
     entries += [Line2D([], [], color="0.3", linestyle=style, label=schedule) for schedule, style in lines.items()]
     entries.append(

@@ -1,4 +1,4 @@
-"""How long each model takes for one clip, on one thread, measured in turns so that they share the machine's moods."""
+"""Measure the latency of every model for one clip on one thread; interleaved rounds average out machine noise."""
 
 from collections.abc import Sequence
 from pathlib import Path

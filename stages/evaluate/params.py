@@ -17,11 +17,11 @@ class Robustness:
     Attributes
     ----------
     noise_snr_db : tuple[float, ...]
-        White noise so far below the recording's own power.
+        Signal-to-noise ratio of added white noise (dB).
     gain_db : tuple[float, ...]
-        Changes of level, cut off at full scale.
+        Changes of level (dB); samples are clipped at full scale.
     sample_rates : tuple[int, ...]
-        That the recording is resampled to and back (Hz); 8000 is a telephone's.
+        Sample rates that the recording is resampled to and back from (Hz); 8000 is a telephone's.
     """
 
     noise_snr_db: tuple[float, ...] = ()
@@ -132,23 +132,23 @@ class StreamParams:
 
 @dataclass(frozen=True)
 class EvaluateParams:
-    """How variants are judged.
+    """Parameters of the evaluation.
 
     Attributes
     ----------
     bootstrap_resamples : int
         Resamples of the groups behind every interval.
     confidence : float
-        Of the intervals, in (0, 1).
+        Confidence of the intervals, in (0, 1).
     specificity : float
-        At which the sensitivity is reported, in (0, 1).
+        Specificity at which the sensitivity is reported, in (0, 1).
     calibration_bins : int
     latency_warmup : int
-        Runs before the clock starts, every time a model is loaded.
+        Untimed runs each time a model is loaded.
     latency_runs : int
         Timed runs of each model, on one clip or one of its crops.
     seed : int
-        Of the bootstrap and of noise.
+        Seed of the bootstrap and of noise.
     robustness : Robustness
         Noise, levels and rates under which the test recordings are scored again.
     decisions : Decisions
@@ -186,7 +186,7 @@ class EvaluateParams:
 
     @property
     def metrics(self) -> MetricParams:
-        """The part that `stages.core.scoring.metrics` needs."""
+        """Parameters for `stages.core.scoring.metrics`."""
         return MetricParams(
             resamples=self.bootstrap_resamples,
             confidence=self.confidence,

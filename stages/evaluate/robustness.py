@@ -1,4 +1,4 @@
-"""What becomes of each variant where the microphone is worse than at home: noise, another level, a narrow band.
+"""Score every variant on disturbed test recordings: noise, another level, a narrow band.
 
 The test recordings' waveforms are disturbed and go through `frontend.tflite` and the model file, as on a device. The
 disturbed features are made once for all variants.
@@ -68,7 +68,7 @@ def through_rate(rate: int) -> Disturbance:
 
 
 def conditions(chosen: Robustness) -> dict[str, Disturbance]:
-    """Return every disturbance by its name, the undisturbed recordings first; {} if none is asked for."""
+    """Return every disturbance by its name, with none as the first; {} if `chosen` names none."""
     found = {f"noise_{snr:g}db": with_noise(snr) for snr in chosen.noise_snr_db}
     found |= {f"gain_{gain:+g}db": with_gain(gain) for gain in chosen.gain_db}
     found |= {f"rate_{rate}hz": through_rate(rate) for rate in chosen.sample_rates}

@@ -1,4 +1,4 @@
-"""A model file and clips in, scores and metrics out; always through LiteRT."""
+"""Score clips with a model file through LiteRT, and summarise the scores as metrics."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +18,7 @@ from stages.runtime.litert import Model
 
 
 def score(model: Path | bytes, x: np.ndarray, *, threads: int = 1) -> np.ndarray:
-    """Run a model file on clips; of each, the mean over its crops.
+    """Run a model file on clips; a clip's score is the mean over its crops.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def score(model: Path | bytes, x: np.ndarray, *, threads: int = 1) -> np.ndarray
     Returns
     -------
     np.ndarray, float32
-        Shape (n,) of a binary model: the probability of the positive class; else (n, n_classes).
+        Probability of the positive class, shape (n,), from a binary model; else shape (n, n_classes).
     """
     loaded = Model(model, threads=threads)
     scores = np.stack([loaded.mean(clip) for clip in x])

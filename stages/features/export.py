@@ -1,4 +1,4 @@
-"""A front end's graph to `frontend.tflite`, the file that makes the training features and runs on the device."""
+"""Export a front end's graph as `frontend.tflite`, which makes the training features and runs on the device."""
 
 from types import ModuleType
 from typing import Any
@@ -16,7 +16,7 @@ def export(frontend: ModuleType, config: Any) -> bytes:
     frontend : ModuleType
         A file of `stages/features/frontends/`.
     config : Config
-        Of that front end.
+        Parameters of that front end.
 
     Returns
     -------
@@ -27,19 +27,19 @@ def export(frontend: ModuleType, config: Any) -> bytes:
     Raises
     ------
     ModelError
-        If an operator has no builtin counterpart, or the features have not the shape that the front end states.
+        If an operator has no builtin counterpart, or the features have another shape than the front end states.
     """
     owner, stated = f"The front end {frontend.__name__}", tuple(frontend.feature_shape(config))
     signature = ("waveform", "features")
     content = convert(frontend.graph(config), (config.clip_samples,), signature=signature, owner=owner)
     shape = Model(content).output_shape
     if shape != stated:
-        raise ModelError(f"{owner} must make features of shape {stated}; got {shape}. Mend its feature_shape.")
+        raise ModelError(f"{owner} must make features of shape {stated}; got {shape}. Correct its feature_shape.")
     return content
 
 
 def export_halves(frontend: ModuleType, config: Any) -> tuple[bytes, bytes]:
-    """Convert the two functions that a front end is composed of, to come between them; the device never sees them.
+    """Convert the two functions that a front end is composed of, so that masks can be applied between them.
 
     Returns
     -------

@@ -15,14 +15,14 @@ FRONTENDS = "stages.features.frontends"
 
 @dataclass(frozen=True)
 class Segment:
-    """How a recording is cut into segments, each of them a clip; the last one ends where the recording does.
+    """Segments that a recording is cut into, each of them a clip; the last ends where the recording does.
 
     Attributes
     ----------
     hop_s : float
-        From the start of one segment to the next (seconds).
+        Time from the start of one segment to the next (seconds).
     length_s : float or None
-        Length of a segment (seconds); null is that of the front end's clip, and it can be no other.
+        Length of a segment (seconds); null is that of the front end's clip, the only other value allowed.
     """
 
     hop_s: float
@@ -31,7 +31,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class FeatureParams:
-    """Which part of a recording is a clip, and what the classifier sees of it.
+    """Parameters of the clips and of the front end.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class FeatureParams:
     options : dict
         Front end name to that front end's `Config`.
     remove_dc : bool
-        Subtract the mean of what is heard from every clip.
+        Subtract the mean of every clip.
     place : {"aligned", "loudest"}
         Part of a longer recording that is its clip: as the front end says (from the start or from the middle), or where
         it has the most energy.
@@ -61,7 +61,7 @@ class FeatureParams:
         require(alone, "features.place", "be aligned where features.segment is set", self.place, advice)
 
     def hearing(self, heard: Hearing, sample_rate: int, clip_samples: int) -> Hearing:
-        """Return the rules of the whole task: those by which files are heard, and these.
+        """Return the complete rules of hearing: `heard` with those of this section.
 
         Raises
         ------
@@ -105,7 +105,7 @@ class FeatureParams:
             )
 
     def require_bands(self) -> None:
-        """Check that clips can be blended as sounds are.
+        """Check that clips can be mixed as sounds are.
 
         Raises
         ------

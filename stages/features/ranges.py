@@ -1,4 +1,4 @@
-"""Ranges of the parameters that front ends share."""
+"""Check the ranges of parameters that front ends share."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ class Stft:
     n_fft, hop_length, win_length : int
         Samples of a frame, from frame to frame, and of the window.
     center : bool
-        Whether frames are centred, with silence beyond the clip's ends.
+        Centre frames, with silence beyond the clip's ends.
     """
 
     sample_rate: int
@@ -67,7 +67,7 @@ class Mel:
     fmin, fmax : float
         Outer edges of the first and the last filter (Hz).
     may_be_empty : bool
-        Whether a filter may catch no bin.
+        Allow filters that cover no bin.
     """
 
     sample_rate: int
@@ -78,7 +78,7 @@ class Mel:
     may_be_empty: bool = False
 
     def require(self, owner: str) -> None:
-        """Check the parameters and, unless filters may be empty, that each catches a bin.
+        """Check the parameters and, unless filters may be empty, that each covers a bin.
 
         Raises
         ------

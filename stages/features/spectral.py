@@ -1,8 +1,8 @@
 """Short-time spectra in TensorFlow ops that LiteRT has built in, with librosa's conventions.
 
 The constants are made with NumPy in float64 and stored as float32. There are two Fourier transforms: `spectrogram` is
-exact, as LiteRT's RFFT2D works in float64 inside; `mel_spectrogram` is four times as fast, and its float32 is heard
-0.002 dB in a band 80 dB below a pure tone.
+exact, as LiteRT's RFFT2D works in float64 inside; `mel_spectrogram` is four times as fast, and its float32 rounding
+is 0.002 dB in a band 80 dB below a pure tone.
 """
 
 import functools
@@ -20,7 +20,7 @@ FRAMES_AT_ONCE = 128  # the quickest: a step finds in the cache what the one bef
 def compose(
     first: Callable[["tf.Tensor"], "tf.Tensor"], then: Callable[["tf.Tensor"], "tf.Tensor"]
 ) -> Callable[["tf.Tensor"], "tf.Tensor"]:
-    """Return the function that is `first`, and `then` of its result."""
+    """Return the composition of two functions, `then(first(tensor))`."""
     return lambda tensor: then(first(tensor))
 
 
@@ -220,9 +220,9 @@ def cepstrum(level: "tf.Tensor", n_mfcc: int) -> "tf.Tensor":
 
 
 def zero_crossings(waveforms: "tf.Tensor", n_fft: int, hop_length: int, *, center: bool) -> "tf.Tensor":
-    """Return how often the waveform changes its sign, in per cent of the samples of each frame.
+    """Return the zero-crossing rate of each frame, in per cent of its samples.
 
-    What is within 1e-10 of 0 counts as positive, as it does for librosa.
+    Samples within 1e-10 of 0 count as positive, as in librosa.
 
     Parameters
     ----------

@@ -39,12 +39,12 @@ class Criterion:
 
 @dataclass(frozen=True)
 class KeepRule:
-    """How many weights or units a renewal of the masks keeps.
+    """Number of weights or units that a renewal of the masks keeps.
 
     Attributes
     ----------
     scope : {"layer", "global"}
-        Whether each kernel (or layer's units) reaches the sparsity, or all together.
+        Scope of the sparsity: each kernel (or layer's units) by itself, or all together.
     min_kept : int
         Number kept of each in any case.
     round_up_to : int
@@ -136,7 +136,7 @@ class Pruner:
         Called at each renewal to reset the network's weights. A round begins then: the optimizer and the schedule of
         the learning rate start again, and the latter ends with the round.
     state : list of tf.Variable
-        What a resumed run needs: the masks, the criterion's statistics, and whether the next step is unmasked.
+        State of a resumable run: the masks, the criterion's statistics, and a flag that leaves the next step unmasked.
     """
 
     def __init__(

@@ -20,8 +20,8 @@ class PruneParams(FitParams):
     Attributes
     ----------
     scope : {"layer", "global"}
-        Whether each kernel (or each layer's units) reaches the sparsity, or all together. The most important weight or
-        unit of each is kept in any case. Criteria, schedules and sparsities are the sweep's.
+        Scope of the sparsity: each kernel (or each layer's units) by itself, or all together. The most important weight
+        or unit of each is kept in any case. Criteria, schedules and sparsities are the sweep's.
     layers : dict[str, float]
         Layer-name globs to a multiplier on the target sparsity, in [0, 1] (0: do not prune); first match wins, 1 where
         none matches. 0 or 1 with scope "global".

@@ -32,7 +32,7 @@ ENDS = 0.02
 
 @dataclass(frozen=True)
 class Limits:
-    """What a good file of a scheme reaches.
+    """Limits that a good file of a scheme keeps.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The training clips that full-integer schemes take their activation ranges from."""
+"""Choose the calibration set: training clips from which full-integer schemes take their activation ranges."""
 
 import numpy as np
 

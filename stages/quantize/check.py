@@ -1,4 +1,4 @@
-"""Whether a model file is what it claims to be."""
+"""Check that a model file is what it claims to be."""
 
 from dataclasses import dataclass
 from types import ModuleType
@@ -15,7 +15,7 @@ from stages.runtime.litert import Model
 
 @dataclass(frozen=True)
 class Checked:
-    """What a file holds, and where its zeros come from.
+    """Contents of a model file, and the origin of its zeros.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ def check(
     expected_sparsity: float = 0.0,
     n_prunable: int = 0,
 ) -> Checked:
-    """Load a model with LiteRT and compare its contents with what is claimed of it.
+    """Load a model with LiteRT and check its contents against the claims of its scheme.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def check(
     scheme : module
         Module of ``stages/quantize/schemes/``; its `verify` knows the dtypes.
     config : Config
-        The scheme's.
+        Parameters of the scheme.
     float32 : bytes
         The float32 model that it was made from, whose zeros are the masked positions.
     expected_sparsity : float

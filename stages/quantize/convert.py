@@ -1,4 +1,4 @@
-"""A Keras network to the one float32 flatbuffer that every bit-width is made from."""
+"""Convert a Keras network to the float32 flatbuffer that every bit-width is made from."""
 
 from stages.core.litert.convert import convert
 from stages.core.nn.keras import keras
@@ -10,9 +10,8 @@ def to_float32(model: "keras.Model") -> bytes:
 
     In this order: batch normalisation that the converter would leave is folded (`stages.quantize.fold`), recurrent
     layers are written out as they are traced (`stages.core.nn.layers`), the converter folds the normalisation that
-    follows a convolution directly, and zeros lose their sign (`stages.core.litert.convert`).
-    What units do nothing has been
-    removed before, right after fine-tuning (`stages.prune.shrink`), as it changes the network that is kept.
+    follows a convolution directly, and zeros lose their sign (`stages.core.litert.convert`). Units that do nothing were
+    removed right after fine-tuning (`stages.prune.shrink`), which changes the network that is kept.
 
     Parameters
     ----------

@@ -1,14 +1,27 @@
-"""The ranges of activations that static schemes spread their integers over, from calibration clips.
+"""Find the activation ranges of full-integer schemes from calibration clips.
 
-Between two integers lies a 255th of the range, so one rare outlier makes every other activation coarser: `min_max`
-keeps all, `percentile` and `mse` clip what it pays to clip.
+A step of an 8-bit integer is a 255th of the range, so one rare outlier makes every other activation coarser: `min_max`
+keeps the whole range, `percentile` and `mse` clip outliers.
 """
 
 import contextlib
 import io
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+from stages.core.project import lazy
+
+if TYPE_CHECKING:
+    from ai_edge_quantizer import calibrator as calibrators
+    from ai_edge_quantizer import recipe_manager
+    from ai_edge_quantizer.utils import qsv_utils
+else:  # takes seconds, and schemes without calibration do not need it
+    calibrators = lazy.module("ai_edge_quantizer.calibrator")
+    recipe_manager = lazy.module("ai_edge_quantizer.recipe_manager")
+    qsv_utils = lazy.module("ai_edge_quantizer.utils.qsv_utils")
 
 Ranges = Mapping[str, tuple[float, float]]
 """Name of a tensor to its lowest and its highest value."""
@@ -17,7 +30,7 @@ KEPT = 0.9999
 """Fraction of the activations that `percentile` does not clip, half of the others on either side."""
 BINS = 8192
 SHARES = np.geomspace(0.01, 1.0, 100)
-"""Of the whole range, that `mse` tries."""
+"""Fractions of the whole range that `mse` tries."""
 
 
 def by_percentile(counts: np.ndarray, low: float, high: float, bits: int) -> tuple[float, float]:  # noqa: ARG001
@@ -30,7 +43,7 @@ def by_percentile(counts: np.ndarray, low: float, high: float, bits: int) -> tup
     low, high : float
         Ends of the histogram.
     bits : int
-        Without effect.
+        Ignored.
     """
     share = np.cumsum(counts) / counts.sum()
     width = (high - low) / len(counts)
@@ -105,24 +118,21 @@ def _around_zero(ends: tuple[float, float]) -> tuple[float, float]:
 
 
 def _extremes(float32: bytes, clips: np.ndarray) -> dict[str, tuple[float, float]]:
-    from ai_edge_litert.interpreter import Interpreter
-    from ai_edge_quantizer.calibrator import CalibrationMode, Calibrator
-    from ai_edge_quantizer.recipe_manager import RecipeManager
-    from ai_edge_quantizer.utils.qsv_utils import min_max_update
-
     ((signature, ends),) = Interpreter(model_content=float32).get_signature_list().items()
-    calibrator = Calibrator(
-        float32, num_threads=1, mode=CalibrationMode.CALIBRATION_PROFILER_BASED, qsv_update_func=min_max_update
+    calibrator = calibrators.Calibrator(
+        float32,
+        num_threads=1,
+        mode=calibrators.CalibrationMode.CALIBRATION_PROFILER_BASED,
+        qsv_update_func=qsv_utils.min_max_update,
     )
     with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that cannot be turned off
-        calibrator.calibrate({signature: [{ends["inputs"][0]: clip[np.newaxis]} for clip in clips]}, RecipeManager())
+        inputs = [{ends["inputs"][0]: clip[np.newaxis]} for clip in clips]
+        calibrator.calibrate({signature: inputs}, recipe_manager.RecipeManager())
     found = calibrator.get_model_qsvs().items()
     return {name: (float(each["min"].item()), float(each["max"].item())) for name, each in found}
 
 
 def _histograms(float32: bytes, clips: np.ndarray, extremes: Ranges) -> dict[str, np.ndarray]:
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
     interpreter = Interpreter(
         model_content=float32,
         num_threads=1,

@@ -26,14 +26,15 @@ _INTEGERS = {getattr(schema.TensorType, f"INT{bits}"): bits for bits in (2, 4, 8
 
 
 def simulate(float32: bytes, quantised: bytes) -> keras.Model:
-    """Build the function of a quantised file, with the constants of the float32 file it was made of as its weights.
+    """Build the differentiable function of a quantised file, with the constants of its float32 file as weights.
 
     Parameters
     ----------
     float32 : bytes
         Model of one input and one output, with a batch size of 1.
     quantised : bytes
-        Made of it; its weights are taken for symmetric and its other constants for asymmetric, by their extremes.
+        Quantised from it. Its weights are taken as symmetric and its other constants as asymmetric integers, with
+        ranges by their extremes.
 
     Returns
     -------
@@ -53,7 +54,7 @@ def simulate(float32: bytes, quantised: bytes) -> keras.Model:
 class SimulatedGraph(keras.layers.Layer):
     """The graph of a quantised file.
 
-    A weight that is zero stays zero: it was pruned. Ranges of activations follow those of the batches seen in training.
+    Weights that are zero stay zero: they were pruned. Activation ranges follow a moving average over training batches.
 
     Attributes
     ----------
@@ -115,7 +116,7 @@ class SimulatedGraph(keras.layers.Layer):
         ----------
         inputs : tf.Tensor, shape (n, ...), float32
         training : bool
-            Whether the ranges follow.
+            True to update the ranges.
 
         Returns
         -------

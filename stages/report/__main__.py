@@ -10,15 +10,15 @@ def main() -> None:
     """Write the page, and log it with the sweep's run in MLflow."""
     section = params.read().get("evaluate") or {}
     names = ("confidence", "calibration_bins")
-    found = facts.read(
-        sweep=layout.SWEEP,
-        evaluation=layout.EVALUATION,
-        selected=layout.SELECTED,
-        features=layout.FEATURES,
-        pull_report=layout.PULL_REPORT,
-        split_report=layout.SPLIT_REPORT,
-        shown=MetricParams(**{name: section[name] for name in names if name in section}),
+    inputs = facts.Inputs(
+        layout.SWEEP,
+        layout.EVALUATION,
+        layout.SELECTED,
+        layout.FEATURES,
+        layout.PULL_REPORT,
+        layout.SPLIT_REPORT,
     )
+    found = facts.read(inputs, MetricParams(**{name: section[name] for name in names if name in section}))
     stage.write(found, layout.REPORT, picture=layout.EVALUATION / "accuracy_versus_size.png")
     connection.connect(layout.MLRUNS, found.selection.registered_name).log_report(layout.SWEEP, layout.REPORT)
     print(f"{layout.REPORT}: {len(found.rows)} variants; open it in a browser")

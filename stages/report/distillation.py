@@ -7,9 +7,10 @@ students' test figures are in `models/evaluation/`.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import rel_entr
 
 from stages.core.artifacts import dataset
 from stages.core.artifacts import evaluation as evaluation_file
@@ -18,12 +19,19 @@ from stages.core.artifacts import teacher as teacher_file
 from stages.core.artifacts.estimates import Estimate
 from stages.core.artifacts.teacher import TeacherReport
 from stages.core.artifacts.variant import read_variants
+from stages.core.project import lazy
 from stages.core.project.errors import DataError
 from stages.core.scoring import thresholds
 from stages.core.scoring.interval import DASH
+from stages.core.scoring.thresholds import Threshold
 from stages.core.training.teacher import softened
 from stages.report.document import Document, Section
 from stages.report.paper import Paper
+
+if TYPE_CHECKING:
+    from sklearn import metrics as sklearn_metrics
+else:
+    sklearn_metrics = lazy.module("sklearn.metrics")
 
 HALF_A_STEP = 2.0**-9  # of an 8-bit score, as which a student's 0 counts: its KL would be infinite
 
@@ -116,7 +124,7 @@ class _Clips:
         name: str,
         size: tuple[int | None, int | None, int | None, float | None],
         scores: np.ndarray,
-        threshold: Any,
+        threshold: Threshold | None,
         judged: Mapping[str, Estimate],
     ) -> Row:
         flat = scores.reshape(len(self.y), -1)
@@ -126,17 +134,17 @@ class _Clips:
         kl = divergence(self.taught, flat, multi_label=self.y.ndim == 2)
         return Row(name, *size, figures["accuracy"], precision, recall, figures["f1"], figures["roc_auc"], kl)
 
-    def _threshold(self, threshold: Any) -> Any:
+    def _threshold(self, threshold: Threshold | None) -> Threshold | None:
         return [thresholds.DEFAULT_THRESHOLD] * self.y.shape[1] if threshold is None and self.y.ndim == 2 else threshold
 
 
 def precision_and_recall(y: np.ndarray, predicted: np.ndarray, *, binary: bool) -> tuple[float, float]:
     """Return both, of two classes the positive one's, else the means over the classes present."""
-    from sklearn.metrics import precision_recall_fscore_support
-
     present = [i for i in range(y.shape[1]) if y[:, i].any()] if y.ndim == 2 else np.unique(y)
-    chosen: dict[str, Any] = {"average": "binary"} if binary else {"average": "macro", "labels": present}
-    precision, recall, _, _ = precision_recall_fscore_support(y, predicted, zero_division=0, **chosen)
+    average, labels = ("binary", None) if binary else ("macro", present)
+    precision, recall, _, _ = sklearn_metrics.precision_recall_fscore_support(
+        y, predicted, average=average, labels=labels, zero_division=0
+    )
     return float(precision), float(recall)
 
 
@@ -149,8 +157,6 @@ def divergence(taught: np.ndarray, scores: np.ndarray, *, multi_label: bool) -> 
         Probabilities.
     multi_label : bool
     """
-    from scipy.special import rel_entr
-
     if multi_label or scores.shape[1] == 1:
         taught, scores = np.stack([taught, 1 - taught], axis=-1), np.stack([scores, 1 - scores], axis=-1)
     return float(rel_entr(taught.astype(np.float64), np.where(scores == 0, HALF_A_STEP, scores)).sum(axis=-1).mean())

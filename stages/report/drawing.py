@@ -1,23 +1,18 @@
-"""What the report's plots share: the frame of a figure, markers, dashes and number formats."""
+"""Shared parts of the report's plots: the frame of a figure, markers, dashes and number formats."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
+from plotly.graph_objects import Figure, Scatter
 
 from stages.core.project.palette import COLOURS, GREY
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure, Scatter
 
 MARKERS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 
-def figure(x: str, y: str, *, height: int) -> "Figure":
+def figure(x: str, y: str, *, height: int) -> Figure:
     """Make an empty figure with titled axes."""
-    from plotly.graph_objects import Figure
-
     axis = {"showgrid": True, "gridcolor": "#e2e2e2", "zeroline": False, "linecolor": "#444444", "showline": True}
     return Figure(
         layout={
@@ -36,25 +31,21 @@ def figure(x: str, y: str, *, height: int) -> "Figure":
     )
 
 
-def unit_square(figure: "Figure") -> "Figure":
+def unit_square(figure: Figure) -> Figure:
     """Set both axes to [0, 1] with a small margin."""
     figure.update_xaxes(range=[-0.02, 1.02])
     figure.update_yaxes(range=[-0.02, 1.02])
     return figure
 
 
-def line(x: Iterable[float], y: Iterable[float], i: int, name: str, hover: str) -> "Scatter":
+def line(x: Iterable[float], y: Iterable[float], i: int, name: str, hover: str) -> Scatter:
     """Make a line in the i-th colour and dash."""
-    from plotly.graph_objects import Scatter
-
     style = {"color": COLOURS[i], "dash": DASHES[i], "width": 2}
     return Scatter(x=rounded(x), y=rounded(y), mode="lines", line=style, name=name, hovertemplate=hover)
 
 
-def diagonal(name: str) -> "Scatter":
+def diagonal(name: str) -> Scatter:
     """Make the diagonal of the unit square."""
-    from plotly.graph_objects import Scatter
-
     return Scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": GREY, "width": 1}, name=name, hoverinfo="skip")
 
 

@@ -58,7 +58,7 @@ class Facts:
     pull : PullReport
     split : SplitReport
     shown : MetricParams
-        How the metrics were computed.
+        Parameters of the metrics.
     """
 
     selection: Selection
@@ -98,34 +98,45 @@ class Facts:
         return next(row for row in self.rows if row["name"] == name)
 
 
-def read(
-    *,
-    sweep: Path,
-    evaluation: Path,
-    selected: Path,
-    features: Path,
-    pull_report: Path,
-    split_report: Path,
-    shown: MetricParams,
-) -> Facts:
+@dataclass(frozen=True)
+class Inputs:
+    """Outputs of the stages before: four folders and two JSON files."""
+
+    sweep: Path
+    evaluation: Path
+    selected: Path
+    features: Path
+    pull_report: Path
+    split_report: Path
+
+
+def read(inputs: Inputs, shown: MetricParams) -> Facts:
     """Read the facts from the outputs of the stages before.
+
+    Parameters
+    ----------
+    inputs : Inputs
+    shown : MetricParams
+        Parameters of the metrics.
 
     Raises
     ------
     DataError
         If a file is missing, or the selection is not of this evaluation.
     """
-    comparison, selection = selection_file.read_comparison(selected), selection_file.read(selected)
-    evaluated = evaluation_file.read(evaluation)
+    comparison, selection = selection_file.read_comparison(inputs.selected), selection_file.read(inputs.selected)
+    evaluated = evaluation_file.read(inputs.evaluation)
     drops = {name: asdict(drop) for name, drop in comparison.drops.items()}
     rows = tuple(each.row() | drops.get(each.name, {}) for each in evaluated)
     winner, reference = selection.variant.name, baseline(each.variant for each in evaluated).name
     if winner not in {row["name"] for row in rows}:
-        raise DataError(f"{selected} chose {winner}, which {evaluation} does not know. Run `dvc repro select` again.")
-    truth = {side: dataset.read_labels(features, side).y for side in SIDES}
+        raise DataError(
+            f"{inputs.selected} chose {winner}, which {inputs.evaluation} does not know. Run `dvc repro select` again."
+        )
+    truth = {side: dataset.read_labels(inputs.features, side).y for side in SIDES}
 
     def scored(name: str) -> dict[str, Scored]:
-        with np.load(sweep / "scores" / f"{name}.npz") as stored:
+        with np.load(inputs.sweep / "scores" / f"{name}.npz") as stored:
             return {side: Scored(truth[side], stored[side].astype(np.float64)) for side in SIDES}
 
     return Facts(
@@ -137,7 +148,7 @@ def read(
         baseline_name=reference,
         robustness={each.name: each.robustness for each in evaluated if each.robustness},
         calibration={each.name: each.calibration for each in evaluated},
-        pull=pull_file.read(pull_report),
-        split=split_file.read_report(split_report),
+        pull=pull_file.read(inputs.pull_report),
+        split=split_file.read_report(inputs.split_report),
         shown=shown,
     )

@@ -7,16 +7,20 @@ over seeds; hollow markers are published.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as Picture
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
 from stages.core.project import files
 from stages.core.project.palette import COLOURS
 from stages.report import edac, results
 from stages.report.paper import Figure, Paper
 from stages.report.results import Quantity, Results, Spread
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 LINES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 STYLES = tuple(zip(COLOURS, "os^D", LINES, strict=False))
@@ -35,7 +39,7 @@ class Line:
     ----------
     label : str
     ours : list of (float, Spread)
-        By sparsity.
+        Sparsity and our figure.
     published : list of (float, float)
         Sparsity and mean.
     """
@@ -54,7 +58,7 @@ def lines(found: Results, paper: Paper, figure: Figure, quantity: str, ours: Qua
     paper : Paper
     figure : Figure
     quantity : {"auc", "size", "time"}
-        Of the paper.
+        Quantity of the paper's tables.
     ours : Quantity
     """
     tables = [t for t in paper.of(figure.model) if t.table in figure.tables]
@@ -71,7 +75,7 @@ def lines(found: Results, paper: Paper, figure: Figure, quantity: str, ours: Qua
     return made
 
 
-def draw(found: Results, paper: Paper, figure: Figure, axes: "Sequence[Axes]") -> None:
+def draw(found: Results, paper: Paper, figure: Figure, axes: Sequence[Axes]) -> None:
     """Draw a figure's three panels onto axes.
 
     Parameters
@@ -82,8 +86,6 @@ def draw(found: Results, paper: Paper, figure: Figure, axes: "Sequence[Axes]") -
     axes : sequence of matplotlib.axes.Axes
         As many as `PANELS`.
     """
-    from matplotlib.ticker import LogLocator
-
     for ax, (quantity, title, ours) in zip(axes, PANELS, strict=True):
         for line, (colour, marker, style) in zip(lines(found, paper, figure, quantity, ours), STYLES, strict=False):
             x = [100 * s for s, _ in line.ours]
@@ -125,7 +127,7 @@ def save(found: Results, paper: Paper, model: str, folder: Path, *, suffix: str 
     found : Results
     paper : Paper
     model : str
-        Of the paper.
+        Name in the paper.
     folder : Path
     suffix : {"png", "svg"}
 
@@ -139,10 +141,6 @@ def save(found: Results, paper: Paper, model: str, folder: Path, *, suffix: str 
     ParameterError
         If the paper has no such model.
     """
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as Picture
-
     paper.of(model)
     written = []
     for figure in (f for f in paper.figures if f.model == model):
@@ -151,16 +149,14 @@ def save(found: Results, paper: Paper, model: str, folder: Path, *, suffix: str 
         draw(found, paper, figure, picture.subplots(1, len(PANELS)))
         picture.suptitle(f"As figure {figure.figure} of EDAC, {figure.model}: {figure.shows}", fontsize=11)
         path = folder / f"figure{figure.figure}.{suffix}"
-        metadata: dict[str, Any] = {"Software": None} if suffix == "png" else {"Date": None}
+        metadata = {"Software": None} if suffix == "png" else {"Date": None}
         with files.atomic(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "edac"}):
             picture.savefig(temporary, format=suffix, metadata=metadata)
         written.append(path)
     return written
 
 
-def _legend(ax: "Axes") -> list[Any]:
-    from matplotlib.lines import Line2D
-
+def _legend(ax: Axes) -> list[Any]:
     handles: list[Any] = list(ax.get_legend_handles_labels()[0])
     hollow = Line2D([], [], color="0.3", marker="o", markersize=5, markerfacecolor="none", linestyle="")
     hollow.set_label("published")

@@ -1,8 +1,7 @@
 """Plots of the chosen variant's decisions: ROC curves, calibration, confusion."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from plotly.graph_objects import Figure, Scatter
 
 from stages.core.artifacts.dataset import indicators
 from stages.core.project.palette import COLOURS
@@ -13,14 +12,11 @@ from stages.report import drawing
 from stages.report.facts import Facts, Scored
 from stages.report.text import count
 
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
-
 POINTS = 400
 """Corners of a ROC curve at most."""
 
 
-def roc(facts: Facts) -> "Figure":
+def roc(facts: Facts) -> Figure:
     """Draw ROC curves: the chosen variant's on both sides of the split, and the baseline's on the test side."""
     figure = drawing.figure("false positive rate", "true positive rate", height=420)
     figure.add_trace(drawing.diagonal("chance"))
@@ -35,19 +31,17 @@ def roc(facts: Facts) -> "Figure":
     return drawing.unit_square(figure)
 
 
-def reliability(facts: Facts) -> "Figure":
+def reliability(facts: Facts) -> Figure:
     """Draw how often the chosen variant was right on the test side, over how sure it was."""
-    from plotly.graph_objects import Scatter
-
     scored = facts.winner["test"]
     if scored.y.ndim == 2:
-        told = ("mean score", "fraction that is there")
+        axes = ("mean score", "fraction that is there")
     elif scored.scores.ndim == 1:
-        told = ("mean score", f"fraction that is {facts.labels[-1]}")
+        axes = ("mean score", f"fraction that is {facts.labels[-1]}")
     else:
-        told = ("mean of the highest score", "fraction decided rightly")
+        axes = ("mean of the highest score", "fraction decided rightly")
     figure = drawing.figure(
-        *told,
+        *axes,
         height=420,
     )
     figure.add_trace(drawing.diagonal("perfectly calibrated"))

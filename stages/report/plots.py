@@ -2,9 +2,10 @@
 
 import statistics
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from plotly.graph_objects import Figure, Scatter
 
 from stages.core.artifacts.estimates import Estimate
 from stages.core.artifacts.evaluation import Row
@@ -14,17 +15,12 @@ from stages.report import drawing
 from stages.report.facts import Facts
 from stages.report.text import count, scheme_of, schemes, size, title
 
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
-
 SHOWN = 1500
 """Points of the front's plot at most, those of the front not counted: more would slow a telephone down."""
 
 
-def front(facts: Facts) -> "Figure":
+def front(facts: Facts) -> Figure:
     """Draw every variant's validation metric over the bytes to send, with the front as a line."""
-    from plotly.graph_objects import Scatter
-
     metric = f"validation_{facts.metric}"
     rows = [row for row in facts.rows if row[metric] is not None]
     figure = drawing.figure("bytes to send, front end and model", f"validation {title(facts.metric)}", height=460)
@@ -74,21 +70,19 @@ def front(facts: Facts) -> "Figure":
     return figure
 
 
-def against_sparsity(rows: Sequence[Row], column: str, axis: str, *, log: bool = False) -> "Figure":
+def against_sparsity(rows: Sequence[Row], column: str, axis: str, *, log: bool = False) -> Figure:
     """Draw a column over the sparsity, a line per scheme: the mean over seeds, in a band of one standard deviation.
 
     Parameters
     ----------
-    rows : Sequence[dict]
-        Of one criterion and schedule, and the baselines, which are their sparsity 0.
+    rows : Sequence[Row]
+        Variants of one criterion and schedule, and the baselines as their sparsity 0.
     column : str
     axis : str
-        What the column is called.
+        Title of the vertical axis.
     log : bool
         Whether the axis is logarithmic.
     """
-    from plotly.graph_objects import Scatter
-
     figure = drawing.figure("sparsity", axis, height=340)
     for i, scheme in enumerate(schemes(rows)):
         cells: dict[float, list[float]] = {}
@@ -137,10 +131,8 @@ def against_sparsity(rows: Sequence[Row], column: str, axis: str, *, log: bool =
     return figure
 
 
-def drops(facts: Facts, rows: Sequence[Row]) -> "Figure":
+def drops(facts: Facts, rows: Sequence[Row]) -> Figure:
     """Draw how far variants lie below the baseline on validation, with their intervals and simultaneous bounds."""
-    from plotly.graph_objects import Scatter
-
     rows = [row for row in rows if row.get("drop") is not None]
     figure = drawing.figure(f"drop of the validation {title(facts.metric)}", "", height=150 + 26 * len(rows))
     names = [_cut(row["name"]) for row in rows]

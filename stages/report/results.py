@@ -1,4 +1,4 @@
-"""What a report needs to know of a sweep: its variants from MLflow, and means over seeds."""
+"""Read a sweep's variants from MLflow and average them over seeds."""
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
@@ -32,17 +32,17 @@ class Results:
 
     @property
     def schedules(self) -> list[str]:
-        """Those of the pruned variants, sorted."""
+        """Schedules of the pruned variants, sorted."""
         return sorted({v.schedule for v in self.variants} - {""})
 
     @property
     def schemes(self) -> list[str]:
-        """Widest first, then by name."""
+        """Quantisation schemes, the highest bit-width first, then by name."""
         return [scheme for _, scheme in sorted({(-v.bit_width, v.scheme) for v in self.variants})]
 
     @property
     def sparsities(self) -> list[float]:
-        """With that of the baseline, 0."""
+        """Sparsities of all variants, with the baseline's 0."""
         return sorted({v.sparsity for v in self.variants})
 
     def cell(self, schedule: str, sparsity: float, scheme: str) -> list[Logged]:
@@ -54,8 +54,8 @@ class Results:
         sparsity : float
         scheme : str
         """
-        wanted = (schedule if sparsity else "", sparsity, scheme)
-        return [v for v in self.variants if v.plain and (v.schedule, v.sparsity, v.scheme) == wanted]
+        place = (schedule if sparsity else "", sparsity, scheme)
+        return [v for v in self.variants if v.plain and (v.schedule, v.sparsity, v.scheme) == place]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Spread:
     ----------
     mean : float
     sd : float or None
-        None of a single value.
+        None for a single value.
     n : int
     """
 
@@ -82,9 +82,9 @@ def read(tracker: Tracker, *, architecture: str, sweep: str | None = None) -> Re
     ----------
     tracker : Tracker
     architecture : str
-        Of `stages/train/architectures/`; the newest sweep of it is read.
+        File of `stages/train/architectures/`; its newest sweep is read.
     sweep : str or None
-        Name or run id of another one.
+        Name or run id of another sweep.
 
     Raises
     ------
@@ -94,13 +94,15 @@ def read(tracker: Tracker, *, architecture: str, sweep: str | None = None) -> Re
     sweeps = tracker.sweeps()
     if sweep is None:
         found = [each for each in sweeps if each.parameters.get("architecture") == architecture]
-        wanted = f"of the architecture {architecture!r}"
+        described = f"of the architecture {architecture!r}"
     else:
         found = [each for each in sweeps if sweep in (each.name, each.run_id)]
-        wanted = f"called {sweep!r}"
+        described = f"called {sweep!r}"
     if not found:
         known = ", ".join(f"{s.name} ({s.parameters.get('architecture', 'architecture unknown')})" for s in sweeps)
-        raise DataError(f"MLflow has no sweep {wanted}; it has {known or 'none'}. Run `dvc repro sweep`, or name one.")
+        raise DataError(
+            f"MLflow has no sweep {described}; it has {known or 'none'}. Run `dvc repro sweep`, or name one."
+        )
     results = Results(found[0], tuple(tracker.variants(found[0].run_id)))
     if not any(is_baseline(v) and v.plain for v in results.variants):
         raise DataError(f"{found[0].name} has no finished float32 baseline. Run `dvc repro sweep` again.")

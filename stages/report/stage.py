@@ -8,7 +8,10 @@ import json
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import plotly.offline
+from plotly.graph_objects import Figure
 
 from stages.core.artifacts.evaluation import Row
 from stages.core.artifacts.selection import Drop
@@ -19,9 +22,6 @@ from stages.report import judgement, plots, tables
 from stages.report.facts import Facts
 from stages.report.page import template
 from stages.report.text import size, title
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 MAX_PANELS = 24
 """Pairs of criterion and schedule that are drawn."""
@@ -62,8 +62,6 @@ def write(facts: Facts, target: Path, *, picture: Path | None = None) -> None:
     picture : Path or None
         PNG that stands for the plots where scripts are off.
     """
-    import plotly.offline
-
     figures = {key: figure.to_plotly_json() for key, figure in _figures(facts).items()}
     text = template("report.html.j2").render(
         _content(facts),
@@ -74,7 +72,7 @@ def write(facts: Facts, target: Path, *, picture: Path | None = None) -> None:
     files.write_text(target, text + "\n")
 
 
-def _figures(facts: Facts) -> "dict[str, Figure]":
+def _figures(facts: Facts) -> dict[str, Figure]:
     drawn = {"front": plots.front(facts)}
     metric = f"validation_{facts.metric}"
     for i, (_, rows) in enumerate(_panels(facts)):

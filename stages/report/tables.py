@@ -185,7 +185,7 @@ def calibration(facts: Facts) -> Table | None:
 
 
 def robustness(facts: Facts) -> Table | None:
-    """Return baseline and chosen variant on disturbed test recordings; None unless conditions were asked for."""
+    """Return baseline and chosen variant on disturbed test recordings; None if there are no conditions."""
     names = {"baseline": facts.baseline_name, "chosen": facts.winner_row["name"]}
     columns = [(who, metric) for metric in (facts.metric, "agreement") for who in names]
 

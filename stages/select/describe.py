@@ -31,7 +31,7 @@ def description(selection: Selection, frontend: Frontend) -> str:
         f"{measured.raw_bytes:,} bytes; with its front end {measured.release_bytes:,}, {measured.sent_bytes:,} to send"
     )
     lines = [
-        f"`{variant.name}`: tells {', '.join(selection.labels)} apart in {frontend.clip_s:.2f} s at "
+        f"`{variant.name}`: classifies {', '.join(selection.labels)} in {frontend.clip_s:.2f} s at "
         f"{frontend.sample_rate} Hz; {variant.sparsity:.0%} pruned, {variant.scheme} ({variant.bit_width} "
         "bits).",
         f"- Data: {data.source}, {data.usable} recordings of {data.groups} groups; {data.licence}.",
@@ -40,8 +40,8 @@ def description(selection: Selection, frontend: Frontend) -> str:
         *([f"- **Warning**: {selection.warning}"] if selection.warning else []),
         *([f"- Beside it on test: {_beside(selection.standing)}."] if selection.standing else []),
         f"- Size: {sizes}. Latency: {measured.latency_p50_ms:.3g} ms, median on one thread at home.",
-        f"- Chosen on validation among {selection.n_variants} variants, so that its figure there is flattered; the "
-        "test figure decided nothing, but is one of as many that could have been read.",
+        f"- Chosen on validation among {selection.n_variants} variants, so that its figure there is optimistically "
+        "biased; the test figure decided nothing, but is one of as many that could have been read.",
         f"- Why: {selection.reason}.",
         f"- {NOTICE}",
     ]
@@ -58,7 +58,7 @@ def _beside(standing: Standing) -> str:
 def tags(selection: Selection) -> dict[str, Any]:
     """Return a version's tags: sparsity, bit-width, bytes, latency, the metric with its interval.
 
-    What is undefined is left out.
+    Undefined figures are left out.
     """
     metric, threshold = selection.rule.metric, selection.threshold
     shown = ("name", "criterion", "scheme", "bit_width", "schedule", "sparsity", "measured_sparsity")
@@ -87,12 +87,12 @@ def row(version: "Version") -> tuple[str, ...]:
     metric = tags.get("metric", "")
     value, low, high = (tags.get(f"validation.{metric}{end}") for end in ("", ".low", ".high"))
     number, lowest, highest = (float(end) if end else None for end in (value, low, high))
-    told = f"{metric} {interval.text(Estimate(number, lowest, highest))}" if value else ""
+    shown = f"{metric} {interval.text(Estimate(number, lowest, highest))}" if value else ""
     latency = f"{float(tags['latency_p50_ms']):.3g} ms" if "latency_p50_ms" in tags else ""
     sizes = (bytes_of("raw_bytes"), bytes_of("deflated_bytes"))
     aliases = ", ".join(version.aliases)
     facts = (tags.get(fact, "") for fact in ("name", "sparsity", "bit_width"))
-    return str(version.number), aliases, *facts, *sizes, told, latency
+    return str(version.number), aliases, *facts, *sizes, shown, latency
 
 
 def _figure(selection: Selection, name: SplitName) -> str:

@@ -10,22 +10,22 @@ from stages.core.scoring.metrics import METRICS
 
 BYTES = ("sent_bytes", "release_bytes", "raw_bytes", "deflated_bytes")
 SIZES = {**{name: name for name in BYTES}, "latency_ms": "latency_p50_ms"}
-"""What a budget may limit: its name there, and the column of ``variants.csv``."""
+"""Sizes that a budget may limit, each with its column in ``variants.csv``."""
 _ON_DEVICE = re.compile(r"device\.(.+)\.latency_ms")
 
 
 @dataclass(frozen=True)
 class SelectParams:
-    """How the winner is chosen, on the validation split alone.
+    """Rules that choose the winner, on the validation split alone.
 
     Attributes
     ----------
     registered_name : str
-        Of the model in the MLflow registry.
+        Name of the model in the MLflow registry.
     metric : str
-        What counts; one of `stages.core.scoring.metrics.METRICS`.
+        Metric that counts, one of `stages.core.scoring.metrics.METRICS`.
     margin : float
-        How far below the best variant in the budget the winner may be, to be smaller.
+        Largest drop below the best variant in the budget that a smaller winner may have.
     confidence : float, "auto" or None
         In (0, 1): the winner must be shown not to be inferior to the float32 baseline by more than `margin`, with this
         confidence in all such statements together; if no variant in the budget is, that is an error. "auto": 0.95 where
@@ -67,7 +67,7 @@ class SelectParams:
 
     @property
     def sure(self) -> float:
-        """Confidence of what is reported of every variant, 0.95 unless another is asked for."""
+        """Confidence of every reported interval: 0.95 unless `confidence` is a number."""
         return self.confidence if isinstance(self.confidence, float) else 0.95
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A release into the registry, and an alias onto another version after checks: `edac promote`."""
+"""Register a release, and move an alias to another version after checks (`edac promote`)."""
 
 import tempfile
 from collections.abc import Sequence

@@ -111,7 +111,7 @@ class Choice:
         return rules.smallest(rules.eligible(self.table, self.params), column, self.params)
 
     def reason(self, row: Row, column: str = "") -> str:
-        """Say why a row was chosen: it is the smallest in `column`, or in what the params prefer."""
+        """Return in words why a row was chosen: it is the smallest in `column`, or in what the parameters prefer."""
         found = rules.reason(row, self.table, self.params, column or SIZES[self.params.prefer])
         chance = self.chance_of_worse(row)
         return found if chance is None else f"{found}; the chance that it truly is not is at least {chance:.0%}"
@@ -125,7 +125,7 @@ class Choice:
         return self.compared.chance_of_worse(row["name"], affordable, self.params.margin)
 
     def release(self, row: Row, target: Path, reason: str) -> tuple[Variant, Selection]:
-        """Put together all that a release needs of a variant; see `select`."""
+        """Write the release of a variant into `target`; see `select`."""
         params, sweep, features = self.params, self.inputs.sweep, self.inputs.features
         variant = {v.name: v for v in self.variants}.get(row["name"])
         model = sweep / f"{row['name']}.tflite"

@@ -1,4 +1,4 @@
-"""How the chosen variant stands beside the float32 network, the naive reference and chance."""
+"""Compare the chosen variant with the float32 network, the naive reference and chance."""
 
 from stages.core.artifacts.estimates import Estimate
 from stages.core.artifacts.naive import Naive

@@ -1,1 +1,1 @@
-"""Features in, a float32 baseline out."""
+"""Train the float32 baseline on features."""

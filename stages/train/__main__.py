@@ -8,7 +8,7 @@ from stages.train.stage import train
 
 
 def main() -> None:
-    """Read the section, train, say how well it went."""
+    """Read the section, train, and print loss and accuracy."""
     section, rule = params.section("train", TrainParams), params.section("distill", Distillation)
     make_deterministic(section.seed, section.threads)
     teacher = teacher_folder(layout.TEACHER, rule) if rule.train else None

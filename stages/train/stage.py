@@ -21,7 +21,7 @@ def train(
     *,
     teacher: TeacherFolder | None = None,
 ) -> dict[str, Any]:
-    """Train a network on a features folder; a killed run goes on where it stopped.
+    """Train a network on a features folder; a killed run resumes where it stopped.
 
     Call `stages.core.nn.keras.make_deterministic` first, once per process.
 
@@ -37,7 +37,7 @@ def train(
     Returns
     -------
     dict
-        What `metrics.json` holds: per split `loss` (cross-entropy, nats), `accuracy` and `n_clips`, after training.
+        Content of `metrics.json`: per split `loss` (cross-entropy, nats), `accuracy` and `n_clips`, after training.
 
     Raises
     ------

@@ -23,7 +23,7 @@ def measure(variants: int, folder: Path) -> dict[str, float]:
     reading, writing = [], []
     for _ in range(ROUNDS):
         start = time.perf_counter()
-        found = facts.read(**places, shown=MetricParams())
+        found = facts.read(places, MetricParams())
         read = time.perf_counter()
         stage.write(found, target)
         reading.append(read - start)

@@ -30,8 +30,8 @@ WALLS = {
     "fabric": {"stages.push.transports.ssh"},
     "cryptography": {"stages.push.signing", "stages.runtime.keys"},
     "safetensors": {"stages.core.nn.wav2vec2"},
-    "torch": {"stages.distill.teachers.wav2vec2"},
-    "transformers": {"stages.distill.teachers.wav2vec2"},
+    "torch": {"stages.distill.teachers.wav2vec2", "stages.distill.teachers._wav2vec2"},
+    "transformers": {"stages.distill.teachers.wav2vec2", "stages.distill.teachers._wav2vec2"},
 }
 RUNTIME_MAY_IMPORT = {"numpy", "ai_edge_litert", "stages", *sys.stdlib_module_names}
 RUNTIME_MAY_TRY = {"stages.runtime.keys": {"cryptography"}, "stages.runtime.stream": {"sounddevice"}}

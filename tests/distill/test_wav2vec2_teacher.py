@@ -16,6 +16,7 @@ from stages.core.nn import network
 from stages.core.project import files, params
 from stages.core.project.errors import EdacError
 from stages.distill.material import Side, TeacherInputs, TeacherOutputs
+from stages.distill.teachers import _wav2vec2 as fine_tuning
 from stages.distill.teachers import wav2vec2
 from stages.distill.teachers.wav2vec2 import Config
 from tests import checkpoints
@@ -115,8 +116,8 @@ def test_answers_as_transformers_own_network_does(
 def test_several_labels_are_learned_by_a_binary_cross_entropy_each(torch: Any) -> None:
     logits = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
     targets = np.eye(3, dtype=np.float32)[[0, 1, 2, 1]]
-    single = wav2vec2._losses(torch.tensor(logits), torch.tensor(targets), False)
-    several = wav2vec2._losses(torch.tensor(logits), torch.tensor(targets), True)
+    single = fine_tuning._losses(torch.tensor(logits), torch.tensor(targets), False)
+    several = fine_tuning._losses(torch.tensor(logits), torch.tensor(targets), True)
     np.testing.assert_allclose(single, -np.log((targets * softmax(logits, axis=1)).sum(axis=1)), rtol=1e-5)
     p = expit(logits)
     np.testing.assert_allclose(several, -(targets * np.log(p) + (1 - targets) * np.log(1 - p)), rtol=1e-5)
@@ -124,11 +125,11 @@ def test_several_labels_are_learned_by_a_binary_cross_entropy_each(torch: Any) -
 
 def test_a_kill_changes_nothing(torch: Any, tmp_path: Path, pretrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped in the fifth of nine steps, and again amid its answers, with dropout and layers dropped."""
-    monkeypatch.setattr(wav2vec2, "CHECKPOINT_EVERY_S", 0)
+    monkeypatch.setattr(fine_tuning, "CHECKPOINT_EVERY_S", 0)
     given, options = material(tmp_path), {"dropout": 0.2, "layer_drop": 0.3}
     whole = teach(given, tmp_path / "whole", pretrained, **options)
 
-    forward, calls = wav2vec2._forward, 0
+    forward, calls = fine_tuning._forward, 0
 
     def killed(*arguments: Any) -> Any:
         nonlocal calls
@@ -138,7 +139,7 @@ def test_a_kill_changes_nothing(torch: Any, tmp_path: Path, pretrained: Path, mo
         return forward(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(wav2vec2, "_forward", killed)
+        patched.setattr(fine_tuning, "_forward", killed)
         for _ in range(2):
             with pytest.raises(KeyboardInterrupt):
                 teach(given, tmp_path / "stopped", pretrained, **options)
@@ -160,9 +161,9 @@ def test_a_checkpoint_can_teach_as_it_is(torch: Any, tmp_path: Path) -> None:
 
 
 def test_the_learning_rate_rises_and_falls() -> None:
-    rates = [wav2vec2.rate(step, 4, 10) for step in range(10)]
+    rates = [fine_tuning.rate(step, 4, 10) for step in range(10)]
     np.testing.assert_allclose(rates, [1 / 4, 2 / 4, 3 / 4, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
-    assert wav2vec2.rate(0, 0, 5) == 1
+    assert fine_tuning.rate(0, 0, 5) == 1
 
 
 def test_defaults_are_the_preset_of_the_report() -> None:

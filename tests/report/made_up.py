@@ -18,6 +18,7 @@ from stages.core.artifacts.selection import DataFacts, Drop, Drops, Measured, Ru
 from stages.core.artifacts.split import LeakageAudit, SplitReport, SplitSummary
 from stages.core.project import files
 from stages.core.scoring.metrics import METRICS
+from stages.report.facts import Inputs
 from tests import examples
 
 SCHEMES = {"float32": 32, "float16": 16, "static_wi8_ai8": 8, "dynamic_wi4_afp32": 4}
@@ -33,20 +34,22 @@ def write(
     seeds: int = 1,
     sites: bool = False,
     several: bool = False,
-) -> dict[str, Path]:
-    """Write under `root` what `stages.report.facts.read` reads; return its arguments."""
+) -> Inputs:
+    """Write under `root` what `stages.report.facts.read` reads; return its inputs."""
     rng = np.random.default_rng(7)
     evaluated = _evaluated(variants, seeds, rng)
-    places = {name: root / name for name in ("sweep", "evaluation", "selected", "features")}
+    places = Inputs(
+        *(root / name for name in ("sweep", "evaluation", "selected", "features", "pull.json", "split.json"))
+    )
     winner = evaluated[-1].variant
-    evaluation.write(places["evaluation"], evaluated)
+    evaluation.write(places.evaluation, evaluated)
     drop = Drop(0.01, -0.02, 0.03, 0.05)
     best: list[EvaluatedVariant] = []
     for each in sorted(evaluated, key=lambda each: each.variant.deflated_bytes):
         if not best or _auc(each) > _auc(best[-1]):
             best.append(each)
     comparison = VariantComparison(tuple(each.name for each in best), {each.name: drop for each in evaluated})
-    selection_file.write_comparison(places["selected"], comparison)
+    selection_file.write_comparison(places.selected, comparison)
     estimates = dict.fromkeys(METRICS, Estimate(0.8, 0.7, 0.9)) | {"f1": Estimate(None)}
     classes = dict.fromkeys(labels, 10)
     site = SiteMetrics(n=20, groups=9, classes=classes, metrics=estimates)
@@ -80,7 +83,7 @@ def write(
         reason="it was made up",
         n_variants=len(evaluated),
     )
-    selection_file.write(places["selected"], selection)
+    selection_file.write(places.selected, selection)
     clips = [
         {
             "clip_id": f"{s}{i}",
@@ -94,19 +97,19 @@ def write(
         for s in N
         for i in range(N[s])
     ]
-    files.write_csv(places["features"] / "clips.csv", list(clips[0]), clips)
-    frontend_file.write(places["features"], Frontend(labels, 8000, 8000))
-    (places["sweep"] / "scores").mkdir(parents=True, exist_ok=True)
+    files.write_csv(places.features / "clips.csv", list(clips[0]), clips)
+    frontend_file.write(places.features, Frontend(labels, 8000, 8000))
+    (places.sweep / "scores").mkdir(parents=True, exist_ok=True)
     for name in {winner.name, evaluated[0].name}:
         shape = () if binary else (len(labels),)
         scores = {s: rng.random((n, *shape)).astype(np.float32) for s, n in N.items()}
-        np.savez(places["sweep"] / "scores" / f"{name}.npz", **scores)  # type: ignore[arg-type]
+        np.savez(places.sweep / "scores" / f"{name}.npz", **scores)  # type: ignore[arg-type]
     summary = SplitSummary(9, 9, dict.fromkeys(labels, 0.5))
-    pull_file.write(root / "pull.json", pull)
+    pull_file.write(places.pull_report, pull)
     split_file.write_report(
-        root / "split.json", SplitReport(summary, summary, summary, LeakageAudit(groups=20, contents=90))
+        places.split_report, SplitReport(summary, summary, summary, LeakageAudit(groups=20, contents=90))
     )
-    return {**places, "pull_report": root / "pull.json", "split_report": root / "split.json"}
+    return places
 
 
 def _auc(evaluated: EvaluatedVariant) -> float:

@@ -33,7 +33,7 @@ TEN = tuple(f"class {i}" for i in range(10))
 
 
 def read(root: Path, **options: Any) -> facts.Facts:
-    return facts.read(**made_up.write(root, **{"variants": 12} | options), shown=MetricParams())
+    return facts.read(made_up.write(root, **{"variants": 12} | options), MetricParams())
 
 
 def page(found: facts.Facts, target: Path) -> str:
@@ -187,9 +187,9 @@ def test_colour_is_never_alone(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     places = made_up.write(tmp_path, variants=3)
-    (places["selected"] / "comparison.json").unlink()
+    (places.selected / "comparison.json").unlink()
     with pytest.raises(DataError, match=r"comparison\.json does not exist\. Run `dvc repro select`"):
-        facts.read(**places, shown=MetricParams())
+        facts.read(places, MetricParams())
 
 
 def test_the_sweep_s_run_in_mlflow_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

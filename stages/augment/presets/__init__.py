@@ -2,7 +2,7 @@
 
 A preset holds
     Config : frozen dataclass
-    compose(config, number) -> audiomentations.Compose, imported inside
-        What makes copy `number` (from 1) of a recording. Always applied as a whole and in order; the caller seeds each
-        transform for each clip.
+    compose(config, number) -> audiomentations.Compose
+        Transforms that make copy `number` (from 1) of a recording, applied in order; the caller seeds each transform
+        for each clip.
 """

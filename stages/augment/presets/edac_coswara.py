@@ -1,4 +1,4 @@
-"""What EDAC did to the positive coughs of Coswara: its configurations A, after Mahanta et al., and B, one copy by each.
+"""EDAC's augmentation of the positive coughs of Coswara: configurations A, after Mahanta et al., and B, alternately.
 
 In this order: time stretch, pitch shift, circular shift, trimming of silence at the ends, gain, polarity inversion. A
 stretches farther and more often than B; the rest is the same. Odd copies are by A, even ones by B, all of them of the
@@ -13,20 +13,24 @@ augmentation. ICAC 2021. EDAC: arXiv 2309.05357, appendix A.1, and its released 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stages.core.project import lazy
 from stages.core.project.errors import require
 
 if TYPE_CHECKING:
     import audiomentations
+else:
+    audiomentations = lazy.module("audiomentations")  # half a second, and `edac check` needs the Config alone
 
 
 @dataclass(frozen=True)
 class Config:
-    """The one choice that the publication leaves open.
+    """The one parameter that the publication leaves open.
 
     Attributes
     ----------
     trim_db : float
-        Below the peak: quieter ends are cut off. The released code took audiomentations' default, today's is 30.
+        Level below the peak (dB) under which the ends are cut off. The released code took audiomentations' default,
+        which is 30 today.
     """
 
     trim_db: float = 30.0
@@ -38,8 +42,6 @@ class Config:
 
 def compose(config: Config, number: int) -> "audiomentations.Compose":
     """Return configuration A for odd copies, B for even ones."""
-    import audiomentations  # half a second, and `edac check` needs the Config alone
-
     vocoder = "librosa_phase_vocoder"
     min_rate, max_rate, p_stretch = (0.7, 1.4, 0.9) if number % 2 else (0.8, 1.25, 0.5)
     return audiomentations.Compose(

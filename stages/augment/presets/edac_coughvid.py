@@ -1,4 +1,4 @@
-"""What EDAC did to the positive coughs of COUGHVID before it masked spectrograms: the pitch four semitones lower.
+"""EDAC's augmentation of the positive coughs of COUGHVID before spectrogram masks: four semitones lower.
 
 Nothing is drawn, so that one copy of a recording is all there is to make. The phase vocoder is librosa's. The masks
 that followed are `augment.masks`.
@@ -9,19 +9,23 @@ EDAC: arXiv 2309.05357, appendix A.2, after Hamdi et al., Journal of Intelligent
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stages.core.project import lazy
 from stages.core.project.errors import require
 
 if TYPE_CHECKING:
     import audiomentations
+else:
+    audiomentations = lazy.module("audiomentations")  # half a second, and `edac check` needs the Config alone
 
 
 @dataclass(frozen=True)
 class Config:
-    """How far.
+    """Parameters of the pitch shift.
 
     Attributes
     ----------
     semitones : float
+        Shift in [-24, 24]; negative is lower.
     """
 
     semitones: float = -4.0
@@ -34,7 +38,5 @@ class Config:
 
 def compose(config: Config, _number: int) -> "audiomentations.Compose":
     """Return the pitch shift, the same for every copy."""
-    import audiomentations  # half a second, and `edac check` needs the Config alone
-
     shift = config.semitones
     return audiomentations.Compose([audiomentations.PitchShift(shift, shift, method="librosa_phase_vocoder", p=1.0)])

@@ -1,12 +1,15 @@
-"""For clips of the environment: each of shift, gain, time stretch, pitch shift and Gaussian noise with some chance."""
+"""Augment environmental sounds: shift, gain, time stretch, pitch shift and Gaussian noise, each with probability p."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stages.core.project import lazy
 from stages.core.project.errors import require
 
 if TYPE_CHECKING:
     import audiomentations
+else:
+    audiomentations = lazy.module("audiomentations")  # half a second, and `edac check` needs the Config alone
 
 
 @dataclass(frozen=True)
@@ -17,13 +20,13 @@ class Config:
     ----------
     p : float
     max_shift : float
-        Fraction of the length, circular, either way.
+        Largest circular shift, as a fraction of the length.
     gain_db : float
-        Either way.
+        Largest change of level (dB), up or down.
     max_rate : float
-        Of the time stretch, from its inverse; the length stays.
+        Largest rate of the time stretch; the smallest is its inverse. The length is kept.
     semitones : float
-        Of the pitch shift, either way.
+        Largest pitch shift, up or down.
     min_snr_db, max_snr_db : float
         Signal-to-noise ratio of the added white noise.
     """
@@ -49,8 +52,6 @@ class Config:
 
 def compose(config: Config, _number: int) -> "audiomentations.Compose":
     """Return the chain of transforms, the same for every copy."""
-    import audiomentations  # half a second, and `edac check` needs the Config alone
-
     return audiomentations.Compose(
         [
             audiomentations.Shift(-config.max_shift, config.max_shift, p=config.p),

@@ -4,15 +4,15 @@ The average of the logits of a softmax is, but for a constant that no softmax se
 geometric mean. Of a sigmoid it is the geometric mean of the odds, and symmetric in the two answers, which an average of
 log-probabilities is not.
 
-Members differ in their seed (`over: seeds`), or learn from different clips (`over: folds`): the groups of the training
-split are dealt into as many parts as there are members, each member learns from the others' parts, and a training clip
-is answered by the one member that has not heard its group. Such answers are as honest as those for new clips, where a
-network that has learned a clip by heart says little more than its label. Validation is answered by all.
+Members differ in their seed (`over: seeds`) or in their training clips (`over: folds`): the groups of the training
+split are divided into as many parts as there are members, each member is trained on the other parts, and a training
+clip is scored by the one member that was not trained on its group. Such scores are as uncertain as those of new clips,
+where a network that has memorised a clip repeats its label. Validation clips are scored by all members.
 
 References
 ----------
 Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531 (2015), section 3.
-Breiman, "Stacked Regressions", Machine Learning 24 (1996), of answers by those who have not seen the example.
+Breiman, "Stacked Regressions", Machine Learning 24 (1996), on predictions by models not trained on the example.
 """
 
 from dataclasses import dataclass, field, replace
@@ -38,7 +38,7 @@ _MEMBERS = "distill.options.ensemble.members"
 
 @dataclass(frozen=True)
 class MemberParams(FitParams):
-    """How a member learns; see `FitParams`. All epochs are done: the validation split chooses nothing."""
+    """Parameters of a member's training; see `FitParams`. Every epoch is trained: the validation split is not used."""
 
     SECTION: ClassVar[str] = "distill.options.ensemble.fit"
 
@@ -47,7 +47,7 @@ class MemberParams(FitParams):
 
 @dataclass(frozen=True)
 class Config:
-    """Who teaches.
+    """Parameters of the ensemble.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Config:
 
 
 def learn(config: Config, material: TeacherInputs, folder: Path, *, seed: int, threads: int) -> TeacherOutputs:
-    """Train the members, a killed one from where it was, and average their logits."""
+    """Train the members and average their logits; a killed run resumes."""
     make_deterministic(seed, threads)
     everyone = np.arange(len(material.train))
     unheard = (

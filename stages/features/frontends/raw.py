@@ -31,9 +31,9 @@ class Config:
     clip_samples : int
         Length of a clip; a recording is cut or padded at its end.
     crop_samples : int
-        Length of what the network hears at once.
+        Length of the network's input.
     crops : int
-        Over which scores are averaged.
+        Number of crops over which scores are averaged.
     pad_samples : int
         Silence added at either end.
     """

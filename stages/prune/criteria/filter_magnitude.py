@@ -1,4 +1,4 @@
-"""Units go first whose incoming weights have the least L1 norm, relative to their layer.
+"""Rank units by the L1 norm of their incoming weights, relative to their layer.
 
 References
 ----------

@@ -1,4 +1,4 @@
-"""Units go first whose removal would change the loss least, to first order, relative to their layer.
+"""Rank units by the change of the loss if they were removed, to first order, relative to their layer.
 
 The published criterion is |z · dL/dz| of a unit's output z before its activation, averaged over the batch and the
 positions before the absolute value is taken. As z is linear in the weights into the unit, the sum over the positions

@@ -1,8 +1,8 @@
-"""Units go first that pruning by magnitude leaves the least: their L1 norm over the weights that survive it.
+"""Rank units by the L1 norm of those of their weights that survive pruning by magnitude.
 
 The network is fine-tuned while its weights are pruned, layer by layer, so that the few that are left come to carry what
-it does; then whole units are ranked by them. The weights that were pruned are those of the given network again, so that
-what is left of it is dense, and it learns on.
+it does; then whole units are ranked by them. The pruned weights then take their values in the given network again, so
+that the remaining units are dense, and fine-tuning continues.
 
 References
 ----------

@@ -1,4 +1,4 @@
-"""Weights nearest to zero go first.
+"""Rank weights by their absolute value.
 
 References
 ----------

@@ -1,4 +1,4 @@
-"""Weights go first that fine-tuning moves towards zero: the sum of -w · dL/dw over the steps.
+"""Rank weights by their movement away from zero in fine-tuning: the sum of -w · dL/dw over the steps.
 
 Here a masked weight is zero while it is masked, where the paper keeps its value and learns a score from the gradient of
 the masked product; it seldom returns.

@@ -1,4 +1,4 @@
-"""Weights go in random order, the same at every choice: the control that any other criterion must beat."""
+"""Rank weights at random, the same at every renewal: the control that any other criterion must beat."""
 
 from dataclasses import dataclass
 

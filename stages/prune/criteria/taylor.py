@@ -1,4 +1,4 @@
-"""Weights go first whose removal would change the loss least, to first order: |w · dL/dw|, averaged over the batches.
+"""Rank weights by the change of the loss if they were removed, to first order: |w · dL/dw|, averaged over batches.
 
 A masked weight is zero and counts for nothing, so it seldom returns.
 

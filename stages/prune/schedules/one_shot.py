@@ -1,9 +1,9 @@
-"""The full sparsity at the first step, by masks that stay; the rest of the fine-tuning recovers.
+"""Prune to the full sparsity at the first step, with masks that stay; the remaining steps recover.
 
 References
 ----------
-Han et al., "Learning both Weights and Connections for Efficient Neural Networks", NeurIPS 2015, section 3, of which it
-is one round.
+Han et al., "Learning both Weights and Connections for Efficient Neural Networks", NeurIPS 2015, section 3, one
+round of it.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Sparsity that rises fast at first and ever more slowly towards its target, by default at the last step.
+"""Increase the sparsity fast at first and then ever more slowly to its target, by default at the last step.
 
 References
 ----------
@@ -9,9 +9,16 @@ target was missed whenever the number of steps was no multiple of 100; here the 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from stages.core.nn import keras
+from stages.core.project import lazy
 from stages.core.project.errors import require
+
+if TYPE_CHECKING:
+    import tensorflow_model_optimization as tfmot
+else:
+    tfmot = lazy.module("tensorflow_model_optimization")
 
 
 @dataclass(frozen=True)
@@ -21,15 +28,15 @@ class Config:
     Attributes
     ----------
     initial_sparsity : float
-        Fraction in [0, 1).
+        Sparsity at the start, in [0, 1).
     power : int
-        3 is Zhu and Gupta's.
+        Exponent of the polynomial; Zhu and Gupta use 3.
     frequency : int
-        Choose the masks anew, sparser, before every so many steps. EDAC's 100 leaves a fine-tuning of a few hundred
-        steps no time to recover.
+        Number of steps between renewals of the masks. EDAC's 100 leaves a fine-tuning of a few hundred steps no time
+        to recover.
     end : float
-        Fraction of the steps, in (0, 1], after which the target is reached. What comes then only learns, which whole
-        units that went need more than single weights.
+        Fraction of the steps, in (0, 1], after which the target is reached. The remaining steps only recover, which
+        pruning whole units needs more than pruning single weights.
     """
 
     initial_sparsity: float = 0.0
@@ -50,8 +57,6 @@ class Config:
 def sparsity_at(config: Config, target: float, n_steps: int, _n_units: int) -> Callable[[int], tuple[bool, float]]:
     """Return the schedule as the contract of this folder has it."""
     keras.load()  # before tfmot does, which then takes the same
-    import tensorflow_model_optimization as tfmot
-
     last = max(round(config.end * n_steps), 1)
     schedule = tfmot.sparsity.keras.PolynomialDecay(
         min(config.initial_sparsity, target),

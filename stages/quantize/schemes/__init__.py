@@ -1,11 +1,11 @@
-"""One file per scheme, named by its specification (`static_wi8_ai8`: static, int8 weights, int8 activations).
+"""One file per quantisation scheme, named by what it does (`static_wi8_ai8`: static, int8 weights, int8 activations).
 
 A scheme holds
     Config : frozen dataclass
     BIT_WIDTH : int
         Bits of a weight.
     NEEDS_CALIBRATION : bool
-        Whether activations need ranges.
+        True if activations need ranges.
     quantize(config, float32, calibration) -> bytes
         Quantise a float32 flatbuffer; `calibration` is (n, ...) float32 features of the training split, or
         `stages.quantize.ranges.Ranges` that quantisation-aware training found, or None.

@@ -1,4 +1,4 @@
-"""Dynamic-range schemes: narrow integers in the operators that have such kernels, int8 in the others.
+"""Dynamic-range schemes: narrow integers in operators that have such kernels, int8 in all others.
 
 Two kinds of convolution are widened: int8 in the file, float32 once it is loaded, as all are in a weight-only scheme.
 A depthwise one, because XNNPACK has no dynamic kernel of it and LiteRT's plain one takes many times as long; and one of
@@ -9,14 +9,22 @@ Both hold a small part of the weights.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stages.core.litert import flatbuffer
 from stages.core.litert.operators import WEIGHTED, names_of
+from stages.core.project import lazy
 from stages.core.project.errors import require
 from stages.quantize.schemes import _quantizer
 from stages.quantize.schemes._dtypes import WIDENED, Claim
 from stages.quantize.schemes._quantizer import Calibration, Quantize
+
+if TYPE_CHECKING:
+    from ai_edge_quantizer import qtyping, recipe_manager
+    from ai_edge_quantizer.utils import tfl_flatbuffer_utils
+else:
+    qtyping, recipe_manager = lazy.module("ai_edge_quantizer.qtyping"), lazy.module("ai_edge_quantizer.recipe_manager")
+    tfl_flatbuffer_utils = lazy.module("ai_edge_quantizer.utils.tfl_flatbuffer_utils")
 
 WEIGHT_RANGES = {"min_max": "min_max_uniform_quantize", "octav": "OCTAV"}
 """Sakr et al., "Optimal Clipping and Magnitude-aware Differentiation for Improved Quantization-aware Training", ICML
@@ -58,11 +66,8 @@ def quantizer(narrow: Narrow) -> Quantize:
     """
 
     def quantize(config: Any, float32: bytes, calibration: Calibration = None) -> bytes:  # noqa: ARG001
-        from ai_edge_quantizer.qtyping import QuantGranularity
-        from ai_edge_quantizer.recipe_manager import RecipeManager
-
         block_size = getattr(config, "block_size", 0)
-        manager, algorithm = RecipeManager(), WEIGHT_RANGES[getattr(config, "weight_range", "min_max")]
+        manager, algorithm = recipe_manager.RecipeManager(), WEIGHT_RANGES[getattr(config, "weight_range", "min_max")]
         manager.add_dynamic_config(".*", "*", 8)
         for operator in narrow.operators:
             manager.add_dynamic_config(".*", operator, narrow.bits, algorithm_key=algorithm)
@@ -70,7 +75,7 @@ def quantizer(narrow: Narrow) -> Quantize:
             if _is_widened(operator, shape):
                 manager.add_weight_only_config(scope, operator, 8)
             elif block_size and operator == "FULLY_CONNECTED" and shape[-1] % block_size == 0:
-                blocks = QuantGranularity(f"BLOCKWISE_{block_size}")
+                blocks = qtyping.QuantGranularity(f"BLOCKWISE_{block_size}")
                 manager.add_dynamic_config(scope, operator, narrow.bits, blocks, algorithm)
         return _quantizer.apply(manager.get_quantization_recipe(), float32)
 
@@ -101,8 +106,6 @@ def _is_widened(operator: str, shape: tuple[int, ...]) -> bool:
 
 def _weighted(float32: bytes) -> list[tuple[str, str, tuple[int, ...]]]:
     """Return each operator that has weights, the expression that matches its scope alone, and its kernel's shape."""
-    from ai_edge_quantizer.utils import tfl_flatbuffer_utils
-
     model = tfl_flatbuffer_utils.read_model(float32)
     names = names_of(model.operatorCodes)
     found = []

@@ -8,12 +8,19 @@ import io
 import warnings
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stages.core.litert import buffers
+from stages.core.project import lazy
 from stages.quantize import ranges
+
+if TYPE_CHECKING:
+    from ai_edge_quantizer import quantizer as quantizers
+    from ai_edge_quantizer import recipe as recipes
+else:
+    quantizers, recipes = lazy.module("ai_edge_quantizer.quantizer"), lazy.module("ai_edge_quantizer.recipe")
 
 Recipe = list[dict[str, Any]]
 Calibration = np.ndarray | ranges.Ranges | None
@@ -22,12 +29,10 @@ Quantize = Callable[[Any, bytes, Calibration], bytes]
 
 
 def published(name: str) -> Callable[[], Recipe]:
-    """Return the function that makes ai-edge-quantizer's own recipe of this name; importing it waits until then."""
+    """Return the function that makes ai-edge-quantizer's own recipe of this name."""
 
     def make() -> Recipe:
-        from ai_edge_quantizer import recipe
-
-        return getattr(recipe, name)()
+        return getattr(recipes, name)()
 
     return make
 
@@ -52,15 +57,13 @@ def apply(recipe: Recipe, float32: bytes, activations: ranges.Ranges = MappingPr
     activations : Ranges
         Ranges that a static recipe needs.
     """
-    from ai_edge_quantizer.quantizer import Quantizer
-
     statistics = {name: {"min": np.array([low]), "max": np.array([high])} for name, (low, high) in activations.items()}
     with (
         warnings.catch_warnings(),
         contextlib.redirect_stderr(io.StringIO()),
     ):  # a progress bar that cannot be turned off
         warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors", category=UserWarning)
-        result = Quantizer(float32, recipe).quantize(
+        result = quantizers.Quantizer(float32, recipe).quantize(
             statistics or None, enable_progress_bar=False, enable_progress_report=False
         )
     return buffers.inside(bytes(result.quantized_model))

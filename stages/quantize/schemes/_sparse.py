@@ -1,4 +1,4 @@
-"""LiteRT's sparse encoding: of each row of a weight matrix only what is not zero, and where.
+"""LiteRT's sparse encoding: the non-zero weights of each row of a weight matrix, and their columns.
 
 A DENSIFY operator unpacks the weights when the interpreter loads the model. XNNPACK does that for float32, for float16
 and for int8 that is widened to float32. It refuses to prepare operators that compute on int8 weights which were sparse
@@ -8,17 +8,17 @@ have no sparse form.
 
 import copy
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.schema_py_generated import ModelT, SparsityParametersT
+from ai_edge_litert.tools import flatbuffer_utils
 
 from stages.core.litert import flatbuffer, operators
 from stages.core.project.errors import ModelError
 from stages.quantize.schemes._dtypes import Claim
 from stages.quantize.schemes._quantizer import Calibration, Quantize
-
-if TYPE_CHECKING:
-    from ai_edge_litert.schema_py_generated import ModelT, SparsityParametersT
 
 _ALIGNMENT = 256  # bytes that the description of a sparse tensor takes at most, its two vectors excepted
 
@@ -43,10 +43,7 @@ def verifier(claim: Claim) -> Callable[[Any, bytes], None]:
 
 
 def encode(model: bytes) -> bytes:
-    """Return the model with every prunable weight tensor sparse that takes fewer bytes so; the function is the same."""
-    from ai_edge_litert import schema_py_generated as schema
-    from ai_edge_litert.tools import flatbuffer_utils
-
+    """Return the same model with every prunable weight tensor encoded as sparse where that takes fewer bytes."""
     tree = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
     (graph,) = tree.subgraphs
     densify = schema.OperatorCodeT()
@@ -78,18 +75,16 @@ def require_encoded(model: bytes, scheme: str) -> None:
     ------
     ModelError
     """
-    from ai_edge_litert.tools import flatbuffer_utils
-
     tree = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
     wasteful = [tree.subgraphs[0].tensors[index].name.decode() for index, *_ in _worthwhile(tree)]
     if wasteful:
         raise ModelError(
-            f"A {scheme} model must have all weights sparse that take fewer bytes so; got {', '.join(wasteful)} dense. "
+            f"A {scheme} model must store weights as sparse where that is smaller; got {', '.join(wasteful)} dense. "
             "Make it with its scheme."
         )
 
 
-def _worthwhile(tree: "ModelT") -> Iterator[tuple[int, np.ndarray, "SparsityParametersT"]]:
+def _worthwhile(tree: ModelT) -> Iterator[tuple[int, np.ndarray, SparsityParametersT]]:
     """Yield the index of each dense tensor that is smaller sparse, what is not zero of it, and where that lies."""
     names, graph = operators.names_of(tree.operatorCodes), tree.subgraphs[0]
     called = [(names[operator.opcodeIndex], operator) for operator in graph.operators]
@@ -108,9 +103,8 @@ def _worthwhile(tree: "ModelT") -> Iterator[tuple[int, np.ndarray, "SparsityPara
             yield index, values, sparsity
 
 
-def _compressed_rows(rows: np.ndarray, shape: Any) -> tuple["SparsityParametersT", int]:
+def _compressed_rows(rows: np.ndarray, shape: Any) -> tuple[SparsityParametersT, int]:
     """Describe where a matrix is not zero: the ends of its rows, and the columns in each; with their bytes."""
-    from ai_edge_litert import schema_py_generated as schema
 
     def vector(numbers: np.ndarray) -> tuple[int, Any, int]:
         kinds = schema.SparseIndexVector

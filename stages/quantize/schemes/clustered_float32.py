@@ -2,7 +2,7 @@
 
 Raw size, kernels, latency and memory are those of float32; what shrinks is the deflated file, to about log2(clusters)
 bits per weight, for downloads and archives. Zeros stay zeros and take no centroid. In `sweep.qat_schemes` the
-centroids learn on while the weights keep the clusters they are in.
+centroids are trained while the weights keep their clusters.
 
 Han, Mao and Dally, "Deep Compression", ICLR 2016, section 3: k-means from evenly spaced centroids, which they found to
 keep large weights best; the gradient of a centroid is the sum of its weights'. The clustering of TensorFlow Model
@@ -51,7 +51,7 @@ def quantize(config: Config, float32: bytes, calibration: np.ndarray | None = No
 
 
 def verify(config: Config, model: bytes) -> None:
-    """Require the dtypes of float32, and no more distinct values than asked for.
+    """Require the dtypes of float32, and no more distinct values than `config.clusters`.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def share(weights: np.ndarray, clusters: int) -> np.ndarray:
 def start(values: np.ndarray, clusters: int) -> np.ndarray:
     """Return centroids evenly spaced over the range of the negative weights and over that of the positive ones.
 
-    What is pruned leaves a gap around zero, and centroids in a gap would be lost.
+    Pruned weights leave a gap around zero, and centroids in a gap would be lost.
 
     Parameters
     ----------

@@ -4,8 +4,16 @@ LiteRT has int4 kernels for CONV_2D and FULLY_CONNECTED alone; the weights of de
 int8. Scales are per channel: blocks of a channel have no static form.
 """
 
+from typing import TYPE_CHECKING
+
+from stages.core.project import lazy
 from stages.quantize.schemes import _dtypes, _static
 from stages.quantize.schemes._quantizer import Recipe
+
+if TYPE_CHECKING:
+    from ai_edge_quantizer import recipe_manager
+else:
+    recipe_manager = lazy.module("ai_edge_quantizer.recipe_manager")
 
 BIT_WIDTH, NEEDS_CALIBRATION = 4, True
 Config = _static.Config
@@ -14,9 +22,7 @@ _CLAIM = _dtypes.Claim("static_wi4_ai8", "int8", "int4", _NARROW, "int8", allowe
 
 
 def _recipe() -> Recipe:
-    from ai_edge_quantizer.recipe_manager import RecipeManager
-
-    manager = RecipeManager()
+    manager = recipe_manager.RecipeManager()
     manager.add_static_config(".*", "*", activation_num_bits=8, weight_num_bits=8)
     for operator in _NARROW:
         manager.add_static_config(".*", operator, activation_num_bits=8, weight_num_bits=4)

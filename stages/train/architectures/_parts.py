@@ -8,7 +8,7 @@ from stages.core.project.errors import require
 
 
 def check(owner: str, *, dropout: float, widths: Sequence[int] = (1,), weight_decay: float = 0.0) -> None:
-    """Check the ranges of what most configurations have.
+    """Check the ranges of parameters that most architectures have.
 
     Raises
     ------

@@ -211,15 +211,15 @@ def _fill(model: "keras.Model", source: Checkpoint, config: Config, n_classes: i
         if layer.name in names:
             kinds = ("weight", "bias")[: len(layer.weights)]
             shapes = [tuple(w.shape[::-1]) for w in layer.weights]
-            wanted = [f"{names[layer.name]}.{kind}" for kind in kinds]
-            found = [source.tensor(tensors, name, shape) for name, shape in zip(wanted, shapes, strict=True)]
+            needed = [f"{names[layer.name]}.{kind}" for kind in kinds]
+            found = [source.tensor(tensors, name, shape) for name, shape in zip(needed, shapes, strict=True)]
             layer.set_weights([values.T for values in found])
     if config.head == "checkpoint":
         _fill_scores(model, source, tensors, n_classes)
 
 
 def _fill_scores(model: "keras.Model", source: Checkpoint, tensors: dict[str, np.ndarray], n_classes: int) -> None:
-    """Give the last layer the checkpoint's; of two classes the difference, as a sigmoid of it is their softmax."""
+    """Load the last layer from the checkpoint; for two classes the difference, whose sigmoid is their softmax."""
     n_theirs = len(tensors.get("classifier.bias", ()))
     if n_theirs != n_classes:
         raise ModelError(
