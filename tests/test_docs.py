@@ -1,5 +1,6 @@
 """The commands in `docs/` are commands that there are, and its files are files that their readers take."""
 
+import ast
 import configparser
 import errno
 import os
@@ -52,6 +53,20 @@ def test_every_command_of_ours_exists(page: Path, capsys: pytest.CaptureFixture[
         with pytest.raises(SystemExit, match=r"^0$"):
             main.parser().parse_args([*words, "--help"])
         assert f"usage: edac {' '.join(words)}" in capsys.readouterr().out
+
+
+def test_every_room_and_name_of_the_walks_exists() -> None:
+    rows = re.findall(r"^\| `([\w/]+\.py)` \| (.*?) \|", (ROOT / "docs" / "walks.md").read_text(), re.MULTILINE)
+    assert len(rows) > 30
+    missing = []
+    for path, names in rows:
+        tree = ast.parse((ROOT / path).read_text())
+        defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        defined |= {
+            node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
+        missing += [(path, name) for name in re.findall(r"`(\w+)`", names) if name not in defined]
+    assert missing == []
 
 
 def test_the_page_of_devices_takes_a_reader_through_every_step() -> None:
