@@ -62,7 +62,7 @@ LIMITS = {
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far the scores of a file agree with those of its network.
+    """Agreement of a file's scores with those of its network.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Agreement:
     largest_difference : float
         Largest absolute difference.
     constant : bool
-        Whether the file answers the same to every clip although the network does not.
+        True if the file has the same score for every clip although the network does not.
     exchanged : tuple[int, int] or None
         A class of the network and the class of the file that agrees better with it than its own.
     """

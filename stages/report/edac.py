@@ -49,7 +49,7 @@ class Cell:
     published : tuple[float, float or None] or None
         Mean and standard deviation; a ratio, which the paper's sizes imply, has no standard deviation.
     in_paper : bool
-        Whether the paper has the scheme.
+        True if the paper has the scheme.
     """
 
     column: Column

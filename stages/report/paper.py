@@ -71,7 +71,7 @@ class Table:
     columns : tuple[Column, ...]
     rows : tuple[Row, ...]
     how : str
-        How the numbers were obtained, as far as it is known.
+        Origin of the numbers, as far as it is known.
     table : int
         Number in the paper; 0 for none.
     model : str

@@ -81,7 +81,7 @@ def against_sparsity(rows: Sequence[Row], column: str, axis: str, *, log: bool =
     axis : str
         Title of the vertical axis.
     log : bool
-        Whether the axis is logarithmic.
+        Use a logarithmic axis.
     """
     figure = drawing.figure("sparsity", axis, height=340)
     for i, scheme in enumerate(schemes(rows)):

@@ -57,7 +57,7 @@ class Table:
 
     @property
     def has_head(self) -> bool:
-        """Whether any column has a title."""
+        """True if any column has a title."""
         return any(self.head)
 
     @property

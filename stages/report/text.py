@@ -1,4 +1,4 @@
-"""How the report writes metrics, sizes and schemes for people."""
+"""Write metrics, sizes and schemes for people."""
 
 from collections.abc import Sequence
 

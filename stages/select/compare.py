@@ -18,7 +18,7 @@ COLUMNS = tuple(each.name for each in fields(Drop))
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How intervals and bounds are found.
+    """Parameters of the bootstrap behind intervals and bounds.
 
     Attributes
     ----------

@@ -33,7 +33,7 @@ def export(source: Path, target: Path) -> str:
     Returns
     -------
     str
-        What was written, a sentence.
+        Sentence that names the written files.
 
     Raises
     ------

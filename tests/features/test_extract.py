@@ -13,7 +13,6 @@ from stages.features.export import export
 from stages.features.extract import Clip, Extractor, extract
 from stages.features.frontends import mfcc
 from stages.runtime.audio import fit_length
-from stages.runtime.hearing import Hearing
 from stages.runtime.litert import Model
 
 CONFIG = mfcc.Config(sample_rate=8000, clip_samples=4000, n_fft=512, hop_length=256, n_mels=20, n_mfcc=5)
@@ -78,7 +77,7 @@ def test_an_interrupted_run_goes_on(paths: list[Path], frontend: bytes, tmp_path
 
 def test_workers_never_import_tensorflow(frontend: bytes) -> None:
     with contextlib.ExitStack() as stack:
-        pool = stack.enter_context(spawned(1, module._set_up, frontend, None, 8000, 4000, "start", Hearing()))
+        pool = stack.enter_context(spawned(1, module._set_up, Extractor(frontend, 8000, 4000)))
         loaded = pool.submit(eval, "set(__import__('sys').modules)").result()
     assert "stages.features.extract" in loaded
     assert not loaded & {"tensorflow", "tf_keras", "librosa"}

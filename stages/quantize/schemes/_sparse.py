@@ -79,7 +79,7 @@ def require_encoded(model: bytes, scheme: str) -> None:
     wasteful = [tree.subgraphs[0].tensors[index].name.decode() for index, *_ in _worthwhile(tree)]
     if wasteful:
         raise ModelError(
-            f"A {scheme} model must store weights as sparse where that is smaller; got {', '.join(wasteful)} dense. "
+            f"A {scheme} model must have sparse weights where that is smaller; got {', '.join(wasteful)} dense. "
             "Make it with its scheme."
         )
 
