@@ -14,6 +14,9 @@ import scipy.signal
 from stages.core.audio import decode
 from stages.core.project.progress import track
 from stages.core.project.workers import spawned
+from stages.runtime.hearing import DEFAULT, Hearing
+
+Part = tuple[Path, tuple[float, float] | None]
 
 SAMPLE_RATE = 16000
 N_FFT, HOP, N_MELS, N_MFCC = 512, 256, 40, 20
@@ -23,12 +26,14 @@ LONGEST_S = 60.0
 CHUNK = 32
 
 
-def describe_all(paths: Sequence[Path], *, workers: int) -> np.ndarray:
+def describe_all(parts: Sequence[Part], hearing: Hearing = DEFAULT, *, workers: int) -> np.ndarray:
     """Return the descriptions of recordings: shape (n, n_features), float32.
 
     Parameters
     ----------
-    paths : sequence of Path
+    parts : sequence of (Path, tuple of float or None)
+        Files, and the part (seconds) of each that is the recording; None for all of it.
+    hearing : Hearing
     workers : int
         Processes.
 
@@ -37,9 +42,10 @@ def describe_all(paths: Sequence[Path], *, workers: int) -> np.ndarray:
     DataError
         If a file cannot be decoded.
     """
-    chunks = [list(paths[i : i + CHUNK]) for i in range(0, len(paths), CHUNK)]
+    chunks = [list(parts[i : i + CHUNK]) for i in range(0, len(parts), CHUNK)]
     with spawned(workers, _prepare) as pool:
-        rows = list(track(pool.map(_describe_files, chunks), "naive", total=len(chunks)))
+        found = pool.map(functools.partial(_describe_files, hearing), chunks)
+        rows = list(track(found, "naive", total=len(chunks)))
     return np.concatenate(rows)
 
 
@@ -47,8 +53,8 @@ def _prepare() -> None:
     """Set up a worker: nothing to do."""
 
 
-def _describe_files(paths: Sequence[Path]) -> np.ndarray:
-    return np.stack([describe(decode.load(path, SAMPLE_RATE)) for path in paths])
+def _describe_files(hearing: Hearing, parts: Sequence[Part]) -> np.ndarray:
+    return np.stack([describe(decode.load(path, SAMPLE_RATE, hearing, span)) for path, span in parts])
 
 
 def describe(samples: np.ndarray) -> np.ndarray:

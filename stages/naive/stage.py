@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from stages.core.artifacts import label_errors as label_errors_file
 from stages.core.artifacts import naive as naive_file
 from stages.core.artifacts.dataset import indicators
 from stages.core.artifacts.estimates import Estimate
@@ -17,7 +18,8 @@ from stages.core.project.errors import DataError
 from stages.core.scoring.metrics import MetricParams, measure
 from stages.core.scoring.summary import summarise
 from stages.core.scoring.thresholds import threshold_for
-from stages.naive import classifiers, spectra
+from stages.naive import classifiers, label_errors, spectra
+from stages.runtime.hearing import DEFAULT, Hearing
 
 CHANCE = ("accuracy", "balanced_accuracy", "roc_auc", "pr_auc")
 """Metrics that have a level of chance."""
@@ -35,15 +37,16 @@ class Side:
 
 @dataclass(frozen=True)
 class Task:
-    """Recordings, the split of each, and the labels in output order."""
+    """Recordings, the split of each, the labels in output order, and how recordings are heard."""
 
     recordings: Sequence[Recording]
     splits: Mapping[str, SplitName]
     labels: tuple[str, ...]
+    hearing: Hearing = DEFAULT
 
 
 def naive(task: Task, target: Path, shown: MetricParams, *, workers: int) -> Naive:
-    """Compute the naive reference and write it.
+    """Compute the naive reference, and which labels it doubts, and write both.
 
     Parameters
     ----------
@@ -64,7 +67,9 @@ def naive(task: Task, target: Path, shown: MetricParams, *, workers: int) -> Nai
     DataError
         If a recording is missing, or a class has no training recording.
     """
-    labels, sides = task.labels, _described(task, workers)
+    labels = task.labels
+    x = spectra.describe_all([(r.path, r.span) for r in task.recordings], task.hearing, workers=workers)
+    sides = _sides(task, x)
     train = sides["train"]
     held = indicators(train.y, len(labels)).sum(axis=0)
     if not held.all():
@@ -105,6 +110,7 @@ def naive(task: Task, target: Path, shown: MetricParams, *, workers: int) -> Nai
     )
     target.mkdir(parents=True, exist_ok=True)
     naive_file.write(target, result)
+    label_errors_file.write(target, label_errors.rank(task.recordings, x, labels, workers=workers))
     return result
 
 
@@ -140,9 +146,8 @@ def chance(train: np.ndarray, y: np.ndarray, n_classes: int) -> dict[str, float]
     return {name: round(value, 6) for name, value in found.items()}
 
 
-def _described(task: Task, workers: int) -> dict[str, Side]:
+def _sides(task: Task, x: np.ndarray) -> dict[str, Side]:
     recordings, labels = task.recordings, task.labels
-    x = spectra.describe_all([recording.path for recording in recordings], workers=workers)
     held = np.array([[label in recording.labels for label in labels] for recording in recordings], np.int64)
     y = held if (held.sum(axis=1) > 1).any() else held.argmax(axis=1)
     groups, sites = (np.array([getattr(r, name) for r in recordings], str) for name in ("group", "site"))

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from stages.core.artifacts import pull_report
+from stages.core.artifacts import levels, pull_report
+from stages.core.artifacts.levels import Levels
 from stages.core.artifacts.pull_report import Excluded, NearDuplicate, Note, PullReport
 from stages.core.artifacts.recordings import SEPARATOR, Recording, labels_of, write_index
 from stages.core.audio.decode import Heard
@@ -41,7 +42,7 @@ def pull(
         Folder for the files as published. It grows aside, under a name that an interrupted run finds again.
     index, labels, report : Path
         Index (`stages.core.artifacts.recordings`), labels in output order (JSON list), and what was found and excluded
-        (JSON).
+        (JSON). Beside the report stands `stages.core.artifacts.levels`.
 
     Returns
     -------
@@ -115,6 +116,10 @@ def pull(
         notes=tuple(Note(shown(e.recording_id), note) for e, heard in kept for note in (*e.notes, *heard.notes)),
     )
     pull_report.write(report, found)
+    levels.write(
+        report.with_name(levels.FILE),
+        [Levels(e.recording_id, h.n_channels, h.peak, h.rms, h.mean, h.clipped, h.quiet) for e, h in kept],
+    )
     return found
 
 

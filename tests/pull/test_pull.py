@@ -204,6 +204,7 @@ def test_outputs_are_the_same_bytes_twice_and_hold_no_leftovers(project: Project
     assert set(first) == {
         "index.csv",
         "labels.json",
+        "levels.csv",
         "pull_report.json",
         "recordings/a1.wav",
         "recordings/b1.wav",
