@@ -7,7 +7,6 @@ Intelligence Research 70, 2021. The ranking and the count are those of the libra
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -113,7 +112,7 @@ def out_of_fold(x: np.ndarray, held: np.ndarray, groups: np.ndarray, parts: int,
 
 
 def _judge(held: np.ndarray, scores: np.ndarray, *, several: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return how far the scores support each recording's labels, and which of them confident learning counts as wrong."""
+    """Return the support of each recording's labels, and whether confident learning counts them as wrong."""
     from cleanlab.filter import find_label_issues
     from cleanlab.multilabel_classification import filter as several_filter
     from cleanlab.multilabel_classification import rank as several_rank

@@ -7,7 +7,7 @@ from stages.report import facts, stage
 
 
 def main() -> None:
-    """Write the page, and log it with the sweep's run in MLflow."""
+    """Write the page, and log it and the page of the recordings with the sweep's run in MLflow."""
     section = params.read().get("evaluate") or {}
     names = ("confidence", "calibration_bins")
     inputs = facts.Inputs(
@@ -20,7 +20,9 @@ def main() -> None:
     )
     found = facts.read(inputs, MetricParams(**{name: section[name] for name in names if name in section}))
     stage.write(found, layout.REPORT, picture=layout.EVALUATION / "accuracy_versus_size.png")
-    connection.connect(layout.MLRUNS, found.selection.registered_name).log_report(layout.SWEEP, layout.REPORT)
+    tracking = connection.connect(layout.MLRUNS, found.selection.registered_name)
+    tracking.log_report(layout.SWEEP, layout.REPORT)
+    tracking.log_report(layout.SWEEP, layout.OVERVIEW, place="data")
     print(f"{layout.REPORT}: {len(found.rows)} variants; open it in a browser")
 
 

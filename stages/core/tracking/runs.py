@@ -203,7 +203,7 @@ class Runs(Experiment):
                 self.client.log_batch(run.info.run_id, metrics=metrics_of(metrics[key]))
         return known.keys() & metrics.keys()
 
-    def log_report(self, folder: Path, report: Path) -> None:
+    def log_report(self, folder: Path, report: Path, place: str | None = None) -> None:
         """Attach a report to the run of an assembled sweep.
 
         Parameters
@@ -212,11 +212,13 @@ class Runs(Experiment):
             As `log_sweep` takes it.
         report : Path
             A file.
+        place : str or None
+            Folder among the run's artifacts.
         """
         self.log_sweep(folder)
         key = sweep_file.read(folder).key
         run = self._runs(f"tags.`{_SWEEP}` = '{key}' and attributes.status = 'FINISHED'")[0]
-        self.client.log_artifact(run.info.run_id, str(report))
+        self.client.log_artifact(run.info.run_id, str(report), place)
 
     def sweeps(self) -> list[Sweep]:
         """Return every sweep, the newest first."""

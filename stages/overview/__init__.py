@@ -1,0 +1,1 @@
+"""The recordings that came in, as one HTML page."""
