@@ -1,16 +1,18 @@
 # `make` installs everything and runs the pipeline of params.yaml; `make test` installs likewise and runs the tests that
 # take minutes in all, `make test-all` every test. `make docs` builds the documentation into build/docs.
+# `make page` builds the page for browsers, with Node.js; installing does so too where npm is there.
 # `make ui` serves sweeps and models on this machine until Ctrl-C.
 # Needs Python 3.11+, git and make. Set PYTHON to choose the interpreter.
 
 PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
+BUILD_PAGE := cd stages/push/web && npm ci --silent && npm run --silent build
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DO_NOT_TRACK := true
 export DVC_NO_ANALYTICS := true
 
-.PHONY: run ui install test test-all arm lint types docs
+.PHONY: run ui page install test test-all arm lint types docs
 
 run: $(INSTALLED)
 	dvc repro
@@ -25,7 +27,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 		{ echo "error: EDAC needs Python 3.11 or newer; got $$($(PYTHON) --version). Run make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@if command -v npm > /dev/null; then $(BUILD_PAGE) || echo "notice: the page for browsers was not built; try make page"; \
+		else echo "notice: no npm here, so edac try and the transport web have no page; install Node.js, then make page"; fi
 	touch $@
+
+page: $(INSTALLED)
+	$(BUILD_PAGE)
 
 test: $(INSTALLED)
 	pytest

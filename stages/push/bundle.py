@@ -5,6 +5,7 @@ manifest.sig     signature of manifest.json, if a key was given
 MODEL_CARD.md    what the model is for, and how good it is
 model.tflite     features to scores
 frontend.tflite  waveform to features
+single.tflite    both in one, float32 at both ends, if the model's ends are integers, which browsers refuse
 golden/*.wav     recordings whose scores are known
 stages/runtime/  the code that runs it: `python -m stages.runtime classify FILE.wav` in the folder
 """
@@ -14,11 +15,14 @@ from pathlib import Path
 
 from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts import selection as selection_file
+from stages.core.litert import flatbuffer, single
 from stages.core.project import files, provenance
 from stages.core.project.errors import ModelError
 from stages.push import card, proof, signing
 from stages.runtime import manifest, trust
 from stages.runtime.errors import RuntimeInputError
+
+SINGLE = "single.tflite"
 
 
 def build(
@@ -65,6 +69,10 @@ def build(
     folder.mkdir(parents=True)
     for name in (manifest.MODEL, manifest.FRONTEND):
         shutil.copyfile(selected / name, folder / name)
+    contents = flatbuffer.read((folder / manifest.MODEL).read_bytes())
+    if {*contents.inputs, *contents.outputs} != {"float32"}:
+        parts = ((folder / name).read_bytes() for name in (manifest.FRONTEND, manifest.MODEL))
+        (folder / SINGLE).write_bytes(single.merge(*parts, n_crops=frontend.crops))
     shutil.copytree(selected / "golden", folder / "golden")
     for module in ("stages", *_runtime_modules()):
         source = provenance.source_file(module)

@@ -83,9 +83,9 @@ def benchmark(
     power, energy = _power(classifier, clip, sensors.PowerMeter(sys_folder))
     manifest = classifier.manifest
     return {
-        "frontend_ms": _percentiles(seconds[:, 0]),
-        "model_ms": _percentiles(seconds[:, 1]),
-        "together_ms": _percentiles(together),
+        "frontend_ms": percentiles(seconds[:, 0]),
+        "model_ms": percentiles(seconds[:, 1]),
+        "together_ms": percentiles(together),
         "real_time_factor": round(float(np.median(together)) * manifest.sample_rate / manifest.clip_samples, 6),
         "peak_rss_mib": _peak_rss_mib(),
         "cold_start_s": _cold_start(folder, recording),
@@ -107,7 +107,14 @@ def _run(classifier: Classifier, clip: np.ndarray) -> tuple[float, float]:
     return between - start, time.perf_counter() - between
 
 
-def _percentiles(seconds: np.ndarray) -> dict[str, float]:
+def percentiles(seconds: np.ndarray) -> dict[str, float]:
+    """Return the median, the 95th and the 99th percentile of times, in ms.
+
+    Examples
+    --------
+    >>> percentiles(np.array([0.001, 0.002, 0.003]))["p50"]
+    2.0
+    """
     return {f"p{p}": round(float(np.percentile(seconds, p)) * 1e3, 3) for p in _PERCENTILES}
 
 

@@ -1,0 +1,313 @@
+/** The page: opens the release, then records, listens, plays, decides and explains. */
+
+import { concat } from "./audio";
+import { assets, keepPage, startWorker } from "./assets";
+import { decodeFile, openMicrophone, type Microphone } from "./capture";
+import { Engine } from "./engine";
+import { answerQuestion } from "./headless";
+import { Listener } from "./live";
+import { decide } from "./manifest";
+import { classify, hear, score, type Result } from "./recording";
+import { messageOf, open, type Opened, type Release, type Site } from "./release";
+import { occlude } from "./spectrum";
+import * as view from "./view";
+import { writeWav, type Sound } from "./wav";
+
+const { part } = view;
+const site = JSON.parse(part("site").textContent ?? "") as Site;
+const LONGEST_RECORDING_S = 600;
+const N_MEASURED = 10;
+const OCCLUSION = { nSegments: 12, nBands: 6 };
+
+let opened: Opened<Engine>;
+let result: Result | undefined;
+let microphone: Microphone | undefined;
+let address = "";
+
+async function start(release: Release, threads = 1): Promise<Engine> {
+  const single = release.files.get("single.tflite");
+  return Engine.start(startWorker(), {
+    litert: new URL("litert/", location.href).href,
+    frontend: single ? undefined : release.files.get("frontend.tflite"),
+    model: single ?? (release.files.get("model.tflite") as Uint8Array),
+    nCrops: release.manifest.crops,
+    threads,
+  });
+}
+
+function say(message: string): void {
+  part("message").textContent = message;
+}
+
+async function guarded(action: () => Promise<void>): Promise<void> {
+  say("");
+  try {
+    await action();
+  } catch (error) {
+    const refused = error instanceof DOMException && error.name === "NotAllowedError";
+    say(refused ? "The microphone is not allowed. Allow it in the browser's settings for this page." : messageOf(error));
+  }
+}
+
+async function main(): Promise<void> {
+  if (await answerQuestion(site, start)) return;
+  try {
+    opened = await open(site, start);
+  } catch (error) {
+    part("about").textContent = "There is no classifier to run.";
+    say(messageOf(error));
+    return;
+  }
+  showRelease();
+  await measure();
+  wire();
+  await keepPage().catch(() => undefined); // without it the page works, but not offline
+  document.documentElement.dataset.ready = "yes";
+}
+
+function showRelease(): void {
+  const { release, test, notice } = opened;
+  const { manifest } = release;
+  const title = manifest.registered_name || manifest.name;
+  document.title = part("title").textContent = title;
+  const labels = manifest.labels.length > 8 ? `${manifest.labels.length} sounds` : manifest.labels.join(", ");
+  const clipS = manifest.clip_samples / manifest.sample_rate;
+  part("about").textContent = `Tells apart ${labels}, in ${view.seconds(clipS)} of sound.`;
+  const worst = Math.max(...Object.values(test.differences));
+  const signed = release.signedBy ? `signed by ${release.signedBy}` : "not signed";
+  part("status").textContent =
+    `Version ${manifest.version}, ${signed}. Self-test passed here: ${manifest.golden.length} recordings within ` +
+    `${worst.toPrecision(2)} of the scores at home. ${notice}`;
+  const card = new TextDecoder().decode(release.files.get(manifest.card));
+  part("card-text").textContent = card;
+  view.showLines(part("card"), view.cardLines(card));
+  part("golden").replaceChildren(
+    ...manifest.golden.map((golden, i) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = `${i + 1}: ${decide(manifest, golden.scores).labels.join(", ") || "none"}`;
+      button.addEventListener("click", () => {
+        const content = release.files.get(golden.file) as Uint8Array<ArrayBuffer>;
+        void guarded(async () => answer(await decodeFile(new Blob([content]))));
+      });
+      return button;
+    }),
+  );
+  part("examples").hidden = false;
+}
+
+/** Measure latency here and show it with the sizes. */
+async function measure(): Promise<void> {
+  const { release, running } = opened;
+  const { manifest } = release;
+  const waveform = new Float32Array(manifest.clip_samples).map((_, i) => 0.1 * Math.sin(i * i * 1e-4));
+  const times = [];
+  for (let i = 0; i < N_MEASURED; i++) times.push(await running.timed(waveform));
+  const median = (values: number[]): number => values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
+  const together = median(times.map((each) => each.frontendMs + each.modelMs));
+  const clipMs = (1000 * manifest.clip_samples) / manifest.sample_rate;
+  const size = (name: string): string => `${((release.files.get(name)?.length ?? 0) / 1024).toFixed(1)} KiB`;
+  view.showFacts([
+    ["Model", `${size("model.tflite")}, ${String(manifest.model["scheme"] ?? "unknown")}`],
+    ["Front end", size("frontend.tflite")],
+    ["Latency here", `${together.toFixed(1)} ms a clip, median of ${N_MEASURED}; ${(clipMs / together).toFixed(0)} times real time`],
+    ["Release", release.id],
+    ["Variant", manifest.name],
+  ]);
+}
+
+/** Classify a sound and show the answer. */
+async function answer(sound: Sound): Promise<void> {
+  const { manifest } = opened.release;
+  const samples = hear(sound, manifest);
+  part("result").hidden = false;
+  part("decision").textContent = "Working…";
+  result = await classify(samples, manifest, opened.running.run, (_, done, of) => {
+    part("decision").textContent = `Working… ${done} of ${of} windows`;
+  });
+  show(result);
+}
+
+function show(found: Result): void {
+  const { manifest } = opened.release;
+  const rate = manifest.sample_rate;
+  const decision = found.labels.join(", ") || "none of the labels";
+  part("decision").textContent = found.silent ? "Silence" : decision;
+  const about =
+    found.length < found.samples.length
+      ? `About ${view.seconds(found.start / rate)} to ${view.seconds((found.start + found.length) / rate)} of ${view.seconds(found.samples.length / rate)}, framed below.`
+      : `About all of its ${view.seconds(found.samples.length / rate)}.`;
+  part("details").textContent = `${found.silent ? `Nothing is to be heard; the scores mean nothing (they say ${decision}). ` : ""}${about}`;
+  view.showScores(part("scores"), manifest, found.scores, found.labels);
+  redraw();
+  part("axes").replaceChildren(
+    ...[`0 s`, `0 to ${rate / 2} Hz, mel scale; louder is stronger`, view.seconds(found.samples.length / rate)].map((text) => {
+      const made = document.createElement("span");
+      made.textContent = text;
+      return made;
+    }),
+  );
+  part("found").replaceChildren(...found.events.map(view.eventLine));
+  const spoken = `${view.seconds(found.samples.length / rate)} of sound`;
+  part("spectrogram").setAttribute("aria-label", `Spectrogram of ${spoken}. ${decision}.`);
+  part("waveform").setAttribute("aria-label", `Waveform of ${spoken}`);
+  URL.revokeObjectURL(address);
+  address = URL.createObjectURL(writeWav(found.samples, rate));
+  part<HTMLAudioElement>("player").src = address;
+  part("explanation").replaceChildren();
+  part<HTMLButtonElement>("explain").disabled = found.silent;
+}
+
+function redraw(): void {
+  if (result) view.drawSound(result.samples, opened.release.manifest.sample_rate, result);
+}
+
+async function explain(): Promise<void> {
+  if (!result) return;
+  const { manifest } = opened.release;
+  const about = result;
+  const index = Math.max(0, manifest.labels.indexOf(about.labels[0] ?? manifest.labels[about.scores.indexOf(Math.max(...about.scores))]));
+  const longest = Math.min(about.length, manifest.clip_samples);
+  const heard = { start: about.start, length: longest };
+  const button = part<HTMLButtonElement>("explain");
+  const progress = part<HTMLProgressElement>("explaining");
+  button.disabled = true;
+  progress.hidden = false;
+  try {
+    const samples = about.samples.slice(heard.start, heard.start + heard.length);
+    const scoreOf = async (each: Float32Array): Promise<number> =>
+      decide(manifest, await score(each, manifest, opened.running.run)).scores[index];
+    const found = await occlude(samples, manifest.sample_rate, OCCLUSION, scoreOf, (done, of) => {
+      progress.value = done / of;
+    });
+    if (result !== about) return;
+    redraw();
+    const lines = view.drawSaliency(found, manifest.sample_rate, about.samples.length, heard);
+    const list = document.createElement("ol");
+    const none = `Silencing any one part changes the score of ${manifest.labels[index]} little: it hangs on the whole.`;
+    view.showLines(list, lines.length ? lines : [none]);
+    part("explanation").replaceChildren(list);
+  } finally {
+    button.disabled = false;
+    progress.hidden = true;
+  }
+}
+
+async function record(): Promise<void> {
+  const blocks: Float32Array[] = [];
+  microphone = await openMicrophone(assets.recorder, (samples) => {
+    blocks.push(samples);
+    level(samples);
+    const heardS = (blocks.length * samples.length) / (microphone?.sampleRate ?? 48000);
+    part("record-text").textContent = `Stop (${heardS.toFixed(0)} s)`;
+    if (heardS > LONGEST_RECORDING_S) part("record").click();
+  });
+  stopped = async () => {
+    const rate = microphone?.sampleRate ?? 48000;
+    if (!blocks.length) throw new Error("The microphone gave no sound. Try again.");
+    await answer({ channels: [concat(blocks)], sampleRate: rate, floating: false, cutShort: false });
+    part("result").scrollIntoView({ block: "start" });
+  };
+  busy("record", true);
+}
+
+let stopped: () => Promise<void> = async () => undefined;
+
+async function listenLive(): Promise<void> {
+  const { manifest } = opened.release;
+  part("events").replaceChildren();
+  part("live-panel").hidden = false;
+  part("no-events").hidden = false;
+  let take = (samples: Float32Array): void => void early.push(samples);
+  const early: Float32Array[] = [];
+  microphone = await openMicrophone(assets.recorder, (samples) => {
+    level(samples);
+    take(samples);
+  });
+  const listener = new Listener(manifest, microphone.sampleRate, opened.running.run, {
+    window(heard) {
+      const state = heard.silent ? "Silence" : heard.labels.join(", ") || "none of the labels";
+      const behind = heard.dropped ? `; ${heard.dropped} windows dropped: this device is slower than the sound` : "";
+      part("live-head").textContent = `Now (${view.seconds(heard.endS)}): ${state}${behind}`;
+      view.showScores(part("live-scores"), manifest, heard.scores, heard.silent ? [] : heard.labels);
+    },
+    event(event) {
+      part("no-events").hidden = true;
+      part("events").append(view.eventLine(event));
+    },
+  });
+  take = (samples) => listener.push(samples);
+  early.forEach(take);
+  stopped = () => listener.finish();
+  busy("live", true);
+}
+
+function level(samples: Float32Array): void {
+  const peak = samples.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-6);
+  part("meter").style.transform = `scaleX(${Math.max(0, Math.min(1, 1 + (20 * Math.log10(peak)) / 60))})`;
+}
+
+/** Show which of the two uses of the microphone runs. */
+function busy(which: "record" | "live", on: boolean): void {
+  part("record").classList.toggle("recording", on && which === "record");
+  if (!on) part("record-text").textContent = "Record";
+  part("live").setAttribute("aria-pressed", String(on && which === "live"));
+  part("live").textContent = on && which === "live" ? "Stop listening" : "Listen live";
+  for (const id of ["record", "live", "pick"]) part<HTMLButtonElement>(id).disabled = on && id !== which;
+  if (!on) part("meter").style.transform = "scaleX(0)";
+}
+
+async function toggle(which: "record" | "live", begin: () => Promise<void>): Promise<void> {
+  if (!microphone) return begin();
+  microphone.stop();
+  busy(which, false);
+  const end = stopped;
+  try {
+    await end();
+  } finally {
+    microphone = undefined;
+  }
+}
+
+function wire(): void {
+  const on = (id: string, action: () => Promise<void>): void => {
+    part<HTMLButtonElement>(id).disabled = false;
+    part(id).addEventListener("click", () => void guarded(action));
+  };
+  on("record", () => toggle("record", record));
+  on("live", () => toggle("live", listenLive));
+  on("explain", explain);
+  on("pick", async () => part("file").click());
+  const input = part<HTMLInputElement>("file");
+  input.addEventListener("change", () => {
+    const file = input.files?.[0];
+    if (file) void guarded(async () => answer(await decodeFile(file)));
+    input.value = "";
+  });
+  addEventListener("dragover", (event) => {
+    event.preventDefault();
+    document.body.classList.add("dropping");
+  });
+  addEventListener("dragleave", () => document.body.classList.remove("dropping"));
+  window.addEventListener("drop", (event: DragEvent) => {
+    event.preventDefault();
+    document.body.classList.remove("dropping");
+    const file = event.dataTransfer?.files[0];
+    if (file && !microphone) void guarded(async () => answer(await decodeFile(file)));
+  });
+  const player = part<HTMLAudioElement>("player");
+  const cursor = part("cursor");
+  const follow = (): void => {
+    cursor.hidden = !player.duration;
+    cursor.style.left = `${(100 * player.currentTime) / (player.duration || 1)}%`;
+    if (!player.paused) requestAnimationFrame(follow);
+  };
+  for (const name of ["play", "seeked", "timeupdate", "loadedmetadata"]) player.addEventListener(name, follow);
+  document.querySelector<HTMLElement>(".plots")?.addEventListener("click", (event) => {
+    const box = (event.currentTarget as HTMLElement).getBoundingClientRect();
+    if (player.duration) player.currentTime = ((event.clientX - box.left) / box.width) * player.duration;
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+}
+
+void main();

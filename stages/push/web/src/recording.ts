@@ -1,0 +1,94 @@
+/** A recording of any length to an answer, windows and events: the rules of `stages/runtime/recording.py`. */
+
+import { clip, clipStart, isSilent, overloadScale, resample, toMono, windowStarts } from "./audio";
+import { defaultRule, EventTracker, type SoundEvent } from "./events";
+import { decide, type Answer, type Manifest } from "./manifest";
+import type { Sound } from "./wav";
+
+/** Runs front end and model on one clip and returns the output vector. */
+export type Run = (waveform: Float32Array<ArrayBuffer>) => Promise<readonly number[]>;
+
+export interface Window {
+  readonly startS: number;
+  readonly scores: readonly number[];
+  readonly silent: boolean;
+}
+
+export interface Result extends Answer {
+  readonly silent: boolean;
+  /** Mono, at the front end's rate. */
+  readonly samples: Float32Array;
+  /** Start and length of what the answer is about, in samples at that rate. */
+  readonly start: number;
+  readonly length: number;
+  readonly windows: readonly Window[];
+  readonly events: readonly SoundEvent[];
+}
+
+/** The one channel of a sound that is heard, at the front end's rate; throws if the task's rules exclude it. */
+export function hear(sound: Sound, manifest: Manifest): Float32Array {
+  const { hearing } = manifest;
+  if (sound.cutShort && hearing.partial === "exclude") {
+    throw new Error("This file ends before its header says, and this task takes whole recordings only. Copy it again.");
+  }
+  let mono = toMono(sound.channels, hearing.channel);
+  let peak = 0;
+  for (const channel of sound.channels) {
+    for (const value of channel) {
+      if (!Number.isFinite(value)) throw new Error("This file holds samples that are not finite numbers. Convert it again.");
+      peak = Math.max(peak, Math.abs(value));
+    }
+  }
+  const scale = sound.floating ? overloadScale(peak) : 1;
+  if (scale !== 1) {
+    if (!scale || hearing.overload === "exclude") throw new Error("This file exceeds full scale. Scale it to at most 1.");
+    mono = mono.map((value) => value / scale);
+  }
+  return resample(mono, sound.sampleRate, manifest.sample_rate);
+}
+
+/** Score one window as the classifier hears it. */
+export async function score(window: Float32Array, manifest: Manifest, run: Run): Promise<readonly number[]> {
+  return run(clip(window, manifest.clip_samples, manifest.align, manifest.hearing));
+}
+
+/** Classify a whole recording, window by window if it is longer than a clip. */
+export async function classify(
+  samples: Float32Array,
+  manifest: Manifest,
+  run: Run,
+  progress: (window: Window, done: number, of: number) => void = () => undefined,
+): Promise<Result> {
+  const { hearing, clip_samples: length, sample_rate: rate, align } = manifest;
+  const windows: Window[] = [];
+  const events: SoundEvent[] = [];
+  const outputs: (readonly number[])[] = [];
+  const isLong = samples.length > length;
+  if (isLong) {
+    const rule = manifest.events ?? defaultRule(manifest.labels, manifest.threshold);
+    const hopS = hearing.hop_s || rule.hop_s || length / rate;
+    const tracker = new EventTracker(rule, manifest.labels, length / rate, hopS);
+    const starts = windowStarts(samples.length, length, Math.round(hopS * rate));
+    for (const [i, start] of starts.entries()) {
+      const part = samples.subarray(start, start + length);
+      const found = await score(part, manifest, run);
+      const window = { startS: start / rate, scores: decide(manifest, found).scores, silent: isSilent(part, hearing.silence_dbfs) };
+      outputs.push(found);
+      windows.push(window);
+      events.push(...tracker.push(window.startS, window.scores, !window.silent));
+      progress(window, i + 1, starts.length);
+    }
+    events.push(...tracker.finish());
+  }
+  if (isLong && hearing.segment_s) {
+    const heard = outputs.filter((_, i) => !windows[i].silent);
+    const averaged = heard.length ? heard : outputs;
+    const mean = averaged[0].map((_, i) => averaged.reduce((sum, each) => sum + each[i], 0) / averaged.length);
+    const silent = heard.length === 0;
+    return { ...decide(manifest, mean), silent, samples, start: 0, length: samples.length, windows, events };
+  }
+  const start = clipStart(samples, length, align, hearing);
+  const part = samples.subarray(start, start + length);
+  const answer = decide(manifest, await score(part, manifest, run));
+  return { ...answer, silent: isSilent(part, hearing.silence_dbfs), samples, start, length: part.length, windows, events };
+}

@@ -1,0 +1,186 @@
+/**
+ * Which release this browser runs: signed, whole, not older than one it ran, and passing its self-test here.
+ *
+ * What is accepted is kept in the browser's cache, so that it runs without a network, and when a later one is refused.
+ */
+
+import { decide, isClear, parseManifest, type Manifest } from "./manifest";
+import { hear, score, type Run } from "./recording";
+import { readWav } from "./wav";
+
+/** What the person who publishes the page has pinned in it. */
+export interface Site {
+  /** Public Ed25519 keys (base64) of which one must have signed a release; null asks for no signature. */
+  readonly keys: readonly string[] | null;
+}
+
+export interface Release {
+  /** First 12 hexadecimal digits of the sha256 of its manifest. */
+  readonly id: string;
+  readonly manifest: Manifest;
+  readonly files: ReadonlyMap<string, Uint8Array>;
+  /** Fingerprint of the key that signed it; null if the page asks for no signature. */
+  readonly signedBy: string | null;
+}
+
+export interface SelfTest {
+  readonly ok: boolean;
+  /** Golden recording to the largest difference of a score; absent where it could not be scored. */
+  readonly differences: Readonly<Record<string, number>>;
+  readonly reason: string;
+}
+
+const PLACE = "current/";
+const KEPT = "edac-release";
+const FOLDER = "https://release.invalid/";
+
+/** Where the parts of a release come from. */
+type Source = (path: string) => Promise<Uint8Array<ArrayBuffer> | undefined>;
+
+const fromNetwork: Source = async (path) => {
+  const answer = await fetch(PLACE + path, { cache: "no-cache" });
+  return answer.ok ? new Uint8Array(await answer.arrayBuffer()) : undefined;
+};
+
+const fromCache: Source = async (path) => {
+  const kept = await (await caches.open(KEPT)).match(FOLDER + path);
+  return kept && new Uint8Array(await kept.arrayBuffer());
+};
+
+/** Hexadecimal sha256. */
+export async function sha256(content: Uint8Array<ArrayBuffer>): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
+  return [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function fromBase64(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(text.trim()), (character) => character.charCodeAt(0));
+}
+
+/** Fingerprint of the key that signed some content; throws if none of the keys did. */
+export async function signer(content: Uint8Array<ArrayBuffer>, signature: string, keys: readonly string[]): Promise<string> {
+  for (const key of keys) {
+    const raw = fromBase64(key);
+    const known = await crypto.subtle.importKey("raw", raw, { name: "Ed25519" }, false, ["verify"]);
+    if (await crypto.subtle.verify({ name: "Ed25519" }, known, fromBase64(signature), content)) {
+      return (await sha256(raw)).slice(0, 16);
+    }
+  }
+  throw new Error("It is not signed with a key that this page trusts.");
+}
+
+/** Read and check the release that is offered, whatever ran here before. */
+export function readOffered(site: Site): Promise<Release> {
+  return read(fromNetwork, site);
+}
+
+async function read(source: Source, site: Site): Promise<Release> {
+  const content = await source("manifest.json");
+  if (!content) throw new Error("There is no release here.");
+  let signedBy: string | null = null;
+  if (site.keys) {
+    const signature = await source("manifest.sig");
+    if (!signature) throw new Error("It is not signed, and this page takes signed releases only.");
+    signedBy = await signer(content, new TextDecoder().decode(signature), site.keys);
+  }
+  const manifest = parseManifest(JSON.parse(new TextDecoder().decode(content)));
+  if (manifest.not_after && new Date().toISOString().slice(0, 10) > manifest.not_after) {
+    throw new Error(`It was good until ${manifest.not_after}.`);
+  }
+  const files = new Map<string, Uint8Array>([["manifest.json", content]]);
+  const needed = Object.keys(manifest.files).filter((path) => !path.endsWith(".py"));
+  await Promise.all(
+    needed.map(async (path) => {
+      const file = await source(path);
+      if (!file || (await sha256(file)) !== manifest.files[path]) throw new Error(`Its file ${path} is missing or altered.`);
+      files.set(path, file);
+    }),
+  );
+  return { id: (await sha256(content)).slice(0, 12), manifest, files, signedBy };
+}
+
+function highestVersion(manifest: Manifest): number {
+  return Number(localStorage.getItem(`edac-version:${manifest.registered_name}`) ?? 0);
+}
+
+async function keep(release: Release, signature: Uint8Array<ArrayBuffer> | undefined): Promise<void> {
+  await caches.delete(KEPT);
+  const cache = await caches.open(KEPT);
+  for (const [path, content] of release.files) await cache.put(FOLDER + path, new Response(content as Uint8Array<ArrayBuffer>));
+  if (signature) await cache.put(`${FOLDER}manifest.sig`, new Response(signature));
+  const name = `edac-version:${release.manifest.registered_name}`;
+  localStorage.setItem(name, String(Math.max(highestVersion(release.manifest), release.manifest.version)));
+}
+
+/** Score the golden recordings and compare them with the scores at home; `run` is of that release. */
+export async function selfTest(release: Release, run: Run): Promise<SelfTest> {
+  const { manifest } = release;
+  const differences: Record<string, number> = {};
+  for (const golden of manifest.golden) {
+    const content = release.files.get(golden.file);
+    const sound = content && readWav(content.slice().buffer);
+    if (!sound) return { ok: false, differences, reason: `${golden.file} is no WAV file that can be read` };
+    const outputs = await score(hear(sound, manifest), manifest, run);
+    const difference = Math.max(...golden.scores.map((expected, i) => Math.abs(outputs[i] - expected)));
+    if (!(difference <= manifest.tolerance)) {
+      const reason = `${golden.file}: scores differ by ${difference.toPrecision(2)}, ${manifest.tolerance} allowed`;
+      return { ok: false, differences, reason };
+    }
+    differences[golden.file] = difference;
+    const decided = decide(manifest, outputs).labels.join();
+    if (isClear(manifest, golden.scores) && decided !== decide(manifest, golden.scores).labels.join()) {
+      return { ok: false, differences, reason: `${golden.file}: decides otherwise than home` };
+    }
+  }
+  return { ok: true, differences, reason: "" };
+}
+
+export interface Opened<T> {
+  readonly release: Release;
+  readonly running: T;
+  readonly test: SelfTest;
+  /** Why a newer release was refused, or that there is no network; empty if neither. */
+  readonly notice: string;
+}
+
+/**
+ * Open the release that this browser is to run.
+ *
+ * `start` loads a release and returns what runs it; the self-test decides whether it is used. A release that is refused
+ * leaves the one that ran before.
+ */
+export async function open<T extends { run: Run; close(): void }>(
+  site: Site,
+  start: (release: Release) => Promise<T>,
+): Promise<Opened<T>> {
+  let notice: string;
+  try {
+    const release = await read(fromNetwork, site);
+    const highest = highestVersion(release.manifest);
+    if (release.manifest.version < highest) {
+      throw new Error(`It is version ${release.manifest.version}, and this browser ran version ${highest}.`);
+    }
+    const running = await start(release);
+    const test = await selfTest(release, running.run);
+    if (!test.ok) {
+      running.close();
+      throw new Error(`It fails its self-test in this browser (${test.reason}).`);
+    }
+    await keep(release, site.keys ? await fromNetwork("manifest.sig") : undefined);
+    return { release, running, test, notice: "" };
+  } catch (error) {
+    const offline = !navigator.onLine || error instanceof TypeError; // what fetch throws where nothing answers
+    notice = offline ? "No network: this runs from the browser's own copy." : `The release offered here is refused. ${messageOf(error)}`;
+    if (!(await caches.has(KEPT))) throw new Error(notice, { cause: error });
+  }
+  const release = await read(fromCache, site);
+  const running = await start(release);
+  const test = await selfTest(release, running.run);
+  if (!test.ok) throw new Error(`${notice} The copy kept here fails its self-test too (${test.reason}).`);
+  return { release, running, test, notice };
+}
+
+/** An error's sentence. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,69 @@
+/** Keeps the page itself for use without a network. Releases are kept by the page, after their checks. */
+
+export {};
+
+declare const self: ServiceWorkerGlobalScope;
+declare const SHELL: { version: string; files: Record<string, string> };
+
+const CACHE = `edac-page-${SHELL.version}`;
+
+self.addEventListener("install", (event) => {
+  event.waitUntil(
+    (async () => {
+      const cache = await caches.open(CACHE);
+      await cache.add(new Request("./", { cache: "reload" }));
+      for (const [path, integrity] of Object.entries(SHELL.files)) {
+        await cache.add(new Request(path, { integrity, cache: "no-cache" }));
+      }
+      await self.skipWaiting();
+    })(),
+  );
+});
+
+self.addEventListener("activate", (event) => {
+  event.waitUntil(
+    (async () => {
+      for (const name of await caches.keys()) {
+        if (name.startsWith("edac-page-") && name !== CACHE) await caches.delete(name);
+      }
+      await self.clients.claim();
+    })(),
+  );
+});
+
+self.addEventListener("fetch", (event) => {
+  const url = new URL(event.request.url);
+  if (event.request.method !== "GET" || url.origin !== self.location.origin) return;
+  const scope = new URL(self.registration.scope).pathname;
+  const path = url.pathname.startsWith(scope) ? url.pathname.slice(scope.length) : undefined;
+  if (path === undefined) return;
+  if (event.request.mode === "navigate") event.respondWith(page(event.request));
+  else if (Object.hasOwn(SHELL.files, path)) event.respondWith(kept(event.request, path));
+  else if (path.startsWith("litert/")) event.respondWith(large(event.request));
+});
+
+/** The page: the server's if there is one, so that a new one is seen at once. */
+async function page(request: Request): Promise<Response> {
+  const cache = await caches.open(CACHE);
+  try {
+    const answer = await fetch(request);
+    if (answer.ok) await cache.put("./", answer.clone());
+    return answer;
+  } catch {
+    return (await cache.match("./")) ?? Response.error();
+  }
+}
+
+async function kept(request: Request, path: string): Promise<Response> {
+  return (await (await caches.open(CACHE)).match(path)) ?? fetch(request);
+}
+
+/** LiteRT's WebAssembly: only the variant that this browser asks for is kept. */
+async function large(request: Request): Promise<Response> {
+  const cache = await caches.open(CACHE);
+  const known = await cache.match(request.url);
+  if (known) return known;
+  const answer = await fetch(request);
+  if (answer.ok) await cache.put(request.url, answer.clone());
+  return answer;
+}

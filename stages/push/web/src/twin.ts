@@ -1,0 +1,6 @@
+/** What Node runs beside Python to compare the two implementations; no part of the page. */
+
+export * from "./audio";
+export * from "./events";
+export * from "./manifest";
+export { readWav } from "./wav";

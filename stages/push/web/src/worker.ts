@@ -1,0 +1,80 @@
+/** Runs LiteRT beside the page, so that the page never waits. Classic worker: LiteRT's loader needs importScripts. */
+
+import { loadAndCompile, loadLiteRt, Tensor, type CompiledModel } from "@litertjs/core";
+
+import type { Reply, Request } from "./engine";
+
+declare const self: DedicatedWorkerGlobalScope;
+declare const trustedTypes: { createPolicy(name: string, rules: { createScriptURL(url: string): string }): unknown };
+
+if (typeof trustedTypes !== "undefined") {
+  trustedTypes.createPolicy("default", {
+    createScriptURL(url) {
+      const asked = new URL(url, self.location.href);
+      if (asked.origin === self.location.origin && asked.pathname.includes("/litert/")) return url;
+      throw new TypeError("No other script is loaded.");
+    },
+  });
+}
+
+let frontend: CompiledModel | undefined;
+let model: CompiledModel | undefined;
+let nCrops = 1;
+
+async function load(request: Extract<Request, { do: "load" }>): Promise<void> {
+  // In a worker the loader would look for its WebAssembly beside the worker's own script.
+  const threaded = `${request.litert}litert_wasm_threaded_internal.js`;
+  const place = { locateFile: (name: string) => request.litert + name, mainScriptUrlOrBlob: threaded };
+  Object.assign(self, { Module: place });
+  await loadLiteRt(request.litert, { threads: request.threads > 1 });
+  const options = { accelerator: "wasm" as const, cpuOptions: { numThreads: request.threads } };
+  frontend = request.frontend && (await loadAndCompile(request.frontend, options));
+  model = await loadAndCompile(request.model, options);
+  nCrops = request.nCrops;
+}
+
+async function apply(compiled: CompiledModel, values: Float32Array): Promise<Float32Array> {
+  const shape = compiled.getInputDetails()[0].shape;
+  const input = new Tensor(values, shape);
+  const [output] = await compiled.run(input);
+  input.delete();
+  const found = (output.toTypedArray() as Float32Array).slice();
+  output.delete();
+  return found;
+}
+
+async function run(waveform: Float32Array): Promise<{ scores: number[]; frontendMs: number; modelMs: number }> {
+  if (!model) throw new Error("No release is loaded.");
+  const start = performance.now();
+  const features = frontend ? await apply(frontend, waveform) : waveform;
+  const middle = performance.now();
+  const scores = nCrops > 1 && frontend ? await overCrops(model, frontend, features) : await apply(model, features);
+  return { scores: [...scores], frontendMs: middle - start, modelMs: performance.now() - middle };
+}
+
+/** Mean of the scores of equally spaced crops along time; see `stages/runtime/crops.py`. */
+async function overCrops(compiled: CompiledModel, first: CompiledModel, features: Float32Array): Promise<Float32Array> {
+  const [, steps, ...rest] = first.getOutputDetails()[0].shape;
+  const width = rest.reduce((product, n) => product * n, 1);
+  const length = compiled.getInputDetails()[0].shape[1];
+  const stride = Math.max(1, Math.floor((steps - length) / Math.max(nCrops - 1, 1)));
+  let total: Float32Array | undefined;
+  for (let crop = 0; crop < nCrops; crop++) {
+    const from = crop * stride * width;
+    const scores = await apply(compiled, features.slice(from, from + length * width));
+    total = total ? total.map((value, i) => value + scores[i]) : scores;
+  }
+  return (total as Float32Array).map((value) => value / nCrops);
+}
+
+async function answer(request: Request): Promise<unknown> {
+  return request.do === "load" ? load(request) : run(request.waveform);
+}
+
+self.addEventListener("message", (event: MessageEvent<Request & { id: number }>) => {
+  const { id } = event.data;
+  answer(event.data).then(
+    (value) => self.postMessage({ id, value } satisfies Reply),
+    (error: unknown) => self.postMessage({ id, error: String(error) } satisfies Reply),
+  );
+});
