@@ -53,7 +53,7 @@ def built() -> Path:
     DataError
         If it was not built.
     """
-    folder = provenance.source_file("stages.push").parent / "web" / "dist"
+    folder = provenance.ROOT / "stages" / "push" / "web" / "dist"
     if not (folder / INDEX).is_file():
         raise DataError(
             f"The page for browsers was not built: {folder} is missing. Install Node.js 20 or newer (or "
