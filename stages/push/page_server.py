@@ -3,6 +3,7 @@
 import contextlib
 import json
 import mimetypes
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -102,6 +103,27 @@ def serving(served: Served, port: int = 0) -> Iterator[str]:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+
+    def __init__(self, *arguments: Any) -> None:
+        self._open: set[Any] = set()
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Note each connection, which a browser keeps open."""
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forget a connection that is over."""
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """Close the door and every connection."""
+        super().server_close()
+        for request in [*self._open]:
+            with contextlib.suppress(OSError):
+                request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, *_: Any) -> None:
         """Print nothing: a browser that is closed ends its connections at any moment."""

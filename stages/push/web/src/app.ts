@@ -121,6 +121,7 @@ async function answer(sound: Sound): Promise<void> {
   const { manifest } = opened.release;
   const samples = hear(sound, manifest);
   part("result").hidden = false;
+  part("result").setAttribute("aria-busy", "true");
   part("decision").textContent = "Working…";
   result = await classify(samples, manifest, opened.running.run, (_, done, of) => {
     part("decision").textContent = `Working… ${done} of ${of} windows`;
@@ -156,6 +157,7 @@ function show(found: Result): void {
   part<HTMLAudioElement>("player").src = address;
   part("explanation").replaceChildren();
   part<HTMLButtonElement>("explain").disabled = found.silent;
+  part("result").setAttribute("aria-busy", "false");
 }
 
 function redraw(): void {
