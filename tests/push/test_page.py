@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,9 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
+from flows.cli import main
 from stages.core.project.errors import DataError, DeviceError, ParameterError
+from stages.core.project.provenance import ROOT
 from stages.push import browser, bundle, page
 from stages.push.page_server import Served, serving
 from stages.quantize.params import QuantizeParams
@@ -138,3 +142,46 @@ def test_a_browser_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DeviceError, match="No browser is installed"):
         browser.find()
+
+
+def test_edac_try_serves_until_it_is_interrupted(found_browser: browser.Browser, tmp_path: Path) -> None:
+    release = pages.release(tmp_path)
+    command = [sys.executable, "-m", "flows.cli.main", "try", "--no-browser", "--folder", str(release)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        try:
+            assert started.stdout is not None
+            line = started.stdout.readline()
+            address = line.split()[0]
+            assert "nothing leaves this machine" in line
+            assert ask(address, "/current/manifest.json")[1] == (release / "manifest.json").read_bytes()
+            assert b"Content-Security-Policy" in ask(address, "/")[1]
+            started.send_signal(signal.SIGINT)
+            assert started.wait(20) == 0
+        finally:
+            started.kill()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--port", "70000"], "--port must be in"),
+        (["--folder", "absent"], "absent"),
+        (["--device", "nobody"], "push.devices has no device 'nobody'"),
+    ],
+)
+def test_mistakes_in_edac_try_are_one_sentence(
+    found_browser: browser.Browser,
+    arguments: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("push: {}\n")
+    with pytest.raises(SystemExit) as ended:
+        main.main(["try", "--no-browser", *arguments])
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert sentence in said
