@@ -8,8 +8,8 @@
 with the front end that it was made for, and `ds_cnn` with every front end that fits it. The weights are random, the
 normalisations settled on the clips' own features. Schemes whose ends are integers run as one file in the browser; with
 `ds_cnn` the other ones do so too, in rows of their own. *speed* compares the published EDAC CNN (7.08 s at 22,050 Hz)
-in one run: Python on one thread, the browser with one and with two threads, bytes over the wire, and the time to a ready
-page with the page's thread slowed down four times.
+in one run: Python on one thread, the browser with one and with two threads, bytes over the wire, and the time to a
+ready page with the page's thread slowed down four times.
 """
 
 import gzip
