@@ -148,6 +148,7 @@ function show(found: Result): void {
       return made;
     }),
   );
+  part("found-part").hidden = found.events.length === 0;
   part("found").replaceChildren(...found.events.map(view.eventLine));
   const spoken = `${view.seconds(found.samples.length / rate)} of sound`;
   part("spectrogram").setAttribute("aria-label", `Spectrogram of ${spoken}. ${decision}.`);
@@ -185,7 +186,7 @@ async function explain(): Promise<void> {
     if (result !== about) return;
     redraw();
     const lines = view.drawSaliency(found, manifest.sample_rate, about.samples.length, heard);
-    const list = document.createElement("ol");
+    const list = document.createElement("ul");
     const none = `Silencing any one part changes the score of ${manifest.labels[index]} little: it hangs on the whole.`;
     view.showLines(list, lines.length ? lines : [none]);
     part("explanation").replaceChildren(list);

@@ -31,7 +31,9 @@ export interface SelfTest {
 }
 
 const PLACE = "current/";
-const KEPT = "edac-release";
+/** Of this page: others of the same origin keep their own. */
+const SCOPE = new URL("./", location.href).pathname;
+const KEPT = `edac-kept:${SCOPE}`;
 const FOLDER = "https://release.invalid/";
 
 /** Where the parts of a release come from. */
@@ -42,8 +44,12 @@ const fromNetwork: Source = async (path) => {
   return answer.ok ? new Uint8Array(await answer.arrayBuffer()) : undefined;
 };
 
+function cacheOf(id: string): string {
+  return `${KEPT}:${id}`;
+}
+
 const fromCache: Source = async (path) => {
-  const kept = await (await caches.open(KEPT)).match(FOLDER + path);
+  const kept = await (await caches.open(cacheOf(localStorage.getItem(KEPT) ?? ""))).match(FOLDER + path);
   return kept && new Uint8Array(await kept.arrayBuffer());
 };
 
@@ -99,17 +105,23 @@ async function read(source: Source, site: Site): Promise<Release> {
   return { id: (await sha256(content)).slice(0, 12), manifest, files, signedBy };
 }
 
+function versionKey(manifest: Manifest): string {
+  return `edac-version:${SCOPE}:${manifest.registered_name}`;
+}
+
 function highestVersion(manifest: Manifest): number {
-  return Number(localStorage.getItem(`edac-version:${manifest.registered_name}`) ?? 0);
+  return Number(localStorage.getItem(versionKey(manifest)) ?? 0);
 }
 
 async function keep(release: Release, signature: Uint8Array<ArrayBuffer> | undefined): Promise<void> {
-  await caches.delete(KEPT);
-  const cache = await caches.open(KEPT);
+  const cache = await caches.open(cacheOf(release.id));
   for (const [path, content] of release.files) await cache.put(FOLDER + path, new Response(content as Uint8Array<ArrayBuffer>));
   if (signature) await cache.put(`${FOLDER}manifest.sig`, new Response(signature));
-  const name = `edac-version:${release.manifest.registered_name}`;
-  localStorage.setItem(name, String(Math.max(highestVersion(release.manifest), release.manifest.version)));
+  localStorage.setItem(KEPT, release.id);
+  for (const name of await caches.keys()) {
+    if (name.startsWith(`${KEPT}:`) && name !== cacheOf(release.id)) await caches.delete(name);
+  }
+  localStorage.setItem(versionKey(release.manifest), String(Math.max(highestVersion(release.manifest), release.manifest.version)));
 }
 
 /** Score the golden recordings and compare them with the scores at home; `run` is of that release. */
@@ -171,7 +183,7 @@ export async function open<T extends { run: Run; close(): void }>(
   } catch (error) {
     const offline = !navigator.onLine || error instanceof TypeError; // what fetch throws where nothing answers
     notice = offline ? "No network: this runs from the browser's own copy." : `The release offered here is refused. ${messageOf(error)}`;
-    if (!(await caches.has(KEPT))) throw new Error(notice, { cause: error });
+    if (localStorage.getItem(KEPT) === null) throw new Error(notice, { cause: error });
   }
   const release = await read(fromCache, site);
   const running = await start(release);

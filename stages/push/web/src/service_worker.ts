@@ -5,7 +5,9 @@ export {};
 declare const self: ServiceWorkerGlobalScope;
 declare const SHELL: { version: string; files: Record<string, string> };
 
-const CACHE = `edac-page-${SHELL.version}`;
+/** Of this page: others of the same origin keep their own. */
+const OWN = `edac-page:${self.registration.scope}:`;
+const CACHE = OWN + SHELL.version;
 
 self.addEventListener("install", (event) => {
   event.waitUntil(
@@ -24,7 +26,7 @@ self.addEventListener("activate", (event) => {
   event.waitUntil(
     (async () => {
       for (const name of await caches.keys()) {
-        if (name.startsWith("edac-page-") && name !== CACHE) await caches.delete(name);
+        if (name.startsWith(OWN) && name !== CACHE) await caches.delete(name);
       }
       await self.clients.claim();
     })(),
