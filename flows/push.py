@@ -6,6 +6,7 @@ stopped; `prefect deployment run push/fleet --param group=attic` runs it then. B
 
 from prefect import flow
 
+from flows.execution.prefect_server import require_named_server
 from stages.core.project import errors, layout, params
 from stages.core.tracking import connection, records
 from stages.push import fleet
@@ -39,6 +40,7 @@ def push(alias: str = records.CHAMPION, group: str | None = None, force: bool = 
 
 def main() -> None:
     """Serve the deployment."""
+    require_named_server()
     push.serve("fleet")
 
 

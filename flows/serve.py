@@ -19,12 +19,11 @@ from prefect import aserve, flow, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments.runner import RunnerDeployment
-from prefect.settings import PREFECT_API_URL
 from prefect.states import Crashed
 from pydantic import Field
 
 from flows.execution.dvc_command import dvc as run_dvc
-from flows.execution.prefect_server import require_server
+from flows.execution.prefect_server import require_named_server
 from flows.push import push
 from flows.sweep import project
 from flows.sweep.params import SweepParams
@@ -138,8 +137,7 @@ def _missed(run: FlowRun) -> bool:
 
 async def serve() -> None:
     """Serve until stopped."""
-    if address := PREFECT_API_URL.value():
-        require_server(address)
+    require_named_server()
     served = await deployments()
     await close_abandoned(served)
     await aserve(*served, print_starting_message=False)

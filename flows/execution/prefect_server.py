@@ -58,6 +58,16 @@ def require_server(address: str) -> None:
     )
 
 
+def require_named_server() -> None:
+    """Raise unless PREFECT_API_URL names a server that answers; see `require_server`."""
+    address = PREFECT_API_URL.value()
+    if not address:
+        raise EdacError(
+            "PREFECT_API_URL must name the Prefect server; it is not set. `make ui` starts one and prints it."
+        )
+    require_server(address)
+
+
 @contextlib.contextmanager
 def server() -> Iterator[str]:
     """Yield the address of a Prefect server: the one that PREFECT_API_URL names, or else one for this block only.

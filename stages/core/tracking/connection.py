@@ -28,7 +28,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_GIT_DIRTY
 from sqlalchemy.exc import SQLAlchemyError
 
 from stages.core.project import migrations, params
-from stages.core.project.errors import DataError, EdacError
+from stages.core.project.errors import DataError, EdacError, ParameterError
 from stages.core.tracking import moved
 from stages.core.tracking.moved import DATABASE
 from stages.core.tracking.records import EXPERIMENT
@@ -38,7 +38,7 @@ _AWAY = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR")  # the latter also of a se
 _CONNECT_S = 5.0
 _STORAGE = re.compile(
     "readonly database|unable to open database|disk is full|disk I/O error|No space left|Permission denied"
-    "|Read-only file system|File too large|Not a directory|not a database|malformed"
+    "|No such file|File exists|Read-only file system|File too large|Not a directory|not a database|malformed"
 )
 
 
@@ -61,6 +61,18 @@ class Client(mlflow.MlflowClient):
                 return found(*arguments, **named)
 
         return call
+
+
+def _client(uri: str) -> Client:
+    try:
+        return Client(uri)
+    except MlflowException as error:
+        if "unsupported URI" not in str(error):
+            raise
+        raise ParameterError(
+            f"MLFLOW_TRACKING_URI must be the address of a server (http, https) or a database (sqlite, postgresql, "
+            f"mysql); got {_shown(uri)!r}."
+        ) from None
 
 
 class Tracker(Registry):
@@ -116,7 +128,7 @@ def connect(folder: Path, experiment: str = EXPERIMENT) -> Tracker:
             moved.follow(folder)
         else:
             moved.follow_uri(uri)
-        client = Client(uri)
+        client = _client(uri)
         found = client.get_experiment_by_name(experiment)
         known = found and found.experiment_id
         return Tracker(
@@ -180,13 +192,17 @@ def reaching(uri: str = "") -> Iterator[None]:
 
 def _unavailable(uri: str, error: Exception) -> TrackingUnavailableError:
     reason = str(error).strip().splitlines()[0][:200]
-    where = re.sub(r"//[^@/]*@", "//", uri)  # no password into a message
-    place = f" at {where}" if where else ""
+    place = f" at {_shown(uri)}" if uri else ""
     if _STORAGE.search(reason):
         return TrackingUnavailableError(
             f"MLflow{place} cannot use its folder ({reason}). Make it writable, with room on its disk, then go on."
         )
     return TrackingUnavailableError(f"MLflow{place} does not answer ({reason}). Start it, then go on.")
+
+
+def _shown(uri: str) -> str:
+    """Return a URI without a password."""
+    return re.sub(r"//[^@/]*@", "//", uri)
 
 
 def _existing(folder: Path, uri: str | None) -> mlflow.MlflowClient:
@@ -199,7 +215,7 @@ def _existing(folder: Path, uri: str | None) -> mlflow.MlflowClient:
     else:
         moved.follow_uri(uri)
     with reaching(uri):
-        return Client(uri)
+        return _client(uri)
 
 
 def _commit() -> dict[str, str]:

@@ -1,0 +1,144 @@
+"""MLflow, Prefect, HOME and the disk: away, unwritable or nonsense is one sentence and exit code 1, no traceback."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.cli import main
+from stages.core.project import errors
+from stages.core.project.provenance import ROOT
+
+NOBODY = "http://127.0.0.1:9"  # the port of a service that nothing runs
+SERVER = "from stages.core.project import errors\nfrom flows.execution.prefect_server import server\n"
+START = SERVER + "def main():\n    with server():\n        pass\nerrors.run(main)\n"
+PARAMS = """\
+push:
+  devices:
+    - {name: attic, transport: local, folder: attic}
+sweep: {schemes: [float32]}
+"""
+BROKEN = {
+    "away": (NOBODY, "does not answer (", ""),
+    "away database": ("postgresql://me:secret@127.0.0.1:9/x", "postgresql://127.0.0.1:9/x does not answer (", "secret"),
+    "no such scheme": ("nonsense://me:secret@x", "MLFLOW_TRACKING_URI must be the address of a server", "secret"),
+    "no such folder": ("sqlite:////proc/none/mlflow.db", "/proc/none/mlflow.db", ""),
+    "no database": ("sqlite:///{folder}/garbage.db", "cannot use its folder (", ""),
+}
+
+
+def one_sentence(said: str) -> bool:
+    return said.startswith("error: ") and said.count("\n") == 1 and "Traceback" not in said
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    (tmp_path / "garbage.db").write_text("garbage")
+    return tmp_path
+
+
+def edac(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main.main(arguments)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.mark.parametrize("how", BROKEN)
+@pytest.mark.parametrize("command", ["models", "push"])
+def test_an_mlflow_that_cannot_be_used(
+    how: str, command: str, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uri, said, secret = BROKEN[how]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(folder=project))
+    assert edac(command) == 1
+    error = capsys.readouterr().err
+    assert one_sentence(error), error
+    assert said in error
+    assert not secret or secret not in error
+
+
+def test_an_mlruns_that_is_a_file(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "mlruns").write_text("mine")
+    assert edac("push") == 1
+    assert one_sentence(said := capsys.readouterr().err), said
+    assert (project / "mlruns").read_text() == "mine"
+
+
+@pytest.mark.parametrize("home", [None, "/proc/none"])
+def test_without_a_home(
+    home: str | None, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("HOME") if home is None else monkeypatch.setenv("HOME", home)
+    assert edac("devices") == 1
+    assert "holds no release" in capsys.readouterr().out
+    assert edac("models") == 1
+    assert one_sentence(capsys.readouterr().err)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    "command, environment, said",
+    [
+        (["-m", "flows.serve"], {"PREFECT_API_URL": f"{NOBODY}/api"}, "does not answer ("),
+        (["-m", "flows.push"], {"PREFECT_API_URL": f"{NOBODY}/api"}, "does not answer ("),
+        (["-m", "flows.serve"], {}, "PREFECT_API_URL must name the Prefect server"),
+        (["-c", START], {"PREFECT_API_URL": f"{NOBODY}/api"}, "does not answer ("),
+        (["-c", START], {"PREFECT_HOME": "/proc/none"}, "PREFECT_HOME, /proc/none, can be written"),
+        (["-m", "flows.ui"], {"PREFECT_HOME": "/proc/none"}, "Check PREFECT_HOME."),
+    ],
+)
+def test_a_prefect_that_cannot_be_used(
+    command: list[str], environment: dict[str, str], said: str, project: Path
+) -> None:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", *command],
+        cwd=project,
+        env=own | {"PYTHONPATH": str(ROOT), "PREFECT_HOME": str(project / "prefect")} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert one_sentence(done.stderr), done.stderr
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    "error, said",
+    [
+        (OSError(28, "No space left on device"), "No space left on device. Make room on the project's disk"),
+        (OSError(122, "Disk quota exceeded", "/x"), "/x: Disk quota exceeded. Make room"),
+        (PermissionError(13, "Permission denied", "/x"), "/x: Permission denied. Make it writable"),
+        (OSError(30, "Read-only file system", "/x"), "/x: Read-only file system. Make it writable"),
+        (ValueError("in user code: [Errno 28] No space left on device"), "No space left on device. Make room"),
+    ],
+)
+def test_a_disk_that_is_full_or_cannot_be_written(
+    error: Exception, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main() -> None:
+        try:
+            raise error
+        except Exception as cause:
+            raise RuntimeError("what came of it") from cause
+
+    with pytest.raises(SystemExit) as ended:
+        errors.run(main)
+    assert ended.value.code == 1
+    assert one_sentence(printed := capsys.readouterr().err), printed
+    assert said in printed
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    def main() -> None:
+        raise FileNotFoundError(2, "No such file or directory", "x")
+
+    with pytest.raises(FileNotFoundError):
+        errors.run(main)
