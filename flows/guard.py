@@ -18,6 +18,7 @@ import hmac
 import importlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
@@ -44,6 +45,9 @@ _TYPES = (
 )  # what no HTML form can send
 _HEALTH = ("/api/health", "/health")
 _LARGEST = 2**22  # bytes of a request about deployments, which is read before it passes
+_OUTSIDE = ("pull_steps", "job_variables", "infra_overrides", "storage_document_id", "infrastructure_document_id")
+_FLOWS = r"flows/(serve|push)\.py:\w+"
+_ENTRYPOINT = re.compile(f"({re.escape(f'{Path(__file__).resolve().parents[1]}/')})?{_FLOWS}")
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -104,7 +108,7 @@ class Guard:
         if method == "GET" and path in _HEALTH:
             return receive
         if self._open or self._is_authorised(headers):
-            return await _without_pull_steps(scope, receive)
+            return await _without_foreign_code(scope, receive)
         if not self._has_cookie(headers):
             raise _Refusal(401, "Open the link that was printed at the start, or send the password (Basic, user edac).")
         if method not in _SAFE:
@@ -115,7 +119,7 @@ class Guard:
                 raise _Refusal(415, f"The content type must be {_TYPES[0]}.")
         scope["headers"] = [(k, v) for k, v in scope["headers"] if k.lower() != b"authorization"]
         scope["headers"].append((b"authorization", self._basic.encode()))
-        return self._with_password(receive) if websocket else await _without_pull_steps(scope, receive)
+        return self._with_password(receive) if websocket else await _without_foreign_code(scope, receive)
 
     def _log_in(self, scope: Scope) -> None:
         given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("password", [""])[0]
@@ -187,9 +191,14 @@ def _without_login(scope: Scope, send: Send) -> Send:
     return write
 
 
-async def _without_pull_steps(scope: Scope, receive: Receive) -> Receive:
-    """Read a request that changes a deployment, and refuse steps that would run before its flow: ours have none."""
-    if scope["type"] != "http" or scope["method"] in _SAFE or "/deployments" not in scope["path"]:
+async def _without_foreign_code(scope: Scope, receive: Receive) -> Receive:
+    """Read a request that changes or starts a deployment, and refuse what would have it run other code than ours.
+
+    Deployments of this project have no pull steps and no variables of their process, check their parameters, and keep
+    the code that they were served with.
+    """
+    about = any(kind in scope["path"] for kind in ("/deployments", "/flow_runs"))
+    if scope["type"] != "http" or scope["method"] in _SAFE or not about:
         return receive
     body, more = b"", True
     while more:
@@ -204,14 +213,27 @@ async def _without_pull_steps(scope: Scope, receive: Receive) -> Receive:
         content = json.loads(body or b"null")
     except (ValueError, RecursionError):
         raise _Refusal(400, "The request must be JSON.") from None
-    if isinstance(content, dict) and content.get("pull_steps"):
-        raise _Refusal(403, "Deployments of this project have no pull steps.")
+    for each in content if isinstance(content, list) else [content]:
+        if isinstance(each, dict):
+            _require_own(each, scope["method"])
     left = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def read() -> MutableMapping[str, Any]:
         return left.pop() if left else await receive()
 
     return read
+
+
+def _require_own(content: dict[str, Any], method: str) -> None:
+    given = [name for name in _OUTSIDE if content.get(name)]
+    if method == "PATCH" and content.get("path") not in (None, "", "."):
+        given.append("path")
+    if not _ENTRYPOINT.fullmatch(str(content.get("entrypoint") or "flows/serve.py:grid")):
+        given.append("entrypoint of other code")
+    if given:
+        raise _Refusal(403, f"Deployments of this project take no {given[0]}.")
+    if content.get("enforce_parameter_schema") is False:
+        raise _Refusal(403, "Deployments of this project check their parameters.")
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, refusal: _Refusal) -> None:

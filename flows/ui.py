@@ -4,6 +4,7 @@ Both servers ask for a password (`flows.guard`), which is made at the first star
 printed links carry it. All three end with this process, however it ends. Their output is in `.prefect/logs/`.
 """
 
+import base64
 import os
 import socket
 import time
@@ -18,6 +19,7 @@ from flows.execution.processes import Processes, children
 from flows.sweep.params import SweepParams
 from stages.core.project import errors, layout, params
 from stages.core.project.errors import EdacError, require
+from stages.core.tracking import server as tracking_server
 
 HOST = "127.0.0.1"
 DEPLOYMENTS = ("-m", "flows.serve")
@@ -35,12 +37,15 @@ class Service:
     arguments : tuple[str, ...]
         Arguments of Python.
     health : str
-        Address that answers as soon as the server is ready; empty if there is none.
+        Address that answers as soon as the service is ready; empty if there is none.
+    authorization : str
+        Value of the header `Authorization` for that address; empty if it needs none.
     """
 
     name: str
     arguments: tuple[str, ...]
     health: str = ""
+    authorization: str = ""
 
 
 def prefect_server(port: int, password: Path) -> Service:
@@ -58,8 +63,23 @@ def mlflow_server(port: int, folder: Path, password: Path) -> Service:
         from stages.core.tracking import connection  # takes seconds, and is needed only once
 
         connection.create(folder)
-    app = _guarded("stages.core.tracking.server:create", port, password, str(folder), home="/#/models")
+    app = _guarded("stages.core.tracking.server:create", port, password, str(folder), home=tracking_server.page(folder))
     return Service("mlflow", app, _health(port))
+
+
+def deployments(api: str, secret: str) -> Service:
+    """Return the process that serves the deployments; ready when the last of them is on the server's page.
+
+    Parameters
+    ----------
+    api : str
+        Address of the Prefect server's API.
+    secret : str
+        ``"USER:PASSWORD"`` of that server; empty takes PREFECT_API_AUTH_STRING.
+    """
+    secret = secret or os.environ.get("PREFECT_API_AUTH_STRING", "")
+    basic = "Basic " + base64.b64encode(secret.encode()).decode() if secret else ""
+    return Service("deployments", DEPLOYMENTS, f"{api}/deployments/name/push/fleet", basic)
 
 
 def _guarded(app: str, port: int, password: Path, *arguments: str, home: str) -> tuple[str, ...]:
@@ -97,17 +117,18 @@ def start(service: Service, pool: ThreadPoolExecutor, processes: Processes, logs
     log = logs / f"{service.name}.log"
     future = pool.submit(processes.run, service.arguments, log=log, timeout_s=None)
     until = time.monotonic() + _READY_S
-    while service.health and not answers(service.health):
+    while service.health and not answers(service.health, service.authorization):
         if future.done() or time.monotonic() > until:
             raise EdacError(f"The service {service.name} did not start; read {log}.")
         time.sleep(0.2)
     return future
 
 
-def answers(address: str) -> bool:
-    """Return whether a service answers."""
+def answers(address: str, authorization: str = "") -> bool:
+    """Return whether an address answers, without an error."""
+    headers = {"Authorization": authorization} if authorization else {}
     try:
-        with urllib.request.urlopen(address, timeout=5):
+        with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=5):
             return True
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return False
@@ -142,12 +163,12 @@ def main() -> None:
         models = link
         environment |= MLFLOW_ENVIRONMENT
         layout.MLRUNS.mkdir(exist_ok=True)
-    services.append(Service("deployments", DEPLOYMENTS))
+    services.append(deployments(api, environment.get("PREFECT_API_AUTH_STRING", "")))
     logs = home / "logs"
     with ThreadPoolExecutor() as pool, children(environment=environment) as processes:
         running = {start(service, pool, processes, logs): service.name for service in services}
         print(f"sweeps    {api.removesuffix('/api')}{link if sweeps else '/deployments'}")
-        print(f"models    {uri}{models or '/#/models'}")
+        print(f"models    {uri}{models or '/#/experiments'}")
         print(f"terminal  {sweeps or f'PREFECT_API_URL={api} '}dvc repro")
         print(f"The links carry the password, which {kept} keeps: do not pass them on.")
         print("Ctrl-C ends all three.", flush=True)

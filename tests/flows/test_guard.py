@@ -111,6 +111,18 @@ UPGRADE = {
     "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
 }
 
+AUTHORISED = {"Authorization": guard.authorization(PASSWORD)} | JSON
+BODIES = {
+    "variables of a run's process": b'{"job_variables": {"env": {"PYTHONPATH": "/tmp/evil"}}}',
+    "variables of a run's process, by its page": b'{"job_variables": {"env": {"PYTHONPATH": "/tmp/evil"}}}',
+    "a run beside the deployments": b'{"deployment_id": "1", "job_variables": {"env": {"PYTHONPATH": "/tmp/evil"}}}',
+    "parameters unchecked": b'{"enforce_parameter_schema": false}',
+    "other code": b'{"entrypoint": "/tmp/evil.py:flow"}',
+    "other code from the start": b'{"entrypoint": "/tmp/evil/flows/serve.py:grid"}',
+    "other folder": b'{"path": "/tmp/evil"}',
+    "no JSON for deployments": b"pull_steps=1",
+}
+
 # What a page elsewhere, a rebound name, another server of this machine or a form can have a browser send: with the
 # cookie, as if it were not SameSite.
 ATTACKS: dict[str, tuple[str, str, dict[str, str]]] = {
@@ -173,6 +185,17 @@ ATTACKS: dict[str, tuple[str, str, dict[str, str]]] = {
     ),
     "pull steps by the page itself": ("PATCH", "/api/deployments/1", {"Origin": OWN, "Cookie": COOKIE} | JSON),
     "pull steps by a program": ("POST", "/api/deployments/", {"Authorization": guard.authorization(PASSWORD)} | JSON),
+    "variables of a run's process": ("POST", "/api/deployments/1/create_flow_run", AUTHORISED),
+    "variables of a run's process, by its page": (
+        "POST",
+        "/api/deployments/1/create_flow_run",
+        {"Origin": OWN, "Cookie": COOKIE} | JSON,
+    ),
+    "a run beside the deployments": ("POST", "/api/flow_runs/", AUTHORISED),
+    "parameters unchecked": ("PATCH", "/api/deployments/1", AUTHORISED),
+    "other code": ("PATCH", "/api/deployments/1", AUTHORISED),
+    "other code from the start": ("POST", "/api/deployments/", AUTHORISED),
+    "other folder": ("PATCH", "/api/deployments/1", AUTHORISED),
     "no JSON for deployments": ("POST", "/api/deployments/", {"Authorization": guard.authorization(PASSWORD)}),
 }
 
@@ -180,7 +203,7 @@ ATTACKS: dict[str, tuple[str, str, dict[str, str]]] = {
 @pytest.mark.parametrize("name", ATTACKS)
 def test_attacks(served: Served, name: str) -> None:
     method, path, headers = ATTACKS[name]
-    body = (PATCH if name != "no JSON for deployments" else b"pull_steps=1") if method in ("POST", "PATCH") else b""
+    body = BODIES.get(name, PATCH) if method in ("POST", "PATCH") else b""
     before = len(served.app.reached)
     filled = {key: value.replace("{port}", str(served.port)) for key, value in headers.items()}
     assert served.ask(method, path, filled, body) in (400, 401, 403, 415)
@@ -203,6 +226,12 @@ def test_what_passes(served: Served) -> None:
     assert served.ask("PUT", "/api/2.0/mlflow-artifacts/x", authorised, b"\0\1") == 200
     assert served.ask("PATCH", "/api/deployments/1", authorised | JSON, b'{"pull_steps": null, "paused": true}') == 200
     assert served.app.reached[-1][2].startswith(b'{"pull_steps": null, "paused": true}')
+    create = b'{"name": "grid", "entrypoint": "flows/serve.py:grid", "path": ".", "job_variables": {}}'
+    assert served.ask("POST", "/api/deployments/", authorised | JSON, create) == 200
+    assert served.ask("PATCH", "/api/deployments/1", authorised | JSON, b'{"entrypoint": "flows/push.py:push"}') == 200
+    start = b'{"parameters": {"sparsities": [0.5]}, "job_variables": {}}'
+    assert served.ask("POST", "/api/deployments/1/create_flow_run", authorised | JSON, start) == 200
+    assert served.ask("POST", "/api/flow_runs/filter", authorised | JSON, b"{}") == 200
     assert served.ask("GET", "/", {"Cookie": cookie, "Sec-Fetch-Site": "none"}) == 200
     assert (
         served.ask("POST", "/api/x", {"Cookie": cookie, "Origin": own, "Sec-Fetch-Site": "same-origin"} | JSON, b"{}")

@@ -1,6 +1,8 @@
 """The MLflow server as an application of this process, so that something can stand in front of it."""
 
+import contextlib
 import os
+import sqlite3
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,3 +37,19 @@ def create(folder: str) -> Any:
         names._MLFLOW_IN_JOB_EXECUTOR.name: "false",
     }
     return fastapi_app.app  # imported here: it reads the environment
+
+
+def page(folder: Path) -> str:
+    """Return the page of MLflow that shows the runs of the experiment with the newest run; of all, if there is none.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``mlflow.db``, perhaps. It is read without MLflow, whose import takes seconds.
+    """
+    database = folder / moved.DATABASE
+    newest = None
+    if database.is_file():
+        with contextlib.closing(sqlite3.connect(database)) as connection, contextlib.suppress(sqlite3.Error):
+            newest = connection.execute("SELECT experiment_id FROM runs ORDER BY start_time DESC LIMIT 1").fetchone()
+    return f"/#/experiments/{newest[0]}/runs" if newest else "/#/experiments"
