@@ -108,29 +108,34 @@ def variants(evaluation: Path, naive: Path, *, most: int = 20) -> str:
     Raises
     ------
     DataError
-        If nothing was evaluated yet.
+        If nothing was evaluated yet, or by an older version.
     """
     table = evaluation / "variants.csv"
     if not table.is_file():
         raise DataError(f"{table} does not exist. Run `dvc repro evaluate` first.")
     metric = params.section("select", SelectParams).metric
     rows = files.read_csv(table)
-    rows.sort(key=lambda row: (-float(row[f"validation_{metric}"] or 0), int(row["deflated_bytes"]), row["name"]))
+    if rows and "sent_bytes" not in rows[0]:
+        raise DataError(
+            f"{table} must have the column sent_bytes; an older version wrote it. Run `dvc repro evaluate`."
+        )
+    rows.sort(key=lambda row: (-float(row[f"validation_{metric}"] or 0), int(row["sent_bytes"]), row["name"]))
     shown = [
         (
             row["name"],
             *(_figure(row, f"{side}_{metric}") for side in ("validation", "test")),
-            f"{int(row['raw_bytes']):,}",
-            f"{int(row['deflated_bytes']):,}",
+            f"{int(row['release_bytes']):,}",
+            f"{int(row['sent_bytes']):,}",
             f"{float(row['latency_p50_ms']):.3g}",
         )
         for row in rows[:most]
     ]
     if (naive / naive_file.FILE).is_file():
         shown += _reference(naive_file.read(naive), metric)
-    head = ("variant", f"validation {metric}", f"test {metric}", "bytes", "deflated", "latency, ms")
+    head = ("variant", f"validation {metric}", f"test {metric}", "on the device", "to send", "latency, ms")
     first = rows[0]
     note = (
+        "Bytes are of front end and model together.\n"
         f"validation: n = {first['validation_n']}, {first['validation_groups']} groups; test: n = {first['test_n']}, "
     )
     return f"{fleet.table(head, shown)}\n{note}{first['test_groups']} groups"

@@ -38,7 +38,10 @@ def test_variants_beside_naive_and_chance(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "params.yaml").write_text("select: {metric: accuracy}\n")
     with pytest.raises(DataError, match="Run `dvc repro evaluate` first"):
         catalogue.variants(tmp_path, tmp_path / "naive")
-    head = "name,raw_bytes,deflated_bytes,latency_p50_ms,validation_n,validation_groups,test_n,test_groups"
+    (tmp_path / "variants.csv").write_text("name,raw_bytes\nolder,900\n")
+    with pytest.raises(DataError, match="must have the column sent_bytes"):
+        catalogue.variants(tmp_path, tmp_path / "naive")
+    head = "name,release_bytes,sent_bytes,latency_p50_ms,validation_n,validation_groups,test_n,test_groups"
     figures = ",".join(f"{side}_accuracy{end}" for side in ("validation", "test") for end in ("", "_low", "_high"))
     rows = [
         "worse,900,800,0.1,40,12,50,13,0.7,0.6,0.8,0.71,0.6,0.8",
@@ -52,4 +55,7 @@ def test_variants_beside_naive_and_chance(tmp_path: Path, monkeypatch: pytest.Mo
     lines = catalogue.variants(tmp_path, tmp_path / "naive").splitlines()
     assert [line.split()[0] for line in lines[1:5]] == ["better", "worse", "naive:", "chance"]
     assert "0.600 [0.500, 0.700]" in lines[3]
+    assert lines[0].split("  ")[-1].strip() == "latency, ms"
+    assert "1,000" in lines[1]
+    assert lines[-2] == "Bytes are of front end and model together."
     assert lines[-1] == "validation: n = 40, 12 groups; test: n = 50, 13 groups"
