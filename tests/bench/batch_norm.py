@@ -173,19 +173,18 @@ def summarise(files: Sequence[Path]) -> None:
         metric = headline(runs[0])
         shortest = min(len(run["validation_loss"][kinds[0]]) for run in runs)
         epochs = sorted({1, 2, 4, 8, shortest} & set(range(1, shortest + 1)))
+        kept_loss = {kind: np.array([min(run["validation_loss"][kind]) for run in runs]) for kind in kinds}
         rows = []
         for kind in kinds:
-            losses = np.array([run["validation_loss"][kind][:shortest] for run in runs])
-            others = np.array([[min(run["validation_loss"][each]) for each in kinds] for run in runs])
-            kept = [run["kept"][kind] for run in runs]
-            figures = [np.mean([each[side]["summary"]["pooled"][metric]["value"] for each in kept]) for side in SIDES]
+            losses = np.array([run["validation_loss"][kind][:shortest] for run in runs]).mean(axis=0)
+            pooled = [[run["kept"][kind][side]["summary"]["pooled"][metric]["value"] for run in runs] for side in SIDES]
             rows.append(
                 (
                     kind,
-                    *(f"{losses[:, epoch - 1].mean():.3f}" for epoch in epochs),
-                    f"{others[:, kinds.index(kind)].mean():.3f}",
-                    f"{(others.argmin(axis=1) == kinds.index(kind)).sum()} of {len(runs)}",
-                    *(f"{figure:.3f}" for figure in figures),
+                    *(f"{losses[epoch - 1]:.3f}" for epoch in epochs),
+                    f"{kept_loss[kind].mean():.3f}",
+                    f"{(kept_loss[kind] < kept_loss['moving']).sum()} of {len(runs)}",
+                    *(f"{np.mean(values):.3f}" for values in pooled),
                 )
             )
         steps, first = runs[0]["steps_per_epoch"], [run["kept"][kinds[0]] for run in runs]
@@ -195,12 +194,8 @@ def summarise(files: Sequence[Path]) -> None:
         )
         print(f"validation n {n_validation}, test n {n_test}, over all runs\n")
         heads = [f"loss after {epoch * steps} steps" for epoch in epochs]
-        print(
-            tables.markdown(
-                ("statistics", *heads, "loss of the kept epoch", "lowest", f"validation {metric}", f"test {metric}"),
-                rows,
-            )
-        )
+        heads = ["statistics", *heads, "kept epoch", "below moving", f"validation {metric}", f"test {metric}"]
+        print(tables.markdown(heads, rows))
 
 
 def headline(run: dict[str, Any]) -> str:
