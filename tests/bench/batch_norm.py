@@ -30,7 +30,7 @@ from stages.core.nn.keras import keras, make_deterministic
 from stages.core.project import params as project_params
 from stages.core.project import tables
 from stages.core.scoring import metrics, summary
-from stages.core.training import batches, inference, loop
+from stages.core.training import inference, loop
 from stages.core.training import losses as training_losses
 from stages.core.training.batch_norm import BatchNormStatistics, normalisations
 from stages.train.params import TrainParams
@@ -42,17 +42,9 @@ SIDES = ("validation", "test")
 def statistics_of(model: Any, split: Any, params: TrainParams, seed: int) -> dict[str, BatchNormStatistics]:
     """Return what recomputes the statistics, by kind; moving averages are recomputed by nothing."""
     sampled = replace(params, batch_norm_clips=SAMPLE)
-    kinds = {"exact": BatchNormStatistics(model, split, sampled, seed)}
-    if not (params.mixup or params.time_shift or params.vary or params.between_class):
-        return kinds
-    kinds["augmented"] = BatchNormStatistics(model, split, sampled, seed)
-    rng = np.random.default_rng((seed, 4))
-    rows = rng.choice(len(split), min(SAMPLE, len(split)), replace=False)
-    zeros = np.zeros((len(split), len(split.labels)), np.float32)
-    if params.between_class is not None:
-        zeros[np.arange(len(split)), split.y] = 1
-    kinds["augmented"]._x = batches.batch(split, zeros, rows, params, rng)[0]
-    return kinds
+    plain = replace(sampled, mixup=0.0, time_shift=0.0, vary=None, between_class=None)
+    kinds = {"exact": plain, "augmented": sampled} if plain != sampled else {"exact": plain}
+    return {kind: BatchNormStatistics(model, split, given, seed) for kind, given in kinds.items()}
 
 
 class CountedAverages:

@@ -1,9 +1,10 @@
-"""Exact statistics of batch normalisation, recomputed over a fixed sample of the training split.
+"""Exact statistics of batch normalisation, recomputed over a fixed sample of training clips, augmented as in training.
 
 Keras' moving averages start at 0 and 1 and follow the batches slowly: after few steps inference would use mostly the
 start values, and a network whose weights still change is judged by statistics of older weights. Here the sample passes
-through the network in large batches, every normalisation by the moments of its batch and without dropout, and the
-moments of all batches are pooled. With a sample of one batch, inference computes exactly what training would.
+through the network in large batches of random order, every normalisation by the moments of its batch and without
+dropout, and the moments of all batches are pooled. With a sample of one batch, inference computes exactly what training
+would.
 
 References
 ----------
@@ -14,11 +15,10 @@ samples, pooled.
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
 
-from stages.core.artifacts.dataset import Split
+from stages.core.artifacts.dataset import Split, indicators
 from stages.core.nn.keras import keras, tf
 from stages.core.training import batches
 from stages.core.training.params import FitParams
@@ -41,18 +41,18 @@ class BatchNormStatistics:
     split : Split
         Training split.
     params : FitParams
-        `batch_norm_clips` is the size of the sample.
+        `batch_norm_clips` is the size of the sample; crops and augmentation are drawn once, as for a step.
     seed : int
-        Seed of the sample and, where clips are cropped, of the crops.
+        Seed of the sample, the crops and the augmentation.
     """
 
     def __init__(self, model: "keras.Model", split: Split, params: FitParams, seed: int) -> None:
         self._model, self._layers = model, normalisations(model)
         n = min(params.batch_norm_clips, len(split)) if self._layers else 0
         rng = np.random.default_rng((seed, 3))
-        rows = np.sort(rng.choice(len(split), n, replace=False))
-        plain = replace(params, mixup=0.0, time_shift=0.0, vary=None, between_class=None)
-        self._x = batches.batch(split, np.zeros((len(split), 1), np.float32), rows, plain, rng)[0] if n else None
+        rows = rng.choice(len(split), n, replace=False)
+        targets = indicators(split.y, len(split.labels)).astype(np.float32)
+        self._x = batches.batch(split, targets, rows, params, rng)[0] if n else None
         self._moments = tf.function(self._batch_moments) if n else None
 
     def recompute(self) -> None:

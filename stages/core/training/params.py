@@ -144,9 +144,9 @@ class FitParams:
     between_class : BetweenClass or None
         Between-class learning, instead of the three above.
     batch_norm_clips : int
-        Size of the sample of training clips over which the statistics of batch normalisation are recomputed, without
-        augmentation, before each validation and after the last step (`stages.core.training.batch_norm`). 0 keeps Keras'
-        moving averages. Networks without batch normalisation ignore it.
+        Size of the sample of training clips over which the statistics of batch normalisation are recomputed before each
+        validation and after the last step, augmented as in training (`stages.core.training.batch_norm`). 0 keeps
+        Keras' moving averages. Networks without batch normalisation ignore it.
     """
 
     SECTION: ClassVar[str]

@@ -1,17 +1,18 @@
 """Batch-norm statistics against NumPy's moments of the layers' inputs."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from stages.core.artifacts.dataset import Split
+from stages.core.artifacts.dataset import Split, indicators
 from stages.core.nn import network
 from stages.core.nn.keras import keras
 from stages.core.project import plugins
 from stages.core.project.errors import ParameterError
-from stages.core.training import batch_norm, inference, loop
+from stages.core.training import batch_norm, batches, inference, loop
 from stages.core.training.batch_norm import BatchNormStatistics, normalisations
 from stages.train.params import TrainParams
 
@@ -104,6 +105,33 @@ def test_validation_judges_the_exact_statistics_and_the_best_epoch_keeps_them() 
     (layer,) = normalisations(model)
     _, variance = moments(model, layer, split.x)
     np.testing.assert_allclose(layer.moving_variance.numpy(), variance, rtol=1e-2, atol=1e-6)
+
+
+def test_the_sample_is_augmented_as_in_training() -> None:
+    split, params = clips((40, 20, 1)), TrainParams(batch_norm_clips=48, mixup=10.0, time_shift=0.5)
+    model = trained("ds_cnn", split, clips=0)
+    first = normalisations(model)[0]
+    BatchNormStatistics(model, split, params, seed=1).recompute()
+    rng = np.random.default_rng((1, 3))
+    rows = rng.choice(48, 48, replace=False)
+    sample, _ = batches.batch(split, indicators(split.y, 2).astype(np.float32), rows, params, rng)
+    mean, variance = moments(model, first, sample)
+    np.testing.assert_allclose(first.moving_mean.numpy(), mean, rtol=1e-4)
+    np.testing.assert_allclose(first.moving_variance.numpy(), variance, rtol=1e-4)
+    assert np.median(variance / moments(model, first, split.x)[1]) < 0.95, "blended clips vary less"
+
+
+def test_batches_hold_clips_of_all_classes_whatever_the_split_s_order() -> None:
+    """In a split's order, which may be by class, deep layers would see every class normalised by itself."""
+    split = clips((40, 20, 1), n=128)
+    rows = np.argsort(split.y, kind="stable")
+    split = replace(split, x=split.x[rows], y=split.y[rows])
+    model = trained("ds_cnn", split, clips=0)
+    BatchNormStatistics(model, split, TrainParams(batch_norm_clips=128), seed=1).recompute()
+    last = normalisations(model)[-1]
+    _, variance = moments(model, last, split.x)
+    ratio = last.moving_variance.numpy() / variance
+    assert np.median(np.abs(np.log(ratio[variance > 1e-6]))) < 0.15
 
 
 def test_training_itself_is_not_changed() -> None:
