@@ -51,7 +51,7 @@ def rank(recordings: Sequence[Recording], x: np.ndarray, labels: Sequence[str], 
     right = (scores >= 0.5) == held.astype(bool) if several else scores.argmax(1) == held.argmax(1)
 
     def likely(row: np.ndarray) -> str:
-        best = np.flatnonzero(row >= 0.5) if several else [int(row.argmax())]
+        best = np.flatnonzero(row >= 0.5).tolist() if several else [int(row.argmax())]
         return "|".join(labels[i] for i in best)
 
     return LabelErrors(
