@@ -6,6 +6,7 @@ there is a cell to make.
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 from flows.execution.executor import ExecutionParams, Executor, Job
 from flows.execution.flow_page import Progress, show
@@ -57,15 +58,26 @@ def compute(work: Work, sweep: SweepParams, store: Store, lock: int, spool: Spoo
         show(page.artifacts([variant for variant, _ in store.finished(work.cells)], work.metric))
         _raise_failures(failures, len(missing), store)
 
-    with server(), _executor(work, sweep, store, lock) as executor:
+    with server(), executor_of(sweep, work.preload, store.root, lock) as executor:
         executor.in_flow(f"sweep of {len(missing)} cells", flow)
 
 
 @contextlib.contextmanager
-def _executor(work: Work, sweep: SweepParams, store: Store, lock: int) -> Iterator[Executor]:
-    """Yield the executor that `sweep.runner` names."""
+def executor_of(sweep: SweepParams, preload: tuple[str, ...], folder: Path, lock: int) -> Iterator[Executor]:
+    """Yield the executor that `sweep.runner` names.
+
+    Parameters
+    ----------
+    sweep : SweepParams
+    preload : tuple[str, ...]
+        Modules that the jobs' processes need; see `flows.execution.forkserver`.
+    folder : Path
+        Takes the jobs' results; all workers must see it.
+    lock : int
+        File descriptor of the folder's lock.
+    """
     params = ExecutionParams(
-        preload=work.preload,
+        preload=preload,
         workers=sweep.workers,
         threads=sweep.threads,
         timeout_s=sweep.cell_timeout_s,
@@ -78,7 +90,7 @@ def _executor(work: Work, sweep: SweepParams, store: Store, lock: int) -> Iterat
     else:
         from flows.execution.dask import dask  # takes seconds, and only this runner needs it
 
-        with dask(params, address=sweep.dask.address, store=store.root) as executor:
+        with dask(params, address=sweep.dask.address, store=folder) as executor:
             yield executor
 
 

@@ -1,0 +1,185 @@
+"""What a search found, and how it compares with the recipe."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+import scipy.stats
+
+from flows.tune.training import Result
+from stages.core.artifacts.estimates import Estimate
+from stages.core.scoring import interval
+from stages.push import fleet
+
+CONFIDENCE = 0.95
+_FEW = 6  # trials, below which importances are noise
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A candidate.
+
+    Attributes
+    ----------
+    number : int
+    changes : dict
+        What it changes in the recipe.
+    values : tuple of float
+        The metric on each part that it was tried on.
+    state : {"complete", "pruned", "failed", "open"}
+    """
+
+    number: int
+    changes: dict[str, Any]
+    values: tuple[float, ...]
+    state: str
+
+    @property
+    def mean(self) -> float:
+        """Mean of the metric over the parts; NaN if it has none."""
+        return sum(self.values) / len(self.values) if self.values else math.nan
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that a search found.
+
+    Attributes
+    ----------
+    metric : str
+    recipe : tuple of float
+        The recipe's metric on each part.
+    tried : tuple of Tried
+    importance : dict[str, float]
+        Parameter to its share of the variance; empty if there are too few trials.
+    best : Tried or None
+        Best candidate that was tried on all parts.
+    gain : Estimate or None
+        Its gain over the recipe in the comparison that chose nothing.
+    compared : tuple of Sequence of Result
+        Results of recipe and best in that comparison, part by part.
+    n, groups : int
+        Clips and groups of the training side.
+    """
+
+    metric: str
+    recipe: tuple[float, ...]
+    tried: tuple[Tried, ...]
+    importance: Mapping[str, float]
+    best: Tried | None
+    gain: Estimate | None
+    compared: tuple[Sequence[Result], Sequence[Result]]
+    n: int
+    groups: int
+
+    @property
+    def beats(self) -> bool:
+        """Whether the best candidate is shown to be better than the recipe."""
+        return self.gain is not None and self.gain.low is not None and self.gain.low > 0
+
+
+def gain_of(recipe: Sequence[Result], best: Sequence[Result]) -> Estimate:
+    """Return the mean gain over parts with a 95 % interval, which counts that the trainings share clips.
+
+    Parameters
+    ----------
+    recipe, best : sequence of Result
+        Of the same parts.
+
+    References
+    ----------
+    Nadeau, Bengio, "Inference for the Generalization Error", Machine Learning 52 (2003), section 3: the variance of the
+    differences is taken times 1/k + n_test/n_train.
+
+    Examples
+    --------
+    >>> one = [Result(0.8, 10, 1, 30, 1.0)] * 4
+    >>> gain_of(one, one)
+    Estimate(value=0.0, low=0.0, high=0.0, undefined=None, observed=None, null=None)
+    """
+    differences = [ours.value - theirs.value for theirs, ours in zip(recipe, best, strict=True)]
+    k = len(differences)
+    mean = sum(differences) / k
+    variance = sum((d - mean) ** 2 for d in differences) / (k - 1)
+    ratio = sum(result.n / result.n_train for result in recipe) / k
+    half = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, k - 1)) * math.sqrt((1 / k + ratio) * variance)
+    return Estimate(round(mean, 6), round(mean - half, 6), round(mean + half, 6))
+
+
+def importance(trials: Sequence[optuna.trial.FrozenTrial]) -> dict[str, float]:
+    """Return each parameter's share of the variance of the metric on the first part, on which all trials were tried.
+
+    Parameters
+    ----------
+    trials : sequence of optuna.trial.FrozenTrial
+
+    References
+    ----------
+    Hutter, Hoos, Leyton-Brown, "An Efficient Approach for Assessing Hyperparameter Importance", ICML 2014 (fANOVA).
+    """
+    scored = [trial for trial in trials if 1 in trial.intermediate_values]
+    if len(scored) < _FEW:
+        return {}
+    study = optuna.create_study(direction="maximize")
+    for trial in scored:
+        study.add_trial(
+            optuna.trial.create_trial(
+                params=trial.params, distributions=trial.distributions, value=trial.intermediate_values[1]
+            )
+        )
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return {name: round(share, 3) for name, share in found.items()}
+
+
+def report(outcome: Outcome, *, minutes: float, most: int = 8) -> str:
+    """Return an outcome as text for a terminal.
+
+    Parameters
+    ----------
+    outcome : Outcome
+    minutes : float
+        Wall time of all trainings.
+    most : int
+        Candidates shown.
+    """
+    counts = {state: sum(each.state == state for each in outcome.tried) for state in ("complete", "pruned", "failed")}
+    recipe = Tried(-1, {}, outcome.recipe, "complete")
+    ranked = sorted((each for each in outcome.tried if each.values), key=lambda t: (-len(t.values), -t.mean))
+    rows = [("recipe", f"{recipe.mean:.3f}", str(len(recipe.values)), "")]
+    rows += [
+        (str(each.number), f"{each.mean:.3f}", str(len(each.values)), _shown(each.changes)) for each in ranked[:most]
+    ]
+    lines = [
+        f"{len(outcome.tried)} candidates in {minutes:.0f} minutes: {counts['complete']} on all {len(recipe.values)} "
+        f"parts, {counts['pruned']} pruned, {counts['failed']} failed; {outcome.n} clips of {outcome.groups} groups, "
+        "all of the training side",
+        fleet.table(("candidate", outcome.metric, "parts", "what it changes in train"), rows),
+        _mattered(outcome.importance),
+        _verdict(outcome),
+    ]
+    return "\n".join(lines)
+
+
+def _shown(changes: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in changes.items())
+
+
+def _mattered(shares: Mapping[str, float]) -> str:
+    if not shares:
+        return "Too few candidates to say what mattered."
+    return "What mattered, by its share of the variance: " + ", ".join(f"{k} {v:.0%}" for k, v in shares.items())
+
+
+def _verdict(outcome: Outcome) -> str:
+    if outcome.best is None or outcome.gain is None:
+        return "No candidate was tried on all parts: the recipe stays. A larger --budget tries more."
+    theirs, ours = (sum(result.value for result in results) / len(results) for results in outcome.compared)
+    found = f"candidate {outcome.best.number} has {ours:.3f} and the recipe {theirs:.3f}"
+    gain = interval.text(outcome.gain, sign=True)
+    where = f"With all epochs, other parts and another seed, {found}: {outcome.metric} {gain}"
+    if outcome.beats:
+        return f"{where}. It beats the recipe."
+    return f"{where}. It is not shown to beat the recipe, which stays."

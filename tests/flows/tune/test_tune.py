@@ -1,0 +1,267 @@
+"""`edac tune`: what it may see, how it spends its budget, that it resumes, and what it claims."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.stats
+from ruamel.yaml import YAML
+
+import flows
+from flows.cli.main import parser
+from flows.execution.executor import Job
+from flows.start import sizes
+from flows.sweep.grid import Sources
+from flows.tune import outcome, run, training
+from flows.tune.params import TuneParams, seconds
+from flows.tune.search import Search
+from flows.tune.space import Space, changes, space
+from flows.tune.training import Result, Spec
+from stages.core.artifacts import clips as clips_file
+from stages.core.project import files, params, plugins
+from stages.core.project.errors import DataError, EdacError, ParameterError
+from stages.core.tracking import connection
+from stages.core.tracking.trials import Candidate, log_search
+from stages.core.training.params import SpectrogramAugment
+from stages.train.params import TrainParams
+
+RECIPE = TrainParams(architecture="ds_cnn", epochs=30, mixup=0.3, options={"ds_cnn": {"width": 0.2}})
+SPACE = Space(RECIPE, {"ds_cnn": 0.5, "strided_cnn": 0.4})
+UNIT_S = 10.0
+
+
+class InterruptedSearchError(Exception):
+    """Stands for kill -9."""
+
+
+class FakeExecutor:
+    """Writes the results that trainings would: a candidate is as good as its mixup is close to `best`."""
+
+    workers = 2
+
+    def __init__(self, best: float, *, stop_after: int | None = None, failing: float | None = None) -> None:
+        self.best, self.stop_after, self.failing = best, stop_after, failing
+        self.specs: list[Spec] = []
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, str | None]]:
+        for job in jobs:
+            if self.stop_after is not None and len(self.specs) >= self.stop_after:
+                raise InterruptedSearchError
+            spec = params.load(Spec, files.read_json(Path(job.arguments[-1])), "spec")
+            self.specs.append(spec)
+            if self.failing is not None and spec.train.learning_rate > self.failing:
+                yield job, "the loss is not finite"
+                continue
+            noise = np.random.default_rng((spec.part, spec.seed)).normal(scale=0.01)
+            value = 0.9 - abs(spec.train.mixup - self.best) + noise
+            job.commits[0].mkdir(parents=True)
+            files.write_json(job.commits[0] / "result.json", asdict(Result(value, 25, 5, 75, UNIT_S)))
+            yield job, None
+
+
+def search(folder: Path, **settings: Any) -> Search:
+    tune = TuneParams(**{"budget_s": 360.0, "folder": folder, **settings})
+    base = Spec(RECIPE, Path("/features"), "accuracy", 0, tune.parts, tune.seed, 1)
+    return Search(tune, SPACE, base, "data")
+
+
+def test_it_keeps_to_its_budget_halves_and_finds_what_is_better(tmp_path: Path) -> None:
+    executor = FakeExecutor(best=0.1)
+    searched = search(tmp_path)
+    found = searched.run(executor)  # type: ignore[arg-type]
+    assert searched.spent(executor) <= 360  # type: ignore[arg-type]
+    states = [each.state for each in found.tried]
+    assert states.count("pruned") > states.count("complete") > 0
+    assert found.best is not None
+    assert found.best.mean == max(each.mean for each in found.tried if each.state == "complete")
+    assert found.best.mean > np.mean(found.recipe)
+    assert found.beats
+    assert max(found.importance, key=lambda name: found.importance[name]) == "mixup"
+    text = outcome.report(found, minutes=16)
+    assert "100 clips of 20 groups, all of the training side" in text
+    assert "It beats the recipe." in text
+    last = executor.specs[-8:]
+    assert {(spec.seed, spec.train.seed, spec.train.epochs) for spec in last} == {(2, RECIPE.seed + 1, 30)}
+    assert {(spec.seed, spec.train.epochs) for spec in executor.specs[:-8]} == {(1, 10)}
+
+
+def test_where_nothing_is_better_it_says_so(tmp_path: Path) -> None:
+    found = search(tmp_path).run(FakeExecutor(best=RECIPE.mixup))  # type: ignore[arg-type]
+    assert not found.beats
+    assert "It is not shown to beat the recipe, which stays." in outcome.report(found, minutes=16)
+
+
+def test_a_killed_search_goes_on_and_repeats_no_training(tmp_path: Path) -> None:
+    whole = FakeExecutor(best=0.1)
+    search(tmp_path / "whole").run(whole)  # type: ignore[arg-type]
+    first = FakeExecutor(best=0.1, stop_after=11)
+    with pytest.raises(InterruptedSearchError):
+        search(tmp_path / "killed").run(first)  # type: ignore[arg-type]
+    again = FakeExecutor(best=0.1)
+    found = search(tmp_path / "killed").run(again)  # type: ignore[arg-type]
+    done = {spec.key("data") for spec in first.specs}
+    assert not done & {spec.key("data") for spec in again.specs}
+    assert found.best is not None
+    candidates = [tuple(sorted(each.changes.items())) for each in found.tried]
+    assert len(set(map(str, candidates))) == len(candidates)
+    assert abs(len(first.specs) + len(again.specs) - len(whole.specs)) <= 2
+
+
+def test_a_budget_that_is_too_small_names_the_least(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="--budget must be at least 3 minutes here: a training takes 10 s"):
+        search(tmp_path, budget_s=60.0).run(FakeExecutor(best=0.1))  # type: ignore[arg-type]
+
+
+def test_a_candidate_that_fails_is_counted_and_the_recipe_that_fails_is_an_error(tmp_path: Path) -> None:
+    found = search(tmp_path / "a").run(FakeExecutor(best=0.1, failing=4e-3))  # type: ignore[arg-type]
+    states = [each.state for each in found.tried]
+    assert states.count("failed") > 0
+    assert states.count("complete") > 0
+    with pytest.raises(EdacError, match="part 1 cannot be trained: the loss is not finite"):
+        search(tmp_path / "b").run(FakeExecutor(best=0.1, failing=1e-4))  # type: ignore[arg-type]
+
+
+def test_parts_hold_each_group_once_and_every_class() -> None:
+    rng = np.random.default_rng(3)
+    groups = np.array([f"g{i}" for i in rng.integers(17, size=400)])
+    y = rng.integers(3, size=400)
+    parts = [training.held_out(groups, y, part=part, parts=4, seed=5) for part in range(4)]
+    assert sorted(group for part in parts for group in part) == sorted(set(groups))
+    assert all(set(y[np.isin(groups, list(part))]) == {0, 1, 2} for part in parts)
+    others = [training.held_out(groups, y, part=part, parts=4, seed=6) for part in range(4)]
+    assert parts != others
+    several = np.stack([y == 0, y == 1], axis=1).astype(int)
+    assert sum(len(training.held_out(groups, several, part=p, parts=4, seed=5)) for p in range(4)) == len(set(groups))
+    with pytest.raises(DataError, match="at least 18 groups, one per part; it has 17"):
+        training.held_out(groups, y, part=0, parts=18, seed=5)
+
+
+def test_only_the_training_side_is_read(sources: Sources, tmp_path: Path) -> None:
+    train = replace(RECIPE, epochs=2, batch_size=4, mixup=0.0, batch_norm_clips=0)
+    spec = Spec(train, sources.features, "accuracy", 0, 4, 1, 1)
+    found = training.compute(spec)
+    assert (found.n, found.groups, found.n_train) == (4, 4, 12)
+    spoilt = tmp_path / "features"
+    spoilt.mkdir()
+    for path in sources.features.iterdir():
+        (spoilt / path.name).write_bytes(path.read_bytes())
+    x = np.load(spoilt / "features.npy")
+    x[[clip.split != "train" for clip in clips_file.read(spoilt)]] = np.nan
+    np.save(spoilt / "features.npy", x)
+    assert replace(training.compute(replace(spec, features=spoilt)), seconds=0) == replace(found, seconds=0)
+
+
+def test_the_interval_of_a_gain_is_nadeau_and_bengio_s() -> None:
+    theirs = [Result(value, 20, 2, 60, 1.0) for value in (0.80, 0.70, 0.90, 0.60)]
+    ours = [
+        replace(result, value=result.value + more)
+        for result, more in zip(theirs, (0.05, 0.01, 0.03, 0.03), strict=True)
+    ]
+    differences = np.array([0.05, 0.01, 0.03, 0.03])
+    half = scipy.stats.t(3).ppf(0.975) * np.sqrt((1 / 4 + 1 / 3) * differences.var(ddof=1))
+    gain = outcome.gain_of(theirs, ours)
+    assert (gain.value, gain.low, gain.high) == pytest.approx((0.03, 0.03 - half, 0.03 + half), abs=1e-6)
+
+
+def test_every_architecture_of_the_space_keeps_within_the_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "names", lambda _: ["ds_cnn", "edac_cnn", "strided_cnn"])  # to build others takes long
+    shape = sizes.Shape((32, 24, 1), 3)
+    found = space(RECIPE, shape, raw_bytes=35_000, scheme="static_wi8_ai8")
+    assert {"ds_cnn", "strided_cnn"} <= set(found.widest)
+    assert "edac_cnn" not in found.widest
+    for name in ("ds_cnn", "strided_cnn"):
+        model = sizes.build(name, {"width": found.widest[name]}, shape)
+        assert sizes.measure(model, ["static_wi8_ai8"])["static_wi8_ai8"].raw_bytes <= 35_000
+    with pytest.raises(ParameterError, match="must leave room for an architecture"):
+        space(RECIPE, shape, raw_bytes=1000, scheme="static_wi8_ai8")
+
+
+def test_changes_name_only_what_differs() -> None:
+    recipe = replace(RECIPE, vary=SpectrogramAugment())
+    other = replace(recipe, mixup=0.1, vary=replace(SpectrogramAugment(), warp=0.2))
+    assert changes(recipe, other) == {"mixup": 0.1, "vary.warp": 0.2}
+
+
+def test_what_beats_the_recipe_is_written_and_comments_stay(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(
+        "train:\n  architecture: ds_cnn # why\n  options: {ds_cnn: {width: 0.2}}\n  mixup: 0.3\n  epochs: 30\n"
+        "prune:\n  mixup: 0.3 # as in train\n"
+    )
+    best = replace(RECIPE, mixup=0.1, architecture="strided_cnn", options={"strided_cnn": {"width": 0.4}})
+    run._write(best, path)
+    text = path.read_text()
+    assert "# why" in text
+    assert "# as in train" in text
+    document = YAML(typ="safe").load(path)
+    assert params.load(TrainParams, document["train"], "train") == best
+    assert document["prune"]["mixup"] == 0.1
+
+
+def test_durations() -> None:
+    assert [seconds(text) for text in ("45s", "30m", "1.5h", "60")] == [45, 1800, 5400, 60]
+    for wrong in ("", "m", "half an hour", "-5m", "0s"):
+        with pytest.raises(ParameterError, match="--budget must be a duration such as 90s, 30m or 2h"):
+            seconds(wrong)
+
+
+def test_a_search_is_logged_once(tmp_path: Path) -> None:
+    tracker = connection.connect(tmp_path / "mlruns", "words")
+    opened = [
+        Candidate("recipe", {}, {"accuracy": 0.8}, "complete"),
+        Candidate("candidate-0", {"mixup": 0.1}, {}, "open"),
+    ]
+    first = log_search(tracker, "0123456789", opened, {"gain": 0.01}, "report")
+    closed = [opened[0], replace(opened[1], figures={"accuracy": 0.9}, state="pruned")]
+    assert log_search(tracker, "0123456789", closed, {"gain": 0.02}, "report") == first
+    runs = tracker._runs(f"tags.`mlflow.parentRunId` = '{first}'")
+    assert sorted(each.data.tags["edac.tune.candidate"] for each in runs) == ["candidate-0", "recipe"]
+    (candidate,) = [each for each in runs if each.data.tags["edac.tune.candidate"] == "candidate-0"]
+    assert (candidate.data.params, candidate.data.metrics) == ({"mixup": "0.1"}, {"accuracy": 0.9})
+    assert tracker.sweeps() == []
+
+
+@pytest.mark.thorough
+@pytest.mark.usefixtures("prefect_server")
+def test_from_the_command_line(
+    sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(flows.__file__).parents[1]))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/features").symlink_to(sources.features)
+    YAML().dump(
+        {
+            "features": {
+                "frontend": "log_mel",
+                "options": {
+                    "log_mel": {
+                        "sample_rate": 8000,
+                        "clip_samples": 2432,
+                        "n_fft": 256,
+                        "hop_length": 128,
+                        "n_mels": 8,
+                    }
+                },
+            },
+            "train": {
+                "architecture": "ds_cnn",
+                "options": {"ds_cnn": {"width": 0.2}},
+                "epochs": 3,
+                "batch_size": 4,
+                "batch_norm_clips": 0,
+            },
+            "sweep": {"schemes": ["float32"], "workers": 2, "retry_delay_s": 0.1},
+            "select": {"metric": "accuracy", "budget": {"raw_bytes": 40000}, "registered_name": "words"},
+        },
+        tmp_path / "params.yaml",
+    )
+    given = parser().parse_args(["tune", "--budget", "2h", "--candidates", "2", "--parts", "2"])
+    given.run(given)
+    told = capsys.readouterr().out
+    assert "16 clips of 16 groups, all of the training side" in told
+    assert told.startswith("2 candidates in")
+    assert (tmp_path / "data/tune/report.md").read_text().count("recipe") >= 1
