@@ -6,6 +6,7 @@ Without it, a mistake in the last section would surface after hours.
 import os
 from pathlib import Path
 
+from flows.start import budget, remarks
 from flows.sweep.params import SweepParams
 from stages.augment.params import AugmentParams
 from stages.core.nn.network import ARCHITECTURES
@@ -95,9 +96,23 @@ def _check_pull(pull: PullParams) -> None:
         pass
 
 
+def forecast(path: Path = params.PARAMS_FILE) -> list[str]:
+    """Refuse a budget of bytes that nothing can keep, and return what is worth knowing of recordings and parameters.
+
+    Raises
+    ------
+    ParameterError
+        If no file of the sweep can keep within `select.budget.raw_bytes`.
+    """
+    budget.require_fits(path, layout.SIZES)
+    return remarks.remarks(path)
+
+
 def main() -> None:
     """Check `params.yaml` and write a file that the other stages depend on."""
     check()
+    for remark in forecast():
+        print(f"note: {remark}")
     files.write_json(layout.PARAMS_CHECKED, {"params.yaml": "is valid"})
 
 

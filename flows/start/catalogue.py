@@ -68,13 +68,8 @@ def _summary(module: str) -> str:
 
 
 def _shape() -> sizes.Shape:
-    frontend, config = params.section("features", FeatureParams).configure()
     n_classes = len(read_labels(layout.LABELS)) if layout.LABELS.is_file() else 2
-    shape = tuple(frontend.feature_shape(config))
-    if hasattr(frontend, "crops"):
-        _, length = frontend.crops(config)
-        shape = (length or shape[0], *shape[1:])
-    return sizes.Shape(shape, n_classes)
+    return sizes.shape(params.section("features", FeatureParams), n_classes)
 
 
 def _architecture(name: str) -> tuple[str, str, str, str]:

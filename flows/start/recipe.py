@@ -17,7 +17,7 @@ from stages.core.project.errors import DataError, require
 
 RATES = (8000, 16000, 22050)
 LONGEST_S = 10.0
-ARCHITECTURE = "strided_cnn"
+ARCHITECTURE = "ds_cnn"
 DEPLOYED = "static_wi8_ai8"
 BATCH = 64
 _POSITIVE = "positive pos true yes ill sick abnormal anomaly anomalous disease diseased faulty fault 1"
@@ -125,13 +125,16 @@ def choose(names: Names, survey: Survey, target: Target) -> Recipe:
     width, size = sizes.widest(ARCHITECTURE, network_shape, raw_bytes=target.raw_bytes, scheme=DEPLOYED)
     training = _training(n_train, size, target, names, shape)
     choices = [
+        *_near_duplicates(names),
         *_ordered(labels, task, target, warnings),
         *split,
         Choice("augment.preset", "none", "training varies every clip anew at each step, which needs no copies"),
         *frontend,
         Choice("distill.teacher", None),
         Choice(
-            "train.architecture", ARCHITECTURE, "reads which bands a sound is in, and its mean and maximum over time"
+            "train.architecture",
+            ARCHITECTURE,
+            "the same filters at every time and pitch, so that a voice it has not heard matters less (docs/recipes.md)",
         ),
         Choice(
             f"train.options.{ARCHITECTURE}",
@@ -165,6 +168,13 @@ def _ordered(labels: list[str], task: Task, target: Target, warnings: list[str])
     return [Choice("pull.options.folder.labels", order, "the positive class of two is last")]
 
 
+def _near_duplicates(names: Names) -> list[Choice]:
+    if names.group.name == EACH_FILE:
+        return []
+    reason = "groups are known by name: files that hold the same sound are listed, and counted if on two sides"
+    return [Choice("pull.near_duplicates.action", "report", reason)]
+
+
 def _split(names: Names, warnings: list[str]) -> tuple[list[Choice], int]:
     """Return the choices of the split, and about how many recordings train."""
     n, groups = len(names.items), len(names.group.distinct)
@@ -196,6 +206,7 @@ def _split(names: Names, warnings: list[str]) -> tuple[list[Choice], int]:
         Choice("split.method", "groups", reason),
         Choice("split.fractions", fractions, "more for validation and test where groups are few" * (groups < 20)),
         Choice("split.by_site", names.site is not None),
+        *([Choice("split.ignore_published", True, "it cannot be used")] if published is not None else []),
         Choice("split.seed", 1234),
     ], round(n * fractions["train"])
 

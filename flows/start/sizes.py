@@ -12,6 +12,7 @@ from stages.core.litert.flops import flops
 from stages.core.nn import network
 from stages.core.project.errors import ParameterError
 from stages.core.project.params import Options
+from stages.features.params import FeatureParams
 from stages.quantize import convert
 from stages.quantize.params import QuantizeParams
 
@@ -53,6 +54,22 @@ class Shape:
 
     features: tuple[int, ...]
     n_classes: int
+
+
+def shape(features: FeatureParams, n_classes: int) -> Shape:
+    """Return what a network reads with these features: of crops, one.
+
+    Parameters
+    ----------
+    features : FeatureParams
+    n_classes : int
+    """
+    frontend, config = features.configure()
+    clip = tuple(frontend.feature_shape(config))
+    if hasattr(frontend, "crops"):
+        _, length = frontend.crops(config)
+        clip = (length or clip[0], *clip[1:])
+    return Shape(clip, n_classes)
 
 
 def build(architecture: str, options: Options, shape: Shape) -> "keras.Model":

@@ -44,7 +44,7 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
         Folder to write: ``evaluation.json`` (`stages.core.artifacts.evaluation`), the raw measurements in ``latency/``,
         and exports for people and for `dvc plots`: ``variants.csv`` (one row per variant), ``sites.csv``,
         ``calibration.csv``,
-        ``metrics.json``, ``roc.csv``, ``against_sparsity.csv`` and ``accuracy_versus_size.csv`` with its picture;
+        ``roc.csv``, ``against_sparsity.csv`` and ``accuracy_versus_size.csv`` with its picture;
         ``streams.csv`` and ``stream/`` if `params.stream` asks for minutes;
         ``robustness.csv`` and ``robustness/`` if `params.robustness` names a condition.
     params : EvaluateParams
@@ -107,8 +107,6 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
 
         metric = headline(reference)
         chosen = _baselines(variants) | _best(variants, metric)
-        by_name = {row["name"]: row for row in rows}
-        files.write_json(folder / "metrics.json", _compact(chosen, by_name, metric))
         test = dataset.read_split(features, "test")
         curves = [row for v in chosen.values() for row in _roc_rows(v.name, sweep / "scores" / f"{v.name}.npz", test)]
         files.write_csv(folder / "roc.csv", ROC_COLUMNS, curves)
@@ -209,12 +207,6 @@ def _best(variants: Sequence[Variant], metric: str) -> dict[str, Variant]:
     for variant in sorted((v for v in variants if v.schedule), key=rank):
         best.setdefault(f"pruned {variant.scheme}", variant)
     return best
-
-
-def _compact(chosen: dict[str, Variant], rows: dict[str, Row], metric: str) -> dict[str, Row]:
-    columns = ["name", f"validation_{metric}", *(f"test_{metric}{suffix}" for suffix in ENDS)]
-    columns += ["raw_bytes", "deflated_bytes", "release_bytes", "sent_bytes", "latency_p50_ms"]
-    return {title: {column: rows[variant.name][column] for column in columns} for title, variant in chosen.items()}
 
 
 def _against_sparsity(rows: Sequence[Row], metric: str) -> list[Row]:

@@ -13,6 +13,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from stages.core.project import lazy
+from stages.runtime.quiet import quiet
 
 if TYPE_CHECKING:
     from ai_edge_quantizer import calibrator as calibrators
@@ -118,14 +119,15 @@ def _around_zero(ends: tuple[float, float]) -> tuple[float, float]:
 
 
 def _extremes(float32: bytes, clips: np.ndarray) -> dict[str, tuple[float, float]]:
-    ((signature, ends),) = Interpreter(model_content=float32).get_signature_list().items()
-    calibrator = calibrators.Calibrator(
-        float32,
-        num_threads=1,
-        mode=calibrators.CalibrationMode.CALIBRATION_PROFILER_BASED,
-        qsv_update_func=qsv_utils.min_max_update,
-    )
-    with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that cannot be turned off
+    with quiet():
+        ((signature, ends),) = Interpreter(model_content=float32).get_signature_list().items()
+        calibrator = calibrators.Calibrator(
+            float32,
+            num_threads=1,
+            mode=calibrators.CalibrationMode.CALIBRATION_PROFILER_BASED,
+            qsv_update_func=qsv_utils.min_max_update,
+        )
+    with contextlib.redirect_stderr(io.StringIO()), quiet():  # a progress bar that cannot be turned off
         inputs = [{ends["inputs"][0]: clip[np.newaxis]} for clip in clips]
         calibrator.calibrate({signature: inputs}, recipe_manager.RecipeManager())
     found = calibrator.get_model_qsvs().items()
@@ -139,7 +141,8 @@ def _histograms(float32: bytes, clips: np.ndarray, extremes: Ranges) -> dict[str
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         experimental_preserve_all_tensors=True,  # else the space of one tensor is the next one's
     )
-    interpreter.allocate_tensors()
+    with quiet():
+        interpreter.allocate_tensors()
     (source,) = interpreter.get_input_details()
     tensors = {
         tensor["name"]: tensor["index"]

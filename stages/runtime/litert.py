@@ -10,6 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from stages.runtime.crops import crops
 from stages.runtime.errors import RuntimeInputError
+from stages.runtime.quiet import quiet
 
 
 class Model:
@@ -39,12 +40,13 @@ class Model:
     def __init__(self, source: Path | bytes, *, threads: int = 1) -> None:
         name = str(source) if isinstance(source, Path) else "The model"
         try:
-            if isinstance(source, Path):
-                source.open("rb").close()
-                self._interpreter = Interpreter(model_path=str(source), num_threads=threads)  # maps it into memory
-            else:
-                self._interpreter = Interpreter(model_content=source, num_threads=threads)
-            self._interpreter.allocate_tensors()
+            with quiet():
+                if isinstance(source, Path):
+                    source.open("rb").close()
+                    self._interpreter = Interpreter(model_path=str(source), num_threads=threads)  # maps it into memory
+                else:
+                    self._interpreter = Interpreter(model_content=source, num_threads=threads)
+                self._interpreter.allocate_tensors()
         except OSError as error:
             raise RuntimeInputError(f"{name} cannot be read ({error.strerror}). Check the path.") from None
         except (ValueError, RuntimeError) as error:

@@ -9,7 +9,8 @@ from stages.core.project import errors, layout, params
 from stages.core.tracking import connection, records
 from stages.select.params import SelectParams
 from stages.select.register import register
-from stages.select.stage import Inputs, judge
+from stages.select.rules import RefusedError
+from stages.select.stage import Inputs, judge, refuse
 
 
 def main() -> None:
@@ -28,7 +29,10 @@ def main() -> None:
         naive=naive.read(layout.NAIVE),
         latencies={each.name: on_devices[each.variant.key] for each in evaluated},
     )
-    choice = judge(section, inputs)
+    try:
+        choice = judge(section, inputs)
+    except RefusedError as refused:
+        return refuse(section, refused, layout.SELECTED)
     figures = ("latency_p50_ms", "latency_p95_ms", "robustness")
     measured = {each.variant.key: {name: asdict(each)[name] for name in figures} for each in evaluated}
     tracker.add_metrics(measured)

@@ -7,6 +7,7 @@ from stages.core.artifacts.estimates import Estimate
 from stages.core.artifacts.frontend import Frontend
 from stages.core.artifacts.selection import Selection, Standing
 from stages.core.artifacts.split import SplitName
+from stages.core.artifacts.variant import Variant
 from stages.core.scoring import interval
 
 if TYPE_CHECKING:
@@ -46,6 +47,32 @@ def description(selection: Selection, frontend: Frontend) -> str:
         f"- {NOTICE}",
     ]
     return lines[0] + "\n\n" + "\n".join(lines[1:]) + "\n"
+
+
+def headlines(selection: Selection, float32: Variant) -> dict[str, float | None]:
+    """Return the ten figures that `dvc metrics show` prints, at most: quality with its references, size and latency.
+
+    Parameters
+    ----------
+    selection : Selection
+    float32 : Variant
+        The float32 baseline.
+    """
+    metric, standing, measured = selection.rule.metric, selection.standing, selection.measured
+    test = selection.test.pooled[metric]
+    found = {
+        f"validation_{metric}": selection.validation.pooled[metric].value,
+        f"test_{metric}": test.value,
+        f"test_{metric}_low": test.low,
+        f"test_{metric}_high": test.high,
+        f"test_{metric}_float32": float32.metrics["test"].pooled[metric].value,
+    }
+    if standing is not None:
+        found |= {
+            f"test_{metric}_naive": standing.naive["test"].value,
+            f"test_{metric}_chance": standing.chance["test"],
+        }
+    return found | {name: getattr(measured, name) for name in ("raw_bytes", "deflated_bytes", "latency_p50_ms")}
 
 
 def _beside(standing: Standing) -> str:

@@ -17,6 +17,18 @@ SHOWN, ESTIMATES = "shown not to be inferior", "estimates as they came out"
 """The rules of `eligible`: by bounds of the drop, or by the validation figures alone."""
 
 
+LATENCY_TOLERANCE = 0.05
+"""Fraction by which two latencies may differ and count as equal: measured twice, those of one file differ by as much."""
+
+
+class RefusedError(EdacError):
+    """No variant may be chosen; `misses` says of each variant what it misses."""
+
+    def __init__(self, message: str, misses: dict[str, str]) -> None:
+        super().__init__(message)
+        self.misses = misses
+
+
 def choose(table: Sequence[Row], params: SelectParams) -> Row:
     """Return the winner's row.
 
@@ -32,7 +44,7 @@ def choose(table: Sequence[Row], params: SelectParams) -> Row:
 
     Raises
     ------
-    EdacError
+    RefusedError
         If no variant keeps within the budget; names the closest and by how much it misses. If none that does is shown
         not to be inferior.
     """
@@ -71,7 +83,7 @@ def affordable(table: Sequence[Row], params: SelectParams) -> list[Row]:
     ------
     DataError
         If no variant has the metric.
-    EdacError
+    RefusedError
         If no variant keeps within the budget.
     """
     judged = [row for row in table if row[f"validation_{params.metric}"] is not None]
@@ -103,7 +115,11 @@ def pareto_front(table: Sequence[Row], params: SelectParams) -> list[Row]:
     metric = f"validation_{params.metric}"
     bytes_column = params.size
     judged = sorted((row for row in table if row[metric] is not None), key=lambda row: str(row["name"]))
-    front = pareto.pareto_front(judged, lambda row: (row[bytes_column], -row[metric], row[SIZES["latency_ms"]]))
+    front = pareto.pareto_front(
+        judged,
+        lambda row: (row[bytes_column], -row[metric], row[SIZES["latency_ms"]]),
+        tolerances=(0.0, 0.0, LATENCY_TOLERANCE),
+    )
     return sorted(front, key=lambda row: (row[bytes_column], row["name"]))
 
 
@@ -133,26 +149,31 @@ def _not_inferior(row: Row, params: SelectParams) -> bool:
     return bound is not None and bound <= params.margin + _ROUNDING
 
 
-def _nothing_is_shown(in_budget: Sequence[Row], params: SelectParams) -> EdacError:
+def _nothing_is_shown(in_budget: Sequence[Row], params: SelectParams) -> RefusedError:
     closest = min(in_budget, key=lambda row: float("inf") if row["drop_bound"] is None else row["drop_bound"])
-    return EdacError(
+    return RefusedError(
         f"None of the {len(in_budget)} variants in the budget is shown to lie at most select.margin {params.margin:g} "
         f"below the baseline's validation {params.metric} with select.confidence {params.confidence}; the closest, "
         f"{closest['name']}, may lie {closest['drop_bound']} below. Allow a wider margin, get more validation "
-        "recordings, or set select.confidence: null."
+        "recordings, or set select.confidence: null.",
+        {row["name"]: f"may lie {row['drop_bound']} below the baseline" for row in in_budget},
     )
 
 
-def _nothing_fits(table: Sequence[Row], budget: Mapping[str, float]) -> EdacError:
+def _nothing_fits(table: Sequence[Row], budget: Mapping[str, float]) -> RefusedError:
     closest = min(table, key=lambda row: (max(excess(row, budget).values()), row["name"]))
     limits = ", ".join(f"{name} {'at most' if _is_cost(name) else 'at least'} {budget[name]:.12g}" for name in budget)
-    misses = " and ".join(
-        f"has {name} {_figure(closest, name)}, {over:.1%} {'over' if _is_cost(name) else 'under'}"
-        for name, over in excess(closest, budget).items()
-    )
-    return EdacError(
+
+    def missed(row: Row) -> str:
+        return " and ".join(
+            f"has {name} {_figure(row, name)}, {over:.1%} {'over' if _is_cost(name) else 'under'}"
+            for name, over in excess(row, budget).items()
+        )
+
+    return RefusedError(
         f"None of the {len(table)} variants keeps within select.budget ({limits}); the closest, {closest['name']}, "
-        f"{misses}. Widen the budget, or add sparsities or schemes to the sweep."
+        f"{missed(closest)}. Widen the budget, or add sparsities or schemes to the sweep.",
+        {row["name"]: missed(row) for row in table},
     )
 
 

@@ -16,7 +16,7 @@ from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts import selection as selection_file
 from stages.core.artifacts.evaluation import Row, StreamResult
 from stages.core.artifacts.naive import Naive
-from stages.core.artifacts.selection import DataFacts, Drops, Measured, Rule, Selection, VariantComparison
+from stages.core.artifacts.selection import DataFacts, Drops, Measured, Refusal, Rule, Selection, VariantComparison
 from stages.core.artifacts.split import SplitName
 from stages.core.artifacts.variant import Variant, read_variants
 from stages.core.project import files
@@ -25,7 +25,7 @@ from stages.core.scoring.baseline import baseline
 from stages.core.scoring.metrics import OF_THRESHOLD
 from stages.core.scoring.thresholds import Threshold, crossfit_thresholds
 from stages.runtime.events import EventRule
-from stages.select import compare, golden, rules
+from stages.select import compare, describe, golden, rules
 from stages.select.params import SIZES, SelectParams, device_of
 from stages.select.standing import standing
 
@@ -172,6 +172,7 @@ class Choice:
                 shutil.copyfile(features / name, folder / name)
             golden.write(folder / "golden", clips, frontend)
             files.write_csv(folder / "front.csv", list(self.table[0]), front)
+            files.write_json(folder / "metrics.json", describe.headlines(selection, reference))
             files.write_csv(
                 folder / "comparison.csv",
                 _COMPARISON,
@@ -245,3 +246,20 @@ def _compared(variants: Sequence[Variant], side: SplitName, params: SelectParams
         thresholds=thresholds,
         bootstrap=compare.Bootstrap(params.sure),
     )
+
+
+def refuse(params: SelectParams, refused: rules.RefusedError, target: Path) -> None:
+    """Write and say why no variant is chosen: a result, from which the report is made; the stage `push` fails on it.
+
+    Parameters
+    ----------
+    params : SelectParams
+    refused : RefusedError
+        Raised by `judge`.
+    target : Path
+        Becomes a folder of ``refusal.json``.
+    """
+    why = Refusal(params.registered_name, params.metric, str(refused), refused.misses)
+    with files.growing_folder(target, files.digest(asdict(why))) as folder:
+        selection_file.write_refusal(folder, why)
+    print(f"warning: no variant is chosen, and nothing is registered. {refused}")

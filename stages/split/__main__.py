@@ -31,7 +31,7 @@ def main() -> None:
         print(f"{near} pairs of near-duplicates are on two sides, as pull.near_duplicates.action: report says")
     if unused := summary.published_split_not_used:
         published = ", ".join(f"{fold} {n}" for fold, n in unused.items())
-        print(f"the published split ({published}) is not used, since split.method is groups; set official to use it")
+        print(f"the published split ({published}) is not used, as split.ignore_published says")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,9 @@ class SplitParams:
         group` sets it.
     part : int
         From 0.
+    ignore_published : bool
+        Divide by group although the recordings come with a published split, such as a CSV's column `split`; without it
+        that is refused.
     seed : int
     """
 
@@ -38,6 +41,7 @@ class SplitParams:
     by_site: bool = True
     parts: int | None = None
     part: int = 0
+    ignore_published: bool = False
     seed: int = 1234
 
     def __post_init__(self) -> None:

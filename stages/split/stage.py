@@ -55,9 +55,16 @@ def split(params: SplitParams, recordings: Sequence[Recording], known: Known = N
     Raises
     ------
     DataError
-        If a class has too few groups, a fold has no side, or the audit finds a leak.
+        If there is a published split that is neither used nor ignored, a class has too few groups, a fold has no side,
+        or the audit finds a leak.
     """
     recordings = sorted(recordings, key=lambda r: r.recording_id)
+    unused = unused_folds(params, recordings)
+    if unused and not params.ignore_published:
+        raise DataError(
+            f"the recordings come with a published split ({_few([*unused])}), which split.method: groups does not use. "
+            "Set split.method: official to use it, or split.ignore_published: true."
+        )
     sides = _official(params, recordings) if params.method == "official" else _by_group(params, recordings)
     audit(recordings, sides, known)
     return sides

@@ -168,10 +168,14 @@ def test_second_run_does_nothing(project: Project) -> None:
 
 def test_metrics_plots_and_status(project: Project) -> None:
     shown = project.run("dvc", "metrics", "show", "--json")
-    assert "models/evaluation/metrics.json" in shown.stdout, shown.stderr
+    (found,) = json.loads(shown.stdout)[""]["data"].items()
+    assert found[0] == "models/selected/metrics.json", shown.stderr
+    assert 5 <= len(found[1]["data"]) <= 10
     plotted = project.run("dvc", "plots", "show")
     assert plotted.returncode == 0, plotted.stderr
     page = (project.root / "dvc_plots/index.html").read_text()
+    assert not re.search(r"<script[^>]*\bsrc=|<link", page), "the page must need no network"
+    assert "/* vega-embed 6.29.0" in page
     assert "false_positive_rate" in page
     assert all(f"{name} against sparsity" in page.lower() for name in ("metric", "size", "latency"))
     assert "validation_loss" in page
@@ -277,18 +281,25 @@ def test_mistakes_surface_at_once_in_one_sentence(project: Project, mistake: str
 
 
 @pytest.mark.thorough
-def test_a_budget_that_nothing_meets(project: Project) -> None:
+def test_a_budget_that_nothing_meets_leaves_a_report_and_devices_alone(project: Project) -> None:
     original = (project.root / "params.yaml").read_text()
-    before = (project.root / "models/selected/selection.json").read_bytes()
+    selection, device = project.root / "models/selected/selection.json", project.root / "models/devices/local/current"
+    before, release = selection.read_bytes(), device.resolve()
     try:
-        project.set({"select": {"budget": {"raw_bytes": 1000}}})
-        done = project.run("python", "-m", "stages.select")
+        project.set({"select": {"budget": {"latency_ms": 1e-6}}})
+        done = project.run("dvc", "repro")
+        page = (project.root / "models/report.html").read_text()
     finally:
         (project.root / "params.yaml").write_text(original)
-    assert done.returncode == 1
-    assert "keeps within select.budget (raw_bytes at most 1000); the closest" in done.stderr
+    assert done.returncode != 0
+    assert "error: no variant was chosen: None of the" in done.stderr
+    assert "keeps within select.budget (latency_ms at most 1e-06); the closest" in done.stderr
     assert "Traceback" not in done.stderr
-    assert (project.root / "models/selected/selection.json").read_bytes() == before
+    assert "no variant is chosen" in page
+    assert device.resolve() == release
+    again = project.run("dvc", "repro")
+    assert again.returncode == 0, again.stderr
+    assert selection.read_bytes() == before
 
 
 @pytest.mark.thorough

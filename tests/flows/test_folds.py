@@ -333,4 +333,4 @@ def test_parts_of_groups_are_planned_and_written(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(folds, "_CODE", ())
     folds.prepare(runs[1])
     written = YAML(typ="safe").load(runs[1].folder / "params.yaml")["split"]
-    assert written == {"method": "groups", "folds": {}, "parts": 3, "part": 1}
+    assert written == {"method": "groups", "folds": {}, "parts": 3, "part": 1, "ignore_published": True}

@@ -26,8 +26,8 @@ from stages.core.project.errors import DataError, EdacError, ParameterError
 from stages.core.scoring.metrics import METRICS
 from stages.select import golden
 from stages.select.params import SelectParams
-from stages.select.rules import choose, pareto_front
-from stages.select.stage import Inputs, select
+from stages.select.rules import RefusedError, choose, pareto_front
+from stages.select.stage import Inputs, refuse, select
 from tests import examples
 
 
@@ -321,3 +321,18 @@ def test_folders_that_do_not_belong_together_are_refused(
     with pytest.raises(DataError, match=re.escape(sentence)):
         select(SelectParams(), stages_before, tmp_path / "selected")
     assert not (tmp_path / "selected").exists()
+
+
+def test_a_refusal_is_written_and_read_in_place_of_a_selection(tmp_path: Path) -> None:
+    section = SelectParams(registered_name="words", budget={"raw_bytes": 100})
+    with pytest.raises(RefusedError) as caught:
+        choose(TABLE, section)
+    assert caught.value.misses["small"] == "has raw_bytes 200, 100.0% over"
+    assert set(caught.value.misses) == {row["name"] for row in TABLE}
+    refuse(section, caught.value, tmp_path / "selected")
+    found = selection_file.refusal(tmp_path / "selected")
+    assert found is not None
+    assert found.misses == caught.value.misses
+    with pytest.raises(EdacError, match="no variant was chosen: None of the 4 variants keeps within"):
+        selection_file.read(tmp_path / "selected")
+    assert selection_file.refusal(tmp_path) is None

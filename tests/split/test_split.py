@@ -224,3 +224,10 @@ def test_more_parts_than_groups() -> None:
         split(SplitParams(parts=5), corpus)
     with pytest.raises(ParameterError, match=r"split\.part must be from 0 to below the 3 parts; got 3"):
         SplitParams(parts=3, part=3)
+
+
+def test_a_published_split_is_used_or_ignored_on_purpose() -> None:
+    with pytest.raises(DataError, match=r"published split \('1', '2', '3' and 2 more\), which split.method: groups"):
+        split(SplitParams(), folded())
+    sides = split(SplitParams(ignore_published=True), folded())
+    assert set(sides.values()) == set(SPLITS)

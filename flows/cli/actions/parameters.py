@@ -12,6 +12,8 @@ from stages.core.project.errors import ParameterError
 def check_all(_: argparse.Namespace) -> None:
     """Check every parameter in params.yaml."""
     check.check()
+    for remark in check.forecast():
+        print(f"note: {remark}")
     print(f"{params.PARAMS_FILE} is valid")
 
 

@@ -145,6 +145,7 @@ def prepare(run: Run) -> None:
         _change(document, name, value)
     if run.parts:
         document["split"] |= {"method": "groups", "folds": {}, "parts": run.parts, "part": int(run.fold) - 1}
+        document["split"]["ignore_published"] = True
     elif run.fold:
         document["split"]["folds"] = {"test": [run.fold]}
     document["train"]["seed"] = run.seed
@@ -154,7 +155,7 @@ def prepare(run: Run) -> None:
         for key in section:
             given = given.get(key) or {}
         if given.get(name):
-            given[name] = str(Path(given[name]).absolute())
+            given[name] = str(Path(given[name]).expanduser().absolute())
     with files.atomic(run.folder / params.PARAMS_FILE) as temporary:
         yaml.dump(document, temporary)
     files.write_text(run.folder / ".dvc/config", _DVC_CONFIG.format(cache=Path(".dvc/cache").absolute()))

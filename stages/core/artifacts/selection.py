@@ -1,4 +1,7 @@
-"""`selection.json` and `comparison.json`: the chosen variant, why it was chosen, and how every variant compares."""
+"""`selection.json` and `comparison.json`: the chosen variant, why it was chosen, and how every variant compares.
+
+Where no variant may be chosen, `refusal.json` stands in their place.
+"""
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -9,10 +12,12 @@ from stages.core.artifacts.pull_report import ClassCounts, PullReport
 from stages.core.artifacts.rejection import NO_REJECTION, FittedRejection
 from stages.core.artifacts.split import SplitName
 from stages.core.artifacts.variant import ModelFile
+from stages.core.project.errors import EdacError
 from stages.runtime.events import EventRule
 
 FILE = "selection.json"
 COMPARISON = "comparison.json"
+REFUSAL = "refusal.json"
 
 
 @dataclass(frozen=True)
@@ -210,8 +215,53 @@ class Selection:
         return {"validation": self.validation, "test": self.test}
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """Why no variant was chosen.
+
+    Attributes
+    ----------
+    registered_name : str
+        Name that the model would have in the registry.
+    metric : str
+        Metric that chooses.
+    reason : str
+        What no variant does, which comes closest, and what to do; one or more sentences.
+    misses : dict[str, str]
+        Variant to what it misses.
+    """
+
+    registered_name: str
+    metric: str
+    reason: str
+    misses: dict[str, str] = field(default_factory=dict)
+
+
+def refusal(folder: Path) -> Refusal | None:
+    """Return why no variant was chosen; None if one was."""
+    if not (folder / REFUSAL).is_file():
+        return None
+    return json_file.read(Refusal, folder / REFUSAL, stage="select")
+
+
+def write_refusal(folder: Path, refused: Refusal) -> None:
+    """Write why no variant was chosen into an empty folder."""
+    json_file.write(folder / REFUSAL, refused)
+
+
 def read(folder: Path) -> Selection:
-    """Read the selection of a release folder; raises `DataError` if it is missing or invalid."""
+    """Read the selection of a release folder.
+
+    Raises
+    ------
+    DataError
+        If it is missing or invalid.
+    EdacError
+        If no variant was chosen; says why.
+    """
+    refused = refusal(folder)
+    if refused is not None:
+        raise EdacError(f"no variant was chosen: {refused.reason}")
     return json_file.read(Selection, folder / FILE, stage="select")
 
 

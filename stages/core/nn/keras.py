@@ -4,12 +4,9 @@ It chooses legacy Keras 2 (`tf_keras`), which tfmot and the converter understand
 keras, tf`` costs nothing; the first attribute of either loads both, which takes seconds. `load` does so at once.
 """
 
-import contextlib
 import functools
 import importlib
 import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -23,6 +20,7 @@ import numpy as np
 
 from stages.core.project import files, lazy
 from stages.core.project.errors import ModelError
+from stages.runtime.quiet import quiet
 
 __all__ = ["keras", "load", "load_weights", "make_deterministic", "save_weights", "tf"]
 
@@ -30,25 +28,11 @@ __all__ = ["keras", "load", "load_weights", "make_deterministic", "save_weights"
 @functools.cache
 def load() -> tuple[ModuleType, ModuleType]:
     """Import TensorFlow and Keras now, if they are not imported yet, and return both."""
-    with _quiet():
+    with quiet():  # TensorFlow complains of absent GPUs at once
         both = importlib.import_module("tensorflow"), importlib.import_module("tf_keras")
     # Dropout draws from generators, which can be set to a known state.
     both[1].backend.experimental.enable_tf_random_generator()
     return both
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Discard what native code writes to stderr meanwhile: TensorFlow complains of absent GPUs at once."""
-    sys.stderr.flush()
-    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)
 
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 PARAMS_CHECKED = Path("data/params_checked.json")
+SIZES = Path("data/sizes.json")
 RECORDINGS = Path("data/recordings")
 INDEX = Path("data/index.csv")
 LABELS = Path("data/labels.json")

@@ -96,7 +96,7 @@ def section(name: str, cls: type[T], path: Path = PARAMS_FILE) -> T:
 
 
 def load(cls: type[T], values: Any, owner: str) -> T:
-    """Fill the frozen dataclass `cls` from plain values, strictly.
+    """Fill the frozen dataclass `cls` from plain values, strictly; `~` in a path stands for the home folder.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def _value(hint: Any, value: Any, owner: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return load(typing.cast(type[Any], hint), value, owner)
     if hint is Path and isinstance(value, str):
-        return Path(value)
+        return Path(value).expanduser()
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):

@@ -15,6 +15,7 @@ docs/labels_and_groups.md says what happens to names, tables and folders that ar
 `root` lies outside what DVC watches: after changing the recordings there, run `dvc repro --force pull`.
 """
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -119,16 +120,20 @@ class Config:
     @property
     def own_paths(self) -> dict[str, Path]:
         """What is the user's own, by the parameter that names it."""
-        root = Path(self.root).expanduser()
-        return {f"{OWNER}.root": root} | ({f"{OWNER}.csv": root / self.csv} if self.csv is not None else {})
+        return {f"{OWNER}.root": Path(self.root).expanduser()} | ({f"{OWNER}.csv": self.table} if self.table else {})
+
+    @property
+    def table(self) -> Path | None:
+        """The CSV file, if there is one."""
+        return None if self.csv is None else Path(self.root).expanduser() / Path(self.csv).expanduser()
 
 
 def fetch(config: Config, folder: Path, _mirror: Path | None) -> None:
     """Bring the CSV and the files it names, or what the class folders hold."""
     root = Path(config.root).expanduser()
     names = {entry.path.as_posix() for entry in _survey(config) if not entry.excluded}
-    if config.csv is not None and (root / config.csv).resolve().is_relative_to(root.resolve()):
-        names.add(config.csv)
+    if config.table is not None and config.table.resolve().is_relative_to(root.resolve()):
+        names.add(os.path.relpath(config.table, root))
     sync(root, names, folder)
 
 
@@ -142,7 +147,7 @@ def _survey(config: Config) -> list[Listing]:
     root = Path(config.root).expanduser()
     if not root.is_dir():
         raise DataError(f"{OWNER}.root must be a folder; {root} is none. Correct the path.")
-    listed = _of_folders(config, root) if config.csv is None else _of_csv(config, root, root / config.csv)
+    listed = _of_folders(config, root) if config.table is None else _of_csv(config, root, config.table)
     for name, globs in (("include", config.include), ("exclude", config.exclude)):
         for glob in globs:
             if not any(chosen(entry.path.as_posix(), [glob], []) for entry in listed):

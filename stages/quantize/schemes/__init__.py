@@ -13,5 +13,6 @@ A scheme holds
         Raise ModelError unless the flatbuffer's dtypes are what the name claims.
 
 Most schemes make both functions from data, by `_static`, `_dynamic`, `_sparse`, `_quantizer` and `_dtypes`. A scheme
-of more than 8 bits whose scores differ from the float32 network's has ``LOSSY = True``.
+of more than 8 bits whose scores differ from the float32 network's has ``LOSSY = True``. One whose bytes depend on the
+weights, not on their shapes alone, has ``SIZE_DEPENDS_ON_WEIGHTS = True``.
 """

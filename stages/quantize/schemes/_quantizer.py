@@ -15,6 +15,7 @@ import numpy as np
 from stages.core.litert import buffers
 from stages.core.project import lazy
 from stages.quantize import ranges
+from stages.runtime.quiet import quiet
 
 if TYPE_CHECKING:
     from ai_edge_quantizer import quantizer as quantizers
@@ -61,6 +62,7 @@ def apply(recipe: Recipe, float32: bytes, activations: ranges.Ranges = MappingPr
     with (
         warnings.catch_warnings(),
         contextlib.redirect_stderr(io.StringIO()),
+        quiet(),
     ):  # a progress bar that cannot be turned off
         warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors", category=UserWarning)
         result = quantizers.Quantizer(float32, recipe).quantize(

@@ -20,6 +20,7 @@ from stages.quantize.schemes import _dtypes
 BIT_WIDTH = 32
 NEEDS_CALIBRATION = False
 AGREEMENT = 0.6, 0.3, (0.5, 1.6)  # rank correlation, difference and scale; see stages.quantize.agreement.Limits
+SIZE_DEPENDS_ON_WEIGHTS = True
 LOSSY = True
 _CLAIM = _dtypes.Claim("clustered_float32", "float32", "float32", allowed=frozenset({"float32", "int32"}))
 _ROUNDS = 300  # of k-means; 32 clusters of a million normal weights settle within it

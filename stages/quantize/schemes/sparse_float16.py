@@ -7,6 +7,7 @@ the model, so latency and memory are those of float32.
 from stages.quantize.schemes import _dtypes, _sparse, float16
 
 BIT_WIDTH, NEEDS_CALIBRATION = float16.BIT_WIDTH, False
+SIZE_DEPENDS_ON_WEIGHTS = True
 Config = _dtypes.NoOptions
 _WAYS = (_dtypes.WIDENED, _dtypes.UNPACKED + _dtypes.WIDENED)
 quantize = _sparse.quantizer(float16.quantize)

@@ -7,6 +7,7 @@ float32 file. LiteRT unpacks the weights when it loads the model, so latency and
 from stages.quantize.schemes import _dtypes, _sparse, float32
 
 BIT_WIDTH, NEEDS_CALIBRATION = float32.BIT_WIDTH, False
+SIZE_DEPENDS_ON_WEIGHTS = True
 Config = _dtypes.NoOptions
 _WAYS = (_dtypes.PLAIN, _dtypes.UNPACKED)
 quantize = _sparse.quantizer(float32.quantize)

@@ -171,3 +171,15 @@ def test_the_old_name_of_a_parameter_works_with_one_notice(capsys: pytest.Captur
 def test_an_error_names_a_renamed_parameter_by_its_new_name() -> None:
     with pytest.raises(ParameterError, match=r"^x\.workers must be a whole number; got 'many'"):
         params.load(Renamed, {"jobs": "many"}, "x")
+
+
+def test_a_tilde_in_a_path_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True)
+    class Places:
+        store: Path
+        models: tuple[Path, ...] = ()
+        key: Path | None = None
+
+    monkeypatch.setenv("HOME", "/home/me")
+    places = params.load(Places, {"store": "~/cells", "models": ["a", "~/b"], "key": "~/k.pem"}, "sweep")
+    assert places == Places(Path("/home/me/cells"), (Path("a"), Path("/home/me/b")), Path("/home/me/k.pem"))

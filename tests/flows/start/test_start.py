@@ -173,6 +173,8 @@ def test_a_split_with_a_leak_or_without_a_class_is_not_used() -> None:
     values, told = chosen(names_of(leaking), surveyed([1.0], {16000: 33}))
     assert values["split.method"] == "groups"
     assert "on two of its sides" in told
+    assert values["split.ignore_published"] is True
+    assert values["pull.near_duplicates.action"] == "report"
     lacking = [row for row in whole if row[::2] != ("c", "test")]
     values, told = chosen(names_of(lacking), surveyed([1.0], {16000: 31}))
     assert values["split.method"] == "groups"
