@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import optuna
-import scipy.stats
 
 from flows.tune.training import Result
 from stages.core.artifacts.estimates import Estimate
 from stages.core.scoring import interval
+from stages.core.scoring.folds import corrected_interval
 from stages.push import fleet
 
 CONFIDENCE = 0.95
@@ -88,24 +89,16 @@ def gain_of(recipe: Sequence[Result], best: Sequence[Result]) -> Estimate:
     recipe, best : sequence of Result
         Of the same parts.
 
-    References
-    ----------
-    Nadeau, Bengio, "Inference for the Generalization Error", Machine Learning 52 (2003), section 3: the variance of the
-    differences is taken times 1/k + n_test/n_train.
-
     Examples
     --------
     >>> one = [Result(0.8, 10, 1, 30, 1.0)] * 4
-    >>> gain_of(one, one)
-    Estimate(value=0.0, low=0.0, high=0.0, undefined=None, observed=None, null=None)
+    >>> gain_of(one, one).value
+    0.0
     """
-    differences = [ours.value - theirs.value for theirs, ours in zip(recipe, best, strict=True)]
-    k = len(differences)
-    mean = sum(differences) / k
-    variance = sum((d - mean) ** 2 for d in differences) / (k - 1)
-    ratio = sum(result.n / result.n_train for result in recipe) / k
-    half = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, k - 1)) * math.sqrt((1 / k + ratio) * variance)
-    return Estimate(round(mean, 6), round(mean - half, 6), round(mean + half, 6))
+    differences = np.array([ours.value - theirs.value for theirs, ours in zip(recipe, best, strict=True)])
+    ratio = sum(result.n for result in recipe) / sum(result.n_train for result in recipe)
+    low, high = corrected_interval(differences, test_to_train=ratio, confidence=CONFIDENCE)
+    return Estimate(round(float(differences.mean()), 6), round(low, 6), round(high, 6))
 
 
 def importance(trials: Sequence[optuna.trial.FrozenTrial]) -> dict[str, float]:
