@@ -103,7 +103,8 @@ def _smallest(asked: Asked, limit: float, kept: Path) -> tuple[str, int] | None:
     found: dict[str, int] = {}
     if limit < at_most:
         found = {name: size.raw_bytes for name, size in sizes.measure(model, asked.schemes, asked.quantize).items()}
-    files.write_json(kept, {"key": key, "at_most": at_most, "bytes": found})
+    if kept.parent.is_dir():  # in a project; elsewhere a check leaves nothing behind
+        files.write_json(kept, {"key": key, "at_most": at_most, "bytes": found})
     return min(found.items(), key=lambda item: item[1], default=None)
 
 

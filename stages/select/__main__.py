@@ -32,7 +32,8 @@ def main() -> None:
     try:
         choice = judge(section, inputs)
     except RefusedError as refused:
-        return refuse(section, refused, layout.SELECTED)
+        refuse(section, refused, layout.SELECTED)
+        return
     figures = ("latency_p50_ms", "latency_p95_ms", "robustness")
     measured = {each.variant.key: {name: asdict(each)[name] for name in figures} for each in evaluated}
     tracker.add_metrics(measured)

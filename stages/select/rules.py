@@ -18,7 +18,7 @@ SHOWN, ESTIMATES = "shown not to be inferior", "estimates as they came out"
 
 
 LATENCY_TOLERANCE = 0.05
-"""Fraction by which two latencies may differ and count as equal: measured twice, those of one file differ by as much."""
+"""Fraction by which two latencies may differ and count as equal, as do those of one file that is measured twice."""
 
 
 class RefusedError(EdacError):
