@@ -13,10 +13,10 @@ import pytest
 from ruamel.yaml import YAML
 from scipy.stats import ttest_rel
 
+from flows.studies.folds import run_folder, summary, table
 from flows.studies.folds import runs as folds
-from flows.studies.folds import summary, table
 from flows.studies.folds.figures import Figures
-from flows.studies.folds.runs import Run
+from flows.studies.folds.run_folder import Run
 from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts.split import SPLITS
 from stages.core.artifacts.variant import write_variants
@@ -60,7 +60,7 @@ def test_every_clip_is_tested_once_and_what_does_not_depend_on_the_fold_is_done_
     assert [(run.fold, run.seed) for run in runs] == [(fold, seed) for seed in (7, 8) for fold in "12345"]
     tested: list[str] = []
     for run in runs[:5]:
-        folds.prepare(run)
+        run_folder.prepare(run)
         folds.reproduce(run, "split")
         told = (run.folder / "data/dvc.log").read_text()
         assert "Stage 'pull' is cached" in told
@@ -72,7 +72,7 @@ def test_every_clip_is_tested_once_and_what_does_not_depend_on_the_fold_is_done_
     assert (chosen["split"]["folds"], chosen["train"]["seed"]) == ({"test": ["2"]}, 7)
 
     before = (runs[0].folder / "dvc.lock").read_bytes()
-    folds.prepare(runs[0])
+    run_folder.prepare(runs[0])
     folds.reproduce(runs[0], "split")
     assert (runs[0].folder / "dvc.lock").read_bytes() == before
     assert "Running stage" not in (runs[0].folder / "data/dvc.log").read_text()
@@ -88,7 +88,7 @@ def test_a_copy_of_the_code_follows_the_code(tmp_path: Path) -> None:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text("x" if name == "same.py" else f"{name} {folder}")
     time = (target / "same.py").stat().st_mtime_ns
-    folds._mirror(source, target)
+    run_folder._mirror(source, target)
     assert {p.relative_to(target): p.read_bytes() for p in target.rglob("*.py")} == {
         p.relative_to(source): p.read_bytes() for p in source.rglob("*.py")
     }
@@ -98,7 +98,7 @@ def test_a_copy_of_the_code_follows_the_code(tmp_path: Path) -> None:
 def test_a_failure_names_the_run_and_its_log(inside: Path) -> None:
     folds._dvc(Path(), "repro", "pull")
     run = folds.plan([9])[0]
-    folds.prepare(run)
+    run_folder.prepare(run)
     (run.folder / "params.yaml").write_text((run.folder / "params.yaml").read_text().replace("hop_length", "hop"))
     said = r"seed9: `dvc repro check` failed: features.*no parameter 'hop'.*[^.]\. Read .*dvc.log"
     with pytest.raises(EdacError, match=said):
@@ -135,7 +135,7 @@ def test_a_split_by_group_is_run_once_per_seed(inside: Path, monkeypatch: pytest
         Path("params.yaml").write_text(original.replace("method: official", "method: groups"))
         runs = folds.plan([7, 8])
         assert [(run.fold, run.seed, run.folder.name) for run in runs] == [("", 7, "seed7"), ("", 8, "seed8")]
-        folds.prepare(runs[1])
+        run_folder.prepare(runs[1])
     finally:
         Path("params.yaml").write_text(original)
     chosen = YAML(typ="safe", pure=True).load(runs[1].folder / "params.yaml")
@@ -148,7 +148,7 @@ def test_a_teachers_file_is_found_from_a_runs_folder(inside: Path) -> None:
     try:
         Path("params.yaml").write_text(re.sub(r"  teacher:.*\n", taught, original))
         run = folds.plan([7])[0]
-        folds.prepare(run)
+        run_folder.prepare(run)
     finally:
         Path("params.yaml").write_text(original)
     chosen = YAML(typ="safe", pure=True).load(run.folder / "params.yaml")
@@ -164,13 +164,13 @@ def test_seeds_share_the_teacher_of_a_fold(tmp_path: Path) -> None:
     files.write_json(stale, {"fold": "of other parameters"})
     os.utime(stale, (0, 0))
     for fold in "12":
-        folds._share_teacher(runs[fold, 8])
+        run_folder._share_teacher(runs[fold, 8])
         assert files.read_json(runs[fold, 8].folder / layout.TEACHER / "teacher.json") == {"fold": fold}
     files.write_json(runs["1", 8].folder / layout.TEACHER / "teacher.json", {"mine": True})
-    folds._share_teacher(runs["1", 8])
+    run_folder._share_teacher(runs["1", 8])
     assert files.read_json(runs["1", 8].folder / layout.TEACHER / "teacher.json") == {"mine": True}
     assert [path.name for path in (runs["2", 8].folder / "data").iterdir()] == ["teacher"]
-    folds._share_teacher(alone := Run("", 8, tmp_path / "seed8"))
+    run_folder._share_teacher(alone := Run("", 8, tmp_path / "seed8"))
     assert not alone.folder.exists()
 
 
@@ -295,7 +295,7 @@ def test_a_wrong_twin_is_refused_before_any_work(inside: Path, against: str, sai
 def test_a_twin_differs_in_what_it_was_told(inside: Path) -> None:
     folds._dvc(Path(), "repro", "pull")
     run = folds.plan([5], changes={"train.mixup": 0.7, "train.options.ds_cnn": {"stem": 8}})[0]
-    folds.prepare(run)
+    run_folder.prepare(run)
     own, theirs = (YAML(typ="safe", pure=True).load(path) for path in (Path("params.yaml"), run.folder / "params.yaml"))
     options = own["train"]["options"] | {"ds_cnn": {"stem": 8}}
     assert theirs["train"] == own["train"] | {"mixup": 0.7, "options": options, "seed": 5}
@@ -330,7 +330,7 @@ def test_parts_of_groups_are_planned_and_written(tmp_path: Path, monkeypatch: py
     (tmp_path / "params.yaml").write_text("split: {method: official, folds: {test: [5]}}\ntrain: {}\nsweep: {}\n")
     runs = folds.plan([7], parts=3)
     assert [(run.fold, run.parts) for run in runs] == [("1", 3), ("2", 3), ("3", 3)]
-    monkeypatch.setattr(folds, "_CODE", ())
-    folds.prepare(runs[1])
+    monkeypatch.setattr(run_folder, "_CODE", ())
+    run_folder.prepare(runs[1])
     written = YAML(typ="safe").load(runs[1].folder / "params.yaml")["split"]
     assert written == {"method": "groups", "folds": {}, "parts": 3, "part": 1, "ignore_published": True}

@@ -16,7 +16,7 @@ from stages.core.scoring.resampling import Draws, Measured
 from stages.evaluate.params import EvaluateParams
 
 if TYPE_CHECKING:
-    from flows.studies.folds.runs import Run
+    from flows.studies.folds.run_folder import Run
 
 
 class Figures:
