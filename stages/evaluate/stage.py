@@ -22,7 +22,7 @@ from stages.core.project.progress import track
 from stages.core.scoring.baseline import baseline
 from stages.core.scoring.curves import roc_points
 from stages.core.scoring.metrics import METRICS
-from stages.evaluate import calibrated, figure, robustness, soundscape, stream
+from stages.evaluate import calibrated, figure, robustness, soundscape, stream, unknown
 from stages.evaluate.latency import measure, percentile_ms
 from stages.evaluate.params import EvaluateParams
 
@@ -45,7 +45,8 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
         and exports for people and for `dvc plots`: ``variants.csv`` (one row per variant), ``sites.csv``,
         ``calibration.csv``,
         ``roc.csv``, ``against_sparsity.csv`` and ``accuracy_versus_size.csv`` with its picture;
-        ``streams.csv`` and ``stream/`` if `params.stream` asks for minutes;
+        ``rejection.csv`` if any variant says "unknown"; ``streams.csv`` and ``stream/`` if `params.stream` asks for
+        minutes;
         ``robustness.csv`` and ``robustness/`` if `params.robustness` names a condition.
     params : EvaluateParams
 
@@ -81,6 +82,10 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
         quality = _calibration(variants, sweep, features, params)
         lines = [row for name, found in quality.items() for row in calibrated.rows(name, found)]
         files.write_csv(folder / "calibration.csv", calibrated.COLUMNS, lines)
+        rejected = unknown.measure(variants, sweep, features=features, params=params)
+        if rejected:
+            lines = [row for name, figures in rejected.items() for row in unknown.rows(name, figures)]
+            files.write_csv(folder / "rejection.csv", unknown.COLUMNS, lines)
         heard: dict[str, tuple[StreamResult, ...]] = {}
         if params.stream.minutes:
             heard = stream.measure(variants, sweep, features=features, folder=folder / "stream", params=params)
@@ -96,6 +101,7 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
                 **_release(variant, reference, frontend),
                 robustness=_robustness(variant.name, disturbed),
                 calibration=quality[variant.name],
+                rejection=rejected.get(variant.name, {}),
                 streams=heard.get(variant.name, ()),
             )
             for variant, median, slow in zip(variants, p50, p95, strict=True)

@@ -11,7 +11,7 @@ from stages.core.artifacts import pull_report as pull_file
 from stages.core.artifacts import selection as selection_file
 from stages.core.artifacts import split as split_file
 from stages.core.artifacts.estimates import Estimate
-from stages.core.artifacts.evaluation import Calibration, Row
+from stages.core.artifacts.evaluation import Calibration, Row, StreamResult
 from stages.core.artifacts.pull_report import PullReport
 from stages.core.artifacts.selection import Selection
 from stages.core.artifacts.split import SplitName, SplitReport
@@ -55,6 +55,10 @@ class Facts:
         Variant to condition to metric to estimate; empty unless `evaluate.robustness` names conditions.
     calibration : dict[str, dict[str, Calibration]]
         Variant to split to calibration figures.
+    rejection : dict[str, dict[str, Estimate]]
+        Variant to how its rejection rule does on test.
+    streams : dict[str, tuple[StreamResult, ...]]
+        Variant to its events in composed streams.
     pull : PullReport
     split : SplitReport
     shown : MetricParams
@@ -69,6 +73,8 @@ class Facts:
     baseline_name: str
     robustness: dict[str, dict[str, dict[str, Estimate]]]
     calibration: dict[str, dict[str, Calibration]]
+    rejection: dict[str, dict[str, Estimate]]
+    streams: dict[str, tuple[StreamResult, ...]]
     pull: PullReport
     split: SplitReport
     shown: MetricParams
@@ -148,6 +154,8 @@ def read(inputs: Inputs, shown: MetricParams) -> Facts:
         baseline_name=reference,
         robustness={each.name: each.robustness for each in evaluated if each.robustness},
         calibration={each.name: each.calibration for each in evaluated},
+        rejection={each.name: each.rejection for each in evaluated},
+        streams={each.name: each.streams for each in evaluated},
         pull=pull_file.read(inputs.pull_report),
         split=split_file.read_report(inputs.split_report),
         shown=shown,

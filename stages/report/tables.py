@@ -184,6 +184,34 @@ def calibration(facts: Facts) -> Table | None:
     return table(("", "figure", "before calibration", "after"), rows, text_columns=2) if rows else None
 
 
+def rejection(facts: Facts) -> Table | None:
+    """Return how the rejection rules of baseline and chosen variant do on test; None without a rule."""
+    found = [facts.rejection.get(name, {}) for name in (facts.baseline_name, facts.winner_row["name"])]
+    rows = [
+        (
+            figure.replace("_", " ").replace(".", ", "),
+            *(_estimate(each[figure]) if figure in each else DASH for each in found),
+        )
+        for figure in found[1]
+    ]
+    return table(("", "float32 baseline", "chosen"), rows) if rows else None
+
+
+def streams(facts: Facts) -> Table | None:
+    """Return misses, false alarms and delays of baseline and chosen variant in composed streams; None without any."""
+    rows: list[tuple[str, ...]] = []
+    for who, name in (("float32 baseline", facts.baseline_name), ("chosen", facts.winner_row["name"])):
+        for result in facts.streams.get(name, ()):
+            target = f"{who}, {result.target:g} an hour"
+            if result.rule is None:
+                rows.append((target, result.reason, *[DASH] * 5))
+            for split, each in result.figures.items():
+                told = (each.misses, each.false_alarms_per_hour, each.delay_s, each.event_f1)
+                rows.append((target, split, f"{each.n_true} in {each.hours:g} h", *map(_estimate, told)))
+    heads = ("target", "split", "events", "misses", "false alarms per hour", "delay (s)", "event F1")
+    return table(heads, rows, text_columns=2) if rows else None
+
+
 def robustness(facts: Facts) -> Table | None:
     """Return baseline and chosen variant on disturbed test recordings; None if there are no conditions."""
     names = {"baseline": facts.baseline_name, "chosen": facts.winner_row["name"]}

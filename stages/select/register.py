@@ -59,6 +59,9 @@ def register(tracker: "Tracker", variant: Variant, selection: Selection, release
         n_outputs=1 if binary else len(selection.labels),
         tags=describe.tags(selection),
         description=describe.description(selection, frontend),
+        labels=selection.labels,
+        threshold=selection.threshold,
+        reject=selection.rejection.rule,
     )
     version = tracker.register(name, new)
     for alias in aliases:

@@ -103,6 +103,8 @@ class EvaluatedVariant:
         Condition to metric to estimate on the test split; empty unless `evaluate.robustness` names a condition.
     calibration : dict[str, Calibration]
         Split to calibration figures.
+    rejection : dict[str, Estimate]
+        How the variant's rejection rule does on test; see `stages.evaluate.unknown.measure`. Empty without a rule.
     streams : tuple[StreamResult, ...]
         Events in composed streams, a result per target rate of `evaluate.stream`; empty unless it asks for minutes.
     """
@@ -118,6 +120,7 @@ class EvaluatedVariant:
     sent_ratio: float = 1.0
     robustness: dict[str, dict[str, Estimate]] = field(default_factory=dict)
     calibration: dict[str, Calibration] = field(default_factory=dict)
+    rejection: dict[str, Estimate] = field(default_factory=dict)
     streams: tuple[StreamResult, ...] = ()
 
     @property

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from stages.core.artifacts.estimates import ThresholdRule
 from stages.core.tracking import environment  # noqa: F401  before MLflow reads it
 
 # isort: split
@@ -93,6 +94,8 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     result: dict[str, float] = {}
     for name, value in values.items():
         path = prefix if name in IMPLIED else f"{prefix}.{name}".lstrip(".")
+        if isinstance(value, ThresholdRule):
+            continue  # a rule, and no figure
         if is_dataclass(value):
             result |= flat(vars(value), path)
         elif isinstance(value, Mapping):

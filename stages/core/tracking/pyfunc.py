@@ -12,33 +12,52 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
 from stages.runtime.litert import Model
+from stages.runtime.rejection import Rejection, confidence
 
 
 class Classifier(PythonModel):
     """The front end and the model, one after the other."""
 
     def load_context(self, context: Any) -> None:
-        """Open the files that were registered; the configuration holds the crops per clip."""
+        """Open the files that were registered; the configuration holds the crops per clip and how it decides."""
         self.frontend = Model(Path(context.artifacts["frontend"]))
         self.model = Model(Path(context.artifacts["model"]))
-        self.n_crops = int(context.model_config["crops"])
+        given = context.model_config
+        self.n_crops, self.labels, self.threshold = int(given["crops"]), given["labels"], given["threshold"]
+        self.reject = Rejection(**given["reject"]) if given["reject"] else None
 
-    def predict(self, context: Any, model_input: np.ndarray, params: object = None) -> np.ndarray:  # noqa: ARG002
-        """Return the scores of waveforms.
+    def predict(self, context: Any, model_input: np.ndarray, params: dict[str, Any] | None = None) -> np.ndarray:  # noqa: ARG002
+        """Return the scores of waveforms, or with the parameter `decisions` what they mean.
 
         Parameters
         ----------
         context : Any
         model_input : np.ndarray, shape (n, clip_samples), float32
             Mono, in [-1, 1], at the front end's sample rate.
-        params : None
+        params : dict or None
+            ``decisions``: whether to return labels.
 
         Returns
         -------
-        np.ndarray, shape (n, 1) for a binary task, else (n, n_classes), float32
+        np.ndarray
+            Scores, shape (n, 1) for a binary task, else (n, n_classes), float32. Decisions, shape (n,), str:
+            ``"unknown"`` where the model rejects; of a multi-label task all its labels, joined by ``|``.
         """
         features = self.frontend.run(np.asarray(model_input, np.float32))
-        return self.model.mean_over_crops(features, self.n_crops)
+        scores = self.model.mean_over_crops(features, self.n_crops)
+        return self.decide(scores) if (params or {}).get("decisions") else scores
+
+    def decide(self, scores: np.ndarray) -> np.ndarray:
+        """Return the decisions that scores mean: (n,) str."""
+        threshold = self.threshold
+        if isinstance(threshold, list):
+            held = ([n for n, s, t in zip(self.labels, row, threshold, strict=True) if s >= t] for row in scores)
+            return np.array(["|".join(names) for names in held])
+        best = scores.argmax(axis=1) if threshold is None else (scores[:, 0] >= threshold).astype(int)
+        labels = np.array(self.labels, dtype=object)[best]
+        if self.reject is not None:
+            labels[confidence(scores, self.reject.measure, threshold) < self.reject.limit] = "unknown"
+        return labels.astype(str)
 
 
 set_model(Classifier())

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from stages.core.artifacts.estimates import Threshold
 from stages.core.artifacts.json_file import Json
 from stages.core.artifacts.variant import Variant
+from stages.runtime.rejection import Rejection
 
 EXPERIMENT = "edac"
 CHAMPION = "champion"
@@ -106,6 +108,11 @@ class Registration:
         Tags of the version, e.g. the test figures.
     description : str
         Description of the version, in Markdown.
+    labels : tuple[str, ...]
+        Labels in output order; empty if the model only gives scores.
+    threshold : float, tuple[float, ...] or None
+    reject : Rejection or None
+        When its decisions are "unknown".
     """
 
     variant: Variant
@@ -114,6 +121,9 @@ class Registration:
     n_outputs: int
     tags: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""
+    labels: tuple[str, ...] = ()
+    threshold: Threshold = None
+    reject: Rejection | None = None
 
 
 def plain(name: str) -> str:

@@ -39,7 +39,7 @@ class Registry(Runs):
         if version is None:
             run_id = self.log_variant(variant, release / "model.tflite")
             with tempfile.TemporaryDirectory() as folder:
-                save_pyfunc(Path(folder), release, example=new.example, n_outputs=new.n_outputs)
+                save_pyfunc(Path(folder), new)
                 self.client.log_artifacts(run_id, str(Path(folder) / "model"), "model")
             if not self.client.search_registered_models(f"name = '{name}'"):
                 self.client.create_registered_model(name)

@@ -22,6 +22,7 @@ from stages.core.project.errors import DataError
 from stages.core.tracking import connection, experiment, moved, records
 from stages.core.tracking.connection import Tracker
 from stages.core.tracking.records import Registration
+from stages.runtime.rejection import Rejection
 
 VARIANT = Variant(
     name="polynomial-s0.90-float32-seed1",
@@ -198,7 +199,18 @@ def test_a_registered_model_loads_and_scores_without_tensorflow(tracker: Tracker
 
     def register(sha256: str, note: str) -> int:
         variant, description = replace(VARIANT, sha256=sha256), f"Made as *{note}*."
-        new = Registration(variant, models, waveforms, n_outputs=1, tags={"note": note}, description=description)
+        rule = Rejection("distance", 0.1, 0.9)
+        new = Registration(
+            variant,
+            models,
+            waveforms,
+            n_outputs=1,
+            tags={"note": note},
+            description=description,
+            labels=("no", "yes"),
+            threshold=0.5,
+            reject=rule,
+        )
         version = tracker.register("tiny", new)
         tracker.set_alias("tiny", records.CHAMPION, version)
         return version
@@ -229,12 +241,15 @@ import mlflow, numpy as np
 mlflow.set_tracking_uri({mlflow_uri(tracker)!r})
 model = mlflow.pyfunc.load_model("models:/tiny@champion")
 scores = model.predict(model.input_example)
+flat = np.zeros((1, 8), np.float32)
+decided = model.predict(np.concatenate([model.input_example, flat]), params={{"decisions": True}}).tolist()
 try:
     model.predict(np.zeros((1, 3), np.float32))
     refused = False
 except mlflow.exceptions.MlflowException:
     refused = True
-print(json.dumps({{"scores": scores.tolist(), "refused": refused, "tensorflow": "tensorflow" in sys.modules,
+print(json.dumps({{"scores": scores.tolist(), "decided": decided, "refused": refused,
+                   "tensorflow": "tensorflow" in sys.modules,
                    "signature": str(model.metadata.signature),
                    "runtime": sys.modules["stages.runtime.litert"].__file__}}))
 """
@@ -244,6 +259,8 @@ print(json.dumps({{"scores": scores.tolist(), "refused": refused, "tensorflow": 
     answer = json.loads(done.stdout.splitlines()[-1])
     expected = 1 / (1 + np.exp(-waveforms.reshape(2, 4, 2).mean(-1).sum(-1, keepdims=True)))
     np.testing.assert_allclose(answer["scores"], expected, rtol=1e-6)
+    told = ["unknown" if abs(logit) < 0.1 else "yes" if logit > 0 else "no" for logit in waveforms.mean(1) * 4]
+    assert answer["decided"] == [*told, "unknown"]
     assert answer["refused"]
     assert not answer["tensorflow"]
     assert "float32 (shape=(-1, 8))" in answer["signature"] or "Tensor('float32', (-1, 8))" in answer["signature"]
