@@ -36,6 +36,9 @@ const commands = {
       try { twin.parseManifest(each.manifest); } catch { ok = false; }
       same(`manifest ${JSON.stringify(each.manifest)}`, ok, each.ok);
     }
+    for (const [measure, outputs, threshold, sure] of vectors.confidences) {
+      close(`confidence ${measure}`, [twin.confidence(outputs, measure, threshold)], [sure], 1e-9);
+    }
     for (const each of vectors.decisions) {
       const manifest = { labels: each.labels, threshold: each.threshold, tolerance: 0.01 };
       same("decision", twin.decide(manifest, each.scores).labels, each.decided);

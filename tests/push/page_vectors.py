@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.runtime import audio, hearing, manifest, recording
+from stages.runtime import audio, hearing, manifest, recording, rejection
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.hearing import Hearing
 
@@ -78,6 +78,19 @@ CHANGES: list[dict[str, Any]] = [
     {"tolerance": -1},
     {"model": []},
     {"unknown": 1},
+    {"reject": None},
+    {"reject": {"measure": "distance", "limit": 0.5, "kept": 0.95}},
+    {"reject": {"measure": "distance", "limit": 0.5, "kept": 0.95, "by": "clip"}},
+    {"reject": {"measure": "distance", "limit": 0.5, "kept": 0.95, "by": "hand"}},
+    {"reject": {"measure": "margin", "limit": 0.5, "kept": 0.95}},
+    {"reject": {"measure": "distance", "limit": 0.5, "kept": 1}},
+    {"reject": {"measure": "distance", "limit": "0.5", "kept": 0.5}},
+    {"reject": {"measure": "distance", "limit": 0.5}},
+    {"reject": []},
+    {"labels": ["a", "b", "c"], "threshold": None, "golden": [{"file": "golden/0.wav", "scores": [0.2, 0.3, 0.5]}]}
+    | {"reject": {"measure": "entropy", "limit": -0.5, "kept": 0.9}},
+    {"threshold": [0.4, 0.6], "golden": [{"file": "golden/0.wav", "scores": [0.2, 0.7]}]}
+    | {"reject": {"measure": "distance", "limit": 0.5, "kept": 0.95}},
     {"events": {"on": {"maybe": 0.5}}},
     {"events": {"on": {"yes": 0}}},
     {"events": {"on": {"yes": 0.5}, "off": {"yes": 0.6}}},
@@ -101,6 +114,10 @@ def make() -> dict[str, Any]:
             _windows(n, length, hop) for n in (1, 9, 10, 11, 14, 15, 25, 40) for length, hop in ((10, 5), (10, 3))
         ],
         "manifests": [_manifest(changes) for changes in CHANGES],
+        "confidences": [
+            [measure, outputs, threshold, float(rejection.confidence(np.array(outputs), measure, threshold))]
+            for measure, outputs, threshold in _CONFIDENCES
+        ],
         "decisions": [_decision(threshold, scores) for threshold, scores in _DECISIONS],
     }
 
@@ -110,6 +127,16 @@ _PLACES = [
     (Hearing(), "middle"),
     (Hearing(remove_dc=True), "middle"),
     (Hearing(place="loudest"), "start"),
+]
+_CONFIDENCES: list[tuple[str, list[float], float | None]] = [
+    ("max_probability", [0.2, 0.7, 0.1], None),
+    ("margin", [0.2, 0.7, 0.1], None),
+    ("margin", [0.5, 0.5], None),
+    ("entropy", [0.2, 0.7, 0.1], None),
+    ("entropy", [1.0, 0.0, 0.0], None),
+    ("distance", [0.3], 0.5),
+    ("distance", [1.0], 0.2),
+    ("distance", [0.4], 0.0),
 ]
 _DECISIONS: list[tuple[Any, list[float]]] = [
     (0.5, [0.5]),

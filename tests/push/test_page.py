@@ -134,6 +134,17 @@ def test_a_real_browser_computes_the_golden_scores(found_browser: browser.Browse
     assert max(said["differences"].values()) < 1e-5
 
 
+@pytest.mark.thorough
+def test_firefox_computes_them_too(found_browser: browser.Browser, tmp_path: Path) -> None:
+    try:
+        firefox = browser.find("firefox-esr")
+    except DeviceError:
+        pytest.skip("no Firefox here; install firefox-esr")
+    said = browser.ask(pages.release(tmp_path), {"do": "selftest"}, keys=None, browser=firefox, timeout_s=120)
+    assert said["ok"], said
+    assert max(said["differences"].values()) < 1e-5
+
+
 def test_a_browser_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(browser.ENVIRONMENT, "no-such-browser")
     with pytest.raises(DeviceError, match=r"no-such-browser.*is not installed"):

@@ -279,6 +279,17 @@ def test_labels_and_cards_never_become_html(visitor: Visit, served: str, publish
     assert visitor.tab.title().startswith("<img")
 
 
+def test_what_the_release_calls_unknown_is_unknown(
+    visitor: Visit, served: str, published: Published, sounds: Path
+) -> None:
+    path = published.folder / "current/manifest.json"
+    content = json.loads(path.read_text())
+    files.write_json(path, content | {"reject": {"measure": "distance", "limit": 100.0, "kept": 0.95}})
+    visitor.open(served)
+    assert visitor.decide(sounds / "a.wav") == "Unknown"
+    assert "nearest is positive" in visitor.text("#details")
+
+
 def test_injected_scripts_do_not_run(chromium: Any, served: str) -> None:
     context = chromium.new_context()
     tab = context.new_page()

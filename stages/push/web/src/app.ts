@@ -133,12 +133,14 @@ function show(found: Result): void {
   const { manifest } = opened.release;
   const rate = manifest.sample_rate;
   const decision = found.labels.join(", ") || "none of the labels";
-  part("decision").textContent = found.silent ? "Silence" : decision;
+  part("decision").textContent = found.silent ? "Silence" : found.unknown ? "Unknown" : decision;
   const about =
     found.length < found.samples.length
       ? `About ${view.seconds(found.start / rate)} to ${view.seconds((found.start + found.length) / rate)} of ${view.seconds(found.samples.length / rate)}, framed below.`
       : `About all of its ${view.seconds(found.samples.length / rate)}.`;
-  part("details").textContent = `${found.silent ? `Nothing is to be heard; the scores mean nothing (they say ${decision}). ` : ""}${about}`;
+  const silence = found.silent ? `Nothing is to be heard; the scores mean nothing (they say ${decision}). ` : "";
+  const unsure = found.unknown && !found.silent ? `Too unsure to be one of the labels; the nearest is ${decision}. ` : "";
+  part("details").textContent = silence + unsure + about;
   view.showScores(part("scores"), manifest, found.scores, found.labels);
   redraw();
   part("axes").replaceChildren(
@@ -229,10 +231,11 @@ async function listenLive(): Promise<void> {
   });
   const listener = new Listener(manifest, microphone.sampleRate, opened.running.run, {
     window(heard) {
-      const state = heard.silent ? "Silence" : heard.labels.join(", ") || "none of the labels";
+      const labels = heard.labels.join(", ") || "none of the labels";
+      const state = heard.silent ? "Silence" : heard.unknown ? "Unknown" : labels;
       const behind = heard.dropped ? `; ${heard.dropped} windows dropped: this device is slower than the sound` : "";
       part("live-head").textContent = `Now (${view.seconds(heard.endS)}): ${state}${behind}`;
-      view.showScores(part("live-scores"), manifest, heard.scores, heard.silent ? [] : heard.labels);
+      view.showScores(part("live-scores"), manifest, heard.scores, heard.silent || heard.unknown ? [] : heard.labels);
     },
     event(event) {
       part("no-events").hidden = true;

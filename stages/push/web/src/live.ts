@@ -2,7 +2,7 @@
 
 import { Framer, isSilent, Resampler } from "./audio";
 import { defaultRule, EventTracker, smoothing, type SoundEvent } from "./events";
-import { decide, type Manifest } from "./manifest";
+import { decide, isUnknown, type Manifest } from "./manifest";
 import { score, type Run } from "./recording";
 
 const PENDING_WINDOWS = 2;
@@ -14,6 +14,7 @@ export interface Heard {
   readonly scores: readonly number[];
   readonly labels: readonly string[];
   readonly silent: boolean;
+  readonly unknown: boolean;
   /** Windows that were dropped until now, this machine being slower than the sound. */
   readonly dropped: number;
 }
@@ -72,9 +73,12 @@ export class Listener {
       const silent = isSilent(window, hearing.silence_dbfs);
       const { scores } = decide(this.manifest, outputs);
       const startS = start / rate;
-      const labels = decide(this.manifest, this.smooth([...outputs])).labels;
-      this.tell.window({ startS, endS: startS + window.length / rate, scores, labels, silent, dropped: this.dropped });
-      this.tracker.push(startS, scores, !silent).forEach((event) => this.tell.event(event));
+      const smoothed = this.smooth([...outputs]);
+      const { labels } = decide(this.manifest, smoothed);
+      const unknown = isUnknown(this.manifest, smoothed);
+      const endS = startS + window.length / rate;
+      this.tell.window({ startS, endS, scores, labels, silent, unknown, dropped: this.dropped });
+      this.tracker.push(startS, scores, !silent && !isUnknown(this.manifest, outputs)).forEach((event) => this.tell.event(event));
     }
   }
 }

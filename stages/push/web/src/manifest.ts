@@ -2,6 +2,7 @@
 
 import { DEFAULT_HEARING, type Align, type Hearing } from "./audio";
 import { smoothing, type EventRule } from "./events";
+import { BINARY, confidence, MULTI_CLASS, type Rejection } from "./rejection";
 
 export interface Golden {
   readonly file: string;
@@ -28,13 +29,14 @@ export interface Manifest {
   readonly not_after: string | null;
   readonly tolerance_reason: string;
   readonly events: EventRule | null;
+  readonly reject: Rejection | null;
 }
 
 const REQUIRED = [
   "schema", "name", "version", "device_class", "card", "labels", "threshold", "sample_rate", "clip_samples", "files",
   "golden", "tolerance", "model",
 ];
-const OPTIONAL = ["align", "crops", "events", "hearing", "registered_name", "not_after", "tolerance_reason"];
+const OPTIONAL = ["align", "crops", "events", "hearing", "registered_name", "reject", "not_after", "tolerance_reason"];
 const PATH = /^(?!manifest\.(json|sig)$)[A-Za-z0-9_][A-Za-z0-9_.-]*(\/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$/;
 const CLASS = /^[a-z0-9][a-z0-9._-]*$/;
 const CHOICES: Record<string, readonly string[]> = {
@@ -114,6 +116,7 @@ export function parseManifest(values: unknown): Manifest {
     tolerance_reason: (values.tolerance_reason ?? "") as string,
     not_after: notAfter as string | null,
     events: values.events == null ? null : parseEvents(values.events, labels as string[]),
+    reject: values.reject == null ? null : parseRejection(values.reject, threshold),
   };
 }
 
@@ -157,6 +160,25 @@ function parseEvents(values: unknown, labels: readonly string[]): EventRule {
   const smooth = values.smooth ?? "mean:1";
   require(typeof smooth === "string" && smoothing(smooth) !== undefined, "events must have smooth as mean:N or exponential:A");
   return { on, off, smooth, ...seconds };
+}
+
+function parseRejection(values: unknown, threshold: unknown): Rejection {
+  require(!Array.isArray(threshold), "reject must be null of a multi-label task");
+  const keys = ["measure", "limit", "kept", "by"];
+  require(isPlain(values) && Object.keys(values).every((key) => keys.includes(key)), `reject must hold ${keys.join(", ")}`);
+  const { measure, limit, kept, by = "group" } = values;
+  const fitting = threshold === null ? MULTI_CLASS : BINARY;
+  require(fitting.includes(measure as string), `reject must have measure ${fitting.join(" or ")}`);
+  require(isNumber(limit) && Math.abs(limit) < 1e300, "reject must have a number as limit");
+  require(isNumber(kept) && kept > 0 && kept < 1, "reject must have kept in (0, 1)");
+  require(by === "group" || by === "clip", "reject must have by group or clip");
+  return { measure, limit, kept, by } as Rejection;
+}
+
+/** Whether the release's rejection rule calls an output vector unknown. */
+export function isUnknown(manifest: Pick<Manifest, "reject" | "threshold">, outputs: readonly number[]): boolean {
+  const { reject, threshold } = manifest;
+  return reject !== null && confidence(outputs, reject.measure, typeof threshold === "number" ? threshold : null) < reject.limit;
 }
 
 export interface Answer {

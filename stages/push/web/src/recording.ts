@@ -2,7 +2,7 @@
 
 import { clip, clipStart, isSilent, overloadScale, resample, toMono, windowStarts } from "./audio";
 import { defaultRule, EventTracker, type SoundEvent } from "./events";
-import { decide, type Answer, type Manifest } from "./manifest";
+import { decide, isUnknown, type Answer, type Manifest } from "./manifest";
 import type { Sound } from "./wav";
 
 /** Runs front end and model on one clip and returns the output vector. */
@@ -12,10 +12,13 @@ export interface Window {
   readonly startS: number;
   readonly scores: readonly number[];
   readonly silent: boolean;
+  readonly unknown: boolean;
 }
 
 export interface Result extends Answer {
   readonly silent: boolean;
+  /** Whether the scores are too unsure for the labels to be meant. */
+  readonly unknown: boolean;
   /** Mono, at the front end's rate. */
   readonly samples: Float32Array;
   /** Start and length of what the answer is about, in samples at that rate. */
@@ -72,10 +75,15 @@ export async function classify(
     for (const [i, start] of starts.entries()) {
       const part = samples.subarray(start, start + length);
       const found = await score(part, manifest, run);
-      const window = { startS: start / rate, scores: decide(manifest, found).scores, silent: isSilent(part, hearing.silence_dbfs) };
+      const window = {
+        startS: start / rate,
+        scores: decide(manifest, found).scores,
+        silent: isSilent(part, hearing.silence_dbfs),
+        unknown: isUnknown(manifest, found),
+      };
       outputs.push(found);
       windows.push(window);
-      events.push(...tracker.push(window.startS, window.scores, !window.silent));
+      events.push(...tracker.push(window.startS, window.scores, !window.silent && !window.unknown));
       progress(window, i + 1, starts.length);
     }
     events.push(...tracker.finish());
@@ -85,10 +93,12 @@ export async function classify(
     const averaged = heard.length ? heard : outputs;
     const mean = averaged[0].map((_, i) => averaged.reduce((sum, each) => sum + each[i], 0) / averaged.length);
     const silent = heard.length === 0;
-    return { ...decide(manifest, mean), silent, samples, start: 0, length: samples.length, windows, events };
+    const unknown = isUnknown(manifest, mean);
+    return { ...decide(manifest, mean), silent, unknown, samples, start: 0, length: samples.length, windows, events };
   }
   const start = clipStart(samples, length, align, hearing);
   const part = samples.subarray(start, start + length);
-  const answer = decide(manifest, await score(part, manifest, run));
-  return { ...answer, silent: isSilent(part, hearing.silence_dbfs), samples, start, length: part.length, windows, events };
+  const found = await score(part, manifest, run);
+  const [silent, unknown] = [isSilent(part, hearing.silence_dbfs), isUnknown(manifest, found)];
+  return { ...decide(manifest, found), silent, unknown, samples, start, length: part.length, windows, events };
 }
