@@ -1,8 +1,8 @@
 """Browser against Python: scores of every front end, architecture and scheme; speed and first load. Prints JSON lines.
 
-    python -m tests.bench.browser scores FILE.jsonl   # goes on where FILE.jsonl ends
+    python -m tests.bench.browser scores FILE.jsonl [SCHEME ...]   # goes on where FILE.jsonl ends
     python -m tests.bench.browser speed
-    python -m tests.bench.browser table FILE.jsonl    # Markdown, one row per front end and architecture
+    python -m tests.bench.browser table FILE.jsonl   # Markdown, one row per front end and architecture
 
 *scores* runs 20 clips through the files in Python and through the same release in a headless browser: each architecture
 with the front end that it was made for, and `ds_cnn` with every front end that fits it. The weights are random, the
@@ -114,12 +114,13 @@ def release(folder: Path, frontend: bytes, model: bytes, *, as_one: bool) -> Pat
     return folder
 
 
-def scores(place: Path) -> None:
+def scores(place: Path, *schemes: str) -> None:
     """Append one line for each front end, architecture, scheme and form that the file does not hold yet."""
     known = [json.loads(line) for line in place.read_text().splitlines()] if place.exists() else []
     done = {(row["frontend"], row["architecture"], row["scheme"], row["form"]) for row in known}
     for frontend, architecture in pairs():
-        wanted = [key for key in _forms(frontend, architecture) if key not in done]
+        forms = _forms(frontend, architecture)
+        wanted = [key for key in forms if key not in done and (not schemes or key[2] in schemes)]
         if not wanted:
             continue
         for row in compare(frontend, architecture, wanted):
@@ -244,7 +245,9 @@ def _throttled(site: Path, place: Path) -> float:
 if __name__ == "__main__":
     if sys.argv[1:] == ["speed"]:
         speed()
-    elif len(sys.argv) == 3 and sys.argv[1] in ("scores", "table"):
-        {"scores": scores, "table": table}[sys.argv[1]](Path(sys.argv[2]))
+    elif len(sys.argv) >= 3 and sys.argv[1] == "scores":
+        scores(Path(sys.argv[2]), *sys.argv[3:])
+    elif len(sys.argv) == 3 and sys.argv[1] == "table":
+        table(Path(sys.argv[2]))
     else:
         sys.exit(__doc__)
