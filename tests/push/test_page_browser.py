@@ -155,7 +155,12 @@ def test_a_recording_is_decided_played_and_explained(visitor: Visit, served: str
     visitor.tab.click("#record")
     visitor.tab.wait_for_selector("#found li", timeout=20_000)
     assert visitor.text("#found").startswith("positive")
-    assert visitor.tab.evaluate("document.querySelector('#player').duration") > 2.5
+    duration = """new Promise((resolve) => {
+        const player = document.querySelector('#player');
+        if (player.readyState) resolve(player.duration);
+        else player.addEventListener('loadedmetadata', () => resolve(player.duration));
+    })"""
+    assert visitor.tab.evaluate(duration) > 2.5
     assert visitor.text("#message") == ""
 
 
