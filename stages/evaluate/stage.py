@@ -22,7 +22,7 @@ from stages.core.project.progress import track
 from stages.core.scoring.baseline import baseline
 from stages.core.scoring.curves import roc_points
 from stages.core.scoring.metrics import METRICS
-from stages.evaluate import calibrated, figure, robustness, soundscape, stream, unknown
+from stages.evaluate import calibrated, figure, micro, robustness, soundscape, stream, unknown
 from stages.evaluate.latency import measure, percentile_ms
 from stages.evaluate.params import EvaluateParams
 
@@ -99,16 +99,17 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
                 raw_ratio=round(reference.raw_bytes / variant.raw_bytes, 4),
                 deflated_ratio=round(reference.deflated_bytes / variant.deflated_bytes, 4),
                 **_release(variant, reference, frontend),
+                **_micro(variant, path, features),
                 robustness=_robustness(variant.name, disturbed),
                 calibration=quality[variant.name],
                 rejection=rejected.get(variant.name, {}),
                 streams=heard.get(variant.name, ()),
             )
-            for variant, median, slow in zip(variants, p50, p95, strict=True)
+            for variant, path, median, slow in zip(variants, paths, p50, p95, strict=True)
         ]
         evaluation_file.write(folder, evaluated)
         rows = [each.row() for each in evaluated]
-        files.write_csv(folder / "variants.csv", _columns(rows[0]), rows)
+        files.write_csv(folder / "variants.csv", _columns(max(rows, key=len)), rows)
         files.write_csv(folder / "sites.csv", SITE_COLUMNS, _site_rows(variants))
 
         metric = headline(reference)
@@ -141,6 +142,15 @@ def _key(variants: Sequence[Variant], params: EvaluateParams) -> str:
     folder = params.stream.background if params.stream.minutes else None
     sounds = [files.sha256(path) for path in soundscape.background_files(folder)] if folder else []
     return files.digest([asdict(v) for v in variants], asdict(params), *sounds)
+
+
+def _micro(variant: Variant, path: Path, features: Path) -> Row:
+    """Return what TensorFlow Lite Micro makes of an 8-bit file; nothing where it is not installed."""
+    if variant.bit_width != 8 or not micro.available():
+        return {}
+    clips = dataset.read_split(features, "validation").crops
+    found = micro.run(path, clips.reshape(-1, *clips.shape[2:]))
+    return {"arena_bytes": found.arena_bytes, "micro": found.refused or "equal"}
 
 
 def headline(variant: Variant) -> str:

@@ -9,8 +9,8 @@ from stages.core.project.params import known
 from stages.core.scoring.metrics import METRICS
 
 BYTES = ("sent_bytes", "release_bytes", "raw_bytes", "deflated_bytes")
-SIZES = {**{name: name for name in BYTES}, "latency_ms": "latency_p50_ms"}
-"""Sizes that a budget may limit, each with its column in ``variants.csv``."""
+SIZES = {**{name: name for name in (*BYTES, "arena_bytes")}, "latency_ms": "latency_p50_ms"}
+"""What a budget may limit: its name there, and the column of ``variants.csv``."""
 _ON_DEVICE = re.compile(r"device\.(.+)\.latency_ms")
 
 
@@ -41,6 +41,8 @@ class SelectParams:
         self-test. There is one for each label at least, up to 16.
     budget : dict[str, float]
         Largest of the sizes above or of the median single-thread `latency_ms`; or the smallest value of a metric.
+        `arena_bytes` is the largest memory that TensorFlow Lite Micro may need; it is measured of 8-bit files where the
+        extra `micro` is installed, and files that Micro refuses do not keep the limit.
         `device.<name>.latency_ms` is the largest median of front end and model together that `edac devices bench` may
         have measured on that device. What it has not measured yet may win: push it, measure it, and select again by
         `dvc repro --force --single-item select`.

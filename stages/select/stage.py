@@ -148,7 +148,7 @@ class Choice:
             test=variant.metrics["test"],
             drop=Drops(drops[variant.name], on_test.drops()[variant.name]),
             data=DataFacts.of(pull_report.read(self.inputs.report)),
-            measured=Measured(**{each.name: row[each.name] for each in fields(Measured)}),
+            measured=Measured(**{each.name: row[each.name] for each in fields(Measured) if each.name in row}),
             rule=Rule(
                 metric=params.metric,
                 margin=params.margin,

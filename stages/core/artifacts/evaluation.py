@@ -99,6 +99,11 @@ class EvaluatedVariant:
         Size of front end and model together: as a device stores them, and as a push sends them (xz).
     release_ratio, sent_ratio : float
         The same of the float32 baseline divided by that of this variant.
+    arena_bytes : int or None
+        Memory that TensorFlow Lite Micro needs for the model; None where it was not tried or refuses the file.
+    micro : str
+        ``"equal"`` where TensorFlow Lite Micro gives LiteRT's integers, else why it refuses the file; empty where it
+        was not tried: it is not installed (the extra `micro`), or the file is not of 8 bits.
     robustness : dict[str, dict[str, Estimate]]
         Condition to metric to estimate on the test split; empty unless `evaluate.robustness` names a condition.
     calibration : dict[str, Calibration]
@@ -118,6 +123,8 @@ class EvaluatedVariant:
     sent_bytes: int = 0
     release_ratio: float = 1.0
     sent_ratio: float = 1.0
+    arena_bytes: int | None = None
+    micro: str = ""
     robustness: dict[str, dict[str, Estimate]] = field(default_factory=dict)
     calibration: dict[str, Calibration] = field(default_factory=dict)
     rejection: dict[str, Estimate] = field(default_factory=dict)
@@ -170,6 +177,8 @@ class EvaluatedVariant:
             }
         for count in ("n", "groups"):
             row |= {f"{split}_{count}": getattr(m, count) for split, m in sorted(variant.metrics.items(), reverse=True)}
+        if self.micro:
+            row |= {"arena_bytes": self.arena_bytes, "micro": self.micro}
         return row | {
             "threshold": " ".join(f"{each:.9g}" for each in threshold) if isinstance(threshold, tuple) else threshold,
             "latency_p50_ms": self.latency_p50_ms,

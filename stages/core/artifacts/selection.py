@@ -63,6 +63,8 @@ class Measured:
         Size of front end and model, as a device stores them and as a push sends them (xz).
     latency_p50_ms, latency_p95_ms : float
         Median and 95th percentile of the single-thread latency, in ms.
+    arena_bytes : int or None
+        Memory that TensorFlow Lite Micro needs for the model; None where it was not tried or refuses the file.
     """
 
     raw_bytes: int
@@ -71,6 +73,7 @@ class Measured:
     latency_p95_ms: float = 0.0
     release_bytes: int = 0
     sent_bytes: int = 0
+    arena_bytes: int | None = None
 
 
 @dataclass(frozen=True)
