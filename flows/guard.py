@@ -46,8 +46,8 @@ _TYPES = (
 _HEALTH = ("/api/health", "/health")
 _LARGEST = 2**22  # bytes of a request about deployments, which is read before it passes
 _OUTSIDE = ("pull_steps", "job_variables", "infra_overrides", "storage_document_id", "infrastructure_document_id")
-_FLOWS = r"flows/(serve|push)\.py:\w+"
-_ENTRYPOINT = re.compile(f"({re.escape(f'{Path(__file__).resolve().parents[1]}/')})?{_FLOWS}")
+_ENTRYPOINT = re.compile(r"flows/(serve|push)\.py:\w+")
+_PROJECT = Path(__file__).resolve().parents[1]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -228,12 +228,20 @@ def _require_own(content: dict[str, Any], method: str) -> None:
     given = [name for name in _OUTSIDE if content.get(name)]
     if method == "PATCH" and content.get("path") not in (None, "", "."):
         given.append("path")
-    if not _ENTRYPOINT.fullmatch(str(content.get("entrypoint") or "flows/serve.py:grid")):
+    if (entrypoint := content.get("entrypoint")) and not _is_own(str(entrypoint)):
         given.append("entrypoint of other code")
     if given:
         raise _Refusal(403, f"Deployments of this project take no {given[0]}.")
     if content.get("enforce_parameter_schema") is False:
         raise _Refusal(403, "Deployments of this project check their parameters.")
+
+
+def _is_own(entrypoint: str) -> bool:
+    """Return whether an entry point names a flow of this project: in its folder, or in another clone's."""
+    if _ENTRYPOINT.fullmatch(entrypoint):
+        return True
+    absolute = Path(os.path.normpath(Path.cwd() / entrypoint))  # links are not followed, but `..` is
+    return absolute.is_relative_to(_PROJECT) and bool(_ENTRYPOINT.fullmatch(str(absolute.relative_to(_PROJECT))))
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, refusal: _Refusal) -> None:

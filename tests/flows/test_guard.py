@@ -229,6 +229,9 @@ def test_what_passes(served: Served) -> None:
     create = b'{"name": "grid", "entrypoint": "flows/serve.py:grid", "path": ".", "job_variables": {}}'
     assert served.ask("POST", "/api/deployments/", authorised | JSON, create) == 200
     assert served.ask("PATCH", "/api/deployments/1", authorised | JSON, b'{"entrypoint": "flows/push.py:push"}') == 200
+    for path in (Path(guard.__file__).parent, os.path.relpath(Path(guard.__file__).parent)):
+        own_code = json.dumps({"entrypoint": f"{path}/serve.py:pipeline"}).encode()
+        assert served.ask("POST", "/api/deployments/", authorised | JSON, own_code) == 200
     start = b'{"parameters": {"sparsities": [0.5]}, "job_variables": {}}'
     assert served.ask("POST", "/api/deployments/1/create_flow_run", authorised | JSON, start) == 200
     assert served.ask("POST", "/api/flow_runs/filter", authorised | JSON, b"{}") == 200
