@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
@@ -20,6 +20,9 @@ from stages.core.project.errors import DataError
 from stages.core.project.progress import track
 from stages.core.project.workers import spawned
 from stages.runtime.hearing import DEFAULT, Hearing, is_silent
+
+if TYPE_CHECKING:
+    import audiomentations
 
 DRAWS = 10
 
@@ -198,14 +201,26 @@ def _draw(copy: Copy, chain: Sequence[Transform], samples: np.ndarray, rate: int
     )
 
 
-_worker: dict[str, Any] = {}
+@dataclass(frozen=True)
+class _Worker:
+    """State of a worker process."""
+
+    compose: Callable[[int], "audiomentations.Compose"]
+    work: Path
+    target: Path
+
+
+_worker: _Worker
 
 
 def _setup(params: AugmentParams, work: Path, target: Path) -> None:
+    global _worker
     preset, config = params.configure()
-    _worker.update(compose=partial(preset.compose, config), work=work, target=target)
+    _worker = _Worker(partial(preset.compose, config), work, target)
 
 
 def _in_worker(copies: list[Copy]) -> list[tuple[Recording, int]]:
-    compose, work, target = _worker["compose"], _worker["work"], _worker["target"]
-    return [make_copy(copy, compose(copy.number).transforms, work=work, target=target) for copy in copies]
+    return [
+        make_copy(copy, _worker.compose(copy.number).transforms, work=_worker.work, target=_worker.target)
+        for copy in copies
+    ]

@@ -2,9 +2,9 @@
 
 import contextlib
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -95,10 +95,10 @@ def distill(params: DistillParams, features: Path, target: Path) -> TeacherRepor
     return report
 
 
-def _by_content(options: dict[str, Any]) -> dict[str, Any]:
+def _by_content(options: Mapping[str, object]) -> dict[str, object]:
     """Return options with every path replaced by its content, because files may move and change."""
 
-    def content(value: Any) -> Any:
+    def content(value: object) -> object:
         if not isinstance(value, Path) or not value.exists():
             return value
         paths = sorted(path for path in value.rglob("*") if path.is_file()) if value.is_dir() else [value]

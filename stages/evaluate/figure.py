@@ -1,9 +1,9 @@
 """Plot accuracy against size: the gain and the cost of pruning and quantisation."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -15,32 +15,46 @@ from stages.core.artifacts.variant import Variant
 from stages.core.project import files
 from stages.core.project.palette import COLOURS
 
-Point = dict[str, Any]
 STYLES = tuple(zip(COLOURS, "os^DvP", strict=False))
-LINES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
+Dash = str | tuple[float, tuple[float, ...]]
+"""Line style of matplotlib: a name, or an offset and lengths."""
+LINES: tuple[Dash, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 TITLES = {"roc_auc": "ROC-AUC", "accuracy": "Accuracy", "pr_auc": "Mean average precision"}
 
 
-def points(variants: Sequence[Variant], metric: str) -> list[Point]:
-    """Return one row per variant: where it lies in the picture, and how sure that is.
+@dataclass(frozen=True)
+class Point:
+    """A variant in the plot: its size, and a metric of the test split with its interval."""
 
-    Returns
-    -------
-    list[dict]
-        `name`, `schedule`, `sparsity`, `scheme`, `seed`, `raw_bytes`, `deflated_bytes`, and the test split's
-        `value`, `low`, `high`.
-    """
-    return [
-        {
-            key: getattr(v, key)
-            for key in ("name", "schedule", "sparsity", "scheme", "seed", "raw_bytes", "deflated_bytes")
-        }
-        | {end: getattr(v.metrics["test"].pooled[metric], end) for end in ("value", "low", "high")}
-        for v in variants
-    ]
+    name: str
+    schedule: str
+    sparsity: float
+    scheme: str
+    seed: int
+    raw_bytes: int
+    deflated_bytes: int
+    value: float | None
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(cls, variant: Variant, metric: str) -> "Point":
+        """Return the point of a variant."""
+        estimate = variant.metrics["test"].pooled[metric]
+        names = ("name", "schedule", "sparsity", "scheme", "seed", "raw_bytes", "deflated_bytes")
+        return cls(*(getattr(variant, name) for name in names), estimate.value, estimate.low, estimate.high)
 
 
-def draw(rows: Sequence[Point], ax: Axes, *, metric: str, confidence: float = 0.95) -> Axes:
+@dataclass(frozen=True)
+class _Place:
+    """Coordinates of a point that has a value."""
+
+    point: Point
+    x: int
+    y: float
+
+
+def draw(points: Sequence[Point], ax: Axes, *, metric: str, confidence: float = 0.95) -> Axes:
     """Draw the points onto axes.
 
     Colour and marker tell the scheme, the line's style the schedule; a line leads from the baseline through the
@@ -48,51 +62,49 @@ def draw(rows: Sequence[Point], ax: Axes, *, metric: str, confidence: float = 0.
 
     Parameters
     ----------
-    rows : Sequence[dict]
-        From `points`; those without a value are left out.
+    points : Sequence[Point]
+        Points without a value are left out.
     ax : matplotlib.axes.Axes
     metric : str
     confidence : float
         Confidence of the intervals, for the caption.
     """
-    rows = [row for row in rows if row["value"] is not None]
-    schemes = sorted(
-        {row["scheme"] for row in rows}, key=lambda s: -max(r["raw_bytes"] for r in rows if r["scheme"] == s)
-    )
-    schedules = sorted({row["schedule"] for row in rows} - {""})
+    places = [_Place(point, point.deflated_bytes, point.value) for point in points if point.value is not None]
+    widest = {scheme: max(p.point.raw_bytes for p in places if p.point.scheme == scheme) for scheme in _schemes(places)}
+    schemes = sorted(widest, key=lambda scheme: -widest[scheme])
+    schedules = sorted({place.point.schedule for place in places} - {""})
     styles = {scheme: STYLES[i % len(STYLES)] for i, scheme in enumerate(schemes)}
     lines = {schedule: LINES[i % len(LINES)] for i, schedule in enumerate(schedules)}
-    baselines = {row["scheme"]: row for row in rows if not row["schedule"]}
+    baselines = {place.point.scheme: place for place in places if not place.point.schedule}
+    pruned = [place for place in places if place.point.schedule]
 
-    def path_of(row: Point) -> tuple[str, str, int]:
-        return row["scheme"], row["schedule"], row["seed"]
+    def path_of(place: _Place) -> tuple[str, str, int]:
+        return place.point.scheme, place.point.schedule, place.point.seed
 
-    for (scheme, schedule, _), members in groupby(sorted(filter(_pruned, rows), key=path_of), key=path_of):
+    for (scheme, schedule, _), members in groupby(sorted(pruned, key=path_of), key=path_of):
         colour, marker = styles[scheme]
-        path = sorted(members, key=lambda row: row["sparsity"])
-        path = [baselines[scheme], *path] if scheme in baselines else path
-        x, y = [row["deflated_bytes"] for row in path], [row["value"] for row in path]
+        marked = sorted(members, key=lambda place: place.point.sparsity)
+        path = [baselines[scheme], *marked] if scheme in baselines else marked
+        x, y = [place.x for place in path], [place.y for place in path]
         ax.plot(x, y, color=colour, linestyle=lines[schedule], linewidth=1.4, alpha=0.85, zorder=2)
-        pruned = [row for row in path if row["schedule"]]
         ax.plot(
-            [row["deflated_bytes"] for row in pruned],
-            [row["value"] for row in pruned],
+            [place.x for place in marked],
+            [place.y for place in marked],
             color=colour,
             marker=marker,
             markersize=5.5,
             linestyle="",
             zorder=3,
         )
-    for row in rows:
-        colour, marker = styles[row["scheme"]]
-        if row["low"] is not None:
-            x, y = row["deflated_bytes"], row["value"]
-            ends = [[max(y - row["low"], 0)], [max(row["high"] - y, 0)]]
-            ax.errorbar(x, y, yerr=ends, color=colour, elinewidth=0.8, alpha=0.3, fmt="none", zorder=1)
-        if not row["schedule"]:
+    for place in places:
+        point, (colour, marker) = place.point, styles[place.point.scheme]
+        if point.low is not None and point.high is not None:
+            ends = [[max(place.y - point.low, 0)], [max(point.high - place.y, 0)]]
+            ax.errorbar(place.x, place.y, yerr=ends, color=colour, elinewidth=0.8, alpha=0.3, fmt="none", zorder=1)
+        if not point.schedule:
             ax.plot(
-                row["deflated_bytes"],
-                row["value"],
+                place.x,
+                place.y,
                 color=colour,
                 marker=marker,
                 markersize=8,
@@ -102,11 +114,11 @@ def draw(rows: Sequence[Point], ax: Axes, *, metric: str, confidence: float = 0.
                 zorder=4,
             )
 
-    for row in filter(_pruned, rows):
-        if row["scheme"] == schemes[0] and row["schedule"] == schedules[0]:
+    for place in pruned:
+        if place.point.scheme == schemes[0] and place.point.schedule == schedules[0]:
             ax.annotate(
-                f"{row['sparsity']:.0%}",
-                (row["deflated_bytes"], row["value"]),
+                f"{place.point.sparsity:.0%}",
+                (place.x, place.y),
                 xytext=(0, -14),
                 textcoords="offset points",
                 ha="center",
@@ -127,20 +139,20 @@ def draw(rows: Sequence[Point], ax: Axes, *, metric: str, confidence: float = 0.
     return ax
 
 
-def save(rows: Sequence[Point], path: Path, *, metric: str, confidence: float = 0.95) -> None:
-    """Draw the picture into a PNG file whose bytes depend on the rows alone."""
+def save(points: Sequence[Point], path: Path, *, metric: str, confidence: float = 0.95) -> None:
+    """Draw the picture into a PNG file whose bytes depend on the points alone."""
     picture = Figure(figsize=(9, 5.2), dpi=150, layout="constrained")
     FigureCanvasAgg(picture)
-    draw(rows, picture.subplots(), metric=metric, confidence=confidence)
+    draw(points, picture.subplots(), metric=metric, confidence=confidence)
     with files.atomic(path) as temporary:
         picture.savefig(temporary, format="png", metadata={"Software": None})
 
 
-def _pruned(row: Point) -> bool:
-    return bool(row["schedule"])
+def _schemes(places: Sequence[_Place]) -> set[str]:
+    return {place.point.scheme for place in places}
 
 
-def _bytes(size: float, _: Any = None) -> str:
+def _bytes(size: float, _: int | None = None) -> str:
     for unit in ("B", "kB", "MB"):
         if size < 1000 or unit == "MB":
             break
@@ -148,7 +160,7 @@ def _bytes(size: float, _: Any = None) -> str:
     return f"{size:g} {unit}"
 
 
-def _legend(ax: Axes, styles: dict[str, tuple[str, str]], lines: dict[str, Any]) -> None:
+def _legend(ax: Axes, styles: dict[str, tuple[str, str]], lines: dict[str, Dash]) -> None:
     entries = [Line2D([], [], color=c, marker=m, linestyle="", label=scheme) for scheme, (c, m) in styles.items()]
     entries += [Line2D([], [], color="0.3", linestyle=style, label=schedule) for schedule, style in lines.items()]
     entries.append(

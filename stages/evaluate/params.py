@@ -44,7 +44,7 @@ class Robustness:
 
 @dataclass(frozen=True)
 class Decisions:
-    """How scores become decisions; everything is fitted on validation.
+    """Calibration, thresholds and rejection, all of them fitted on validation.
 
     Attributes
     ----------
@@ -54,8 +54,8 @@ class Decisions:
         ranks; of a softmax one scale, which keeps the order of a clip's classes. ``"temperature_and_bias"``: of a
         softmax also a shift per class, which may change the class that wins. Part of a fine-tuning's key.
     threshold : ThresholdRule
-        How decision thresholds are chosen: of a binary task, of every label of a multi-label task, and of every class
-        of a multi-class task (for events).
+        Rule that chooses decision thresholds: one for a binary task, one per label of a multi-label task, and one per
+        class of a multi-class task (for events).
     known_share : float or None
         Share of known sounds that the release keeps, in (0, 1): for what is less sure it says "unknown". None: it never
         does. The limit is chosen on validation, by group (`stages.core.scoring.rejection`).
@@ -152,7 +152,7 @@ class EvaluateParams:
     robustness : Robustness
         Noise, levels and rates under which the test recordings are scored again.
     decisions : Decisions
-        How scores become decisions.
+        Calibration, thresholds and rejection.
     stream : StreamParams
         Streams in which events are counted.
     """

@@ -7,13 +7,13 @@ disturbed features are made once for all variants.
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts import dataset
 from stages.core.artifacts import frontend as frontend_file
+from stages.core.artifacts.evaluation import Row
 from stages.core.artifacts.variant import Variant
 from stages.core.audio import decode
 from stages.core.project import files
@@ -83,7 +83,7 @@ def measure(
     features: Path,
     folder: Path,
     params: EvaluateParams,
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Score every variant under every condition.
 
     A condition that an earlier, interrupted call finished is read back and not repeated.
@@ -103,7 +103,7 @@ def measure(
 
     Returns
     -------
-    list[dict]
+    list[Row]
         One row per variant, condition and figure, with interval. ``agreement`` is the fraction of the recordings that
         a variant and the reference decide alike under the same condition, each with its own threshold; of a multi-label
         task, alike in every class.
@@ -148,7 +148,7 @@ def _rows(
     *,
     test: dataset.Split,
     params: EvaluateParams,
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     def decisions(variant: Variant) -> np.ndarray:
         return predict(scores[variant.name].astype(np.float64), variant.threshold)
 
@@ -174,7 +174,7 @@ def _rows(
     return rows
 
 
-def _fraction(alike: np.ndarray, test: dataset.Split, params: EvaluateParams) -> dict[str, Any]:
+def _fraction(alike: np.ndarray, test: dataset.Split, params: EvaluateParams) -> Row:
     """Return the fraction of the clips that are decided alike, with its interval."""
     draws = Draws.of(test.y, test.groups, len(test.labels), resamples=params.bootstrap_resamples, seed=params.seed)
     found = {"value": rounded(alike.mean()), "low": None, "high": None}

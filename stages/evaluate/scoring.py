@@ -44,7 +44,7 @@ def rejection(scores: np.ndarray, validation: Split, params: Decisions, threshol
     Parameters
     ----------
     scores : np.ndarray, shape (n,) or (n, n_classes)
-        What `score` returned for the validation split.
+        Scores of the validation split, from `score`.
     validation : Split
     params : Decisions
     threshold : float, tuple or None

@@ -4,7 +4,7 @@ Validation chooses, test only reports: every column name says which split it bel
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
@@ -89,8 +89,8 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
         heard: dict[str, tuple[StreamResult, ...]] = {}
         if params.stream.minutes:
             heard = stream.measure(variants, sweep, features=features, folder=folder / "stream", params=params)
-            told = [row for name, results in heard.items() for row in stream.rows(name, results)]
-            files.write_csv(folder / "streams.csv", stream.COLUMNS, told)
+            lines = [row for name, results in heard.items() for row in stream.rows(name, results)]
+            files.write_csv(folder / "streams.csv", stream.COLUMNS, lines)
         evaluated = [
             EvaluatedVariant(
                 variant=variant,
@@ -119,8 +119,9 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
         files.write_csv(folder / "roc.csv", ROC_COLUMNS, curves)
         pruned = _against_sparsity(rows, metric)
         files.write_csv(folder / "against_sparsity.csv", list(pruned[0]), pruned)
-        points = figure.points(variants, metric)
-        files.write_csv(folder / "accuracy_versus_size.csv", list(points[0]), points)
+        points = [figure.Point.of(variant, metric) for variant in variants]
+        columns = [field.name for field in fields(figure.Point)]
+        files.write_csv(folder / "accuracy_versus_size.csv", columns, map(asdict, points))
         figure.save(points, folder / "accuracy_versus_size.png", metric=metric, confidence=params.confidence)
     return evaluated
 

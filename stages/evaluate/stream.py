@@ -111,7 +111,7 @@ def choose(
     Parameters
     ----------
     windows : Windows
-        Of the validation stream.
+        Windows of the validation stream.
     truth : Sequence[TrueEvent]
     labels : Sequence[str]
         Labels that may have events; one threshold for all of them, as scores are calibrated.
@@ -273,7 +273,8 @@ def figures_of(truth: Sequence[TrueEvent], found: Sequence[Event], hours: float,
     found : Sequence[Event]
     hours : float
     confidence : float
-        Of the intervals: of misses Clopper and Pearson's with events taken as independent, of false alarms Garwood's.
+        Confidence of the intervals: Clopper and Pearson's for misses, with events taken as independent, and Garwood's
+        for false alarms.
     """
     matching, n = detection.match(truth, found), len(truth)
     missed = int((~matching.detected).sum())

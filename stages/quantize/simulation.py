@@ -1,4 +1,4 @@
-"""A quantised model file as a differentiable function: its own graph, its integers simulated in float32.
+"""Make a differentiable function of a quantised model file: its own graph, with integers simulated in float32.
 
 The graph is read from the flatbuffer, so that the function rounds exactly the tensors that the file holds as integers:
 batch normalisation is folded where the converter folds it, and an LSTM is the products it was exported as.
@@ -6,23 +6,19 @@ Rounding is fake quantisation with the straight-through estimator (`stages.quant
 """
 
 import math
-import re
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from stages.core.litert import flatbuffer, operators
 from stages.core.nn.keras import keras, tf
-from stages.core.project.errors import ModelError
 from stages.quantize import fake_quantization as fq
 from stages.quantize.fake_quantization import Nearest
+from stages.quantize.quantized_graph import QuantizedGraph
 from stages.quantize.ranges import Ranges
-from stages.quantize.simulated_operators import FIXED, FUNCTIONS, MOVES, SAME_RANGE
+from stages.quantize.simulated_operators import FUNCTIONS, MOVES
 
 RANGE_MOMENTUM = 0.99  # per step, of an activation's range
-_INTEGERS = {getattr(schema.TensorType, f"INT{bits}"): bits for bits in (2, 4, 8, 16)}
-"""Type of a tensor to its bits."""
 
 
 def simulate(float32: bytes, quantised: bytes) -> keras.Model:
@@ -69,39 +65,29 @@ class SimulatedGraph(keras.layers.Layer):
 
     def __init__(self, float32: bytes, quantised: bytes, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        model = schema.ModelT.InitFromPackedBuf(quantised, 0)
-        self._graph, self._buffers, self._content = model.subgraphs[0], model.buffers, quantised
-        self._codes = operators.names_of(model.operatorCodes)
-        self._tensors = self._graph.tensors
-        # A constant of two operators is there twice if they scale it differently; it learns as one all the same.
-        self._names = [re.sub(r"_duplicated_\d+$", "", tensor.name.decode()) for tensor in self._tensors]
+        self._file = QuantizedGraph(quantised)
         self._floats = flatbuffer.float_constants(float32)
-        self._stored = {op.outputs[0]: op.inputs[0] for op in self._graph.operators if self._code(op) == "DEQUANTIZE"}
-        kernels = {op.inputs[1] for op in self._graph.operators if self._code(op) in operators.WEIGHTED}
-        self._kernels = {self._stored.get(i, i) for i in kernels}
-        self._groups, self._fixed = self._groups_of_equal_range()
-        self._require_one_clip()
 
     @property
     def shape_of_input(self) -> tuple[int, ...]:
         """Shape of one clip."""
-        return tuple(int(size) for size in self._tensors[self._graph.inputs[0]].shape[1:])
+        return tuple(int(size) for size in self._file.tensors[self._file.inputs[0]].shape[1:])
 
     def build(self, input_shape: tf.TensorShape) -> None:
         """Make a weight of every float constant, and one of all ranges."""
         self._weights_of: dict[int, tf.Variable] = {}
         self._shared: dict[str, np.ndarray | None] = {}
         weights: dict[str, tf.Variable] = {}
-        for i, name in enumerate(self._names):
+        for i, name in enumerate(self._file.names):
             if name in self._floats:
                 if name not in weights:
                     values, self._shared[name] = self._start(i)
                     start = keras.initializers.Constant(values)
                     weights[name] = self.add_weight(f"constant{i}", values.shape, initializer=start)
                 self._weights_of[i] = weights[name]
-        start = np.zeros((max(self._groups.values(), default=-1) + 1, 2), np.float32)
-        for i, group in self._groups.items():
-            quantization, (low, high) = self._tensors[i].quantization, fq.limits(self._bits(i))
+        start = np.zeros((max(self._file.groups.values(), default=-1) + 1, 2), np.float32)
+        for i, group in self._file.groups.items():
+            quantization, (low, high) = self._file.tensors[i].quantization, fq.limits(self._file.bits(i))
             start[group] = (np.array([low, high]) - quantization.zeroPoint[0]) * quantization.scale[0]
         self.ranges = self.add_weight(
             "ranges", start.shape, initializer=keras.initializers.Constant(start), trainable=False
@@ -126,47 +112,47 @@ class SimulatedGraph(keras.layers.Layer):
         seen: dict[int, list[tuple[tf.Tensor, tf.Tensor]]] = {}
 
         def rounded(i: int, x: tf.Tensor, nearest: Nearest = tf.round) -> tf.Tensor:
-            group = self._groups[i]
-            if training and group not in self._fixed:
+            group = self._file.groups[i]
+            if training and group not in self._file.fixed:
                 seen.setdefault(group, []).append((tf.reduce_min(x), tf.reduce_max(x)))
-            return fq.round_activation(x, ranges[group, 0], ranges[group, 1], self._bits(i), nearest)
+            return fq.round_activation(x, ranges[group, 0], ranges[group, 1], self._file.bits(i), nearest)
 
-        values = {i: self._constant(i) for i in range(len(self._tensors)) if self._is_constant(i)}
-        (source,) = self._graph.inputs
-        values[source] = rounded(source, inputs) if source in self._groups else inputs
-        for operator in self._graph.operators:
-            code = self._code(operator)
+        values = {i: self._constant(i) for i in range(len(self._file.tensors)) if self._file.is_constant(i)}
+        (source,) = self._file.inputs
+        values[source] = rounded(source, inputs) if source in self._file.groups else inputs
+        for operator in self._file.operators:
+            code = self._file.code(operator)
             arguments: list[Any] = [None if i < 0 else values[i] for i in operator.inputs]
-            if code in operators.WEIGHTED and self._is_dynamic(operator):
-                arguments[0] = fq.round_dynamically(arguments[0], rows=self._is_product_of_rows(operator))
-            elif code in operators.WEIGHTED and len(arguments) == 3 and operator.inputs[0] in self._groups:
+            if code in operators.WEIGHTED and self._file.is_dynamic(operator):
+                arguments[0] = fq.round_dynamically(arguments[0], rows=self._file.is_product_of_rows(operator))
+            elif code in operators.WEIGHTED and len(arguments) == 3 and operator.inputs[0] in self._file.groups:
                 arguments[2] = self._bias(operator, ranges)
             if code in ("LOGISTIC", "SOFTMAX"):
                 self.logits = arguments[0]  # of those that stand within the network, the last one's stay
             results = FUNCTIONS[code](operator.builtinOptions, *arguments)
             for i, result in zip(operator.outputs, results if isinstance(results, list) else [results], strict=True):
-                result = tf.reshape(result, [-1, *self._tensors[i].shape[1:]])
-                moved = i not in self._groups or code in MOVES
+                result = tf.reshape(result, [-1, *self._file.tensors[i].shape[1:]])
+                moved = i not in self._file.groups or code in MOVES
                 values[i] = result if moved else rounded(i, result, self._nearest(operator, ranges))
         if seen:
             self._follow(ranges, seen)
-        return values[self._graph.outputs[0]]
+        return values[self._file.outputs[0]]
 
     def constants(self) -> dict[str, np.ndarray]:
         """Return the weights by the names they have in the float32 file."""
-        return {self._names[i]: self._unshared(i).numpy() for i in self._weights_of}
+        return {self._file.names[i]: self._unshared(i).numpy() for i in self._weights_of}
 
     def activation_ranges(self) -> Ranges:
         """Return the ranges of all activations that are integers in the quantised file."""
         ranges = self.ranges.numpy()
-        return {self._names[i]: (float(ranges[g, 0]), float(ranges[g, 1])) for i, g in self._groups.items()}
+        return {self._file.names[i]: (float(ranges[g, 0]), float(ranges[g, 1])) for i, g in self._file.groups.items()}
 
     def why_no_scaling(self) -> str:
         """Say why `scale_logits` cannot be used; empty if it can."""
-        head = self._head()
+        head = self._file.head(self._floats)
         if head is None:
             return "the file does not end in a fully connected layer with a bias and a sigmoid or softmax"
-        shared = self._shared[self._names[self._stored.get(head.inputs[1], head.inputs[1])]]
+        shared = self._shared[self._file.names[self._file.stored.get(head.inputs[1], head.inputs[1])]]
         return "" if shared is None else "the last layer's weights share their values"
 
     def scale_logits(self, scale: np.ndarray, shift: np.ndarray) -> None:
@@ -176,29 +162,16 @@ class SimulatedGraph(keras.layers.Layer):
         ----------
         scale, shift : np.ndarray, shape (n_scores,)
         """
-        head = self._head()
+        head = self._file.head(self._floats)
         assert head is not None  # `why_no_scaling` was asked
-        kernel, bias = (self._weights_of[self._stored.get(i, i)] for i in head.inputs[1:3])
+        kernel, bias = (self._weights_of[self._file.stored.get(i, i)] for i in head.inputs[1:3])
         kernel.assign(kernel.numpy() * scale[:, np.newaxis])
         bias.assign(bias.numpy() * scale + shift)
-        if head.outputs[0] in self._groups:
-            ranges, group = self.ranges.numpy(), self._groups[head.outputs[0]]
+        if head.outputs[0] in self._file.groups:
+            ranges, group = self.ranges.numpy(), self._file.groups[head.outputs[0]]
             ends = np.concatenate([ranges[group] * a + b for a, b in zip(scale, shift, strict=True)])
             ranges[group] = min(ends.min(), 0.0), max(ends.max(), 0.0)
             self.ranges.assign(ranges)
-
-    def _head(self) -> Any:
-        """Return the fully connected operator that makes the logits of the scores; None if another does."""
-        makers = {i: operator for operator in self._graph.operators for i in operator.outputs}
-        (output,) = self._graph.outputs
-        last = makers[output]
-        while self._code(last) in ("DEQUANTIZE", "QUANTIZE", "RESHAPE"):
-            last = makers[last.inputs[0]]
-        if self._code(last) not in ("LOGISTIC", "SOFTMAX"):
-            return None
-        head = makers[last.inputs[0]]
-        weighted = self._code(head) == "FULLY_CONNECTED" and len(head.inputs) == 3 and head.inputs[2] >= 0
-        return head if weighted and all(self._stored.get(i, i) in self._weights_of for i in head.inputs[1:3]) else None
 
     def _follow(self, ranges: tf.Tensor, seen: dict[int, list[tuple[tf.Tensor, tf.Tensor]]]) -> None:
         rows = []
@@ -210,10 +183,10 @@ class SimulatedGraph(keras.layers.Layer):
 
     def _start(self, i: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Return a constant's start and, if its weights share values, which of them each has, from 1 on."""
-        values = self._floats[self._names[i]]
-        if i not in self._kernels or self._tensors[i].type in _INTEGERS:
+        values = self._floats[self._file.names[i]]
+        if i not in self._file.kernels or self._file.is_integer(i):
             return values, None
-        stored = np.frombuffer(self._data(i), np.float32).reshape(values.shape)
+        stored = np.frombuffer(self._file.data(i), np.float32).reshape(values.shape)
         if np.array_equal(stored, values):
             return values, None
         centroids, which = np.unique(stored[stored != 0], return_inverse=True)
@@ -222,49 +195,45 @@ class SimulatedGraph(keras.layers.Layer):
         return centroids, number
 
     def _unshared(self, i: int) -> tf.Tensor:
-        weight, number = tf.convert_to_tensor(self._weights_of[i]), self._shared[self._names[i]]
+        weight, number = tf.convert_to_tensor(self._weights_of[i]), self._shared[self._file.names[i]]
         return weight if number is None else tf.gather(tf.concat([[0.0], weight], 0), number)
 
     def _constant(self, i: int) -> Any:
         if i not in self._weights_of:  # a shape or an axis
-            return np.frombuffer(self._data(i), np.int32)
-        weight, is_kernel = self._unshared(i), i in self._kernels
+            return np.frombuffer(self._file.data(i), np.int32)
+        weight, is_kernel = self._unshared(i), i in self._file.kernels
         if is_kernel:
             weight = tf.where(weight == 0.0, 0.0, weight)  # without a gradient where it is pruned
-        if self._tensors[i].type not in _INTEGERS:  # float, or a bias, whose 32 bits are as good
+        if not self._file.is_integer(i):  # float, or a bias, whose 32 bits are as good
             return weight
         if is_kernel:
-            return fq.round_weights(weight, self._axis(i), self._bits(i))
+            return fq.round_weights(weight, self._file.axis(i), self._file.bits(i))
         low, high = tf.minimum(tf.reduce_min(weight), 0.0), tf.maximum(tf.reduce_max(weight), 0.0)
-        return fq.round_activation(weight, low, high, self._bits(i))
-
-    def _axis(self, i: int) -> int | None:
-        quantization = self._tensors[i].quantization
-        return int(quantization.quantizedDimension) if len(quantization.scale) > 1 else None
+        return fq.round_activation(weight, low, high, self._file.bits(i))
 
     def _bias(self, operator: Any, ranges: tf.Tensor) -> tf.Tensor | None:
         """Return a bias as a multiple of the product of the scales of the input and of the weights."""
         x, kernel, bias = operator.inputs
         if bias < 0:
             return None
-        low, high = tf.unstack(ranges[self._groups[x]])
+        low, high = tf.unstack(ranges[self._file.groups[x]])
         of_weights = fq.scale_of_weights(
-            tf.convert_to_tensor(self._weights_of[kernel]), self._axis(kernel), self._bits(kernel)
+            tf.convert_to_tensor(self._weights_of[kernel]), self._file.axis(kernel), self._file.bits(kernel)
         )
-        scale = tf.reshape(of_weights, [-1]) * fq.scale_of_activation(low, high, self._bits(x))
+        scale = tf.reshape(of_weights, [-1]) * fq.scale_of_activation(low, high, self._file.bits(x))
         last = tf.constant(2.0**31)
         return fq.rounded(tf.convert_to_tensor(self._weights_of[bias]), scale, -last, last)
 
     def _nearest(self, operator: Any, ranges: tf.Tensor) -> Nearest:
         """Return how the kernel that runs an operator rounds: to the even step, but for three."""
-        code, x, y = self._code(operator), operator.inputs[0], operator.outputs[0]
+        code, x, y = self._file.code(operator), operator.inputs[0], operator.outputs[0]
         if code == "AVERAGE_POOL_2D":  # a half to the greater magnitude of the stored integer
-            zero = fq.limits(self._bits(y))[0] - tf.round(ranges[self._groups[y], 0] / self._scale(y, ranges))
+            zero = fq.limits(self._file.bits(y))[0] - tf.round(ranges[self._file.groups[y], 0] / self._scale(y, ranges))
             return lambda steps: fq.away_from_zero(steps + zero) - zero
-        if code == "QUANTIZE" and x in self._groups:  # a multiplier with eight bits after the point
+        if code == "QUANTIZE" and x in self._file.groups:  # a multiplier with eight bits after the point
             ratio = self._scale(x, ranges) / self._scale(y, ranges)
             return lambda steps: tf.floor(steps / ratio * tf.round(256 * ratio) / 256 + 0.5)
-        if code == "CONV_2D" and self._bits(operator.inputs[1]) < 8:  # at first to a power of two of a step
+        if code == "CONV_2D" and self._file.bits(operator.inputs[1]) < 8:  # at first to a power of two of a step
             of_weights = tf.reshape(self._scale_of_weights(operator.inputs[1]), [-1])
             ratio = of_weights * self._scale(x, ranges) / self._scale(y, ranges)
             coarse = 2.0 ** tf.minimum(tf.floor(tf.math.log(ratio) / math.log(2)) + 1, 0.0)
@@ -272,63 +241,8 @@ class SimulatedGraph(keras.layers.Layer):
         return tf.round
 
     def _scale(self, i: int, ranges: tf.Tensor) -> tf.Tensor:
-        low, high = tf.unstack(ranges[self._groups[i]])
-        return fq.scale_of_activation(low, high, self._bits(i))
+        low, high = tf.unstack(ranges[self._file.groups[i]])
+        return fq.scale_of_activation(low, high, self._file.bits(i))
 
     def _scale_of_weights(self, i: int) -> tf.Tensor:
-        return fq.scale_of_weights(tf.convert_to_tensor(self._weights_of[i]), self._axis(i), self._bits(i))
-
-    def _code(self, operator: Any) -> str:
-        code = self._codes[operator.opcodeIndex]
-        if code not in FUNCTIONS:
-            raise ModelError(
-                f"Quantisation-aware fine-tuning must know every operator of a network; got {code}. "
-                f"It knows {', '.join(FUNCTIONS)}. Write the network with those, or leave it out of sweep.qat_schemes."
-            )
-        return code
-
-    def _bits(self, i: int) -> int:
-        return _INTEGERS[self._tensors[i].type]
-
-    def _is_constant(self, i: int) -> bool:
-        return len(self._data(i)) > 0
-
-    def _data(self, i: int) -> bytes:
-        buffer = self._buffers[self._tensors[i].buffer]
-        if buffer.offset > 1:  # large buffers lie behind the flatbuffer
-            return self._content[buffer.offset : buffer.offset + buffer.size]
-        return b"" if buffer.data is None else bytes(buffer.data)
-
-    def _is_dynamic(self, operator: Any) -> bool:
-        x, kernel = (self._tensors[i].type for i in operator.inputs[:2])
-        return x == schema.TensorType.FLOAT32 and kernel in _INTEGERS
-
-    def _is_product_of_rows(self, operator: Any) -> bool:
-        """Return whether XNNPACK computes it as one, as it does a pointwise convolution."""
-        if self._code(operator) == "FULLY_CONNECTED":
-            return True
-        options, kernel = operator.builtinOptions, operator.inputs[1]
-        steps = (*self._tensors[kernel].shape[1:3], options.strideH, options.strideW)
-        return self._code(operator) == "CONV_2D" and steps == (1, 1, 1, 1) and self._bits(kernel) == 8
-
-    def _groups_of_equal_range(self) -> tuple[dict[int, int], set[int]]:
-        """Return the number of every integer activation's range, and the numbers of those that LiteRT fixes."""
-        activations = [i for i, t in enumerate(self._tensors) if t.type in _INTEGERS and not self._is_constant(i)]
-        group = {i: number for number, i in enumerate(activations)}
-        for operator in self._graph.operators:
-            if self._code(operator) in SAME_RANGE:
-                numbers = {group[i] for i in (*operator.inputs, *operator.outputs) if i in group}
-                group = {i: min(numbers) if number in numbers else number for i, number in group.items()}
-        order = {number: n for n, number in enumerate(sorted(set(group.values())))}
-        group = {i: order[number] for i, number in group.items()}
-        outputs = {i for operator in self._graph.operators if self._code(operator) in FIXED for i in operator.outputs}
-        return group, {group[i] for i in outputs if i in group}
-
-    def _require_one_clip(self) -> None:
-        for i in {i for op in self._graph.operators if not self._is_constant(op.inputs[0]) for i in op.outputs}:
-            shape = self._tensors[i].shape
-            if shape is None or len(shape) == 0 or shape[0] != 1:
-                raise ModelError(
-                    f"Quantisation-aware fine-tuning must find every clip on the first axis; got {self._names[i]} of "
-                    f"shape {[] if shape is None else list(shape)}. Leave this network out of sweep.qat_schemes."
-                )
+        return fq.scale_of_weights(tf.convert_to_tensor(self._weights_of[i]), self._file.axis(i), self._file.bits(i))

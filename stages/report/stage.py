@@ -8,7 +8,6 @@ import json
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import plotly.offline
 from plotly.graph_objects import Figure
@@ -83,7 +82,7 @@ def _figures(facts: Facts) -> dict[str, Figure]:
     return drawn | {"drops": plots.drops(facts, tables.on_front(facts)[:MAX_DROPS])}
 
 
-def _content(facts: Facts) -> dict[str, Any]:
+def _content(facts: Facts) -> dict[str, object]:
     """Return what the templates show, by name."""
     panels, robustness = _panels(facts), tables.robustness(facts)
     confusion = judgement.confusion(facts)
@@ -168,6 +167,6 @@ def _panels(facts: Facts) -> list[tuple[str, list[Row]]]:
     return panels[:MAX_PANELS] or [("not pruned", baselines)]
 
 
-def _json(figures: dict[str, Any]) -> str:
+def _json(figures: dict[str, object]) -> str:
     """Return figures as JSON that can stand in a page."""
     return json.dumps(figures, sort_keys=True, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

@@ -1,7 +1,7 @@
 """Describe a registered version: Markdown for people, tags to search and to compare by."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stages.core.artifacts.estimates import Estimate
 from stages.core.artifacts.frontend import Frontend
@@ -82,14 +82,15 @@ def _beside(standing: Standing) -> str:
     return f"float32 network {network}; {standing.classifier} on pooled spectra {naive}; chance {chance}"
 
 
-def tags(selection: Selection) -> dict[str, Any]:
+def tags(selection: Selection) -> dict[str, object]:
     """Return a version's tags: sparsity, bit-width, bytes, latency, the metric with its interval.
 
     Undefined figures are left out.
     """
     metric, threshold = selection.rule.metric, selection.threshold
     shown = ("name", "criterion", "scheme", "bit_width", "schedule", "sparsity", "measured_sparsity")
-    found = {name: getattr(selection.variant, name) for name in shown} | asdict(selection.measured)
+    found: dict[str, object] = {name: getattr(selection.variant, name) for name in shown}
+    found |= asdict(selection.measured)
     found |= {
         "labels": ",".join(selection.labels),
         "threshold": list(threshold) if isinstance(threshold, tuple) else threshold,

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from stages.core.artifacts import dataset
 from stages.core.nn import network
@@ -20,7 +19,7 @@ def train(
     params: TrainParams,
     *,
     teacher: TeacherFolder | None = None,
-) -> dict[str, Any]:
+) -> dict[str, dict[str, float]]:
     """Train a network on a features folder; a killed run resumes where it stopped.
 
     Call `stages.core.nn.keras.make_deterministic` first, once per process.

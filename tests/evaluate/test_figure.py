@@ -1,5 +1,5 @@
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -8,24 +8,24 @@ from matplotlib.figure import Figure
 from stages.evaluate import figure
 
 
-def rows(with_intervals: bool = True) -> list[dict[str, Any]]:
+def rows(with_intervals: bool = True) -> list[figure.Point]:
     result = []
     for scheme, size in (("float32", 400_000), ("static_wi8_ai8", 100_000)):
         for schedule, sparsity in (("", 0.0), ("constant", 0.5), ("constant", 0.9), ("polynomial", 0.5)):
             value = 0.9 - 0.1 * sparsity
             result.append(
-                {
-                    "name": f"{scheme} {schedule} {sparsity}",
-                    "schedule": schedule,
-                    "sparsity": sparsity,
-                    "scheme": scheme,
-                    "seed": 1234,
-                    "raw_bytes": size,
-                    "deflated_bytes": int(size * (1 - sparsity)) + 1000,
-                    "value": value,
-                    "low": value - 0.05 if with_intervals else None,
-                    "high": value + 0.04 if with_intervals else None,
-                }
+                figure.Point(
+                    name=f"{scheme} {schedule} {sparsity}",
+                    schedule=schedule,
+                    sparsity=sparsity,
+                    scheme=scheme,
+                    seed=1234,
+                    raw_bytes=size,
+                    deflated_bytes=int(size * (1 - sparsity)) + 1000,
+                    value=value,
+                    low=value - 0.05 if with_intervals else None,
+                    high=value + 0.04 if with_intervals else None,
+                )
             )
     return result
 
@@ -51,7 +51,7 @@ def test_every_scheme_and_schedule_is_in_the_legend() -> None:
 
 def test_points_without_an_interval_or_value_do_no_harm() -> None:
     broken = rows(with_intervals=False)
-    broken[0]["value"] = None
+    broken[0] = replace(broken[0], value=None)
     figure.draw(broken, Figure().subplots(), metric="roc_auc")
 
 
