@@ -25,12 +25,24 @@ def compose(
 
 
 def n_frames(n_samples: int, n_fft: int, hop_length: int, center: bool) -> int:
-    """Return how many frames of `n_fft` samples, `hop_length` apart, a clip has."""
+    """Return how many frames of `n_fft` samples, `hop_length` apart, a clip has.
+
+    Examples
+    --------
+    >>> n_frames(16000, n_fft=512, hop_length=256, center=True)
+    63
+    """
     return 1 + (n_samples if center else n_samples - n_fft) // hop_length
 
 
 def hann(win_length: int, n_fft: int) -> np.ndarray:
-    """Return a periodic Hann window of `win_length` amid `n_fft` samples: shape (n_fft,), float64."""
+    """Return a periodic Hann window of `win_length` amid `n_fft` samples: shape (n_fft,), float64.
+
+    Examples
+    --------
+    >>> hann(4, 6).tolist()
+    [0.0, 0.0, 0.5, 1.0, 0.5, 0.0]
+    """
     window = scipy.signal.windows.hann(win_length, sym=False)
     before = (n_fft - win_length) // 2
     return np.pad(window, (before, n_fft - win_length - before))
@@ -64,12 +76,24 @@ def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax:
 
 
 def mel_edges(n_mels: int, fmin: float, fmax: float) -> np.ndarray:
-    """Return where the filters of `mel_filterbank` begin, peak and end (Hz): shape (n_mels + 2,), float64."""
+    """Return where the filters of `mel_filterbank` begin, peak and end (Hz): shape (n_mels + 2,), float64.
+
+    Examples
+    --------
+    >>> mel_edges(2, 0.0, 600.0).round().tolist()
+    [0.0, 200.0, 400.0, 600.0]
+    """
     return _mel_to_hz(np.linspace(_hz_to_mel(fmin), _hz_to_mel(fmax), n_mels + 2))
 
 
 def dct(n_in: int, n_out: int) -> np.ndarray:
-    """Return the first `n_out` rows of the orthonormal type-II DCT of length `n_in`: shape (n_out, n_in), float64."""
+    """Return the first `n_out` rows of the orthonormal type-II DCT of length `n_in`: shape (n_out, n_in), float64.
+
+    Examples
+    --------
+    >>> dct(4, 2).round(3).tolist()
+    [[0.5, 0.5, 0.5, 0.5], [0.653, 0.271, -0.271, -0.653]]
+    """
     rows = np.cos(np.pi / n_in * np.arange(n_out)[:, np.newaxis] * (np.arange(n_in) + 0.5)) * np.sqrt(2 / n_in)
     rows[0] /= np.sqrt(2)
     return rows

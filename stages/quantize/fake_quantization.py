@@ -50,6 +50,11 @@ def round_weights(w: tf.Tensor, axis: int | None, bits: int) -> tf.Tensor:
     axis : int or None
         Every slice along it has its own scale; None for one scale.
     bits : int
+
+    Examples
+    --------
+    >>> round_weights(tf.constant([0.3, -1.0, 0.9]), None, 2).numpy().tolist()
+    [0.0, -1.0, 1.0]
     """
     last = tf.constant(limits(bits)[1], tf.float32)
     return rounded(w, scale_of_weights(w, axis, bits), -last, last)
@@ -93,10 +98,22 @@ def rounded(
 
 
 def away_from_zero(steps: tf.Tensor) -> tf.Tensor:
-    """Round halves away from zero."""
+    """Round halves away from zero.
+
+    Examples
+    --------
+    >>> away_from_zero(tf.constant([0.5, -1.5, 0.4])).numpy().tolist()
+    [1.0, -2.0, 0.0]
+    """
     return tf.sign(steps) * tf.floor(tf.abs(steps) + 0.501)  # a half of whole numbers may come out as 0.49999
 
 
 def limits(bits: int) -> tuple[int, int]:
-    """Return the least and the greatest signed integer of so many bits."""
+    """Return the least and the greatest signed integer of so many bits.
+
+    Examples
+    --------
+    >>> limits(8)
+    (-128, 127)
+    """
     return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1

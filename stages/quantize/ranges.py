@@ -45,6 +45,12 @@ def by_percentile(counts: np.ndarray, low: float, high: float, bits: int) -> tup
         Ends of the histogram.
     bits : int
         Ignored.
+
+    Examples
+    --------
+    >>> counts = np.array([1, 0, 99998, 1])
+    >>> by_percentile(counts, 0.0, 4.0, 8)
+    (2.0, 3.0)
     """
     share = np.cumsum(counts) / counts.sum()
     width = (high - low) / len(counts)

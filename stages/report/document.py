@@ -65,7 +65,18 @@ def render(document: Document, form: str) -> str:
 
 
 def markdown(document: Document) -> str:
-    """Return a document as Markdown."""
+    """Return a document as Markdown.
+
+    Examples
+    --------
+    >>> section = Section(["model", "AUC"], [["a", "0.9"]], text_columns=1)
+    >>> print(markdown(Document("Results", "", [section], [], [])), end="")
+    # Results
+    <BLANKLINE>
+    | model | AUC |
+    | --- | ---: |
+    | a | 0.9 |
+    """
     parts = [f"# {document.title}" if document.title else "", document.intro]
     for section in document.sections:
         table = tables.markdown(section.head, section.rows, text_columns=section.text_columns)

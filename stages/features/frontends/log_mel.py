@@ -85,7 +85,13 @@ class Config:
 
 
 def feature_shape(config: Config) -> tuple[int, ...]:
-    """Return (n_frames, n_mels, 1), with the zero-crossing rate one column more."""
+    """Return (n_frames, n_mels, 1), with the zero-crossing rate one column more.
+
+    Examples
+    --------
+    >>> feature_shape(Config())
+    (216, 64, 1)
+    """
     frames = spectral.n_frames(config.clip_samples, config.n_fft, config.hop_length, config.center)
     return frames, config.n_mels + config.zero_crossing_rate, 1
 

@@ -91,7 +91,13 @@ class Config:
 
 
 def feature_shape(config: Config) -> tuple[int, ...]:
-    """Return (height, width, 3)."""
+    """Return (height, width, 3).
+
+    Examples
+    --------
+    >>> feature_shape(Config())
+    (39, 88, 3)
+    """
     return config.height, config.width, 3
 
 

@@ -65,7 +65,13 @@ class Config:
 
 
 def feature_shape(config: Config) -> tuple[int, ...]:
-    """Return (n_frames, n_mfcc, 1)."""
+    """Return (n_frames, n_mfcc, 1).
+
+    Examples
+    --------
+    >>> feature_shape(Config())
+    (302, 15, 1)
+    """
     frames = spectral.n_frames(config.clip_samples, config.n_fft, config.hop_length, center=True)
     return frames, config.n_mfcc, 1
 

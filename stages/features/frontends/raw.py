@@ -55,7 +55,13 @@ class Config:
 
 
 def feature_shape(config: Config) -> tuple[int, ...]:
-    """Return (n_samples, 1)."""
+    """Return (n_samples, 1).
+
+    Examples
+    --------
+    >>> feature_shape(Config())
+    (130224, 1)
+    """
     return config.clip_samples + 2 * config.pad_samples, 1
 
 

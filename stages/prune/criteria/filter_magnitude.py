@@ -23,5 +23,11 @@ class Config:
 def importance(
     _config: Config, weights: np.ndarray, _statistic: np.ndarray | None, _rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the L1 norm of every row over the L2 norm of them all."""
+    """Return the L1 norm of every row over the L2 norm of them all.
+
+    Examples
+    --------
+    >>> importance(Config(), np.array([[1.0, -2.0], [4.0, 0.0]]), None, np.random.default_rng(0)).tolist()
+    [0.6, 0.8]
+    """
     return relative(np.abs(weights).sum(axis=1))

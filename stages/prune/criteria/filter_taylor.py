@@ -49,5 +49,11 @@ def accumulate(config: Config, statistic: "tf.Tensor", weight: "tf.Tensor", grad
 
 
 def importance(_config: Config, _weights: np.ndarray, statistic: np.ndarray, _rng: np.random.Generator) -> np.ndarray:
-    """Return the absolute sum of every row over the L2 norm of them all."""
+    """Return the absolute sum of every row over the L2 norm of them all.
+
+    Examples
+    --------
+    >>> importance(Config(), np.zeros((2, 2)), np.array([[1.0, 2.0], [-4.0, 0.0]]), np.random.default_rng(0)).tolist()
+    [0.6, 0.8]
+    """
     return relative(np.abs(statistic.sum(axis=1)))

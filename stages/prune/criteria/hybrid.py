@@ -45,7 +45,14 @@ class Config:
 
 
 def weights_first(config: Config, n_steps: int) -> tuple[int, Callable[[int], tuple[bool, float]]]:
-    """Prune the weights in ten rounds over the first two thirds of these steps, a cubic from 0 to `weight_sparsity`."""
+    """Prune the weights in ten rounds over the first two thirds of these steps, a cubic from 0 to `weight_sparsity`.
+
+    Examples
+    --------
+    >>> n, at = weights_first(Config(weight_sparsity=0.8, first=0.3), 100)
+    >>> n, at(20)
+    (30, (True, 0.8))
+    """
     n = round(config.first * n_steps)
     ramp = max(2 * n // 3, 1)
 
@@ -60,7 +67,14 @@ def weights_first(config: Config, n_steps: int) -> tuple[int, Callable[[int], tu
 def importance(
     config: Config, weights: np.ndarray, _statistic: np.ndarray | None, _rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the L1 norm of what survives of every row over the L2 norm of them all."""
+    """Return the L1 norm of what survives of every row over the L2 norm of them all.
+
+    Examples
+    --------
+    >>> weights = np.array([[3.0, -1.0], [4.0, 1.0]])
+    >>> importance(Config(weight_sparsity=0.5), weights, None, np.random.default_rng(0)).tolist()
+    [0.6, 0.8]
+    """
     magnitude = np.abs(weights)
     threshold = np.quantile(magnitude, config.weight_sparsity)
     return relative(np.where(magnitude >= threshold, magnitude, 0).sum(axis=1))

@@ -20,5 +20,11 @@ class Config:
 def importance(
     _config: Config, weights: np.ndarray, _statistic: np.ndarray | None, _rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the absolute values of `weights`, of any shape."""
+    """Return the absolute values of `weights`, of any shape.
+
+    Examples
+    --------
+    >>> importance(Config(), np.array([[0.3, -0.2], [-0.01, 0.05]]), None, np.random.default_rng(0)).tolist()
+    [[0.3, 0.2], [0.01, 0.05]]
+    """
     return np.abs(weights)

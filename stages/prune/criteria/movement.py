@@ -41,5 +41,11 @@ def accumulate(_config: Config, statistic: "tf.Tensor", weight: "tf.Tensor", gra
 
 
 def importance(_config: Config, _weights: np.ndarray, statistic: np.ndarray, _rng: np.random.Generator) -> np.ndarray:
-    """Return the sum."""
+    """Return the sum.
+
+    Examples
+    --------
+    >>> importance(Config(), np.zeros(2), np.array([0.2, -0.1]), np.random.default_rng(0)).tolist()
+    [0.2, -0.1]
+    """
     return statistic

@@ -15,5 +15,11 @@ class Config:
 def importance(
     _config: Config, weights: np.ndarray, _statistic: np.ndarray | None, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return random numbers in the shape of `weights`."""
+    """Return random numbers in the shape of `weights`.
+
+    Examples
+    --------
+    >>> importance(Config(), np.zeros((2, 3)), None, np.random.default_rng(0)).shape
+    (2, 3)
+    """
     return rng.random(weights.shape, np.float32)

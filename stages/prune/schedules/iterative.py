@@ -45,7 +45,14 @@ class Config:
 
 
 def sparsity_at(config: Config, target: float, n_steps: int, n_units: int) -> Callable[[int], tuple[bool, float]]:
-    """Return the schedule as the contract of this folder has it."""
+    """Return the schedule as the contract of this folder has it.
+
+    Examples
+    --------
+    >>> at = sparsity_at(Config(rounds=2), 0.75, 10, 0)
+    >>> [(step, at(step)[1]) for step in range(1, 11) if at(step)[0]]
+    [(1, 0.5), (6, 0.75)]
+    """
     if config.removals_per_round and n_units:
         removals = round(target * n_units)
         rounds = max(math.ceil(removals / config.removals_per_round), 1)

@@ -16,5 +16,12 @@ class Config:
 
 
 def sparsity_at(_config: Config, target: float, _n_steps: int, _n_units: int) -> Callable[[int], tuple[bool, float]]:
-    """Return the schedule as the contract of this folder has it."""
+    """Return the schedule as the contract of this folder has it.
+
+    Examples
+    --------
+    >>> at = sparsity_at(Config(), 0.8, 10, 0)
+    >>> at(1), at(2)
+    ((True, 0.8), (False, 0.8))
+    """
     return lambda step: (step == 1, target)

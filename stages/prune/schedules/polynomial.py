@@ -55,7 +55,14 @@ class Config:
 
 
 def sparsity_at(config: Config, target: float, n_steps: int, _n_units: int) -> Callable[[int], tuple[bool, float]]:
-    """Return the schedule as the contract of this folder has it."""
+    """Return the schedule as the contract of this folder has it.
+
+    Examples
+    --------
+    >>> at = sparsity_at(Config(), 0.8, 10, 0)
+    >>> [round(at(step)[1], 3) for step in (1, 5, 10)]
+    [0.217, 0.7, 0.8]
+    """
     keras.load()  # before tfmot does, which then takes the same
     last = max(round(config.end * n_steps), 1)
     schedule = tfmot.sparsity.keras.PolynomialDecay(

@@ -82,6 +82,11 @@ def share(weights: np.ndarray, clusters: int) -> np.ndarray:
     -------
     np.ndarray, float32
         Same shape; zeros are zeros.
+
+    Examples
+    --------
+    >>> share(np.array([-2.0, -1.9, 0.0, 1.0, 1.2], np.float32), 2).round(2).tolist()
+    [-1.95, -1.95, 0.0, 1.1, 1.1]
     """
     values = np.sort(weights[weights != 0].astype(np.float64))
     if len(values) < 2 or np.count_nonzero(np.diff(values)) < clusters:
