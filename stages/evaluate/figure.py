@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -16,8 +17,8 @@ from stages.core.project import files
 from stages.core.project.palette import COLOURS
 
 STYLES = tuple(zip(COLOURS, "os^DvP", strict=False))
-Dash = str | tuple[float, tuple[float, ...]]
-"""Line style of matplotlib: a name, or an offset and lengths."""
+Dash = Literal["-"] | tuple[float, tuple[float, ...]]
+"""Line style of matplotlib: solid, or an offset and lengths."""
 LINES: tuple[Dash, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 TITLES = {"roc_auc": "ROC-AUC", "accuracy": "Accuracy", "pr_auc": "Mean average precision"}
 
@@ -152,7 +153,7 @@ def _schemes(places: Sequence[_Place]) -> set[str]:
     return {place.point.scheme for place in places}
 
 
-def _bytes(size: float, _: int | None = None) -> str:
+def _bytes(size: float, _: float | None = None) -> str:
     for unit in ("B", "kB", "MB"):
         if size < 1000 or unit == "MB":
             break

@@ -1,10 +1,14 @@
-"""Published data set in, checked recordings and one index out."""
+"""Pull a published data set: check its recordings and write one index."""
 
 import dataclasses
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from stages.core.artifacts import levels, pull_report
 from stages.core.artifacts.levels import Levels
@@ -135,18 +139,14 @@ def merge_groups(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     dict
         Group to the smallest name among those it was merged with; its own if with none.
     """
-    leader: dict[str, str] = {}
-
-    def find(group: str) -> str:
-        while leader.setdefault(group, group) != group:
-            group = leader[group]
-        return group
-
-    owner: dict[str, str] = {}
-    for group, sha256 in sorted(pairs):
-        first, second = sorted((find(group), find(owner.setdefault(sha256, group))))
-        leader[second] = first
-    return {group: find(group) for group in leader}
+    edges = sorted(set(pairs))
+    groups = {group: i for i, group in enumerate(dict.fromkeys(group for group, _ in edges))}  # sorted
+    contents = {sha256: len(groups) + i for i, sha256 in enumerate({sha256 for _, sha256 in edges})}
+    n = len(groups) + len(contents)
+    ends = [groups[group] for group, _ in edges], [contents[sha256] for _, sha256 in edges]
+    _, parts = connected_components(coo_array((np.ones(len(edges)), ends), shape=(n, n)), directed=False)
+    smallest: dict[int, str] = {}
+    return {group: smallest.setdefault(int(parts[i]), group) for group, i in groups.items()}
 
 
 def _kept(
