@@ -42,8 +42,18 @@ class Point:
     def of(cls, variant: Variant, metric: str) -> "Point":
         """Return the point of a variant."""
         estimate = variant.metrics["test"].pooled[metric]
-        names = ("name", "schedule", "sparsity", "scheme", "seed", "raw_bytes", "deflated_bytes")
-        return cls(*(getattr(variant, name) for name in names), estimate.value, estimate.low, estimate.high)
+        return cls(
+            variant.name,
+            variant.schedule,
+            variant.sparsity,
+            variant.scheme,
+            variant.seed,
+            variant.raw_bytes,
+            variant.deflated_bytes,
+            estimate.value,
+            estimate.low,
+            estimate.high,
+        )
 
 
 @dataclass(frozen=True)
