@@ -166,13 +166,21 @@ def _nothing_fits(table: Sequence[Row], budget: Mapping[str, float]) -> RefusedE
 
     def missed(row: Row) -> str:
         return " and ".join(
-            f"has {name} {_figure(row, name)}, {over:.1%} {'over' if _is_cost(name) else 'under'}"
+            f"has no {name}"
+            if _figure(row, name) is None
+            else f"has {name} {_figure(row, name)}, {over:.1%} {'over' if _is_cost(name) else 'under'}"
             for name, over in excess(row, budget).items()
         )
 
+    advice = "Widen the budget, or add sparsities or schemes to the sweep."
+    if "arena_bytes" in budget and all(row.get("arena_bytes") is None for row in table):
+        advice = (
+            "No file has run in TensorFlow Lite Micro: install the extra `micro`, add an 8-bit scheme to the sweep, "
+            "and run `dvc repro --force --single-item evaluate`."
+        )
     return RefusedError(
         f"None of the {len(table)} variants keeps within select.budget ({limits}); the closest, {closest['name']}, "
-        f"{missed(closest)}. Widen the budget, or add sparsities or schemes to the sweep.",
+        f"{missed(closest)}. {advice}",
         {row["name"]: missed(row) for row in table},
     )
 

@@ -9,7 +9,7 @@ from stages.evaluate import micro
 from stages.quantize.convert import to_float32
 from stages.quantize.params import QuantizeParams
 from stages.select.params import SelectParams
-from stages.select.stage import excess
+from stages.select.rules import excess
 
 pytestmark = pytest.mark.skipif(not micro.available(), reason="needs the extra `micro`")
 SHAPE = (20, 8, 1)

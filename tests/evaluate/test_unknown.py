@@ -27,10 +27,11 @@ def test_known_clips_are_told_from_others_as_scikit_learn_counts(features: Path,
     floor = np.sort(sure)[int(np.floor(0.05 * (len(sure) - 1)))]
     assert found["fpr95.tones"].value == pytest.approx(np.mean(others >= floor), abs=1e-6)
     assert np.mean(sure >= floor) >= 0.95
-    low, high = found["auroc.tones"].low, found["auroc.tones"].high
-    assert low is not None
-    assert high is not None
-    assert low < found["auroc.tones"].value < high
+    auroc = found["auroc.tones"]
+    assert auroc.value is not None
+    assert auroc.low is not None
+    assert auroc.high is not None
+    assert auroc.low < auroc.value < auroc.high
 
 
 def test_made_sounds_are_what_they_are_called() -> None:
