@@ -68,10 +68,13 @@ class Apart:
         UnusableError
             If it cannot be used, whatever its decoder did.
         """
-        if self._everything or not is_plain_wav(path):
-            answer = self._ask(path, span)
-        else:
-            answer = _attempt(self._hear, path, self._hearing, span)
+        try:
+            if self._everything or not is_plain_wav(path):
+                answer = self._ask(path, span)
+            else:
+                answer = _attempt(self._hear, path, self._hearing, span)
+        except OSError as error:  # it is gone, or may not be read
+            raise UnusableError(undecodable(path, error.strerror or type(error).__name__), UNDECODABLE) from None
         if isinstance(answer, Heard):
             return answer
         raise UnusableError(*answer)

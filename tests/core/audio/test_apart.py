@@ -55,3 +55,8 @@ def test_what_is_heard_apart_is_what_is_heard_here(tmp_path: Path) -> None:
             samples, rate = decode.decode(tmp_path / name, Hearing(channel="right"))
             assert (heard.sha256, heard.sample_rate) == (decode.content_hash(samples), rate)
             assert heard.peak == pytest.approx(float(np.abs(samples - samples.mean()).max()), abs=1e-6)
+
+
+def test_a_file_that_vanishes_is_unusable(tmp_path: Path) -> None:
+    with Apart(everything=True) as apart, pytest.raises(UnusableError, match="No such file"):
+        apart.hear(tmp_path / "gone.mp3")
