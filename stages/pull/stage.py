@@ -175,6 +175,7 @@ def _near_duplicates(
         for pair in near_duplicates.find(firsts, params.near_duplicates.threshold)
         for first in members[pair.first]
         for second in members[pair.second]
+        if first.path != second.path  # parts of one file are one group anyway, and may overlap with other labels
     ]
 
 

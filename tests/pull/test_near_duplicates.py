@@ -5,15 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.signal
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.core.artifacts.pull_report import NearDuplicate
 from stages.core.artifacts.recordings import Recording
 from stages.core.project.errors import DataError
+from stages.core.project.params import load
 from stages.pull.fingerprint import SAMPLE_RATE, fingerprint, read, write
 from stages.pull.near_duplicates import find
-from stages.pull.params import NearDuplicateParams
+from stages.pull.params import NearDuplicateParams, PullParams
+from stages.pull.stage import pull
 from stages.split.stage import Known, audit
 
 THRESHOLD = NearDuplicateParams().threshold
@@ -83,6 +86,26 @@ def test_a_sound_that_is_there_many_times_is_linked_throughout() -> None:
 def test_what_has_no_peaks_has_no_duplicates(samples: list[float]) -> None:
     sound = np.array(samples, np.float32)
     assert pairs([sound, sound]) == set()
+
+
+def test_overlapping_parts_of_one_file_with_other_labels_are_kept_and_copies_elsewhere_are_not(tmp_path: Path) -> None:
+    """An event and the background before it may be annotated with a common half second."""
+    for name, sound in (("long", bursts(1)), ("other", bursts(2)), ("copy", 0.5 * bursts(2))):
+        soundfile.write(tmp_path / f"{name}.wav", sound / (2 * np.abs(sound).max()), SAMPLE_RATE)
+    rows = ["long.wav,a,g1,0,1.5", "long.wav,b,g1,1,3", "other.wav,a,g2,0,3", "copy.wav,b,g3,0.1,3"]
+    rows += [f"{i}.wav,{label},h{i},0,1" for i, label in enumerate("ab")]
+    for i in range(2):
+        soundfile.write(tmp_path / f"{i}.wav", 0.1 * np.random.default_rng(i).standard_normal(SAMPLE_RATE), SAMPLE_RATE)
+    (tmp_path / "list.csv").write_text("\n".join(["path,label,group,start_s,end_s", *rows]) + "\n")
+    options = {"root": str(tmp_path), "csv": str(tmp_path / "list.csv")}
+    found = pull(
+        load(PullParams, {"source": "folder", "options": {"folder": options}}, "pull"),
+        mirror=None,
+        **{name: tmp_path / "out" / name for name in ("recordings", "index", "labels", "report")},
+    )
+    assert [(pair.first, pair.second) for pair in found.near_duplicates] == [("copy.wav@0.1-3", "other.wav@0-3")]
+    assert {each.path for each in found.excluded} == {"copy.wav@0.1-3", "other.wav@0-3"}
+    assert found.usable == 4
 
 
 def test_the_audit_refuses_near_duplicates_on_two_sides_and_counts_them_if_they_may_part() -> None:
