@@ -90,14 +90,16 @@ def test_what_has_no_peaks_has_no_duplicates(samples: list[float]) -> None:
 
 def test_overlapping_parts_of_one_file_with_other_labels_are_kept_and_copies_elsewhere_are_not(tmp_path: Path) -> None:
     """An event and the background before it may be annotated with a common half second."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
     for name, sound in (("long", bursts(1)), ("other", bursts(2)), ("copy", 0.5 * bursts(2))):
-        soundfile.write(tmp_path / f"{name}.wav", sound / (2 * np.abs(sound).max()), SAMPLE_RATE)
+        soundfile.write(mine / f"{name}.wav", sound / (2 * np.abs(sound).max()), SAMPLE_RATE)
     rows = ["long.wav,a,g1,0,1.5", "long.wav,b,g1,1,3", "other.wav,a,g2,0,3", "copy.wav,b,g3,0.1,3"]
     rows += [f"{i}.wav,{label},h{i},0,1" for i, label in enumerate("ab")]
     for i in range(2):
-        soundfile.write(tmp_path / f"{i}.wav", 0.1 * np.random.default_rng(i).standard_normal(SAMPLE_RATE), SAMPLE_RATE)
-    (tmp_path / "list.csv").write_text("\n".join(["path,label,group,start_s,end_s", *rows]) + "\n")
-    options = {"root": str(tmp_path), "csv": str(tmp_path / "list.csv")}
+        soundfile.write(mine / f"{i}.wav", 0.1 * np.random.default_rng(i).standard_normal(SAMPLE_RATE), SAMPLE_RATE)
+    (mine / "list.csv").write_text("\n".join(["path,label,group,start_s,end_s", *rows]) + "\n")
+    options = {"root": str(mine), "csv": str(mine / "list.csv")}
     found = pull(
         load(PullParams, {"source": "folder", "options": {"folder": options}}, "pull"),
         mirror=None,
