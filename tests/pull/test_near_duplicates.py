@@ -97,7 +97,9 @@ def test_overlapping_parts_of_one_file_with_other_labels_are_kept_and_copies_els
     rows = ["long.wav,a,g1,0,1.5", "long.wav,b,g1,1,3", "other.wav,a,g2,0,3", "copy.wav,b,g3,0.1,3"]
     rows += [f"{i}.wav,{label},h{i},0,1" for i, label in enumerate("ab")]
     for i in range(2):
-        soundfile.write(mine / f"{i}.wav", 0.1 * np.random.default_rng(i).standard_normal(SAMPLE_RATE), SAMPLE_RATE)
+        soundfile.write(
+            mine / f"{i}.wav", 0.1 * np.random.default_rng(50 + i).standard_normal(SAMPLE_RATE), SAMPLE_RATE
+        )
     (mine / "list.csv").write_text("\n".join(["path,label,group,start_s,end_s", *rows]) + "\n")
     options = {"root": str(mine), "csv": str(mine / "list.csv")}
     found = pull(
