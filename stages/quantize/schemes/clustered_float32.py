@@ -85,8 +85,8 @@ def share(weights: np.ndarray, clusters: int) -> np.ndarray:
 
     Examples
     --------
-    >>> share(np.array([-2.0, -1.9, 0.0, 1.0, 1.2], np.float32), 2).round(2).tolist()
-    [-1.95, -1.95, 0.0, 1.1, 1.1]
+    >>> share(np.array([-2.0, -1.0, 0.0, 1.0, 3.0], np.float32), 2).tolist()
+    [-1.5, -1.5, 0.0, 2.0, 2.0]
     """
     values = np.sort(weights[weights != 0].astype(np.float64))
     if len(values) < 2 or np.count_nonzero(np.diff(values)) < clusters:
