@@ -36,7 +36,7 @@ _UNPREPARED = re.compile(r"Node (\w+) \(number")
 
 @dataclass(frozen=True)
 class MicroRun:
-    """What TensorFlow Lite Micro makes of a file.
+    """Result of running a file in TensorFlow Lite Micro.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""How a rejection rule does on test: known sounds kept, decisions among them, and sounds of no class rejected.
+"""Evaluate a rejection rule on test: known sounds kept, decisions among them, and sounds of no class rejected.
 
 The sounds of no class are made: white noise, pink noise, and chords of a few harmonics. They go through front end and
 model file as on a device. Silence is not among them: it has an answer of its own.
