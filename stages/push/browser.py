@@ -16,6 +16,7 @@ from typing import Any
 from stages.core.project.errors import DeviceError
 from stages.push import page
 from stages.push.page_server import Question, Served, serving
+from stages.runtime.lines import Line
 
 ENVIRONMENT = "EDAC_BROWSER"
 _KNOWN = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
@@ -77,7 +78,7 @@ def ask(
     clips: bytes = b"",
     browser: Browser,
     timeout_s: float,
-) -> dict[str, Any]:
+) -> Line:
     """Open the page with a release in a headless browser and put a question to it.
 
     Parameters

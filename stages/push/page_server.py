@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from stages.core.project.errors import ParameterError
 from stages.push.page import INDEX, policy
+from stages.runtime.lines import Line
 
 HOST = "127.0.0.1"
 _HEADERS = {
@@ -47,9 +48,9 @@ class Question:
     """
 
     token: str
-    asked: dict[str, Any]
+    asked: Line
     clips: bytes = b""
-    answer: dict[str, Any] | None = None
+    answer: Line | None = None
     answered: threading.Event = field(default_factory=threading.Event)
 
 

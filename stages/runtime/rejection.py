@@ -61,7 +61,7 @@ class Rejection:
         if not abs(self.limit) <= sys.float_info.max or not 0 < self.kept < 1:
             raise ValueError(f"must have a finite limit and kept in (0, 1); got {self.limit!r} and {self.kept!r}")
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, object]:
         """Return the rule as JSON has it."""
         return asdict(self)
 

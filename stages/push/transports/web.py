@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from stages.push.device_state import CURRENT
 from stages.push.transports import local
 from stages.runtime import audio, benchmark, keys, manifest
 from stages.runtime.errors import RuntimeInputError
+from stages.runtime.lines import Line
 
 _BY_BROWSER = ("selftest", "classify", "benchmark")
 
@@ -78,7 +78,7 @@ class WebTransport(local.LocalTransport):
     def _keys(self) -> dict[str, bytes] | None:
         return keys.trusted_keys(self._folder)
 
-    def _ask_browser(self, folder: str, question: dict[str, Any], clips: bytes = b"") -> dict[str, Any]:
+    def _ask_browser(self, folder: str, question: Line, clips: bytes = b"") -> Line:
         return browser.ask(
             (self._folder / folder).resolve(),
             question,
@@ -99,12 +99,12 @@ class WebTransport(local.LocalTransport):
         ok = all(answer.get("ok", True) for answer in found)
         return CompletedProcess(arguments, int(not ok), "".join(f"{json.dumps(answer)}\n" for answer in found), "")
 
-    def _self_test(self, folder: str, _: Sequence[str]) -> list[dict[str, Any]]:
+    def _self_test(self, folder: str, _: Sequence[str]) -> list[Line]:
         checks = _checks(self._ask_browser(folder, {"do": "selftest"}))
         name = manifest.load(self._folder / folder).name
         return [{"ok": all(each["ok"] for each in checks), "name": name, "checks": checks, "modules": []}]
 
-    def _classify(self, folder: str, paths: Sequence[str]) -> list[dict[str, Any]]:
+    def _classify(self, folder: str, paths: Sequence[str]) -> list[Line]:
         release, clips = manifest.load(self._folder / folder), []
         for path in paths:
             samples, rate = audio.read_wav(self._folder / folder / path, release.hearing)
@@ -115,7 +115,7 @@ class WebTransport(local.LocalTransport):
             return [{"ok": False, "checks": [_check("browser", False, str(said.get("error")))]}]
         return [{"file": path} | _decided(release, scores) for path, scores in zip(paths, said["scores"], strict=True)]
 
-    def _benchmark(self, folder: str, options: Sequence[str]) -> list[dict[str, Any]]:
+    def _benchmark(self, folder: str, options: Sequence[str]) -> list[Line]:
         release, runs = manifest.load(self._folder / folder), int(options[options.index("--runs") + 1])
         said = self._ask_browser(folder, {"do": "benchmark", "runs": runs, "threads": 1})
         if not said["ok"]:
@@ -146,7 +146,7 @@ class WebTransport(local.LocalTransport):
         return CompletedProcess(done.args, int(not answer["ok"]), json.dumps(answer) + "\n", done.stderr)
 
 
-def _checks(said: dict[str, Any]) -> list[dict[str, Any]]:
+def _checks(said: Line) -> list[Line]:
     """Return a page's self-test as the runtime answers it."""
     differences = said.get("differences", {})
     found = [
@@ -158,11 +158,11 @@ def _checks(said: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _check(name: str, ok: bool, detail: str) -> dict[str, Any]:
+def _check(name: str, ok: bool, detail: str) -> Line:
     return {"check": name, "ok": ok, "detail": detail}
 
 
-def _decided(release: manifest.Manifest, scores: Sequence[float]) -> dict[str, Any]:
+def _decided(release: manifest.Manifest, scores: Sequence[float]) -> Line:
     """Return a browser's scores as the runtime answers them."""
     decided = release.decision(scores)
     values = [1 - scores[0], scores[0]] if isinstance(release.threshold, float) else scores
