@@ -237,11 +237,9 @@ def _require_own(content: dict[str, Any], method: str) -> None:
 
 
 def _is_own(entrypoint: str) -> bool:
-    """Return whether an entry point names a flow of this project: in its folder, or in another clone's."""
-    if _ENTRYPOINT.fullmatch(entrypoint):
-        return True
+    """Return whether an entry point names code in this project's folder, or a flow of another clone's."""
     absolute = Path(os.path.normpath(Path.cwd() / entrypoint))  # links are not followed, but `..` is
-    return absolute.is_relative_to(_PROJECT) and bool(_ENTRYPOINT.fullmatch(str(absolute.relative_to(_PROJECT))))
+    return absolute.is_relative_to(_PROJECT) or bool(_ENTRYPOINT.fullmatch(entrypoint))
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, refusal: _Refusal) -> None:
