@@ -290,7 +290,7 @@ def figures_of(truth: Sequence[TrueEvent], found: Sequence[Event], hours: float,
         misses=_estimate(missed / n if n else np.nan, *ends),
         false_alarms_per_hour=_estimate(matching.n_false / hours, *rate),
         delay_s=_estimate(*quartiles.tolist()),
-        event_f1=Estimate(rounded(detection.event_f1(truth, found)), reason="no interval is computed"),
+        event_f1=Estimate(rounded(detection.event_f1(truth, found))),
     )
 
 

@@ -207,7 +207,7 @@ def streams(facts: Facts) -> Table | None:
                 rows.append((target, result.reason, *[DASH] * 5))
             for split, each in result.figures.items():
                 told = (each.misses, each.false_alarms_per_hour, each.delay_s, each.event_f1)
-                rows.append((target, split, f"{each.n_true} in {each.hours:g} h", *map(_estimate, told)))
+                rows.append((target, split, f"{each.n_true} in {each.hours:.3g} h", *map(_estimate, told)))
     heads = ("target", "split", "events", "misses", "false alarms per hour", "delay (s)", "event F1")
     return table(heads, rows, text_columns=2) if rows else None
 
