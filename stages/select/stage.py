@@ -171,7 +171,7 @@ class Choice:
             for name in ("frontend.tflite", "frontend.json"):
                 shutil.copyfile(features / name, folder / name)
             golden.write(folder / "golden", clips, frontend)
-            files.write_csv(folder / "front.csv", list(self.table[0]), front)
+            files.write_csv(folder / "front.csv", list(max(self.table, key=len)), front)
             files.write_json(folder / "metrics.json", describe.headlines(selection, reference))
             files.write_csv(
                 folder / "comparison.csv",
