@@ -171,7 +171,8 @@ class Choice:
             for name in ("frontend.tflite", "frontend.json"):
                 shutil.copyfile(features / name, folder / name)
             golden.write(folder / "golden", clips, frontend)
-            files.write_csv(folder / "front.csv", list(max(self.table, key=len)), front)
+            widest = max(self.table, key=len)  # some variants have columns of their own
+            files.write_csv(folder / "front.csv", list(widest), front)
             files.write_json(folder / "metrics.json", describe.headlines(selection, reference))
             files.write_csv(
                 folder / "comparison.csv",
