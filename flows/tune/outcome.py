@@ -87,7 +87,7 @@ def gain_of(recipe: Sequence[Result], best: Sequence[Result]) -> Estimate:
     Parameters
     ----------
     recipe, best : sequence of Result
-        Of the same parts.
+        Results of the same parts.
 
     Examples
     --------

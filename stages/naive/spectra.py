@@ -68,7 +68,7 @@ def describe(samples: np.ndarray) -> np.ndarray:
     Returns
     -------
     np.ndarray, shape (n_features,), float32
-        Of each cepstral coefficient: mean, standard deviation, 10 % and 90 % quantiles, mean size of its change from
+        For each cepstral coefficient: mean, standard deviation, 10 % and 90 % quantiles, mean size of its change from
         frame to frame, and its mean in each of ten parts; then the logarithm of the length.
 
     Examples

@@ -39,7 +39,7 @@ class Facts:
     Attributes
     ----------
     folder : Path
-        Of the recordings.
+        Folder of the recordings.
     recordings : tuple of Recording
     levels : tuple of Levels
     labels : tuple of str

@@ -38,7 +38,7 @@ def extract(archive: Path, folder: Path, *, strip: int = 0, only: Callable[[str]
     strip : int
         How many leading folders to drop from every member's name.
     only : callable
-        Of a name without them: whether to unpack that member.
+        Called with a name without them: whether to unpack that member.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def extract_parts(parts: Sequence[Path], folder: Path, *, place: Callable[[str],
     folder : Path
         Until it is complete it grows aside, from the beginning after an interruption.
     place : callable
-        Of a member's name: its place below `folder`, or None to leave it out.
+        Called with a member's name: its place below `folder`, or None to leave it out.
 
     Raises
     ------

@@ -182,7 +182,7 @@ def fetch_tree(
     check : callable
         Checks a tree, raises DataError if it is not as published, and returns its files' relative names.
     checksum : str or None
-        Of the archive, as of `verify`; None if the publisher's bytes vary.
+        Checksum of the archive, as in `verify`; None if the publisher's bytes vary.
     strip : int
         Number of leading folders to drop from the names in the archive.
 

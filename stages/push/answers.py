@@ -28,7 +28,7 @@ class Held:
     Attributes
     ----------
     name : str
-        Of its directory in `releases/`.
+        Name of its directory in `releases/`.
     number : int
         Place in the order in which releases came; -1 for a directory that was made by hand.
     release : str
@@ -57,7 +57,7 @@ class Current:
     target : str or None
         Where the link points.
     name : str
-        Of the directory in `releases/`, empty if it is in none.
+        Name of the directory in `releases/`, empty if it is in none.
     release : str
         Id of the release, by content; empty if it is none.
     sound : bool

@@ -43,7 +43,7 @@ def build(
     selected : Path
         What the select stage leaves: models, front end, golden recordings, `selection.json`.
     version : int
-        Of the model in the registry.
+        Version of the model in the registry.
     device_class : str
         Kind of device it is for.
     not_after : str or None

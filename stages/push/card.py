@@ -41,7 +41,7 @@ def write(selection: Selection, frontend: Frontend, *, version: int, device_clas
     selection : Selection
     frontend : Frontend
     version : int
-        Of the model in the registry.
+        Version of the model in the registry.
     device_class : str
         Kind of device that the release is for.
     """

@@ -74,7 +74,7 @@ def push(
     selected : Path
         What the select stage leaves, or the registry gives back.
     version : int
-        Of the model in the registry.
+        Version of the model in the registry.
     params : PushParams
     force : bool
         Install it also where a newer version runs.
@@ -144,7 +144,7 @@ def roll_out(
     force : bool
         Install it also where a newer version runs.
     deliver : Callable
-        Of one device.
+        Called with one device.
 
     Returns
     -------
@@ -184,7 +184,7 @@ def ask(devices: Sequence[Device], question: Callable[[Device], T], *, parallel:
     ----------
     devices : Sequence[Device]
     question : Callable
-        Of one device; a `DeviceError` is its answer too.
+        Called with one device; a `DeviceError` is its answer too.
     parallel : int
         Devices at a time.
 

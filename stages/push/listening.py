@@ -40,7 +40,7 @@ def classify(ask: Ask, paths: Sequence[Path], hearing: Hearing) -> Iterator[Line
     Yields
     ------
     dict
-        Of every recording `file` and its answer, or ``ok: false`` and ``error``.
+        `file` and answer of every recording, or ``ok: false`` and ``error``.
 
     Raises
     ------

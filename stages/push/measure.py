@@ -36,7 +36,7 @@ def measure(devices: Sequence[Device], tracker: "Tracker", name: str, *, runs: i
     tracker : Tracker
         Gets the figures; see `stages.core.tracking.registry.Registry.add_device_metrics`.
     name : str
-        Of the registered model.
+        Name of the registered model.
     runs : int
         Timed runs.
 

@@ -54,7 +54,7 @@ class Status:
     signed_by : str
         Fingerprint of the trusted key, ``"unsigned"`` if the device asks for none, or what is wrong.
     version : int
-        Of the model in the registry; 0 if it is not known.
+        Version of the model in the registry; 0 if it is not known.
     free_bytes : int
         Room for further releases.
     """
@@ -140,7 +140,7 @@ def classify(transport: Transport, recordings: Sequence[str], *, folder: str = C
     recordings : Sequence[str]
         Absolute paths.
     folder : str
-        Of the release.
+        Folder of the release.
 
     Yields
     ------

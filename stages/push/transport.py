@@ -39,7 +39,7 @@ class Transport(Protocol):
     Attributes
     ----------
     name : str
-        Of the device.
+        Name of the device.
     """
 
     name: str
@@ -100,7 +100,7 @@ class FolderTransport(ABC):
     Parameters
     ----------
     name : str
-        Of the device.
+        Name of the device.
     bootstrap : str
         The Python it came with.
     pythons : Sequence[str]

@@ -143,7 +143,7 @@ def require(found: Agreement, scheme: ModuleType, name: str) -> None:
     ----------
     found : Agreement
     scheme : module
-        Of ``stages/quantize/schemes/``.
+        Module in ``stages/quantize/schemes/``.
     name : str
         Name of the variant, for the message.
 

@@ -207,7 +207,7 @@ def clip_start(samples: np.ndarray, n_samples: int, align: str = "start", hearin
     n_samples : int
         Length of the clip.
     align : {"start", "middle"}
-        Of the front end.
+        Placement rule of the front end.
     hearing : Hearing
         With `place` loudest the clip is the part with the most energy about its mean, of those that begin at a multiple
         of an eighth of the clip, and the last one.
@@ -240,7 +240,7 @@ class Loudest:
     Attributes
     ----------
     start : int
-        Of that window.
+        First sample of that window.
     """
 
     def __init__(self) -> None:

@@ -47,7 +47,7 @@ def benchmark(
     ----------
     folder : Path
     threads : int
-        Of each interpreter.
+        Threads of each interpreter.
     warmup : int
         Untimed runs before the timed ones.
     runs : int

@@ -21,7 +21,7 @@ class Classifier:
     folder : Path
         The release: `manifest.json`, `frontend.tflite`, `model.tflite`.
     threads : int
-        Of each interpreter.
+        Threads of each interpreter.
 
     Raises
     ------
@@ -65,7 +65,7 @@ class Classifier:
         samples : np.ndarray, shape (n_samples,), float32
             Mono, in [-1, 1].
         sample_rate : int
-            Of `samples` (Hz).
+            Rate of `samples` (Hz).
 
         Returns
         -------
@@ -82,7 +82,7 @@ class Classifier:
         samples : np.ndarray, shape (n_samples,), float32
             Mono, in [-1, 1].
         sample_rate : int
-            Of `samples` (Hz).
+            Rate of `samples` (Hz).
 
         Returns
         -------

@@ -24,12 +24,12 @@ class Model:
     source : Path or bytes
         The file, or its content.
     threads : int
-        Of the interpreter.
+        Threads of the interpreter.
 
     Attributes
     ----------
     input_shape, output_shape : tuple[int, ...]
-        Of one clip: without the batch axis, which is 1 in the file.
+        Shape of one clip: without the batch axis, which is 1 in the file.
 
     Raises
     ------

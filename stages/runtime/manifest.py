@@ -102,7 +102,7 @@ class Manifest:
         Parameters
         ----------
         scores : Sequence[float]
-            Of length `n_outputs`.
+            List of length `n_outputs`.
         """
         if isinstance(self.threshold, tuple):
             limits = zip(self.labels, scores, self.threshold, strict=True)

@@ -33,7 +33,7 @@ def windows(listener: Listener, rate: int, *, n_samples: int, hop: int) -> Itera
     Yields
     ------
     start : int
-        Of the window, in samples at `rate`.
+        Length of the window, in samples at `rate`.
     window : np.ndarray, shape (n_samples,), float32
         Shorter if the recording is.
     """

@@ -124,7 +124,7 @@ def windows(
     Yields
     ------
     start : int
-        Of the window, in samples at `rate_to`.
+        Length of the window, in samples at `rate_to`.
     window : np.ndarray, shape (n_samples,) or shorter, float32
     """
     resampler = Resampler(rate_from, rate_to)
@@ -252,7 +252,7 @@ def listen_events(
     chunks : Iterator[np.ndarray]
         Mono float32.
     sample_rate : int
-        Of the chunks (Hz).
+        Rate of the chunks (Hz).
     rule : EventRule
         `hop_s` above 0.
     live : bool
@@ -263,8 +263,8 @@ def listen_events(
     Yields
     ------
     dict
-        Of an event ``event``, its label, ``onset_s``, ``offset_s``, ``peak`` and ``detected_s``, and ``dropped``; of a
-        window what `listen` yields.
+        For an event ``event``, its label, ``onset_s``, ``offset_s``, ``peak`` and ``detected_s``, and ``dropped``; for
+        a window what `listen` yields.
 
     Raises
     ------
@@ -310,13 +310,13 @@ def listen(
     chunks : Iterator[np.ndarray]
         Mono float32.
     sample_rate : int
-        Of the chunks (Hz).
+        Rate of the chunks (Hz).
     hop_s : float
         Seconds from one window to the next; at most a window's length.
     smooth : str or None
         As `smoother` takes it.
     threshold : float or None
-        Of the positive score, or of every label's of a multi-label task; None is the manifest's.
+        Threshold of the positive score, or of every label's of a multi-label task; None is the manifest's.
     hysteresis : float
         How far below its threshold a score must fall to end what is positive.
     live : bool

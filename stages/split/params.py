@@ -16,7 +16,7 @@ class SplitParams:
     method : {"groups", "official"}
         Our own division by group, or the publisher's folds.
     fractions : dict[str, float]
-        Of the recordings, for ``"groups"``; sum to 1.
+        Shares of the recordings, for ``"groups"``; sum to 1.
     folds : dict[str, tuple]
         Side to the publisher's folds on it, for ``"official"``. With ``test`` alone, validation is taken by group from
         the other folds, at its fraction of what is not tested. Empty if the publisher names its folds train, validation

@@ -41,7 +41,7 @@ class LabelErrors:
     parts : int
         Parts of the cross-validation by group that gives the scores; 0 if there are too few groups to rank anything.
     accuracy : float
-        Of the scores, against the labels as they are.
+        Share of the scores that agree with the labels as they are.
     suspected : int
         Errors by confident learning, among all recordings.
     suspects : tuple of Suspect

@@ -50,7 +50,7 @@ class Config:
     part : {"covid19", "symptoms", "all"}
     sound : {"cough", "breath", "voice"}
     positive, negative : tuple of str
-        Of ``"all"``, which `Covid-Tested` makes which class; visits of another are left out.
+        Values of `Covid-Tested` that make each class of ``"all"``; visits of another are left out.
     """
 
     part: Literal["covid19", "symptoms", "all"] = "covid19"

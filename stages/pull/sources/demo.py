@@ -106,7 +106,7 @@ class Site:
     floor_db : float
         Noise relative to full scale.
     hum_hz : float
-        Of the mains or a fan.
+        Frequency of the mains or a fan (Hz).
     """
 
     band_hz: tuple[float, float]
