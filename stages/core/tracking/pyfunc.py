@@ -4,6 +4,7 @@ MLflow copies this file into the model ("models from code") and runs it where th
 `stages.runtime` beside it.
 """
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,15 @@ import numpy as np
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
-from stages.runtime.litert import Model
-from stages.runtime.rejection import Rejection, confidence
+import stages
+
+# MLflow puts the model's own code first in sys.path; a `stages` that is imported already would hide it.
+_own = next((Path(each, "stages").resolve() for each in sys.path if Path(each, "stages/runtime").is_dir()), None)
+if _own is not None and str(_own) not in stages.__path__:
+    stages.__path__.insert(0, str(_own))
+
+from stages.runtime.litert import Model  # noqa: E402
+from stages.runtime.rejection import Rejection, confidence  # noqa: E402
 
 
 class Classifier(PythonModel):
