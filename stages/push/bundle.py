@@ -69,10 +69,6 @@ def build(
     folder.mkdir(parents=True)
     for name in (manifest.MODEL, manifest.FRONTEND):
         shutil.copyfile(selected / name, folder / name)
-    contents = flatbuffer.read((folder / manifest.MODEL).read_bytes())
-    if {*contents.inputs, *contents.outputs} != {"float32"}:
-        parts = ((folder / name).read_bytes() for name in (manifest.FRONTEND, manifest.MODEL))
-        (folder / SINGLE).write_bytes(single.merge(*parts, n_crops=frontend.crops))
     shutil.copytree(selected / "golden", folder / "golden")
     for module in ("stages", *_runtime_modules()):
         source = provenance.source_file(module)
@@ -83,6 +79,10 @@ def build(
     scores = proof.golden_scores(folder, frontend.crops)
     tolerance, reason = proof.tolerance(variant.scheme, scores)
     proof.require_telling(scores, tolerance, selection.labels)
+    contents = flatbuffer.read((folder / manifest.MODEL).read_bytes())
+    if {*contents.inputs, *contents.outputs} != {"float32"}:
+        parts = ((folder / name).read_bytes() for name in (manifest.FRONTEND, manifest.MODEL))
+        (folder / SINGLE).write_bytes(single.merge(*parts, n_crops=frontend.crops))
     golden = sorted((folder / "golden").iterdir())
     try:
         content = {

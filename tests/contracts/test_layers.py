@@ -45,6 +45,8 @@ MODULES = sorted(name for p, name in NAMES.items() if p.name != "__init__.py")
 
 def layer(module: str) -> str:
     parts = module.split(".")
+    if module == "stages":
+        return "runtime"
     if module.startswith("flows.cli"):
         return "console"
     if parts[0] == "flows":

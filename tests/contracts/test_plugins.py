@@ -132,7 +132,9 @@ def test_config_survives_params_yaml(modules: list[ModuleType]) -> None:
     for plugin in modules:
         config = example(plugin)
         plain = json.loads(files.to_json(dataclasses.asdict(config)))
-        assert params.load(plugin.Config, plain, "options") == config, plugin.__name__
+        at_home = {name: value.expanduser() for name, value in vars(config).items() if isinstance(value, Path)}
+        expected = dataclasses.replace(config, **at_home)
+        assert params.load(plugin.Config, plain, "options") == expected, plugin.__name__
 
 
 def test_unknown_parameter_is_refused(modules: list[ModuleType]) -> None:
