@@ -1,19 +1,12 @@
 """Nobody's data is touched: what lies in an output of the pipeline is refused, by whatever name it goes."""
 
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 
 from flows import check
 from stages.core.project.errors import ParameterError
-from stages.core.project.params import read_yaml
-from stages.core.project.provenance import ROOT
 from stages.pull import guard
 from stages.pull.link import bring, linking
 from tests.pull.test_labels_and_groups import PATTERN, Own
@@ -161,35 +154,3 @@ def test_links_are_refused_where_dvc_would_share_them_with_its_cache(
             else:
                 with pytest.raises(ParameterError, match=r"pull\.link must be auto or copy"), linking(how):
                     pass
-
-
-def test_dvc_deletes_nothing_before_the_guard_has_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A link that is made after `check` ran changes no dependency, so that `check` is not run again."""
-    stage = read_yaml(ROOT / "dvc.yaml")["stages"]["pull"]
-    options = {"folder": {"root": "mine", "group_pattern": r"/([^/.]+)\."}}
-    (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": {"pull": {key: stage[key] for key in ("cmd", "outs")}}}))
-    (tmp_path / "params.yaml").write_text(json.dumps({"pull": {"source": "folder", "options": options}}))
-    for label, hz in (("dog", 300), ("cat", 500)):
-        (tmp_path / "mine" / label).mkdir(parents=True)
-        tone = 0.3 * np.sin(2 * np.pi * hz * np.arange(8000) / 8000)
-        soundfile.write(tmp_path / "mine" / label / f"{label}.wav", tone, 8000)
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "DVC_NO_ANALYTICS": "true"}
-    monkeypatch.chdir(tmp_path)
-
-    def dvc(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "dvc", *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-
-    assert dvc("init", "--no-scm", "-q").returncode == 0
-    done = dvc("repro")
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "data/recordings/dog/dog.wav").is_file()
-    precious = tmp_path / "data/recordings/dog/precious.wav"
-    precious.write_bytes(b"precious")
-    (tmp_path / "mine/dog/dog.wav").unlink()
-    (tmp_path / "mine/dog").rmdir()
-    (tmp_path / "mine/dog").symlink_to(precious.parent)
-    refused = dvc("repro", "-f")
-    assert refused.returncode != 0
-    assert "has a link, dog, into data/recordings" in refused.stderr
-    assert precious.read_bytes() == b"precious"
