@@ -29,12 +29,12 @@ def run(out: Path, mirror: Path, source: str, **options: Any) -> tuple[dict[str,
 
 def test_covid19_cough(datasets: Path, tmp_path: Path) -> None:
     report, index = run(tmp_path, datasets, "covid19_cough")
-    # 1,324 - 2 that hold no audio - 230 with both labels. Three pairs of equal audio and label share a group.
+    # 1,324 - 2 that hold no audio - 230 with both labels. Equal or nearly equal audio shares a group.
     assert (report["found"], report["usable"], report["distinct_contents"], report["groups"]) == (
         1324,
         1092,
         1089,
-        1089,
+        1063,
     )
     assert report["excluded_by_reason"] == {"contradictory duplicate": 230, "undecodable": 2}
     assert {label: n["found"] for label, n in report["labels"].items()} == {"negative": 642, "positive": 682}
@@ -45,15 +45,16 @@ def test_covid19_cough(datasets: Path, tmp_path: Path) -> None:
 
 def test_esc10(datasets: Path, tmp_path: Path) -> None:
     report, index = run(tmp_path, datasets / "ESC-10", "esc50", subset="esc10")
-    assert (report["usable"], report["groups"], report["excluded"]) == (400, 304, [])
+    assert (report["usable"], report["groups"], report["excluded"]) == (400, 302, [])
     assert Counter(r.fold for r in index) == {str(fold): 80 for fold in range(1, 6)}
     assert set(Counter(r.label for r in index).values()) == {40}
-    assert len({r.group for r in index}) == sum(len({r.group for r in index if r.fold == f}) for f in "12345")
+    shared = sum(len({r.group for r in index if r.fold == f}) for f in "12345") - len({r.group for r in index})
+    assert shared == 1  # one sound is in folds 3 and 5 (docs)
 
 
 def test_esc10_without_dead_space_is_shorter(datasets: Path, tmp_path: Path) -> None:
     report, index = run(tmp_path, datasets / "ESC-10", "esc50", subset="esc10", dead_space={})
-    assert (report["usable"], report["groups"]) == (400, 304)
+    assert (report["usable"], report["groups"]) == (400, 302)
     assert {r.path.suffix for r in index} == {".flac"}
     median = {label: np.median([r.duration_s for r in index if r.label == label]) for label in ("dog", "rain")}
     assert median["dog"] < 1.5 < 4 < median["rain"] < 5.1
