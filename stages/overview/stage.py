@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from stages.core.artifacts.label_errors import LabelErrors, Suspect
@@ -19,13 +18,12 @@ from stages.core.artifacts.pull_report import NearDuplicate, PullReport
 from stages.core.artifacts.recordings import Recording
 from stages.core.artifacts.split import SPLITS, SplitName, SplitReport
 from stages.core.audio.sources import shown
-from stages.core.project import files
+from stages.core.project import files, pages
 from stages.core.project.palette import COLOURS, GREY
 from stages.overview import drawing, sounds
 from stages.overview.sounds import Clip
 from stages.runtime.hearing import Hearing
 
-TEMPLATES = Path(__file__).parent / "templates"
 MOST_PAIRS, MOST_SUSPECTS = 12, 24
 MOST_ROWS = 200
 """Rows of a list at most; the files beside the page hold all."""
@@ -110,14 +108,8 @@ def write(facts: Facts, target: Path) -> None:
     target : Path
         The HTML file.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    files.write_text(target, environment.get_template("page.html.j2").render(_content(facts)) + "\n")
+    text = pages.template("stages.overview", "page.html.j2").render(_content(facts))
+    files.write_text(target, text + "\n")
 
 
 def _content(facts: Facts) -> dict[str, Any]:

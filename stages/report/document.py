@@ -5,8 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stages.core.project import tables
-from stages.report.page import template
+from stages.core.project import pages, tables
 
 
 @dataclass(frozen=True)
@@ -96,4 +95,4 @@ def as_csv(document: Document) -> str:
 
 def html(document: Document) -> str:
     """Return a document as an HTML page without any dependency."""
-    return template("document.html.j2").render(document=document) + "\n"
+    return pages.template("stages.report", "document.html.j2").render(document=document) + "\n"

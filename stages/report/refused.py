@@ -7,9 +7,8 @@ from pathlib import Path
 from stages.core.artifacts.estimates import Estimate
 from stages.core.artifacts.evaluation import Row
 from stages.core.artifacts.selection import Refusal
-from stages.core.project import files
+from stages.core.project import files, pages
 from stages.core.scoring import interval
-from stages.report.page import template
 from stages.report.tables import Table, table
 from stages.report.text import size, title
 
@@ -28,7 +27,9 @@ def write(refusal: Refusal, rows: Sequence[Row], target: Path, *, picture: Path 
         PNG of metric against size.
     """
     embedded = base64.b64encode(picture.read_bytes()).decode() if picture and picture.is_file() else ""
-    text = template("refused.html.j2").render(refusal=refusal, variants=variants(refusal, rows), picture=embedded)
+    text = pages.template("stages.report", "refused.html.j2").render(
+        refusal=refusal, variants=variants(refusal, rows), picture=embedded
+    )
     files.write_text(target, text + "\n")
 
 

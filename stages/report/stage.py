@@ -14,12 +14,11 @@ from plotly.graph_objects import Figure
 
 from stages.core.artifacts.evaluation import Row
 from stages.core.artifacts.selection import Drop
-from stages.core.project import files
+from stages.core.project import files, pages
 from stages.core.scoring import interval
 from stages.core.scoring.resampling import few_groups
 from stages.report import judgement, plots, tables
 from stages.report.facts import Facts
-from stages.report.page import template
 from stages.report.text import size, title
 
 MAX_PANELS = 24
@@ -62,7 +61,7 @@ def write(facts: Facts, target: Path, *, picture: Path | None = None) -> None:
         PNG that stands for the plots where scripts are off.
     """
     figures = {key: figure.to_plotly_json() for key, figure in _figures(facts).items()}
-    text = template("report.html.j2").render(
+    text = pages.template("stages.report", "report.html.j2").render(
         _content(facts),
         picture=base64.b64encode(picture.read_bytes()).decode() if picture and picture.is_file() else "",
         library=plotly.offline.get_plotlyjs(),
