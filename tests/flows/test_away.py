@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import main
 from stages.core.project import errors
 from stages.core.project.provenance import ROOT
+from tests.console import edac
 
 NOBODY = "http://127.0.0.1:9"  # the port of a service that nothing runs
 SERVER = "from stages.core.project import errors\nfrom flows.execution.prefect_server import server\n"
@@ -40,13 +40,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "params.yaml").write_text(PARAMS)
     (tmp_path / "garbage.db").write_text("garbage")
     return tmp_path
-
-
-def edac(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main.main(arguments)
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 @pytest.mark.parametrize("how", BROKEN)

@@ -19,6 +19,7 @@ from stages.core.project.provenance import ROOT
 from stages.push.params import Device
 from stages.push.rollout import Status
 from stages.push.transport import Transport
+from tests.console import edac
 
 PARAMS = """\
 push:
@@ -45,13 +46,6 @@ def release(project: Path) -> Path:
     files.write_text(folder / "stages/runtime/__main__.py", script)
     (project / "devices/attic/current").symlink_to("releases/0001-0123456789ab")
     return folder
-
-
-def edac(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main.main(arguments)
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 def test_help_imports_next_to_nothing() -> None:

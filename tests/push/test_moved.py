@@ -15,11 +15,11 @@ import tiny  # type: ignore[import-not-found]
 
 os.environ.setdefault("PREFECT_HOME", tempfile.mkdtemp())  # before Prefect is imported
 
-from flows.cli import main
 from stages.core.project import files
 from stages.core.project.errors import DataError
 from stages.core.project.provenance import ROOT
 from stages.core.tracking import connection, moved
+from tests.console import edac
 
 PARAMS = """\
 select: {registered_name: tiny,}
@@ -72,13 +72,6 @@ def copy(project: Path) -> Path:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def edac(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main.main(arguments)
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 def load(folder: Path, *, plugin: Path | None = None) -> str:

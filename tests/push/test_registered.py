@@ -13,12 +13,12 @@ import tiny  # type: ignore[import-not-found]
 
 os.environ.setdefault("PREFECT_HOME", tempfile.mkdtemp())  # before Prefect is imported
 
-from flows.cli import main
 from flows.push import push
 from stages.core.project import files
 from stages.core.project.errors import DataError, DeviceError, ParameterError
 from stages.core.tracking import connection
 from stages.push.transports.local import LocalTransport
+from tests.console import edac
 
 PARAMS = """\
 select: {registered_name: tiny}
@@ -47,13 +47,6 @@ def project(registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{registry / 'mlflow.db'}")
     (tmp_path / "params.yaml").write_text(PARAMS)
     return tmp_path
-
-
-def edac(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main.main(arguments)
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 def version_on(project: Path, device: str) -> int:
