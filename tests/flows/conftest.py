@@ -41,6 +41,15 @@ def prefect_server() -> Iterator[str]:
         process.stdin.write("\n")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_thread_of_prefect_goes_on() -> Iterator[None]:
+    """End the thread that sends events: its WebSocket draws from `random` meanwhile, which hypothesis refuses."""
+    yield
+    worker = sys.modules.get("prefect.events.worker")
+    if worker is not None:
+        worker.EventsWorker.drain_all(at_exit=False)
+
+
 @pytest.fixture(scope="session")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
     """Folders of random features and of an untrained baseline."""
