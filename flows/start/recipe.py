@@ -89,16 +89,6 @@ class Recipe:
     warnings: tuple[str, ...] = field(default=())
 
 
-@dataclass(frozen=True)
-class Counts:
-    """Recordings and groups on the training side, about."""
-
-    n: int
-    n_train: int
-    groups: int
-    classes: int
-
-
 def choose(names: Names, survey: Survey, target: Target) -> Recipe:
     """Choose every parameter.
 

@@ -3,7 +3,7 @@
 Each candidate is trained with one part of the training side's groups held out. Those in the better half go on to a
 second part, the better half of these to a fourth; the others are pruned. At the end the best candidate that was tried
 on all parts and the recipe are trained anew, with all epochs, other parts and another seed, so that the figures which
-compare them are not those that chose. A killed search goes on where it stopped.
+compare them are not those that chose. A killed search resumes.
 
 References
 ----------

@@ -65,7 +65,7 @@ def build(
             f"{selected / manifest.MODEL} is not the file that was selected. Run `dvc repro select` again."
         )
     if key is not None:
-        signing.public_key(key)  # told before the work
+        signing.public_key(key)  # a key that cannot be used ends it before the work
     folder.mkdir(parents=True)
     for name in (manifest.MODEL, manifest.FRONTEND):
         shutil.copyfile(selected / name, folder / name)

@@ -164,7 +164,7 @@ def _answers(selection: Selection) -> str:
     label = selection.labels[-1]
     return (
         f"On the test split {here:.1%} of the recordings are {label}, of which {sensitivity:.1%} are found; of the "
-        f"others {specificity:.1%} are told as such. An answer is worth less where {label} is rare:\n\n"
+        f"others {specificity:.1%} are recognised as such. An answer is worth less where {label} is rare:\n\n"
         + tables.markdown(
             (f"share of {label}", f"{label} answers that are right", "other answers that are right"), rows
         )

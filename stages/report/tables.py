@@ -206,8 +206,8 @@ def streams(facts: Facts) -> Table | None:
             if result.rule is None:
                 rows.append((target, result.reason, *[DASH] * 5))
             for split, each in result.figures.items():
-                told = (each.misses, each.false_alarms_per_hour, each.delay_s, each.event_f1)
-                rows.append((target, split, f"{each.n_true} in {each.hours:.3g} h", *map(_estimate, told)))
+                figures = (each.misses, each.false_alarms_per_hour, each.delay_s, each.event_f1)
+                rows.append((target, split, f"{each.n_true} in {each.hours:.3g} h", *map(_estimate, figures)))
     heads = ("target", "split", "events", "misses", "false alarms per hour", "delay (s)", "event F1")
     return table(heads, rows, text_columns=2) if rows else None
 

@@ -244,7 +244,7 @@ def listen_events(
     live: bool = False,
     with_windows: bool = False,
 ) -> Iterator[Line]:
-    """Turn a stream into events by `stages.runtime.events`, each told as soon as nothing can change it.
+    """Turn a stream into events by `stages.runtime.events`, each as soon as nothing can change it any more.
 
     Parameters
     ----------
@@ -275,7 +275,7 @@ def listen_events(
     window_s = manifest.clip_samples / manifest.sample_rate
     tracker = events.EventTracker(rule, manifest.labels, window_s=window_s, hop_s=rule.hop_s)
 
-    def told(event: events.Event) -> Line:
+    def line(event: events.Event) -> Line:
         answer = event.answer()
         return {"event": answer.pop("label")} | answer | {"dropped": dropped}
 
@@ -283,12 +283,12 @@ def listen_events(
         dropped = each.dropped
         answer = classifier.answer(each.outputs, manifest.threshold)
         if with_windows:
-            told_of = classifier.decided(answer, each.outputs, silent=each.silent)
-            yield {"start_s": each.start_s, "end_s": each.end_s} | told_of | {"dropped": dropped}
+            decision = classifier.decided(answer, each.outputs, silent=each.silent)
+            yield {"start_s": each.start_s, "end_s": each.end_s} | decision | {"dropped": dropped}
         scores = np.fromiter(answer["scores"].values(), np.float64)
         heard = not each.silent and not classifier.is_unknown(each.outputs)
-        yield from map(told, tracker.push(each.start_s, scores, heard=heard))
-    yield from map(told, tracker.finish())
+        yield from map(line, tracker.push(each.start_s, scores, heard=heard))
+    yield from map(line, tracker.finish())
 
 
 def listen(

@@ -1,6 +1,6 @@
 """Browser against Python: scores of every front end, architecture and scheme; speed and first load. Prints JSON lines.
 
-    python -m tests.bench.browser scores FILE.jsonl [SCHEME ...]   # goes on where FILE.jsonl ends
+    python -m tests.bench.browser scores FILE.jsonl [SCHEME ...]   # resumes after the last line of FILE.jsonl
     python -m tests.bench.browser speed
     python -m tests.bench.browser table FILE.jsonl   # Markdown, one row per front end and architecture
 
