@@ -4,7 +4,7 @@ Validation chooses, test only reports: every column name says which split it bel
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +79,8 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
             )
             files.write_csv(folder / "robustness.csv", robustness.COLUMNS, disturbed)
         frontend = (features / "frontend.tflite").read_bytes()
+        ahead = _Bytes(len(frontend), compression.xz_bytes(frontend))
+        micro_runs = _micro(variants, paths, features)
         quality = _calibration(variants, sweep, features, params)
         lines = [row for name, found in quality.items() for row in calibrated.rows(name, found)]
         files.write_csv(folder / "calibration.csv", calibrated.COLUMNS, lines)
@@ -98,14 +100,14 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
                 latency_p95_ms=slow,
                 raw_ratio=round(reference.raw_bytes / variant.raw_bytes, 4),
                 deflated_ratio=round(reference.deflated_bytes / variant.deflated_bytes, 4),
-                **_release(variant, reference, frontend),
-                **_micro(variant, path, features),
+                **_release(variant, reference, ahead),
+                **micro_runs.get(variant.name, {}),
                 robustness=_robustness(variant.name, disturbed),
                 calibration=quality[variant.name],
                 rejection=rejected.get(variant.name, {}),
                 streams=heard.get(variant.name, ()),
             )
-            for variant, path, median, slow in zip(variants, paths, p50, p95, strict=True)
+            for variant, median, slow in zip(variants, p50, p95, strict=True)
         ]
         evaluation_file.write(folder, evaluated)
         rows = [each.row() for each in evaluated]
@@ -126,15 +128,22 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
     return evaluated
 
 
-def _release(variant: Variant, reference: Variant, frontend: bytes) -> Row:
-    """Return the sizes of front end and model together, stored and sent, and how many times less than float32."""
-    packed = compression.xz_bytes(frontend)
-    stored, sent = variant.raw_bytes + len(frontend), variant.xz_bytes + packed
+@dataclass(frozen=True)
+class _Bytes:
+    """Bytes of a file, as it is stored and as a push sends it."""
+
+    stored: int
+    sent: int
+
+
+def _release(variant: Variant, reference: Variant, ahead: _Bytes) -> Row:
+    """Return the sizes of the front end `ahead` and a model together, and how many times less than float32."""
+    stored, sent = variant.raw_bytes + ahead.stored, variant.xz_bytes + ahead.sent
     return {
         "release_bytes": stored,
         "sent_bytes": sent,
-        "release_ratio": round((reference.raw_bytes + len(frontend)) / stored, 4),
-        "sent_ratio": round((reference.xz_bytes + packed) / sent, 4),
+        "release_ratio": round((reference.raw_bytes + ahead.stored) / stored, 4),
+        "sent_ratio": round((reference.xz_bytes + ahead.sent) / sent, 4),
     }
 
 
@@ -145,13 +154,17 @@ def _key(variants: Sequence[Variant], params: EvaluateParams) -> str:
     return files.digest([asdict(v) for v in variants], asdict(params), *sounds)
 
 
-def _micro(variant: Variant, path: Path, features: Path) -> Row:
-    """Return what TensorFlow Lite Micro makes of an 8-bit file; nothing where it is not installed."""
-    if variant.bit_width != 8 or not micro.available():
+def _micro(variants: Sequence[Variant], paths: Sequence[Path], features: Path) -> dict[str, Row]:
+    """Return what TensorFlow Lite Micro makes of each 8-bit file, by name; nothing where it is not installed."""
+    files_of = {v.name: path for v, path in zip(variants, paths, strict=True) if v.bit_width == 8}
+    if not files_of or not micro.available():
         return {}
-    clips = dataset.read_split(features, "validation").crops
-    found = micro.run(path, clips.reshape(-1, *clips.shape[2:]))
-    return {"arena_bytes": found.arena_bytes, "micro": found.refused or "equal"}
+    crops = dataset.read_split(features, "validation").crops[: micro.CLIPS]
+    clips, found = crops.reshape(-1, *crops.shape[2:]), {}
+    for name, path in track(files_of.items(), "TensorFlow Lite Micro"):
+        result = micro.run(path, clips)
+        found[name] = {"arena_bytes": result.arena_bytes, "micro": result.refused or "equal"}
+    return found
 
 
 def headline(variant: Variant) -> str:
