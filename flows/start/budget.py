@@ -49,7 +49,8 @@ def require_fits(path: Path, kept: Path) -> None:
     """Raise if `select.budget.raw_bytes` is below the smallest file that the sweep can make.
 
     The bytes of a file follow from the network's shape, except for schemes that store zeros or clusters compactly and
-    for criteria that remove whole units: with one of these in the sweep, nothing is said before it has run.
+    for criteria that remove whole units: with one of these in the sweep, nothing is said before it has run. Nor is it
+    of a network whose shape comes from a file, which a stage such as `distill` may yet have to make.
 
     Parameters
     ----------
@@ -86,9 +87,13 @@ def _asked(path: Path) -> Asked | None:
         return None
     if units and any(sweep.sparsities):
         return None
+    train = params.section("train", TrainParams, path)
+    _, config = plugins.configure(ARCHITECTURES, train.architecture, train.options, "train")
+    if any(isinstance(value, Path) for value in vars(config).values()):
+        return None
     features, pull = params.section("features", FeatureParams, path), params.section("pull", PullParams, path)
     n_classes = len(recordings.labels(pull)) or 2  # unknown until the recordings are there: at least two
-    return Asked(params.section("train", TrainParams, path), quantize, schemes, sizes.shape(features, n_classes))
+    return Asked(train, quantize, schemes, sizes.shape(features, n_classes))
 
 
 def _smallest(asked: Asked, limit: float, kept: Path) -> tuple[str, int] | None:

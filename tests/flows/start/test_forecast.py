@@ -81,6 +81,16 @@ def test_where_bytes_depend_on_weights_nothing_is_refused(project: Path, sweep: 
     budget.require_fits(project, Path("sizes.json"))
 
 
+def test_a_network_whose_shape_comes_from_a_file_is_not_judged_before_a_stage_has_made_it(project: Path) -> None:
+    student = {"wav2vec2_student": {"checkpoint": "data/teacher/checkpoint"}}
+    write(
+        project.parent,
+        train={"architecture": "wav2vec2_student", "options": student},
+        select={"budget": {"raw_bytes": 1}},
+    )
+    budget.require_fits(project, Path("sizes.json"))
+
+
 def test_a_large_budget_needs_no_conversion(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sizes, "measure", lambda *_: pytest.fail("an upper bound is enough"))
     write(project.parent, select={"budget": {"raw_bytes": 8_000_000}})
