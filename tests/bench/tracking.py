@@ -13,7 +13,9 @@ from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
-from stages.core.project import files
+from stages.core.artifacts import clips as clips_file
+from stages.core.artifacts.clips import Clip
+from stages.core.artifacts.split import SplitName
 from stages.core.tracking import connection
 from tests import examples
 
@@ -38,11 +40,8 @@ def write(folder: Path, writer: int, runs: int, parent: str) -> list[float]:
 def write_data(folder: Path) -> None:
     """Write a model file and the clips that runs name as their data."""
     (folder / "model.tflite").write_bytes(b"abc")
-    columns = ("clip_id", "split", "label", "group", "site")
-    sides = ("train", "validation", "test")
-    files.write_csv(
-        folder / "clips.csv", columns, [dict(zip(columns, ("c", side, "l", "g", "s"), strict=True)) for side in sides]
-    )
+    sides: tuple[SplitName, ...] = ("train", "validation", "test")
+    clips_file.write(folder, [Clip(side, Path(f"{side}.wav"), side, "l", "g", "s") for side in sides])
 
 
 def measure(folder: Path, runs: int, writers: int) -> dict[str, float]:

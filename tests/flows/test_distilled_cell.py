@@ -20,6 +20,7 @@ from stages.core.artifacts.variant import Variant, read_variant
 from stages.core.nn import network
 from stages.core.project import files
 from stages.core.project.errors import ParameterError
+from stages.core.scoring import logits
 from stages.core.training.teacher import Distillation, TeacherFolder
 from stages.evaluate.params import EvaluateParams
 from stages.prune.params import PruneParams
@@ -120,9 +121,10 @@ def test_a_distilled_fine_tuning_says_what_the_teacher_says(tmp_path: Path, taug
             [sys.executable, "-m", "flows.sweep.cell", str(spec)], cwd=ROOT, check=True, stderr=subprocess.DEVNULL
         )
         for planned in cell.variants:
-            variants[planned.name] = read_variant(store.folder("variants", planned.key) / "variant.json")
+            variant = variants[planned.name] = read_variant(store.folder("variants", planned.key) / "variant.json")
             with np.load(store.folder("variants", planned.key) / "scores.npz") as scores:
-                positive[planned.name] = float(scores["test"].mean())
+                said = logits.before(variant.score_calibration, scores["test"], multi_label=False)
+            positive[planned.name] = float(said.mean())  # calibration gives no credit to a network that always says yes
     pairs = [(name.replace("distilled-", ""), name) for name in positive if "distilled" in name]
     assert len(pairs) == 3
     for without, distilled in pairs:

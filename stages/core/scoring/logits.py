@@ -134,8 +134,10 @@ def before(calibration: ScoreCalibration, scores: np.ndarray, *, multi_label: bo
     >>> before(doubled, np.array([0.5, 0.8]), multi_label=False).round(3).tolist()
     [0.5, 0.667]
     """
-    scale, shift = np.asarray(calibration.scale), np.asarray(calibration.shift)
     p = np.asarray(scores, np.float64)
+    if not calibration.changes_scores:
+        return p
+    scale, shift = np.asarray(calibration.scale), np.asarray(calibration.shift)
     rounds = bool(((p == 0) | (p == 1)).any())
     p = np.clip(p, 1 / 512, 1 - 1 / 512) if rounds else p
     if p.ndim == 1 or multi_label:
