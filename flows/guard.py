@@ -224,7 +224,7 @@ async def _without_foreign_code(scope: Scope, receive: Receive) -> Receive:
     return read
 
 
-def _require_own(content: dict[str, Any], method: str) -> None:
+def _require_own(content: dict[str, object], method: str) -> None:
     given = [name for name in _OUTSIDE if content.get(name)]
     if method == "PATCH" and content.get("path") not in (None, "", "."):
         given.append("path")

@@ -10,6 +10,7 @@ import optuna
 
 from flows.tune.training import Result
 from stages.core.artifacts.estimates import Estimate
+from stages.core.project.params import Options
 from stages.core.scoring import interval
 from stages.core.scoring.folds import corrected_interval
 from stages.push import fleet
@@ -33,7 +34,7 @@ class Tried:
     """
 
     number: int
-    changes: dict[str, Any]
+    changes: Options
     values: tuple[float, ...]
     state: str
 

@@ -1,7 +1,6 @@
 """What a search varies: recipe, architecture and width, the latter within a number of bytes."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import optuna
 
@@ -9,6 +8,7 @@ from flows.start import sizes
 from stages.core.nn.network import ARCHITECTURES
 from stages.core.project import plugins
 from stages.core.project.errors import EdacError, ParameterError
+from stages.core.project.params import Options
 from stages.train.params import TrainParams
 
 FRACTIONS = (0.6, 0.8, 1.0)
@@ -36,7 +36,7 @@ class Space:
         fraction = trial.suggest_categorical("size", FRACTIONS)
         options = {**(recipe.options.get(name) or {}), "width": max(0.1, round(self.widest[name] * fraction, 2))}
         options["dropout"] = round(trial.suggest_float("dropout", 0.0, 0.5), 3)
-        changes: dict[str, Any] = {
+        changes: Options = {
             "architecture": name,
             "options": {**recipe.options, name: options},
             "learning_rate": float(f"{trial.suggest_float('learning_rate', 3e-4, 1e-2, log=True):.3g}"),
@@ -93,7 +93,7 @@ def space(recipe: TrainParams, shape: sizes.Shape, *, raw_bytes: float | None, s
     return Space(recipe, widest)
 
 
-def changes(recipe: TrainParams, candidate: TrainParams) -> dict[str, Any]:
+def changes(recipe: TrainParams, candidate: TrainParams) -> Options:
     """Return what a candidate changes, by dotted name within `train`.
 
     >>> changes(TrainParams(mixup=0.3), TrainParams(mixup=0.1))
@@ -108,8 +108,8 @@ def changes(recipe: TrainParams, candidate: TrainParams) -> dict[str, Any]:
     }
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _flat(values: Options, prefix: str = "") -> Options:
+    found: Options = {}
     for name, value in values.items():
         if isinstance(value, dict):
             found |= _flat(value, f"{prefix}{name}.")

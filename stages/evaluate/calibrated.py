@@ -4,14 +4,13 @@ The scores without it are had back from the file's own, so that both are of the 
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
 from stages.core.artifacts import dataset
 from stages.core.artifacts.dataset import SplitLabels
 from stages.core.artifacts.estimates import Estimate
-from stages.core.artifacts.evaluation import Calibration
+from stages.core.artifacts.evaluation import Calibration, Row
 from stages.core.artifacts.variant import Variant
 from stages.core.scoring import calibration as errors
 from stages.core.scoring import logits, uncertainty
@@ -117,7 +116,7 @@ def brier(y: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return np.asarray(squares.mean(axis=1) if y.ndim == 2 else squares.sum(axis=1))
 
 
-def rows(name: str, found: dict[str, Calibration]) -> Iterable[dict[str, Any]]:
+def rows(name: str, found: dict[str, Calibration]) -> Iterable[Row]:
     """Yield a variant's figures as rows of `COLUMNS`."""
     for split, each in found.items():
         for calibrated, estimates in (("no", each.before), ("yes", each.after)):

@@ -8,7 +8,6 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -112,7 +111,7 @@ def write(facts: Facts, target: Path) -> None:
     files.write_text(target, text + "\n")
 
 
-def _content(facts: Facts) -> dict[str, Any]:
+def _content(facts: Facts) -> dict[str, object]:
     """Return what the template shows, by name."""
     pull, recordings = facts.pull, facts.recordings
     pairs = sorted(pull.near_duplicates, key=lambda p: (not p.contradictory, p.similarity, p.first, p.second))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from stages.core.artifacts.json_file import Json
 from stages.core.audio.apart import Apart, Span
 from stages.core.audio.decode import Heard, hear
 from stages.core.audio.sources import UnusableError, shown
@@ -105,7 +106,7 @@ def _read_journal(journal: Path) -> dict[tuple[Any, ...], Heard | Unusable]:
     return {tuple(key): _noted(found) for key, found in map(json.loads, whole.splitlines())}
 
 
-def _noted(values: dict[str, Any]) -> Heard | Unusable:
+def _noted(values: Json) -> Heard | Unusable:
     if "reason" in values:
         return Unusable(**values)
     return Heard(**values | {"notes": tuple(values["notes"])})

@@ -7,6 +7,7 @@ import numpy as np
 
 from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts import selection as selection_file
+from stages.core.artifacts.json_file import Json
 from stages.core.litert import single
 from stages.core.project import files
 from stages.core.project.errors import DataError, ModelError, ParameterError
@@ -73,7 +74,7 @@ def merged(frontend: Path, model: Path, n_crops: int) -> bytes:
     return single.merge(frontend.read_bytes(), model.read_bytes(), n_crops=n_crops)
 
 
-def _facts(source: Path) -> tuple[dict[str, Any], int]:
+def _facts(source: Path) -> tuple[Json, int]:
     """Return what a program must know of the classifier, and the number of crops."""
     names = ("labels", "sample_rate", "clip_samples", "align")
     try:

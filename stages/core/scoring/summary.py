@@ -1,7 +1,8 @@
 """Every metric of a split with its interval, pooled and by recording site, ready for JSON."""
 
 from dataclasses import asdict
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from stages.core.scoring.arrays import rounded
 from stages.core.scoring.metrics import BY_CLASS, MetricParams, evaluate
 from stages.core.scoring.resampling import Draws
 from stages.core.scoring.thresholds import DEFAULT_THRESHOLD, Threshold, crossfit_thresholds
+
+Figure: TypeAlias = dict[str, float | str | None]
+"""``value``, ``low`` and ``high``, and where there is one the ``reason`` why an end is None."""
 
 DECIDED_BY = ("given threshold", "cross-fitted thresholds", "threshold chosen on these clips")
 
@@ -93,18 +97,21 @@ def summarise(
 
 def _with_intervals(
     y: np.ndarray, scores: np.ndarray, groups: np.ndarray, params: MetricParams, threshold: Threshold
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Figure]:
     n_classes = scores.shape[1] if scores.ndim == 2 else 2
     draws = Draws.of(y, groups, n_classes, resamples=params.resamples, seed=params.seed)
-    options: dict[str, Any] = {
-        "threshold": threshold,
-        "specificity": params.specificity,
-        "calibration_bins": params.calibration_bins,
-    }
-    values = evaluate(y, scores, np.ones((1, len(y))), **options)
+    measure = partial(
+        evaluate,
+        y,
+        scores,
+        threshold=threshold,
+        specificity=params.specificity,
+        calibration_bins=params.calibration_bins,
+    )
+    values = measure(np.ones((1, len(y))))
     refusals = {by_class: draws.refusal(by_class=by_class) for by_class in (False, True)}
-    blocks = [] if refusals[False] else [evaluate(y, scores, weights, **options) for weights in draws.blocks()]
-    found: dict[str, dict[str, Any]] = {}
+    blocks = [] if refusals[False] else [measure(weights) for weights in draws.blocks()]
+    found: dict[str, Figure] = {}
     for name, (value,) in values.items():
         by_class = name in BY_CLASS
         low, high = np.nan, np.nan
@@ -129,12 +136,12 @@ def _with_intervals(
 
 def _calibration_error(
     observed: float, low: float, high: float, y: np.ndarray, scores: np.ndarray, *, bins: int
-) -> dict[str, Any]:
+) -> Figure:
     """Take out of an observed error, and of the ends of its interval, what chance puts there."""
     debiased = [
         end if np.isnan(end) else calibration.debiased(end, y, scores, bins=bins) for end in (observed, low, high)
     ]
-    figures = dict(zip(("value", "low", "high"), map(rounded, debiased), strict=True))
+    figures: Figure = dict(zip(("value", "low", "high"), map(rounded, debiased), strict=True))
     return figures | {"observed": rounded(observed), "null": rounded(calibration.null_error(y, scores, bins=bins))}
 
 

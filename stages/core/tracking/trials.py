@@ -14,6 +14,7 @@ from stages.core.tracking import environment  # noqa: F401  before MLflow reads 
 from mlflow.entities import Param
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
+from stages.core.project.params import Options
 from stages.core.tracking.experiment import Experiment, metrics_of
 from stages.core.tracking.records import plain
 
@@ -35,7 +36,7 @@ class Candidate:
     """
 
     name: str
-    parameters: dict[str, Any]
+    parameters: Options
     figures: dict[str, float]
     state: str
 

@@ -17,7 +17,7 @@ Breiman, "Stacked Regressions", Machine Learning 24 (1996), on predictions by mo
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from stages.core.nn import network
 from stages.core.nn.keras import keras, make_deterministic
 from stages.core.project import files
 from stages.core.project.errors import require
+from stages.core.project.params import Options
 from stages.core.training import loop
 from stages.core.training.distillation_loss import logits_network
 from stages.core.training.inference import predict
@@ -61,7 +62,7 @@ class Config:
     """
 
     architecture: str = "edac_cnn"
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
     members: int = 5
     over: Literal["seeds", "folds"] = "seeds"
     fit: MemberParams = field(default_factory=MemberParams)
