@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.core.project.errors import ModelError
+from stages.core.scoring import guessing
 from stages.push import answers
 from stages.runtime import audio, manifest
 from stages.runtime.errors import RuntimeInputError
@@ -23,13 +24,11 @@ LONGEST_S = 600.0
 
 # Arithmetic of a scheme to the least tolerance and to the most that other kernels' rounding can need, of a score.
 _ROUNDING = {
-    "static": (0.005, 0.02),  # a step of an 8-bit output is 0.0039
-    "dynamic": (0.002, 0.02),
+    "static": (0.005, guessing.LOOSEST),  # a step of an 8-bit output is 0.0039
+    "dynamic": (0.002, guessing.LOOSEST),
     "float": (0.0005, 0.005),
 }
 _PART_OF_SPREAD = 4
-GUESSES = 0.02
-"""Largest probability that answers drawn at random from the golden scores pass."""
 
 
 def golden_scores(folder: Path, n_crops: int) -> list[list[float]]:
@@ -124,20 +123,20 @@ def require_telling(scores: Sequence[Sequence[float]], allowed: float, labels: S
     Raises
     ------
     ModelError
-        If answers drawn from the golden scores at random pass more often than in `GUESSES` of all cases; or if two
-        classes could be exchanged, one of which the golden recordings tell apart from its absence.
+        If answers drawn from the golden scores at random pass more often than `stages.core.scoring.guessing.MOST`
+        allows; or if two classes could be exchanged, one of which the golden recordings tell apart from its absence.
 
     Examples
     --------
     >>> require_telling([[0.1], [0.4], [0.6], [0.9]], 0.02, ["no", "yes"])
     """
     expected = np.asarray(scores, np.float64)
-    alike = np.abs(expected[:, np.newaxis] - expected).max(axis=2) <= allowed
-    passes = float(alike.mean(axis=1).prod())
-    if passes > GUESSES:
+    passes = guessing.chance(scores, allowed)
+    if passes > guessing.MOST:
         raise ModelError(
             f"The golden recordings must differ in their scores so that a device that guesses fails its self-test; one "
-            f"in {1 / passes:.3g} guesses would pass. Raise select.golden_recordings and run `dvc repro select`."
+            f"in {1 / passes:.3g} guesses would pass. Raise select.golden_recordings and run `dvc repro select`, or "
+            "choose a model that tells the recordings apart."
         )
     binary = expected.shape[1] == 1
     columns = np.hstack([1 - expected, expected]) if binary else expected

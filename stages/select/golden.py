@@ -13,10 +13,14 @@ from stages.core.artifacts.frontend import Frontend
 from stages.core.audio import decode
 from stages.core.project import files
 from stages.core.project.errors import DataError
+from stages.core.scoring import guessing
 from stages.runtime.audio import clip as fit
 
 MOST_LABELS = 16
 """Labels that have a golden recording each at least; a release is not to grow with a thousand classes."""
+
+MOST_ADDED = 24
+"""Recordings up to which more are added so that a device that guesses fails."""
 
 
 def choose(features: Path, count: int, stored: Path) -> list[Clip]:
@@ -24,14 +28,16 @@ def choose(features: Path, count: int, stored: Path) -> list[Clip]:
 
     A device that always answers the same, mixes up classes or guesses must differ from the golden scores somewhere.
     First comes, label by label, the recording that is the surest of its label; then the recording whose scores are
-    farthest from those of all chosen so far.
+    farthest from those of all chosen so far. Scores that are all close to 0 or 1 are easy to guess: then there are
+    more recordings than `count`, with scores that fewest of the chosen have.
 
     Parameters
     ----------
     features : Path
         Folder of the features stage.
     count : int
-        Number of recordings. There are more if there are more labels, up to `MOST_LABELS`.
+        Number of recordings. There are more if there are more labels, up to `MOST_LABELS`, or if a device that guesses
+        would pass, up to `MOST_ADDED`.
     stored : Path
         The variant's ``scores/<variant>.npz``.
 
@@ -57,10 +63,15 @@ def choose(features: Path, count: int, stored: Path) -> list[Clip]:
         surest = (-1 if c == 0 else 1) * known[:, 0] if known.shape[1] == 1 else known[:, c]
         of_label = [i for i in order if label in clips[i].labels and i not in chosen]
         chosen += [max(of_label, key=lambda i: surest[i])] if of_label else []
-    while len(chosen) < min(count, len(clips)):
-        distance = np.abs(known[:, np.newaxis] - known[chosen]).max(axis=2).min(axis=1, initial=np.inf)
-        chosen.append(max((i for i in order if i not in chosen), key=lambda i: distance[i]))
+    while len(chosen) < min(count if _hard_to_guess(known[chosen]) else max(count, MOST_ADDED), len(clips)):
+        distances = np.abs(known[:, np.newaxis] - known[chosen]).max(axis=2)
+        alike, nearest = (distances <= guessing.LOOSEST).sum(axis=1), distances.min(axis=1, initial=np.inf)
+        chosen.append(max((i for i in order if i not in chosen), key=lambda i: (-alike[i], nearest[i])))
     return [clips[i] for i in chosen]
+
+
+def _hard_to_guess(scores: np.ndarray) -> bool:
+    return bool(len(scores)) and guessing.chance(scores, guessing.LOOSEST) <= guessing.MOST
 
 
 def scores(clips: Sequence[Clip], features: Path, stored: Path) -> tuple[tuple[float, ...], ...]:

@@ -37,8 +37,8 @@ class SelectParams:
         bytes of the model file alone or after deflate, or the latency. Bytes give the same winner each time; latency is
         a measurement.
     golden_recordings : int
-        Validation recordings that travel with the model; at least 4, so that a device that guesses does not pass its
-        self-test. There is one for each label at least, up to 16.
+        Validation recordings that travel with the model; at least 4. There is one for each label at least, up to 16,
+        and where a device that guesses would still pass its self-test there are more, up to 24.
     budget : dict[str, float]
         Largest of the sizes above or of the median single-thread `latency_ms`; or the smallest value of a metric.
         `arena_bytes` is the largest memory that TensorFlow Lite Micro may need; it is measured of 8-bit files where the

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts import evaluation as evaluation_file
 from stages.core.artifacts import pull_report
 from stages.core.artifacts import selection as selection_file
+from stages.core.artifacts.clips import Clip
 from stages.core.artifacts.estimates import Estimate, SplitMetrics
 from stages.core.artifacts.evaluation import EvaluatedVariant, Row
 from stages.core.artifacts.frontend import Frontend
@@ -23,6 +25,7 @@ from stages.core.artifacts.variant import write_variants
 from stages.core.audio import decode
 from stages.core.project import files, params
 from stages.core.project.errors import DataError, EdacError, ParameterError
+from stages.core.scoring import guessing
 from stages.core.scoring.metrics import METRICS
 from stages.select import golden
 from stages.select.params import SelectParams
@@ -191,6 +194,23 @@ def test_golden_recordings_are_of_the_validation_split_of_every_label_and_span_t
     files.write_csv(features / "clips.csv", list(table[0]), table[8:])
     with pytest.raises(DataError, match="holds no validation clip"):
         golden.choose(features, 4, stored)
+
+
+@pytest.mark.parametrize(("positives", "expected"), [(20, 6), (1, 19)])
+def test_more_golden_recordings_travel_where_scores_are_easy_to_guess(
+    tmp_path: Path, positives: int, expected: int
+) -> None:
+    about = {"labels": ["no", "yes"], "sample_rate": SAMPLE_RATE, "clip_samples": CLIP_SAMPLES, "align": "start"}
+    files.write_json(tmp_path / "frontend.json", about)
+    labels = ["yes"] * positives + ["no"] * (40 - positives)
+    clips_file.write(
+        tmp_path, [Clip(f"c{i}", Path("c.wav"), "validation", each, f"g{i}") for i, each in enumerate(labels)]
+    )
+    scores = np.array([0.999 if each == "yes" else 0.001 for each in labels], np.float32)
+    np.savez(tmp_path / "scores.npz", validation=scores)
+    chosen = golden.choose(tmp_path, 4, tmp_path / "scores.npz")
+    assert len({clip.clip_id for clip in chosen}) == expected
+    assert guessing.chance(golden.scores(chosen, tmp_path, tmp_path / "scores.npz"), 0.02) <= guessing.MOST
 
 
 def test_golden_recordings_are_16_bit_wav_at_the_front_ends_rate_and_length(

@@ -1,0 +1,46 @@
+"""How likely a device that guesses passes the self-test of a release."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+MOST = 0.02
+"""Largest chance that a self-test may leave to a device that guesses."""
+
+LOOSEST = 0.02
+"""Largest difference of a score that a self-test ever allows."""
+
+
+def alike(scores: Sequence[Sequence[float]] | np.ndarray, allowed: float) -> np.ndarray:
+    """Return which golden recordings have scores that stand for each other's.
+
+    Parameters
+    ----------
+    scores : array_like, shape (n, n_outputs)
+    allowed : float
+        Largest difference of a score.
+
+    Returns
+    -------
+    np.ndarray, shape (n, n), bool
+    """
+    expected = np.asarray(scores, np.float64)
+    return np.asarray(np.abs(expected[:, np.newaxis] - expected).max(axis=2) <= allowed)
+
+
+def chance(scores: Sequence[Sequence[float]] | np.ndarray, allowed: float) -> float:
+    """Return the probability that answers drawn at random from the golden scores all pass.
+
+    Parameters
+    ----------
+    scores : array_like, shape (n, n_outputs)
+        Scores of the golden recordings.
+    allowed : float
+        Largest difference of a score.
+
+    Examples
+    --------
+    >>> chance([[0.1], [0.9], [0.1], [0.9]], 0.02)
+    0.0625
+    """
+    return float(alike(scores, allowed).mean(axis=1).prod())
