@@ -28,7 +28,6 @@ _ROUNDING = {
     "dynamic": (0.002, guessing.LOOSEST),
     "float": (0.0005, 0.005),
 }
-_PART_OF_SPREAD = 4
 
 
 def golden_scores(folder: Path, n_crops: int) -> list[list[float]]:
@@ -94,15 +93,14 @@ def tolerance(scheme: str, scores: Sequence[Sequence[float]]) -> tuple[float, st
     """
     arithmetic = scheme.partition("_")[0]
     least, most = _ROUNDING.get(arithmetic, _ROUNDING["float"])
-    columns = np.asarray(scores, np.float64)
-    span = float(np.max(columns.max(axis=0) - columns.min(axis=0)))
-    if not span / _PART_OF_SPREAD >= least:
+    span = guessing.span(scores)
+    if not span / guessing.PART_OF_SPAN >= least:
         raise ModelError(
-            f"The golden scores must span at least {least * _PART_OF_SPREAD:g} of a score, so that a device that "
+            f"The golden scores must span at least {least * guessing.PART_OF_SPAN:g} of a score, so that a device that "
             f"always answers the same fails its self-test; got {span:.2g}. Raise select.golden_recordings, or choose a "
             "model that tells the recordings apart."
         )
-    allowed = min(most, span / _PART_OF_SPREAD)
+    allowed = min(most, span / guessing.PART_OF_SPAN)
     why = "what other kernels may round differently" if allowed == most else "a quarter of what the golden scores span"
     reason = f"{allowed:.3g} of a score: {why} ({scheme}: {least:g} to {most:g}; span {span:.3g})"
     return round(allowed, 6), reason

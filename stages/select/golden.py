@@ -65,13 +65,17 @@ def choose(features: Path, count: int, stored: Path) -> list[Clip]:
         chosen += [max(of_label, key=lambda i: surest[i])] if of_label else []
     while len(chosen) < min(count if _hard_to_guess(known[chosen]) else max(count, MOST_ADDED), len(clips)):
         distances = np.abs(known[:, np.newaxis] - known[chosen]).max(axis=2)
-        alike, nearest = (distances <= guessing.LOOSEST).sum(axis=1), distances.min(axis=1, initial=np.inf)
+        alike, nearest = (distances <= _allowed(known[chosen])).sum(axis=1), distances.min(axis=1, initial=np.inf)
         chosen.append(max((i for i in order if i not in chosen), key=lambda i: (-alike[i], nearest[i])))
     return [clips[i] for i in chosen]
 
 
 def _hard_to_guess(scores: np.ndarray) -> bool:
-    return bool(len(scores)) and guessing.chance(scores, guessing.LOOSEST) <= guessing.MOST
+    return bool(len(scores)) and guessing.chance(scores, _allowed(scores)) <= guessing.MOST
+
+
+def _allowed(scores: np.ndarray) -> float:
+    return min(guessing.LOOSEST, guessing.span(scores) / guessing.PART_OF_SPAN) if len(scores) else 0.0
 
 
 def scores(clips: Sequence[Clip], features: Path, stored: Path) -> tuple[tuple[float, ...], ...]:

@@ -10,6 +10,19 @@ MOST = 0.02
 LOOSEST = 0.02
 """Largest difference of a score that a self-test ever allows."""
 
+PART_OF_SPAN = 4
+"""A self-test allows at most this part of what the golden scores span."""
+
+
+def span(scores: Sequence[Sequence[float]] | np.ndarray) -> float:
+    """Return the largest difference between two golden scores of one output.
+
+    Parameters
+    ----------
+    scores : array_like, shape (n, n_outputs)
+    """
+    return float(np.ptp(np.asarray(scores, np.float64), axis=0).max())
+
 
 def alike(scores: Sequence[Sequence[float]] | np.ndarray, allowed: float) -> np.ndarray:
     """Return which golden recordings have scores that stand for each other's.
