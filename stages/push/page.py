@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stages.core.project import files, provenance
@@ -29,6 +30,25 @@ _POLICY = (
 )
 _NOT_PUBLISHED = ("twin.mjs", "litert_wasm_threaded_internal.js", "litert_wasm_threaded_internal.wasm")
 _OWN = ("app-*.js", "worker-*.js", "recorder-*.js", "page-*.css")
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """A release that browsers take although they ran a later version: what its publisher decided.
+
+    Attributes
+    ----------
+    model : str
+        Name of the registered model; "" if it has none.
+    release : str
+        Id of the release to which the page went back.
+    after : int
+        Highest version that is taken back with this; browsers run none of them any more.
+    """
+
+    model: str
+    release: str
+    after: int
 
 
 def policy(*, threads: bool = False) -> str:
@@ -62,7 +82,9 @@ def built() -> Path:
     return folder
 
 
-def write(folder: Path, keys: Mapping[str, bytes] | None, *, threads: bool = False) -> None:
+def write(
+    folder: Path, keys: Mapping[str, bytes] | None, *, threads: bool = False, rollback: Rollback | None = None
+) -> None:
     """Put the page into a folder: what its start page refers to first, then the start page, in one step.
 
     Parameters
@@ -75,6 +97,8 @@ def write(folder: Path, keys: Mapping[str, bytes] | None, *, threads: bool = Fal
         signature.
     threads : bool
         Include LiteRT's variant with threads, 9.7 MB that no visitor needs.
+    rollback : Rollback or None
+        The release that may follow a later version; None lets none do so.
 
     Raises
     ------
@@ -87,7 +111,10 @@ def write(folder: Path, keys: Mapping[str, bytes] | None, *, threads: bool = Fal
     for path in paths:
         if path.name != INDEX:
             _copy(source / path, folder / path)
-    site = {"keys": None if keys is None else [trust.encode(key) for key in keys.values()]}
+    site = {
+        "keys": None if keys is None else [trust.encode(key) for key in keys.values()],
+        "rollback": rollback and asdict(rollback),
+    }
     text = (source / INDEX).read_text(encoding="utf-8")
     text = text.replace("__CSP__", policy(threads=threads)).replace(
         "__SITE__", json.dumps(site).replace("<", "\\u003c")

@@ -64,18 +64,35 @@ def check_version(incoming: manifest.Manifest, release: str, device: Path) -> No
     if release == running:
         return
     name = incoming.registered_name
-    if version is not None and (model == name or "" in (model, name)) and incoming.version < version:
+    if version is not None and _together(model, name) and incoming.version < version:
         raise RuntimeInputError(
             f"the release has version {incoming.version}, older than version {version} that runs here. "
             "Push a newer one, or add --force."
         )
-    known = accepted(device)  # a manifest without a model's name is held against all models
-    highest = max((known[one] for one in known if one == name or "" in (one, name)), default=0)
+    highest = highest_version(name, device)
     if incoming.version < highest:
         raise RuntimeInputError(
             f"the release has version {incoming.version}, older than version {highest} that ran here before. "
             "Push a newer one, or add --force."
         )
+
+
+def highest_version(model: str, device: Path) -> int:
+    """Return the highest version of a registered model that ever ran here, 0 if none did.
+
+    Parameters
+    ----------
+    model : str
+        Its name; a release without one ("") is held against all models.
+    device : Path
+        The device's folder.
+
+    Raises
+    ------
+    RuntimeInputError
+        If the device's memory is damaged.
+    """
+    return max((version for name, version in accepted(device).items() if _together(name, model)), default=0)
 
 
 def accepted(device: Path) -> dict[str, int]:
@@ -90,6 +107,11 @@ def accepted(device: Path) -> dict[str, int]:
     if not isinstance(values, dict) or not all(type(value) is int for value in values.values()):
         raise RuntimeInputError(f"{path} is damaged: it must hold one version per model. Add --force to begin anew.")
     return values
+
+
+def _together(model: str, other: str) -> bool:
+    """Return whether the versions of two registered models are counted together."""
+    return model == other or "" in (model, other)
 
 
 def _running(device: Path) -> tuple[str, str, int | None]:

@@ -4,148 +4,21 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import soundfile
 
 from stages.core.project import files
-from stages.core.project.errors import DataError, DeviceError
 from stages.core.project.provenance import ROOT
-from stages.push import browser, page, signing
-from stages.push.page_server import Served, serving
-from stages.runtime import trust
 
 sys.path.insert(0, str(Path(__file__).parent))
-import pages  # type: ignore[import-not-found]
+from visits import LOUD, READY, Published, Visit, visit  # type: ignore[import-not-found]
 
 pytestmark = pytest.mark.thorough
 
-READY = "html[data-ready]"
 AXE = ROOT / "stages/push/web/node_modules/axe-core/axe.min.js"
-LOUD = (1.0, 2.0)  # seconds in which the microphone hears the tone
 PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
-
-
-@dataclass
-class Visit:
-    """One tab and all that it complained about."""
-
-    tab: Any
-    errors: list[str] = field(default_factory=list)
-
-    def open(self, address: str) -> None:
-        self.tab.goto(address)
-        self.tab.wait_for_selector(READY, timeout=30_000)
-
-    def text(self, selector: str) -> str:
-        return str(self.tab.inner_text(selector))
-
-    def decide(self, path: Path) -> str:
-        """Drop a file's twin into the picker and return the decision."""
-        self.tab.evaluate("document.querySelector('#result').removeAttribute('aria-busy')")
-        self.tab.set_input_files("#file", str(path))
-        self.tab.wait_for_selector("#result[aria-busy=false], #message:not(:empty)", timeout=30_000)
-        return self.text("#decision")
-
-
-@pytest.fixture(scope="module")
-def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tone from 1 s to 2 s between near silence, as the microphone hears it, and in six formats."""
-    folder = tmp_path_factory.mktemp("sounds")
-    sound = np.concatenate([pages.tone(1, 0.003, 48000), pages.tone(1, 0.3, 48000), pages.tone(2, 0.003, 48000)])
-    soundfile.write(folder / "microphone.wav", sound, 48000, subtype="PCM_16")
-    loud = pages.tone(0.5, 0.3, 48000)
-    for name, options in {
-        "a.wav": {"subtype": "PCM_24"},
-        "b.flac": {},
-        "c.ogg": {},
-        "d.mp3": {},
-        "e.opus": {"format": "OGG", "subtype": "OPUS"},
-        "f.wav": {"subtype": "FLOAT"},
-    }.items():
-        soundfile.write(folder / name, loud, 48000, **options)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def chromium(sounds: Path) -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    try:
-        page.built()
-        program = browser.find().program
-    except (DataError, DeviceError) as error:
-        pytest.skip(str(error))
-    if "firefox" in program:
-        pytest.skip("the fake microphone is Chromium's; install chromium")
-    arguments = [
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={sounds / 'microphone.wav'}%noloop",
-    ]
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=program, args=arguments)
-        yield started
-        started.close()
-
-
-@pytest.fixture(scope="module")
-def releases(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Versions 1 and 2."""
-    folder = tmp_path_factory.mktemp("releases")
-    return [pages.release(folder / "1", 1), pages.release(folder / "2", 2, gain=30.0)]
-
-
-@dataclass
-class Published:
-    """A folder as a web server publishes it; the release may be replaced."""
-
-    folder: Path
-
-    def put(self, release: Path) -> None:
-        shutil.rmtree(self.folder / "current", ignore_errors=True)
-        shutil.copytree(release, self.folder / "current")
-
-
-@pytest.fixture
-def published(tmp_path: Path, releases: list[Path]) -> Published:
-    place = Published(tmp_path / "public")
-    page.write(place.folder, None)
-    place.put(releases[0])
-    return place
-
-
-@pytest.fixture
-def served(published: Published) -> Iterator[str]:
-    with serving(Served(published.folder, published.folder / "current")) as address:
-        yield address
-
-
-def visit(context: Any) -> Visit:
-    found = Visit(context.new_page())
-    found.tab.on("pageerror", lambda error: found.errors.append(str(error)))
-    found.tab.on(
-        "console",
-        lambda message: (
-            found.errors.append(message.text)
-            if "Content Security Policy" in message.text or "Trusted" in message.text
-            else None
-        ),
-    )
-    return found
-
-
-@pytest.fixture
-def visitor(chromium: Any) -> Iterator[Visit]:
-    context = chromium.new_context(permissions=["microphone"])
-    found = visit(context)
-    yield found
-    context.close()
-    assert found.errors == []
 
 
 def test_a_recording_is_decided_played_and_explained(visitor: Visit, served: str) -> None:
@@ -199,75 +72,6 @@ def test_what_is_no_sound_is_one_sentence(visitor: Visit, served: str, tmp_path:
     visitor.decide(evil)
     assert "cannot decode" in visitor.text("#message")
     assert visitor.tab.query_selector("img") is None
-
-
-def test_a_page_works_without_a_network_after_the_first_visit(chromium: Any, published: Published) -> None:
-    context = chromium.new_context()
-    tab = visit(context)
-    with serving(Served(published.folder, published.folder / "current")) as address:
-        tab.open(address)
-        tab.tab.evaluate("navigator.serviceWorker.ready.then(() => true)")
-        tab.tab.reload()
-        tab.tab.wait_for_selector(READY, timeout=30_000)
-    tab.tab.reload()  # nothing answers any more
-    tab.tab.wait_for_selector(READY, timeout=30_000)
-    assert "No network" in tab.text("#status")
-    assert "Version 1" in tab.text("#status")
-    context.close()
-
-
-def test_an_update_is_taken_and_an_older_version_is_refused(
-    visitor: Visit, served: str, published: Published, releases: list[Path]
-) -> None:
-    visitor.open(served)
-    assert "Version 1" in visitor.text("#status")
-    published.put(releases[1])
-    visitor.open(served)
-    assert "Version 2" in visitor.text("#status")
-    published.put(releases[0])
-    visitor.open(served)
-    status = visitor.text("#status")
-    assert "Version 2" in status
-    assert "is version 1, and this browser ran version 2" in status
-
-
-def test_a_release_that_fails_its_self_test_or_is_damaged_is_not_used(
-    visitor: Visit, served: str, published: Published, releases: list[Path], tmp_path: Path
-) -> None:
-    visitor.open(served)
-    broken = Path(shutil.copytree(releases[1], tmp_path / "broken"))
-    content = json.loads((broken / "manifest.json").read_text())
-    content["golden"][0]["scores"] = [0.9]
-    files.write_json(broken / "manifest.json", content)
-    published.put(broken)
-    visitor.open(served)
-    assert "Version 1" in visitor.text("#status")
-    assert "fails its self-test in this browser" in visitor.text("#status")
-    damaged = Path(shutil.copytree(releases[1], tmp_path / "damaged"))
-    (damaged / "model.tflite").write_bytes(b"damaged")
-    published.put(damaged)
-    visitor.open(served)
-    assert "model.tflite is missing or altered" in visitor.text("#status")
-
-
-def test_only_a_pinned_keys_signature_is_taken(visitor: Visit, tmp_path: Path) -> None:
-    mine, other = tmp_path / "mine.pem", tmp_path / "other.pem"
-    public = signing.new_key(mine)
-    signing.new_key(other)
-    place = Published(tmp_path / "public")
-    page.write(place.folder, {trust.fingerprint(public): public})
-    with serving(Served(place.folder, place.folder / "current")) as address:
-        place.put(pages.release(tmp_path / "foreign", 1, key=other))
-        visitor.tab.goto(address)
-        visitor.tab.wait_for_selector("#message:not(:empty)")
-        assert "not signed with a key that this page trusts" in visitor.text("#message")
-        place.put(pages.release(tmp_path / "unsigned", 1))
-        visitor.tab.goto(address)
-        visitor.tab.wait_for_selector("#message:not(:empty)")
-        assert "takes signed releases only" in visitor.text("#message")
-        place.put(pages.release(tmp_path / "signed", 1, key=mine))
-        visitor.open(address)
-        assert f"signed by {trust.fingerprint(public)}" in visitor.text("#status")
 
 
 def test_labels_and_cards_never_become_html(visitor: Visit, served: str, published: Published, sounds: Path) -> None:

@@ -23,9 +23,11 @@ def try_page(given: argparse.Namespace) -> None:
         raise ParameterError(f"--port must be in [0, 65535]; got {given.port}. Leave it out.")
     with tempfile.TemporaryDirectory(prefix="edac-try-") as temporary:
         release, site = _release(given, Path(temporary)), Path(temporary) / "site"
-        page.write(site, None)
+        about = manifest.load(release)
+        opened = page.Rollback(about.registered_name, bundle.release_id(release), 0)  # whatever ran at this port before
+        page.write(site, None, rollback=opened)
         with serving(Served(site, release), given.port) as address, contextlib.suppress(KeyboardInterrupt):
-            print(f"{address} runs {manifest.load(release).name} in the browser; nothing leaves this machine. ", end="")
+            print(f"{address} runs {about.name} in the browser; nothing leaves this machine. ", end="")
             print("Ctrl-C ends it.", flush=True)
             if not given.no_browser:
                 webbrowser.open(address)

@@ -16,7 +16,7 @@ from stages.core.project.errors import EdacError, require
 from stages.push import browser, page
 from stages.push.device_state import CURRENT
 from stages.push.transports import local
-from stages.runtime import audio, benchmark, keys, manifest
+from stages.runtime import audio, benchmark, keys, manifest, versions
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.lines import Line
 
@@ -67,13 +67,25 @@ class WebTransport(local.LocalTransport):
         if asked == ["verify"] and done.stdout.strip():
             return self._verified(done)
         if asked and done.returncode == 0 and (self._folder / page.INDEX).exists():
-            page.write(self._folder, self._keys())
+            page.write(self._folder, self._keys(), rollback=self._rollback(CURRENT))
         return done
 
     def write_link(self, link: str, target: str) -> None:
         """Bring the page up to date, then switch the release that it opens in one step."""
-        page.write(self._folder, self._keys())
+        page.write(self._folder, self._keys(), rollback=self._rollback(target if link == CURRENT else CURRENT))
         super().write_link(link, target)
+
+    def _rollback(self, place: str) -> page.Rollback | None:
+        """Return the leave that browsers need to take a release; None if no later version of its model ran here."""
+        try:
+            release = manifest.load(self._folder / place)
+            identity = versions.release_id((self._folder / place / manifest.NAME).read_bytes())
+            highest = versions.highest_version(release.registered_name, self._folder)
+        except RuntimeInputError:
+            return None
+        if release.version >= highest:
+            return None
+        return page.Rollback(release.registered_name, identity, highest)
 
     def _keys(self) -> dict[str, bytes] | None:
         return keys.trusted_keys(self._folder)

@@ -12,6 +12,8 @@ import { readWav } from "./wav";
 export interface Site {
   /** Public Ed25519 keys (base64) of which one must have signed a release; null asks for no signature. */
   readonly keys: readonly string[] | null;
+  /** The one release that may follow a later version of its model, and the last version that it takes back. */
+  readonly rollback: { readonly model: string; readonly release: string; readonly after: number } | null;
 }
 
 export interface Release {
@@ -105,12 +107,29 @@ async function read(source: Source, site: Site): Promise<Release> {
   return { id: (await sha256(content)).slice(0, 12), manifest, files, signedBy };
 }
 
-function versionKey(manifest: Manifest): string {
-  return `edac-version:${SCOPE}:${manifest.registered_name}`;
+const VERSIONS = `edac-version:${SCOPE}:`;
+
+/** The highest version of this model that this browser ran; a release without a model's name is held against all. */
+function highestVersion({ registered_name: model }: Manifest): number {
+  const others = Object.keys(localStorage).filter((key) => model === "" && key.startsWith(VERSIONS));
+  return Math.max(0, ...[...others, VERSIONS + model, VERSIONS].map((key) => Number(localStorage.getItem(key) ?? 0)));
 }
 
-function highestVersion(manifest: Manifest): number {
-  return Number(localStorage.getItem(versionKey(manifest)) ?? 0);
+/** Whether the page's publisher went back to another release of this model, from this version or a later one. */
+function isTakenBack({ id, manifest }: Release, { rollback }: Site): boolean {
+  return rollback !== null && rollback.model === manifest.registered_name && id !== rollback.release && manifest.version <= rollback.after;
+}
+
+/** Refuse an older version than this browser ran, unless the publisher went back to it; return what to say of that. */
+function checkVersion(release: Release, site: Site): string {
+  const { version } = release.manifest;
+  const highest = highestVersion(release.manifest);
+  if (isTakenBack(release, site)) throw new Error(`It is version ${version}, which the publisher of this page took back.`);
+  if (version >= highest) return "";
+  if (site.rollback?.release !== release.id) {
+    throw new Error(`It is version ${version}, and this browser ran version ${highest}.`);
+  }
+  return site.rollback.after >= highest ? `The publisher of this page took back version ${highest}, which this browser ran.` : "";
 }
 
 async function keep(release: Release, signature: Uint8Array<ArrayBuffer> | undefined): Promise<void> {
@@ -121,7 +140,8 @@ async function keep(release: Release, signature: Uint8Array<ArrayBuffer> | undef
   for (const name of await caches.keys()) {
     if (name.startsWith(`${KEPT}:`) && name !== cacheOf(release.id)) await caches.delete(name);
   }
-  localStorage.setItem(versionKey(release.manifest), String(Math.max(highestVersion(release.manifest), release.manifest.version)));
+  const { registered_name: model, version } = release.manifest;
+  localStorage.setItem(VERSIONS + model, String(Math.max(Number(localStorage.getItem(VERSIONS + model) ?? 0), version)));
 }
 
 /** Score the golden recordings and compare them with the scores at home; `run` is of that release. */
@@ -151,7 +171,7 @@ export interface Opened<T> {
   readonly release: Release;
   readonly running: T;
   readonly test: SelfTest;
-  /** Why a newer release was refused, or that there is no network; empty if neither. */
+  /** Why a release was refused or taken back, or that there is no network; empty if nothing is to be said. */
   readonly notice: string;
 }
 
@@ -168,10 +188,7 @@ export async function open<T extends { run: Run; close(): void }>(
   let notice: string;
   try {
     const release = await read(fromNetwork, site);
-    const highest = highestVersion(release.manifest);
-    if (release.manifest.version < highest) {
-      throw new Error(`It is version ${release.manifest.version}, and this browser ran version ${highest}.`);
-    }
+    const said = checkVersion(release, site);
     const running = await start(release);
     const test = await selfTest(release, running.run);
     if (!test.ok) {
@@ -179,13 +196,14 @@ export async function open<T extends { run: Run; close(): void }>(
       throw new Error(`It fails its self-test in this browser (${test.reason}).`);
     }
     await keep(release, site.keys ? await fromNetwork("manifest.sig") : undefined);
-    return { release, running, test, notice: "" };
+    return { release, running, test, notice: said };
   } catch (error) {
     const offline = !navigator.onLine || error instanceof TypeError; // what fetch throws where nothing answers
     notice = offline ? "No network: this runs from the browser's own copy." : `The release offered here is refused. ${messageOf(error)}`;
     if (localStorage.getItem(KEPT) === null) throw new Error(notice, { cause: error });
   }
   const release = await read(fromCache, site);
+  if (isTakenBack(release, site)) throw new Error(`${notice} The publisher took back the version that is kept here.`);
   const running = await start(release);
   const test = await selfTest(release, running.run);
   if (!test.ok) throw new Error(`${notice} The copy kept here fails its self-test too (${test.reason}).`);
