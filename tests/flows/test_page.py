@@ -6,10 +6,10 @@ from stages.core.artifacts.variant import Variant
 from tests import examples
 
 
-def variant(name: str, deflated_bytes: int, roc_auc: float, accuracy: float) -> Variant:
+def variant(name: str, xz_bytes: int, roc_auc: float, accuracy: float) -> Variant:
     estimates = {"roc_auc": Estimate(roc_auc, roc_auc - 0.1, roc_auc + 0.1), "accuracy": Estimate(accuracy)}
     metrics = dict.fromkeys(("validation", "test"), SplitMetrics(12, 12, pooled=estimates))
-    return examples.variant(name, sparsity=0.5, raw_bytes=200, deflated_bytes=deflated_bytes, metrics=metrics)
+    return examples.variant(name, sparsity=0.5, raw_bytes=200, xz_bytes=xz_bytes, deflated_bytes=150, metrics=metrics)
 
 
 SMALL, LARGE, EQUAL = variant("small", 10, 0.6, 0.9), variant("large", 100, 0.8, 0.7), variant("equal", 10, 0.6, 0.9)
@@ -25,8 +25,8 @@ def test_columns_and_titles_name_the_metric() -> None:
     shown = page.artifacts([SMALL, LARGE], "accuracy")
     assert sorted(shown) == ["front", "variants"]
     assert "accuracy (validation) | accuracy (test)" in shown["variants"]
-    assert "| large | 0.5 | 32 | 200 | 100 | 0.700 | 0.700 |" in shown["variants"]
-    assert "as good (accuracy, validation)" in shown["front"]
+    assert "| large | 0.5 | 32 | 200 | 100 | 150 | 0.700 | 0.700 |" in shown["variants"]
+    assert "as a push sends it) and as good (accuracy, validation)" in shown["front"]
     assert "large" not in shown["front"]
 
 
