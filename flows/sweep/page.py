@@ -36,7 +36,7 @@ def artifacts(variants: Sequence[Variant], metric: str) -> dict[str, str]:
 
 
 def pareto_front(variants: Sequence[Variant], metric: str) -> list[Variant]:
-    """Return the Pareto front of bytes as a push sends them (xz) and the metric on the validation split, smallest first."""
+    """Return the Pareto front of bytes as a push sends them (xz) and the metric on validation, smallest first."""
 
     def costs(variant: Variant) -> tuple[float, float]:
         value = _estimate(variant, "validation", metric).value

@@ -69,6 +69,7 @@ def test_only_training_recordings_are_copied_and_each_copy_keeps_its_parent(
     assert written(tmp_path / "recordings") == before
 
 
+@pytest.mark.thorough
 def test_neither_the_order_nor_the_number_of_workers_matters(tmp_path: Path, corpus: list[Recording]) -> None:
     params = AugmentParams(preset="edac_coswara", copies={"ill": 2})
     target = tmp_path / "augmented"

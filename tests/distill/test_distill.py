@@ -67,6 +67,7 @@ def teacher(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+@pytest.mark.thorough
 def test_the_test_split_may_be_unreadable(features: Path, teacher: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(features, tmp_path / "features")
     rows = clips_of(folder)

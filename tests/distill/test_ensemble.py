@@ -41,6 +41,7 @@ def test_softmax_of_the_mean_logits_is_the_geometric_mean_of_the_members(feature
     assert other.sha256 != lesson.sha256
 
 
+@pytest.mark.thorough
 def test_over_folds_nobody_answers_for_a_group_that_it_learned_from(
     features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

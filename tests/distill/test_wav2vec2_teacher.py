@@ -68,6 +68,7 @@ def pretrained(tmp_path: Path) -> Path:
     return checkpoints.save(tmp_path / "pretrained", scale=0.2)
 
 
+@pytest.mark.thorough
 def test_learns_two_tones_and_a_student_takes_the_whole_of_it(torch: Any, tmp_path: Path, pretrained: Path) -> None:
     given = material(tmp_path)
     lesson = teach(given, tmp_path / "work", pretrained, epochs=8, pooling="max")

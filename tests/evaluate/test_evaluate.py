@@ -44,6 +44,7 @@ def test_one_flat_row_per_variant(sweep: Path, features: Path, tmp_path: Path, p
     assert float(small["test_roc_auc"]) == pytest.approx(roc_auc_score(split.y, scores), abs=1e-6)
 
 
+@pytest.mark.thorough
 def test_everything_but_latency_is_the_same_each_time(
     sweep: Path, features: Path, tmp_path: Path, params: EvaluateParams
 ) -> None:

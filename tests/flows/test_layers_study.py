@@ -82,6 +82,7 @@ def test_bad_fraction() -> None:
         sensitivity(network_with_dead_units(), clips(), removed=1.5)
 
 
+@pytest.mark.thorough
 def test_edac_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text("prune:\n  unit_multiple: 8\n")

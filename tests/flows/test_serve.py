@@ -167,6 +167,7 @@ def test_the_schedule_fires_and_brings_the_pipeline_up_to_date(served: Served) -
     assert attempts(served.folder).count("constant-0.5-1234") == 1, "what was made on demand is not made again"
 
 
+@pytest.mark.thorough
 def test_kill_9_of_it_leaves_no_process_behind(served: Served) -> None:
     deployment(served, "push/fleet")
     assert len(processes_in(served.folder)) > 3

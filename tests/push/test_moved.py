@@ -20,6 +20,7 @@ from stages.core.project.errors import DataError
 from stages.core.project.provenance import ROOT
 from stages.core.tracking import connection, moved
 from tests.console import edac
+from tests.marks import thorough_but
 
 PARAMS = """\
 select: {registered_name: tiny,}
@@ -89,7 +90,7 @@ def load(folder: Path, *, plugin: Path | None = None) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("happen", [move, copy])
+@pytest.mark.parametrize("happen", thorough_but([move, copy], move))
 def test_everything_works_after_a_move_and_a_copy_leaves_the_original_alone(
     happen: Callable[[Path], Path],
     project: Path,
@@ -118,6 +119,7 @@ def test_everything_works_after_a_move_and_a_copy_leaves_the_original_alone(
     assert "Traceback" not in said.out + said.err
 
 
+@pytest.mark.thorough
 def test_mlflow_alone_finds_a_moved_model_where_edac_is_installed(project: Path, tmp_path: Path) -> None:
     information = tmp_path / "site/edac-0.dist-info"  # as pip writes it, of pyproject.toml
     files.write_text(information / "METADATA", "Metadata-Version: 2.1\nName: edac\nVersion: 0\n")

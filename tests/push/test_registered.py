@@ -53,6 +53,7 @@ def version_on(project: Path, device: str) -> int:
     return files.read_json(project / f"devices/{device}/current/manifest.json")["version"]
 
 
+@pytest.mark.thorough
 def test_the_flow_pushes_what_the_alias_names(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     push.fn(alias="veteran", group="house")
     assert (version_on(project, "attic"), version_on(project, "cellar")) == (1, 1)

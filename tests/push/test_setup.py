@@ -85,6 +85,7 @@ def version(device: LocalTransport) -> str:
     return ask(device, "import importlib.metadata as m; print(m.version('edac_runtime'))")
 
 
+@pytest.mark.thorough
 def test_installs_once_upgrades_and_mends(device: LocalTransport, tmp_path: Path) -> None:
     first, second = (make_runtime(tmp_path / name, name) for name in ("1.0", "2.0"))
     assert set_up(device, first)

@@ -30,6 +30,7 @@ def test_the_interval_of_a_drop_covers(metric: str) -> None:
     assert before < now
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "case", [("accuracy", 163, 1, 0.85, 0.998, 0.02), ("roc_auc", 20, 5, 0.9, 0.99, 0.1)], ids=["accuracy", "roc_auc"]
 )

@@ -116,6 +116,7 @@ def test_too_small_a_validation_split_is_refused(n: int, groups: int, reason: st
     assert not found.changes_scores
 
 
+@pytest.mark.thorough
 def test_calibrated_scores_are_left_alone_more_often_than_not_and_never_made_much_worse() -> None:
     rng = np.random.default_rng(5)
     found = [fit(binary(rng, 60, 1.0, 0.0, spread=2.0), "temperature") for _ in range(60)]
@@ -130,6 +131,7 @@ def test_calibrated_scores_are_left_alone_more_often_than_not_and_never_made_muc
     assert np.mean([log_loss(each) - untouched for each in found]) < 0.02
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("n, least", [(40, 0.9), (150, 0.98)])
 def test_scores_that_answer_alike_to_everything_become_probabilities(n: int, least: float) -> None:
     """The demo's champion ranked well and answered 0.37 to 0.40: simulated, how often does calibration help?"""

@@ -18,6 +18,7 @@ from stages.quantize.convert import to_float32
 from stages.quantize.params import QuantizeParams
 from stages.runtime.litert import Model
 from tests import checkpoints
+from tests.marks import thorough_but
 
 SHAPES = {"acdnet": (3_000, 1), "micro_acdnet": (3_000, 1), "wav2vec2_student": (3_000, 1)}
 OPTIONS: dict[str, dict[str, Any]] = {"wav2vec2_student": {"shape": checkpoints.SMALL}}
@@ -55,7 +56,7 @@ def made(architecture: str, n_classes: int, *, multi_label: bool = False) -> tup
     return model, Split(x, y, names, names, np.full(N, ""), tuple(map(str, range(n_classes))))
 
 
-@pytest.mark.parametrize("architecture", plugins.names(network.ARCHITECTURES))
+@pytest.mark.parametrize("architecture", thorough_but(plugins.names(network.ARCHITECTURES), "ds_cnn"))
 def test_the_last_layer_of_every_architecture_takes_a_calibration(architecture: str) -> None:
     for n_classes, multi_label in ((2, False), (5, False), (3, True)):
         model, split = made(architecture, n_classes, multi_label=multi_label)
@@ -77,7 +78,7 @@ def test_the_last_layer_of_every_architecture_takes_a_calibration(architecture: 
         np.testing.assert_array_equal(kernel == 0, weights[-2] == 0)
 
 
-@pytest.mark.parametrize("n_classes", [2, 5])
+@pytest.mark.parametrize("n_classes", thorough_but([2, 5], 5))
 def test_the_file_is_no_larger_and_says_the_calibrated_networks_scores(n_classes: int) -> None:
     model, split = made("ds_cnn", n_classes)
     before, plain = predict(model, split), to_float32(model)

@@ -45,6 +45,7 @@ def write(folder: Path, **changes: dict[str, object]) -> Path:
     return path
 
 
+@pytest.mark.thorough
 def test_a_budget_below_the_smallest_file_is_refused_with_the_width_that_fits(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

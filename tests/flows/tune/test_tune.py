@@ -89,12 +89,14 @@ def test_it_keeps_to_its_budget_halves_and_finds_what_is_better(tmp_path: Path) 
     assert {(spec.seed, spec.train.epochs) for spec in executor.specs[:-8]} == {(1, 10)}
 
 
+@pytest.mark.thorough
 def test_where_nothing_is_better_it_says_so(tmp_path: Path) -> None:
     found = search(tmp_path).run(FakeExecutor(best=RECIPE.mixup))  # type: ignore[arg-type]
     assert not found.beats
     assert "It is not shown to beat the recipe, which stays." in outcome.report(found, minutes=16)
 
 
+@pytest.mark.thorough
 def test_a_killed_search_goes_on_and_repeats_no_training(tmp_path: Path) -> None:
     whole = FakeExecutor(best=0.1)
     search(tmp_path / "whole").run(whole)  # type: ignore[arg-type]
@@ -116,6 +118,7 @@ def test_a_budget_that_is_too_small_names_the_least(tmp_path: Path) -> None:
         search(tmp_path, budget_s=60.0).run(FakeExecutor(best=0.1))  # type: ignore[arg-type]
 
 
+@pytest.mark.thorough
 def test_a_candidate_that_fails_is_counted_and_the_recipe_that_fails_is_an_error(tmp_path: Path) -> None:
     found = search(tmp_path / "a").run(FakeExecutor(best=0.1, failing=4e-3))  # type: ignore[arg-type]
     states = [each.state for each in found.tried]
@@ -167,6 +170,7 @@ def test_the_interval_of_a_gain_is_nadeau_and_bengio_s() -> None:
     assert (gain.value, gain.low, gain.high) == pytest.approx((0.03, 0.03 - half, 0.03 + half), abs=1e-6)
 
 
+@pytest.mark.thorough
 def test_every_architecture_of_the_space_keeps_within_the_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     names, few = plugins.names, ["ds_cnn", "edac_cnn", "strided_cnn"]  # to build others takes long
     monkeypatch.setattr(plugins, "names", lambda registry: few if registry == ARCHITECTURES else names(registry))
