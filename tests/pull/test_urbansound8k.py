@@ -55,6 +55,7 @@ def test_the_official_folds_with_a_validation_part_by_group(tree: Path, run: Run
         assert len(on["validation"]) == pytest.approx(90 * 15 / 85, abs=10)
 
 
+@pytest.mark.thorough
 def test_edac_folds_tests_each_of_the_ten_in_turn(
     tree: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
