@@ -91,6 +91,7 @@ def checkpoints_of(folder: Path) -> dict[str, np.ndarray]:
     return load_file(folder / "model.safetensors")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_answers_as_transformers_own_network_does(
     torch: Any, tmp_path: Path, pretrained: Path, multi_label: bool

@@ -54,6 +54,7 @@ def inside(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return project
 
 
+@pytest.mark.thorough
 def test_every_clip_is_tested_once_and_what_does_not_depend_on_the_fold_is_done_once(inside: Path) -> None:
     folds._dvc(Path(), "repro", "pull")
     runs = folds.plan([7, 8])

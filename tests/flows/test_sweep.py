@@ -96,7 +96,7 @@ def test_a_sweep_makes_each_cell_once_and_its_output_is_exactly_the_grid(tmp_pat
         newest = client.read_artifacts(sort=ArtifactSort.CREATED_DESC, limit=3)
     pages = {str(artifact.key): str(artifact.data) for artifact in newest}
     assert sorted(pages) == ["front", "progress", "variants"]
-    assert "| a-int8 | 0.5 | 32 | 64 | 64 | – | – |" in pages["variants"]
+    assert "| a-int8 | 0.5 | 32 | 64 | 0 | 64 | – | – |" in pages["variants"]
 
     (Store(tmp_path / "cells").folder("variants", variants[0].key) / "model.tflite").write_bytes(b"rotten")
     again = run(tmp_path, [more, b], mlruns)  # it is made again, of other random bytes

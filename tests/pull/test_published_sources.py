@@ -27,6 +27,7 @@ def run(out: Path, mirror: Path, source: str, **options: Any) -> tuple[dict[str,
     return report, read_index(out / "index.csv")
 
 
+@pytest.mark.thorough
 def test_covid19_cough(datasets: Path, tmp_path: Path) -> None:
     report, index = run(tmp_path, datasets, "covid19_cough")
     # 1,324 - 2 that hold no audio - 230 with both labels. Equal or nearly equal audio shares a group.
@@ -43,6 +44,7 @@ def test_covid19_cough(datasets: Path, tmp_path: Path) -> None:
     assert {r.site for r in index} == {"call-center", "telegram"}
 
 
+@pytest.mark.thorough
 def test_esc10(datasets: Path, tmp_path: Path) -> None:
     report, index = run(tmp_path, datasets / "ESC-10", "esc50", subset="esc10")
     assert (report["usable"], report["groups"], report["excluded"]) == (400, 302, [])
@@ -52,6 +54,7 @@ def test_esc10(datasets: Path, tmp_path: Path) -> None:
     assert shared == 1  # one sound is in folds 3 and 5 (docs)
 
 
+@pytest.mark.thorough
 def test_esc10_without_dead_space_is_shorter(datasets: Path, tmp_path: Path) -> None:
     report, index = run(tmp_path, datasets / "ESC-10", "esc50", subset="esc10", dead_space={})
     assert (report["usable"], report["groups"]) == (400, 302)

@@ -203,6 +203,7 @@ def test_the_sweep_s_run_in_mlflow_gets_it(tmp_path: Path, monkeypatch: pytest.M
     assert [each.path for each in tracker.client.list_artifacts(run.run_id)] == ["report.html"]
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_a_browser_draws_every_plot_without_error_or_request(tmp_path: Path) -> None:
     text = page(read(tmp_path, variants=40, seeds=2, sites=True), tmp_path / "report.html")
