@@ -1,5 +1,6 @@
 """The `evaluate` section of `params.yaml`."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -131,6 +132,44 @@ class StreamParams:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Labelled recordings from another place, which every variant is scored on and nothing is chosen by.
+
+    Attributes
+    ----------
+    folder : Path
+        Folder of recordings. DVC does not watch it.
+    csv : str or None
+        CSV file in the folder with the columns path (relative to the folder), label and group.
+    group_pattern : str or None
+        Without a CSV the folder holds a folder for each label; this regular expression is searched for in each path
+        relative to `folder`, and what its one pair of parentheses matches is the group (speaker, patient).
+    labels : dict[str, str or None]
+        Label there to label at home; null leaves recordings of that label out. Others keep their name.
+    """
+
+    folder: Path
+    csv: str | None = None
+    group_pattern: str | None = None
+    labels: dict[str, str | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that exactly one of the two ways is taken."""
+        given = {"csv": self.csv, "group_pattern": self.group_pattern}
+        advice = "Write group_pattern: '(.+)' if every file is a group of its own."
+        owner = "evaluate.elsewhere"
+        one = (self.csv is None) != (self.group_pattern is None)
+        require(one, owner, "have either csv or group_pattern", given, advice)
+        if self.group_pattern is not None:
+            try:
+                groups = re.compile(self.group_pattern).groups
+            except re.error:
+                groups = 0
+            rule = "be a regular expression with one pair of parentheses around the group"
+            require(groups == 1, f"{owner}.group_pattern", rule, self.group_pattern)
+
+
+@dataclass(frozen=True)
 class EvaluateParams:
     """Parameters of the evaluation.
 
@@ -155,6 +194,8 @@ class EvaluateParams:
         Calibration, thresholds and rejection.
     stream : StreamParams
         Streams in which events are counted.
+    elsewhere : dict[str, Place]
+        Name to recordings from another place.
     """
 
     bootstrap_resamples: int = 1000
@@ -167,9 +208,13 @@ class EvaluateParams:
     robustness: Robustness = field(default_factory=Robustness)
     decisions: Decisions = field(default_factory=Decisions)
     stream: StreamParams = field(default_factory=StreamParams)
+    elsewhere: dict[str, Place] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the ranges."""
+        for place in self.elsewhere:
+            rule = "have names of letters, digits, dots, dashes and underscores"
+            require(re.fullmatch(r"\w[\w.-]*", place) is not None, "evaluate.elsewhere", rule, place)
         for name in ("confidence", "specificity"):
             fraction = getattr(self, name)
             advice = f"Write {fraction / 100:g} for {fraction:g} %." if 1 <= fraction < 100 else ""

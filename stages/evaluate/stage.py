@@ -22,7 +22,7 @@ from stages.core.project.progress import track
 from stages.core.scoring.baseline import baseline
 from stages.core.scoring.curves import roc_points
 from stages.core.scoring.metrics import METRICS
-from stages.evaluate import calibrated, figure, micro, robustness, soundscape, stream, unknown
+from stages.evaluate import calibrated, elsewhere, figure, micro, robustness, soundscape, stream, unknown
 from stages.evaluate.latency import measure, percentile_ms
 from stages.evaluate.params import EvaluateParams
 
@@ -47,6 +47,7 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
         ``roc.csv``, ``against_sparsity.csv`` and ``accuracy_versus_size.csv`` with its picture;
         ``rejection.csv`` if any variant says "unknown"; ``streams.csv`` and ``stream/`` if `params.stream` asks for
         minutes;
+        ``elsewhere.csv`` and ``elsewhere/`` if `params.elsewhere` names a place;
         ``robustness.csv`` and ``robustness/`` if `params.robustness` names a condition.
     params : EvaluateParams
 
@@ -65,6 +66,7 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
         if not path.is_file() or files.sha256(path) != variant.sha256:
             raise DataError(f"{path} must be the file that was scored; it is not. Run `dvc repro sweep` again.")
     reference = baseline(variants)
+    metric = headline(reference)
     sample = dataset.read_split(features, "validation").crops[0, 0]
 
     with files.growing_folder(target, _key(variants, params)) as folder:
@@ -72,6 +74,12 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
             paths, sample, warmup=params.latency_warmup, runs=params.latency_runs, folder=folder / "latency"
         )
         p50, p95 = percentile_ms(seconds, 50), percentile_ms(seconds, 95)
+        places = elsewhere.measure(
+            variants, sweep, features=features, folder=folder / "elsewhere", params=params, judge=(reference, metric)
+        )
+        if places:
+            lines = [row for name, found in places.items() for row in elsewhere.rows(name, found)]
+            files.write_csv(folder / "elsewhere.csv", elsewhere.COLUMNS, lines)
         disturbed: list[Row] = []
         if robustness.conditions(params.robustness):
             disturbed = robustness.measure(
@@ -106,6 +114,7 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
                 calibration=quality[variant.name],
                 rejection=rejected.get(variant.name, {}),
                 streams=heard.get(variant.name, ()),
+                elsewhere=places.get(variant.name, {}),
             )
             for variant, median, slow in zip(variants, p50, p95, strict=True)
         ]
@@ -114,7 +123,6 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
         files.write_csv(folder / "variants.csv", _columns(max(rows, key=len)), rows)
         files.write_csv(folder / "sites.csv", SITE_COLUMNS, _site_rows(variants))
 
-        metric = headline(reference)
         chosen = _baselines(variants) | _best(variants, metric)
         test = dataset.read_split(features, "test")
         curves = [row for v in chosen.values() for row in _roc_rows(v.name, sweep / "scores" / f"{v.name}.npz", test)]
@@ -151,7 +159,7 @@ def _key(variants: Sequence[Variant], params: EvaluateParams) -> str:
     """Return the digest of everything that a killed run must find unchanged to go on."""
     folder = params.stream.background if params.stream.minutes else None
     sounds = [files.sha256(path) for path in soundscape.background_files(folder)] if folder else []
-    return files.digest([asdict(v) for v in variants], asdict(params), *sounds)
+    return files.digest([asdict(v) for v in variants], asdict(params), *sounds, *elsewhere.digests(params))
 
 
 def _micro(variants: Sequence[Variant], paths: Sequence[Path], features: Path) -> dict[str, Row]:

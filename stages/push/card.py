@@ -78,6 +78,7 @@ def write(selection: Selection, frontend: Frontend, *, version: int, device_clas
         "What an answer is worth": _answers(selection),
         "What compression costs": _drop(selection),
         "By recording site": _sites(selection),
+        **({"Elsewhere": _elsewhere(selection)} if selection.elsewhere else {}),
         "Limits": _LIMITS.format(open_world=_open_world(selection)),
     }
     warning = f"**Warning**: this model is {selection.warning}\n\n" if selection.warning else ""
@@ -217,6 +218,21 @@ def _sites(selection: Selection) -> str:
     ]
     return "On the test split.\n\n" + tables.markdown(
         ("site", "n", "groups", *(m.replace("_", " ") for m in metrics)), rows
+    )
+
+
+def _elsewhere(selection: Selection) -> str:
+    found = selection.elsewhere
+    metric = next(iter(found.values())).metric
+    rows = [
+        (place, each.n, each.groups, *map(_interval, (each.figures[metric], each.drop, each.excess)))
+        for place, each in sorted(found.items())
+    ]
+    name = metric.replace("_", " ")
+    heads = ("place", "n", "groups", f"{name} there", "test split minus that", "compression costs more there by")
+    return (
+        "Recordings from other places, which took no part in training or in any choice, decided by the same "
+        "threshold.\n\n" + tables.markdown(heads, rows)
     )
 
 

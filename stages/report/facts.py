@@ -10,6 +10,7 @@ from stages.core.artifacts import evaluation as evaluation_file
 from stages.core.artifacts import pull_report as pull_file
 from stages.core.artifacts import selection as selection_file
 from stages.core.artifacts import split as split_file
+from stages.core.artifacts.elsewhere import ElsewhereResult
 from stages.core.artifacts.estimates import Estimate
 from stages.core.artifacts.evaluation import Calibration, Row, StreamResult
 from stages.core.artifacts.pull_report import PullReport
@@ -59,6 +60,8 @@ class Facts:
         Variant to how its rejection rule does on test.
     streams : dict[str, tuple[StreamResult, ...]]
         Variant to its events in composed streams.
+    elsewhere : dict[str, dict[str, ElsewhereResult]]
+        Variant to place to figures on recordings from there.
     pull : PullReport
     split : SplitReport
     shown : MetricParams
@@ -75,6 +78,7 @@ class Facts:
     calibration: dict[str, dict[str, Calibration]]
     rejection: dict[str, dict[str, Estimate]]
     streams: dict[str, tuple[StreamResult, ...]]
+    elsewhere: dict[str, dict[str, ElsewhereResult]]
     pull: PullReport
     split: SplitReport
     shown: MetricParams
@@ -156,6 +160,7 @@ def read(inputs: Inputs, shown: MetricParams) -> Facts:
         calibration={each.name: each.calibration for each in evaluated},
         rejection={each.name: each.rejection for each in evaluated},
         streams={each.name: each.streams for each in evaluated},
+        elsewhere={each.name: each.elsewhere for each in evaluated if each.elsewhere},
         pull=pull_file.read(inputs.pull_report),
         split=split_file.read_report(inputs.split_report),
         shown=shown,

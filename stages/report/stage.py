@@ -17,7 +17,7 @@ from stages.core.artifacts.selection import Drop
 from stages.core.project import files, pages
 from stages.core.scoring import interval
 from stages.core.scoring.resampling import few_groups
-from stages.report import judgement, plots, tables
+from stages.report import away, judgement, plots, tables
 from stages.report.facts import Facts
 from stages.report.text import size, title
 
@@ -33,6 +33,7 @@ HEADINGS = {
     "chosen": "The chosen variant",
     "drop": "What compression costs",
     "sites": "By recording site",
+    "elsewhere": "Elsewhere: recordings from other places",
     "robustness": "Noise, levels and telephones",
     "data": "The data, and what was excluded",
     "split": "The split, and its leakage audit",
@@ -83,10 +84,11 @@ def _figures(facts: Facts) -> dict[str, Figure]:
 
 def _content(facts: Facts) -> dict[str, object]:
     """Return what the templates show, by name."""
-    panels, robustness = _panels(facts), tables.robustness(facts)
+    panels, robustness, elsewhere = _panels(facts), away.robustness(facts), away.elsewhere(facts)
+    absent = {"robustness": robustness is None, "elsewhere": elsewhere is None}
     confusion = judgement.confusion(facts)
     return {
-        "contents": [(a, h) for a, h in HEADINGS.items() if a != "robustness" or robustness is not None],
+        "contents": [(a, h) for a, h in HEADINGS.items() if not absent.get(a)],
         "selection": facts.selection,
         "few_groups": [
             f"{name.capitalize()} split: {few}"
@@ -120,6 +122,8 @@ def _content(facts: Facts) -> dict[str, object]:
         "test_drop": _drop(facts.selection.drop.test),
         "sites": tables.sites(facts),
         "robustness": robustness,
+        "elsewhere": elsewhere,
+        "left_out_elsewhere": away.left_out(facts),
         "pull": facts.pull,
         "source": tables.source(facts),
         "classes": tables.classes(facts),

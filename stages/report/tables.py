@@ -212,20 +212,6 @@ def streams(facts: Facts) -> Table | None:
     return table(heads, rows, text_columns=2) if rows else None
 
 
-def robustness(facts: Facts) -> Table | None:
-    """Return baseline and chosen variant on disturbed test recordings; None if there are no conditions."""
-    names = {"baseline": facts.baseline_name, "chosen": facts.winner_row["name"]}
-    columns = [(who, metric) for metric in (facts.metric, "agreement") for who in names]
-
-    def cell(who: str, condition: str, metric: str) -> str:
-        found = facts.robustness.get(names[who], {}).get(condition, {}).get(metric)
-        return _estimate(found) if found else DASH
-
-    conditions = facts.robustness.get(names["chosen"], {})
-    rows = [(condition, *(cell(who, condition, metric) for who, metric in columns)) for condition in conditions]
-    return table(("condition", *(f"{title(metric)}, {who}" for who, metric in columns)), rows) if rows else None
-
-
 def source(facts: Facts) -> Table:
     """Return where the recordings come from."""
     pull = facts.pull

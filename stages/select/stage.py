@@ -14,7 +14,7 @@ from stages.core.artifacts import dataset, pull_report
 from stages.core.artifacts import evaluation as evaluation_file
 from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts import selection as selection_file
-from stages.core.artifacts.evaluation import Row, StreamResult
+from stages.core.artifacts.evaluation import EvaluatedVariant, Row, StreamResult
 from stages.core.artifacts.naive import Naive
 from stages.core.artifacts.selection import DataFacts, Drops, Measured, Refusal, Rule, Selection, VariantComparison
 from stages.core.artifacts.split import SplitName
@@ -116,8 +116,8 @@ class Choice:
         chance = self.chance_of_worse(row)
         return found if chance is None else f"{found}; the chance that it truly is not is at least {chance:.0%}"
 
-    def _streams(self, name: str) -> tuple[StreamResult, ...]:
-        return next((e.streams for e in evaluation_file.read(self.inputs.evaluation) if e.name == name), ())
+    def _evaluated(self, name: str) -> EvaluatedVariant:
+        return next(each for each in evaluation_file.read(self.inputs.evaluation) if each.name == name)
 
     def chance_of_worse(self, row: Row) -> float | None:
         """Return how likely a row truly lies more than the margin below the best in the budget."""
@@ -138,7 +138,7 @@ class Choice:
             frontend_file.read(features),
             golden.choose(features, params.golden_recordings, sweep / "scores" / f"{variant.name}.npz"),
         )
-        drops = self.compared.drops()
+        drops, evaluated = self.compared.drops(), self._evaluated(variant.name)
         selection = Selection(
             variant=variant.file,
             registered_name=params.registered_name,
@@ -162,8 +162,9 @@ class Choice:
             golden=tuple(clip.clip_id for clip in clips),
             golden_scores=golden.scores(clips, features, sweep / "scores" / f"{variant.name}.npz"),
             rejection=variant.rejection,
-            events=events_of(variant, self._streams(variant.name), frontend.labels),
+            events=events_of(variant, evaluated.streams, frontend.labels),
             standing=standing(variant, reference, self.inputs.naive, params.metric) if self.inputs.naive else None,
+            elsewhere=evaluated.elsewhere,
         )
         comparison = VariantComparison(front=tuple(each["name"] for each in front), drops=drops)
         with files.growing_folder(target, files.digest(asdict(selection))) as folder:

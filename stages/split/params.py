@@ -29,6 +29,9 @@ class SplitParams:
         group` sets it.
     part : int
         From 0.
+    test_sites : tuple[str, ...]
+        For ``"groups"``: all recordings of these sites are tested and no others, and validation is taken by group from
+        the other sites. `edac folds --by site` sets it.
     ignore_published : bool
         Divide by group although the recordings come with a published split, such as a CSV's column `split`; without it
         that is refused.
@@ -41,6 +44,7 @@ class SplitParams:
     by_site: bool = True
     parts: int | None = None
     part: int = 0
+    test_sites: tuple[str, ...] = ()
     ignore_published: bool = False
     seed: int = 1234
 
@@ -61,4 +65,7 @@ class SplitParams:
         require(parts is None or parts >= 2, "split.parts", "be at least 2, or null", parts, "Try 5.")
         require(0 <= part < (parts or 1), "split.part", f"be from 0 to below the {parts or 1} parts", part)
         require(parts is None or self.method == "groups", "split.parts", "go with split.method: groups", self.method)
+        alone = not self.test_sites or (parts is None and self.method == "groups")
+        advice = "Set split.method: groups and split.parts: null."
+        require(alone, "split.test_sites", "go with split.method: groups alone", list(self.test_sites), advice)
         require(self.seed >= 0, "split.seed", "be 0 or more", self.seed)

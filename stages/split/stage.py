@@ -188,6 +188,8 @@ def summarise(
 
 
 def _by_group(params: SplitParams, recordings: Sequence[Recording]) -> dict[str, SplitName]:
+    if params.test_sites:
+        return _validated(_of_sites(params.test_sites, recordings), params, recordings)
     groups: dict[str, set[str]] = defaultdict(set)
     for recording in recordings:
         for label in recording.labels:
@@ -202,6 +204,17 @@ def _by_group(params: SplitParams, recordings: Sequence[Recording]) -> dict[str,
         return _validated(_tested_part(params.parts, params, recordings), params, recordings)
     fractions: dict[SplitName, float] = {side: params.fractions[side] for side in SPLITS}
     return _assigned(recordings, fractions, params)
+
+
+def _of_sites(sites: Sequence[str], recordings: Sequence[Recording]) -> dict[str, SplitName]:
+    """Put all recordings of some sites on the test side."""
+    known = {r.site for r in recordings} - {""}
+    absent = sorted(set(sites) - known)
+    if absent:
+        raise DataError(f"split.test_sites must name recorded sites; got {_few(absent)}. Known: {_all(known)}.")
+    if all(r.site in sites for r in recordings):
+        raise DataError(f"split.test_sites must leave recordings to train on; it names all of {_all(known)}.")
+    return {r.recording_id: "test" for r in recordings if r.site in sites}
 
 
 def _tested_part(parts: int, params: SplitParams, recordings: Sequence[Recording]) -> dict[str, SplitName]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
@@ -17,9 +18,11 @@ from stages.core.artifacts.variant import Variant, write_variants
 from stages.core.project import compression, files
 from stages.evaluate import scoring
 from stages.evaluate.params import EvaluateParams
+from stages.runtime.litert import Model
 
 PARAMS = EvaluateParams(bootstrap_resamples=100, latency_warmup=1, latency_runs=10)
 N_FEATURES = 6
+RATE, LENGTH = 16_000, 1600
 
 
 def logistic(kernel: np.ndarray, *, softmax: bool = False) -> bytes:
@@ -148,3 +151,23 @@ def keep(sweep: Path) -> Callable[[Callable[[dict[str, Any]], bool]], None]:
         files.write_json(path, [v for v in files.read_json(path) if wanted(v)])
 
     return keep
+
+
+@pytest.fixture
+def recorded(features: Path, tmp_path: Path, make_model: Callable[..., bytes]) -> Path:
+    """The features folder with recordings of noise, a front end for them, and the features that it makes."""
+    audio, rng = tmp_path / "audio", np.random.default_rng(5)
+    audio.mkdir()
+    rows = files.read_csv(features / "clips.csv")
+    frontend = make_model(rng.normal(size=(6, LENGTH)))
+    (features / "frontend.tflite").write_bytes(frontend)
+    x = np.load(features / "features.npy")
+    for i, row in enumerate(rows):
+        row["path"] = str(audio / row["path"])
+        soundfile.write(row["path"], rng.normal(scale=0.05, size=LENGTH), RATE, subtype="FLOAT")
+        x[i] = Model(frontend).run(soundfile.read(row["path"], dtype="float32")[0][np.newaxis])[0]
+    np.save(features / "features.npy", x)
+    files.write_csv(features / "clips.csv", clips_file.COLUMNS, rows)
+    described = {"sample_rate": RATE, "clip_samples": LENGTH, "align": "start", "labels": ["negative", "positive"]}
+    files.write_json(features / "frontend.json", described)
+    return features

@@ -1,14 +1,11 @@
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 from sklearn.metrics import accuracy_score
 
-from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts import dataset, evaluation
 from stages.core.artifacts.variant import read_variants
 from stages.core.project import files
@@ -16,11 +13,10 @@ from stages.core.project.errors import ParameterError
 from stages.evaluate import robustness, scoring
 from stages.evaluate.params import EvaluateParams, Robustness
 from stages.evaluate.stage import evaluate
-from stages.runtime.litert import Model
 
 pytestmark = pytest.mark.thorough
 
-RATE, LENGTH = 16_000, 1600
+RATE = 16_000
 CHOSEN = Robustness(noise_snr_db=(10, -20), gain_db=(-6,), sample_rates=(8000,))
 RNG = np.random.default_rng
 
@@ -57,26 +53,6 @@ def test_a_telephone_keeps_what_lies_below_four_kilohertz(frequency: float, kept
     assert narrow.shape == clean.shape
     middle = slice(2000, -2000)  # the ends count as silence
     np.testing.assert_allclose(narrow[middle], kept * clean[middle], atol=0.01)
-
-
-@pytest.fixture
-def recorded(features: Path, tmp_path: Path, make_model: Callable[..., bytes]) -> Path:
-    """The features folder with recordings of noise, a front end for them, and the features that it makes."""
-    audio, rng = tmp_path / "audio", RNG(5)
-    audio.mkdir()
-    rows = files.read_csv(features / "clips.csv")
-    frontend = make_model(rng.normal(size=(6, LENGTH)))
-    (features / "frontend.tflite").write_bytes(frontend)
-    x = np.load(features / "features.npy")
-    for i, row in enumerate(rows):
-        row["path"] = str(audio / row["path"])
-        soundfile.write(row["path"], rng.normal(scale=0.05, size=LENGTH), RATE, subtype="FLOAT")
-        x[i] = Model(frontend).run(soundfile.read(row["path"], dtype="float32")[0][np.newaxis])[0]
-    np.save(features / "features.npy", x)
-    files.write_csv(features / "clips.csv", clips_file.COLUMNS, rows)
-    described = {"sample_rate": RATE, "clip_samples": LENGTH, "align": "start", "labels": ["negative", "positive"]}
-    files.write_json(features / "frontend.json", described)
-    return features
 
 
 def judged(recorded: Path, sweep: Path, target: Path, chosen: Robustness, params: EvaluateParams) -> Any:

@@ -335,3 +335,12 @@ def test_parts_of_groups_are_planned_and_written(tmp_path: Path, monkeypatch: py
     run_folder.prepare(runs[1])
     written = YAML(typ="safe").load(runs[1].folder / "params.yaml")["split"]
     assert written == {"method": "groups", "folds": {}, "parts": 3, "part": 1, "ignore_published": True}
+
+
+def test_sites_are_left_out_one_at_a_time(tmp_path: Path) -> None:
+    runs = folds.plan([7, 8], tmp_path, sites=("home", "ward"))
+    assert [(run.fold, run.site, run.seed) for run in runs] == [
+        (fold, site, seed) for seed in (7, 8) for fold, site in (("1", "home"), ("2", "ward"))
+    ]
+    assert runs[1].title == "fold 2 (ward), seed 7"
+    assert len({run.folder for run in runs}) == 4

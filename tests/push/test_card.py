@@ -153,6 +153,21 @@ def test_three_classes_without_sites() -> None:
     assert "The data set does not say where a recording was made." in said
 
 
+def test_it_says_how_it_does_elsewhere() -> None:
+    figure = {"value": 0.6, "low": 0.5, "high": 0.7}
+    there = {
+        "n": 31,
+        "groups": 12,
+        "metric": "roc_auc",
+        "figures": {"roc_auc": figure},
+        "drop": figure,
+        "excess": figure,
+    }
+    said = lines(elsewhere={"ward": there})
+    assert "## Elsewhere" in said
+    assert f"| ward | 31 | 12 | {' | '.join(['0.600 [0.500, 0.700]'] * 3)} |" in said
+
+
 def test_same_values_same_text_whatever_their_order() -> None:
     def turned(value: Any) -> Any:
         if isinstance(value, dict):

@@ -231,3 +231,30 @@ def test_a_published_split_is_used_or_ignored_on_purpose() -> None:
         split(SplitParams(), folded())
     sides = split(SplitParams(ignore_published=True), folded())
     assert set(sides.values()) == set(SPLITS)
+
+
+@given(corpora(), seeds)
+def test_tested_sites_are_tested_whole_and_nowhere_else(corpus: list[Recording], seed: int) -> None:
+    sites = {r.site for r in corpus}
+    labels = {r.label for r in corpus}
+    at_home = {(r.label, r.group) for r in corpus if r.site != "ward"}
+    enough = all(sum(label == held for held, _ in at_home) >= 3 for label in labels)
+    if "ward" not in sites or not enough or {r.label for r in corpus if r.site == "ward"} != labels:
+        return
+    sides = split(SplitParams(seed=seed, test_sites=("ward",)), corpus)
+    assert {r.recording_id for r in corpus if r.site == "ward"} == {n for n, side in sides.items() if side == "test"}
+    assert len({(r.group, sides[r.recording_id]) for r in corpus}) == len({r.group for r in corpus})
+
+
+def test_tested_sites_must_exist_and_leave_others() -> None:
+    corpus = [
+        recording(f"{label}{i}", label, f"{label}{i}", site=("home", "ward")[i % 2])
+        for label in "ab"
+        for i in range(20)
+    ]
+    with pytest.raises(DataError, match=r"test_sites must name recorded sites; got 'attic'. Known: 'home', 'ward'"):
+        split(SplitParams(test_sites=("attic",)), corpus)
+    with pytest.raises(DataError, match="test_sites must leave recordings to train on"):
+        split(SplitParams(test_sites=("home", "ward")), corpus)
+    with pytest.raises(ParameterError, match=r"test_sites must go with split.method: groups alone"):
+        SplitParams(test_sites=("home",), parts=3)

@@ -15,7 +15,8 @@ def folds(given: argparse.Namespace) -> None:
     """Cross-validate, and print the table."""
     require(given.k == "all" or given.k.isdecimal(), "--k", "be a whole number or `all`", given.k)
     parts = 0 if given.k == "all" else int(given.k)
-    print(runs.run(given.seeds, against=given.against, by_group=parts if given.by == "group" else None))
+    by_group = parts if given.by == "group" else None
+    print(runs.run(given.seeds, against=given.against, by_group=by_group, by_site=given.by == "site"))
 
 
 def layer_sensitivity(given: argparse.Namespace) -> None:

@@ -14,8 +14,9 @@ def add(commands: Commands) -> None:
         metavar="KEY=VALUE",
         help="parameters of a second run of every fold and seed, to compare with: distill.teacher=null, say",
     )
-    text = "fold: the publisher's, or the one split; group: parts of the groups, each tested once; default: fold"
-    folds.add_argument("--by", choices=("fold", "group"), default="fold", help=text)
+    text = "fold: the publisher's, or the one split; group: parts of the groups, each tested once; site: leave out one "
+    text += "recording site at a time and test it; default: fold"
+    folds.add_argument("--by", choices=("fold", "group", "site"), default="fold", help=text)
     folds.add_argument(
         "--k", default="5", metavar="K", help="parts of the groups; `all` leaves out one group at a time; 5"
     )

@@ -45,6 +45,8 @@ class Run:
         Dotted names of parameters to values that replace this project's.
     parts : int
         Parts of groups that `fold`, from 1, is one of; 0 if the folds are the publisher's.
+    site : str
+        Site that is tested, `fold` being its number; empty if folds are no sites.
     """
 
     fold: str
@@ -52,11 +54,13 @@ class Run:
     folder: Path
     changes: Mapping[str, Any] = field(default_factory=dict, hash=False)
     parts: int = 0
+    site: str = ""
 
     @property
     def title(self) -> str:
         """Name for people, for example ``"fold 2, seed 1234"``."""
-        named = f"fold {self.fold}, seed {self.seed}" if self.fold else f"seed {self.seed}"
+        fold = f"fold {self.fold} ({self.site})" if self.site else f"fold {self.fold}"
+        named = f"{fold}, seed {self.seed}" if self.fold else f"seed {self.seed}"
         return f"{named}, with {', '.join(self.changes)}" if self.changes else named
 
 
@@ -84,6 +88,9 @@ def prepare(run: Run) -> None:
         change(document, name, value)
     if run.parts:
         document["split"] |= {"method": "groups", "folds": {}, "parts": run.parts, "part": int(run.fold) - 1}
+        document["split"]["ignore_published"] = True
+    elif run.site:
+        document["split"] |= {"method": "groups", "folds": {}, "parts": None, "test_sites": [run.site]}
         document["split"]["ignore_published"] = True
     elif run.fold:
         document["split"]["folds"] = {"test": [run.fold]}

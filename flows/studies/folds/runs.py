@@ -43,7 +43,11 @@ _STAGE_BEGINS = re.compile(r"Running stage '([^']+)'")  # as DVC prints it
 
 
 def plan(
-    seeds: Sequence[int], folder: Path = FOLDER, changes: Mapping[str, Any] | None = None, parts: int = 0
+    seeds: Sequence[int],
+    folder: Path = FOLDER,
+    changes: Mapping[str, Any] | None = None,
+    parts: int = 0,
+    sites: Sequence[str] = (),
 ) -> list[Run]:
     """Return the runs of every fold and seed.
 
@@ -57,12 +61,17 @@ def plan(
         Changed parameters of every run.
     parts : int
         Parts of groups, each tested in turn; 0 tests the published folds, if any.
+    sites : Sequence[str]
+        Sites, each tested in turn by a network that heard none of it; empty tests no sites.
 
     Raises
     ------
     ParameterError
         If the split is by published folds, and the recordings have none.
     """
+    if sites:
+        numbered = [(seed, str(n), site) for seed in seeds for n, site in enumerate(sites, start=1)]
+        return [Run(n, seed, folder / f"fold{n}-seed{seed}", changes or {}, site=site) for seed, n, site in numbered]
     if parts:
         folds = [str(number) for number in range(1, parts + 1)]
         return [Run(f, seed, folder / f"fold{f}-seed{seed}", changes or {}, parts) for seed in seeds for f in folds]
@@ -101,6 +110,7 @@ def run(
     *,
     against: Sequence[str] = (),
     by_group: int | None = None,
+    by_site: bool = False,
     stage: str = "evaluate",
     folder: Path = FOLDER,
 ) -> str:
@@ -115,6 +125,8 @@ def run(
     by_group : int or None
         Divide the groups into so many parts and test each in turn; 0 leaves out one group at a time. None tests the
         published folds, if any.
+    by_site : bool
+        Leave out one site at a time, and test it.
     stage : str
         Last stage of the pipeline to run.
     folder : Path
@@ -145,8 +157,13 @@ def run(
         parts = by_group or len({recording.group for recording in read_index(layout.INDEX)})
         require(parts >= 2, "--k", "be at least 2", parts, "Try 5, or `all` to leave out one group at a time.")
         folder = folder / f"by-group-{parts}"
-    runs, other = plan(seeds, folder, parts=parts), folder / f"against-{files.digest(changes)[:8]}"
-    twins = plan(seeds, other, changes, parts) if changes else []
+    sites: list[str] = []
+    if by_site:
+        sites = sorted({recording.site for recording in read_index(layout.INDEX)} - {""})
+        require(len(sites) >= 2, "--by site", "have recordings of at least 2 sites", sites, "Use --by group.")
+        folder = folder / "by-site"
+    runs, other = plan(seeds, folder, parts=parts, sites=sites), folder / f"against-{files.digest(changes)[:8]}"
+    twins = plan(seeds, other, changes, parts, sites) if changes else []
     progress = track([*chain(*zip(runs, twins, strict=True))] if twins else runs, "folds")
     for each in progress:
         progress.set_description(each.title)

@@ -53,6 +53,9 @@ class Estimate:
     null: float | None = None
 
 
+UNDEFINED = Estimate(None)
+
+
 @dataclass(frozen=True)
 class SiteMetrics:
     """Metrics on the clips of one recording site.

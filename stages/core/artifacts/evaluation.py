@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from stages.core.artifacts import json_file
+from stages.core.artifacts.elsewhere import ElsewhereResult
 from stages.core.artifacts.estimates import Estimate
 from stages.core.artifacts.variant import Variant
 from stages.runtime.events import EventRule
@@ -112,6 +113,8 @@ class EvaluatedVariant:
         How the variant's rejection rule does on test; see `stages.evaluate.unknown.measure`. Empty without a rule.
     streams : tuple[StreamResult, ...]
         Events in composed streams, a result per target rate of `evaluate.stream`; empty unless it asks for minutes.
+    elsewhere : dict[str, ElsewhereResult]
+        Place of `evaluate.elsewhere` to figures on its recordings.
     """
 
     variant: Variant
@@ -129,6 +132,7 @@ class EvaluatedVariant:
     calibration: dict[str, Calibration] = field(default_factory=dict)
     rejection: dict[str, Estimate] = field(default_factory=dict)
     streams: tuple[StreamResult, ...] = ()
+    elsewhere: dict[str, ElsewhereResult] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -1,12 +1,10 @@
-"""`selection.json` and `comparison.json`: the chosen variant, why it was chosen, and how every variant compares.
-
-Where no variant may be chosen, `refusal.json` stands in their place.
-"""
+"""`selection.json` and `comparison.json`: the chosen variant and why, or `refusal.json`; how every variant compares."""
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from stages.core.artifacts import json_file
+from stages.core.artifacts.elsewhere import ElsewhereResult
 from stages.core.artifacts.estimates import Estimate, SplitMetrics, Threshold
 from stages.core.artifacts.pull_report import ClassCounts, PullReport
 from stages.core.artifacts.rejection import NO_REJECTION, FittedRejection
@@ -181,6 +179,8 @@ class Selection:
         How windows of a stream become events; None leaves it to the threshold.
     standing : Standing or None
         The variant beside the naive reference and chance; None if they were not computed, or the metric has no chance.
+    elsewhere : dict[str, ElsewhereResult]
+        Place to figures on recordings from there, which chose nothing.
     """
 
     variant: ModelFile
@@ -201,6 +201,7 @@ class Selection:
     standing: Standing | None = None
     rejection: FittedRejection = NO_REJECTION
     events: EventRule | None = None
+    elsewhere: dict[str, ElsewhereResult] = field(default_factory=dict)
 
     @property
     def warning(self) -> str:

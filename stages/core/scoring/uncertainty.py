@@ -11,6 +11,8 @@ import numpy as np
 from scipy.stats import beta, norm
 from scipy.stats import t as student
 
+from stages.core.artifacts.estimates import Estimate
+from stages.core.scoring.arrays import rounded
 from stages.core.scoring.resampling import Draws, Measured
 
 _STILL = 1e-15  # a variance below this is that of a figure that no group moves
@@ -127,6 +129,36 @@ def difference_interval(
         quantile = float(student.ppf(1 - error / 2, degrees_of_freedom(measured, draws)))
         reach = quantile * math.sqrt(spread + added)
     return max(measured.value - reach, -1.0), min(measured.value + reach, 1.0)
+
+
+def independent_difference(first: Estimate, second: Estimate) -> Estimate:
+    """Return an estimate minus one that is independent of it, with an interval made of their two.
+
+    Parameters
+    ----------
+    first, second : Estimate
+        Of other groups, with intervals of the same confidence.
+
+    Returns
+    -------
+    Estimate
+        Without an interval where one of the two has none.
+
+    References
+    ----------
+    Zou and Donner, "Construction of confidence limits about effect measures: A general approach", Statistics in
+    Medicine 27 (2008); of two proportions it is method 10 of Newcombe, Statistics in Medicine 17 (1998).
+
+    >>> independent_difference(Estimate(0.8, 0.6916, 0.8769), Estimate(0.6, 0.4905, 0.7004))
+    Estimate(value=0.2, low=0.0524, high=0.3339, reason=None, observed=None, null=None)
+    """
+    a, b = first.value, second.value
+    if a is None or b is None:
+        return Estimate(None, reason=first.reason or second.reason)
+    if first.low is None or first.high is None or second.low is None or second.high is None:
+        return Estimate(rounded(a - b), reason=first.reason or second.reason)
+    low, high = math.hypot(a - first.low, second.high - b), math.hypot(first.high - a, b - second.low)
+    return Estimate(rounded(a - b), rounded(a - b - low), rounded(a - b + high))
 
 
 def mean_interval(measured: Measured, draws: Draws, *, confidence: float) -> tuple[float, float]:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats as oracle
 
+from stages.core.artifacts.estimates import Estimate
 from stages.core.scoring import uncertainty
 from stages.core.scoring.folds import corrected_interval
 from stages.core.scoring.resampling import Draws, Measured
@@ -83,3 +84,27 @@ def test_folds_that_share_their_training_clips_are_less_sure() -> None:
     wide = corrected_interval(differences, test_to_train=0.25, confidence=0.95)
     assert (wide[1] - wide[0]) / (high - low) == pytest.approx(np.sqrt((1 / 5 + 1 / 4) / (1 / 5)))
     assert np.isnan(corrected_interval(differences[:1], test_to_train=0.25, confidence=0.95)).all()
+
+
+def test_a_difference_of_independent_figures_covers_as_often_as_it_promises() -> None:
+    rng, hits = np.random.default_rng(3), 0
+    for _ in range(1000):
+        found = []
+        for truth, n in ((0.95, 40), (0.8, 25)):
+            k = int(rng.binomial(n, truth))
+            exact = oracle.binomtest(k, n).proportion_ci(0.95)
+            found.append(Estimate(k / n, exact.low, exact.high))
+        difference = uncertainty.independent_difference(*found)
+        assert difference.low is not None
+        assert difference.high is not None
+        hits += difference.low <= 0.15 <= difference.high
+    assert hits >= 945
+
+
+def test_a_difference_of_figures_without_intervals_says_why() -> None:
+    few = Estimate(0.5, reason="4 groups; an interval needs 10")
+    found = uncertainty.independent_difference(Estimate(0.9, 0.8, 0.95), few)
+    assert (found.value, found.low, found.reason) == (0.4, None, "4 groups; an interval needs 10")
+    assert (
+        uncertainty.independent_difference(Estimate(0.9, 0.8, 0.95), Estimate(None, reason="one class")).value is None
+    )
