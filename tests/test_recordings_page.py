@@ -52,9 +52,11 @@ def both(content: bytes, reason: str) -> Case:
     return Case("x.wav", content, home=reason, device=reason)
 
 
-def home_only(name: str, content: bytes | Write, *, note: str = "", device: str = "is not a WAV file") -> Case:
+def home_only(
+    name: str, content: bytes | Write, *, note: str = "", device: str = "is not a WAV file", atol: float = 1e-4
+) -> Case:
     return Case(
-        name, content, X[:, 0], device=device, note=note, atol=9 if "ADPCM" in device or "GSM" in device else 1e-4
+        name, content, X[:, 0], device=device, note=note, atol=9 if "ADPCM" in device or "GSM" in device else atol
     )
 
 
@@ -183,9 +185,26 @@ READ_OR_REFUSED: dict[str, list[Case]] = {
         ),
         Case("x.wav", b"", home="a file of 0 bytes", device="it is a file of 0 bytes"),
     ],
-    "sample rate 1, 1,000,003 or 3,000,000,000 Hz": [
+    "MP3, MP4, CAF, AU named `.wav`": [
+        *(
+            home_only("x.wav", soundfile_of(X, format=kind), device=f"it is an? {name} file", atol=0.2)
+            for kind, name in (("MP3", "MP3"), ("CAF", "CAF"), ("AU", "AU"))
+        ),
+        Case("x.wav", by_ffmpeg("aac", "mp4"), X[:, 0], device="it is an MP4 file", atol=9),
+    ],
+    "AppleDouble, zip, PDF, JSON, zeros named `.wav`": [
+        both(content, f"it is {name}|\\({name}")
+        for content, name in (
+            (b"\0\x05\x16\x07\0\x02\0\0Mac OS X        " + bytes(4000), "what macOS keeps beside a file"),
+            (b"PK\x03\x04" + bytes(100), "a zip archive"),
+            (b"%PDF-1.4\n" + bytes(100), "a PDF document"),
+            (b'{"error": "not found"}', "JSON text"),
+            (bytes(5000), "zeros without a header"),
+        )
+    ],
+    "sample rate 1, 999, 768,001, 10,000,000 or 3,000,000,000 Hz": [
         both(plain(X, rate=rate), f"a sample rate of 1000 to 768000 Hz; got {rate}")
-        for rate in (1, 1_000_003, 3_000_000_000)
+        for rate in (1, 999, 768_001, 1_000_003, 10_000_000, 3_000_000_000)
     ],
     "5,000 channels": [both(plain(X, channels=5000, align=10_000), "must have 1 to 256 channels; got 5000")],
     "floating point that holds integers": [both(floats(X * 32767), r"exceeds full scale by 83\.\d dB")],

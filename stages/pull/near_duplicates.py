@@ -26,7 +26,7 @@ BUCKET = 24
 """Triples with equal hashes that one is compared with at most, so that a frequent one costs no more."""
 _OFFSET_FRAMES = 4
 _SLACK_S = 0.15
-_SHORTEST_S, _LONGEST_S = 0.25, 20.0
+_SHORTEST_S, _LONGEST_S = 0.15, 20.0
 _FAR = 1 << 16
 
 
@@ -142,9 +142,8 @@ def similarity(first: np.ndarray, second: np.ndarray, lag_s: float) -> float:
     Returns
     -------
     float
-        In root mean squares of the correlation; about 5 for different sounds, at most the square root of the number
-        of samples in which the two overlap, of which 20 s are compared. 0 if they overlap in less than a quarter of a
-        second.
+        In root mean squares of the correlation; about 5 for different sounds, at most the square root of twice the
+        number of samples in which the two overlap, of which 20 s are compared. 0 if they overlap in less than 0.15 s.
 
     Examples
     --------

@@ -178,8 +178,8 @@ def _span(table: Path, row: Row) -> Span | None:
         start, end = math.nan, math.nan
     if not 0 <= start < end < math.inf:
         raise DataError(
-            f"{table}, line {row.line}: start_s and end_s must be seconds with 0 <= start_s < end_s, or both empty; "
-            f"got {given[0]!r} and {given[1]!r}. Correct them."
+            f"{table}, line {row.line}: start_s and end_s must be seconds with 0 <= start_s < end_s, with a decimal "
+            f"point, or both empty; got {given[0]!r} and {given[1]!r}. Correct them."
         )
     return start, end
 

@@ -16,6 +16,8 @@ _SIDES = {
     "testing": "test",
 }
 _OTHERS = re.compile(r"dev|devel|development|eval|evaluation|holdout|(fold|split)[ _-]?\d+")
+_AROUND = re.compile(r"(?:[ _.-]*(?:sets?|data|dataset|split|audios?|sounds?|wavs?|files|clips|samples|recordings))+$")
+"""Words behind a side's name: `train_set`, `Testing Data`."""
 
 
 def level(names: Sequence[str], wanted: bool | None, owner: str, root: Path) -> int | None:
@@ -62,7 +64,7 @@ def cut(name: str, at: int | None) -> tuple[str, str]:
     parts = PurePosixPath(name).parts
     if at is None or len(parts) <= at + 1:
         return "", name
-    return _SIDES.get(parts[at].strip().casefold(), parts[at]), "/".join((*parts[:at], *parts[at + 1 :]))
+    return _SIDES.get(_named(parts[at]), parts[at]), "/".join((*parts[:at], *parts[at + 1 :]))
 
 
 def _looks_so(names: Sequence[str], at: int) -> bool:
@@ -70,9 +72,19 @@ def _looks_so(names: Sequence[str], at: int) -> bool:
     named = {folder for folder in folders if _is_split(folder)}
     if at and any(name.count("/") <= at for name in names):
         return False
-    return bool(named) and (named == folders or len({_SIDES.get(f.strip().casefold(), f) for f in named}) > 1)
+    return bool(named) and (named == folders or len({_SIDES.get(_named(f), f) for f in named}) > 1)
 
 
 def _is_split(folder: str) -> bool:
-    name = folder.strip().casefold()
+    name = _named(folder)
     return name in _SIDES or bool(_OTHERS.fullmatch(name))
+
+
+def _named(folder: str) -> str:
+    """Return a folder's name without case and the words behind it that tell nothing.
+
+    >>> _named("Testing Data"), _named("train_set"), _named("dataset")
+    ('testing', 'train', 'dataset')
+    """
+    name = folder.strip().casefold()
+    return _AROUND.sub("", name) or name

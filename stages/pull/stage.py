@@ -3,7 +3,7 @@
 import dataclasses
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,8 @@ SILENT = "silent"
 CONTRADICTORY = "contradictory duplicate"
 NEAR = "contradictory near-duplicate"
 UNNAMEABLE = "name is not UTF-8"
+_MOST = 0.5  # share of all recordings that near-duplicates may bring together in one group
+_SEVERAL = 3  # groups that are joined when that is refused
 
 
 def pull(
@@ -88,7 +90,9 @@ def pull(
         order = _output_order(given, settled.listed, [entry for entry, _ in kept])
         one_file = ((entry.group, entry.path.as_posix()) for entry, _ in kept if entry.span)  # its parts are one group
         same = _shared(near, kept) if params.near_duplicates.action == "group" else []
-        groups = merge_groups([*((entry.group, found.sha256) for entry, found in kept), *one_file, *same])
+        contents = [*((entry.group, found.sha256) for entry, found in kept), *one_file]
+        groups = merge_groups([*contents, *same])
+        _check_divisible(merge_groups(contents), groups, [entry.group for entry, _ in kept], near)
     for finished in recordings.parent.glob(f".{recordings.name}.*.decoded"):
         finished.unlink()
     for finished in recordings.parent.glob(f".{recordings.name}.*.prints"):
@@ -184,6 +188,33 @@ def _shared(near: Sequence[NearDuplicate], kept: Sequence[tuple[Listing, Heard]]
     group = {shown(entry.recording_id): entry.group for entry, _ in kept}
     pairs = [(pair.first, pair.second) for pair in near if pair.first in group and pair.second in group]
     return [(group[name], f"{first}|{second}") for first, second in pairs for name in (first, second)]
+
+
+def _check_divisible(
+    before: Mapping[str, str], groups: Mapping[str, str], of_recordings: Sequence[str], near: Sequence[NearDuplicate]
+) -> None:
+    """Refuse near-duplicates that would join most recordings, which were in several groups, into one group."""
+
+    def largest(merged: Mapping[str, str]) -> tuple[str, float]:
+        name, n = Counter(merged[group] for group in of_recordings).most_common(1)[0]
+        return name, n / len(of_recordings)
+
+    if not of_recordings or largest(before)[1] > _MOST:
+        return
+    name, share = largest(groups)
+    joined = {before[group] for group, merged in groups.items() if merged == name}
+    if share <= _MOST or len(joined) < _SEVERAL:
+        return
+    similarities = [pair.similarity for pair in near]
+    weakest = min(near, key=lambda pair: pair.similarity)
+    raise DataError(
+        f"{len(near)} pairs of recordings hold the same sound and would join {len(joined)} of "
+        f"{len(set(before.values()))} groups, with {share:.0%} of the recordings, into one, which no split can divide. Listen to some, such as "
+        f"{weakest.first} and {weakest.second}. If they are copies, correct the groups. If a synthesiser or a common "
+        "background made them alike, raise pull.near_duplicates.threshold (their similarities are "
+        f"{min(similarities):g} to {max(similarities):g}), or set pull.near_duplicates.action: report to keep the "
+        "groups."
+    )
 
 
 def _check_listed(listed: Sequence[Listing], folder: Path, source: str) -> None:

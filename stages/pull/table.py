@@ -11,6 +11,7 @@ from pathlib import Path
 from stages.core.project import params
 from stages.core.project.errors import DataError, ParameterError
 from stages.core.project.names import clean
+from stages.pull.tree import not_audio
 
 DELIMITERS = (",", ";", "\t")
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
@@ -103,6 +104,11 @@ def read_table(path: Path, layout: Layout) -> list[Row]:
             )
         if any(re.search(r"[\r\n]", fields[place]) for place in places.values()):
             raise _stray(path, line)
+        if any("\0" in fields[place] for place in places.values()):
+            raise DataError(
+                f"{path}, line {line} holds NUL characters, as a damaged file or another encoding does. Save the table "
+                "as CSV in UTF-8."
+            )
         values = {meaning: clean(fields[place]) for meaning, place in places.items()}
         if not certain and not all(value.isascii() for value in values.values()):
             raise DataError(
@@ -116,6 +122,9 @@ def read_table(path: Path, layout: Layout) -> list[Row]:
 def _decode(path: Path, layout: Layout) -> tuple[str, bool]:
     """Return the text and whether its letters beyond ASCII are certain."""
     content = path.read_bytes()
+    if (kind := not_audio(path)) not in ("", "text"):
+        workbook = ", as spreadsheets are" if kind == "a zip archive" else ""
+        raise DataError(f"{path} must be a CSV file; it is {kind}{workbook}. Save the table as CSV in UTF-8.")
     if layout.encoding is not None:
         try:
             return content.decode(layout.encoding).removeprefix("\ufeff"), True
@@ -232,13 +241,19 @@ def _places(path: Path, layout: Layout, header: Sequence[str], delimiter: str) -
             raise DataError(
                 f"{path} must have the columns {needed} and {layout.columns[layout.required[-1]]}, {separated}; it has "
                 f"no {name}. {params.known(name, filter(None, map(clean, header))) if header else ''} Add it, or name "
-                f"the column that holds it in {layout.owner}.columns.".replace("  ", " ")
+                f"the column that holds it in {layout.owner}.columns{_or_delimiter(layout, header)}.".replace("  ", " ")
             )
     for meaning, name in layout.columns.items():
         if name != meaning and _folded(name) not in folded:
             advice = params.known(name, filter(None, map(clean, header)))
             raise ParameterError(f"{layout.owner}.columns.{meaning} names {name!r}, which {path} lacks. {advice}")
     return {meaning: folded.index(_folded(name)) for meaning, name in layout.columns.items() if _folded(name) in folded}
+
+
+def _or_delimiter(layout: Layout, header: Sequence[str]) -> str:
+    """Return the advice to name the delimiter if the header is one field that holds all names."""
+    found = len(header) == 1 and all(layout.columns[meaning] in header[0] for meaning in layout.required)
+    return f", or the delimiter in {layout.owner}.delimiter" if found else ""
 
 
 def _folded(name: str) -> str:

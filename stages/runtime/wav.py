@@ -66,7 +66,19 @@ _MAGIC = (  # what else may be called .wav
     (b"OggS", "an Ogg file"),
     (b"FORM", "an AIFF file"),
     (b"ID3", "an MP3 file"),
-    (b"\xff\xfb", "an MP3 file"),
+    *((b"\xff" + second, "an MP3 file") for second in (b"\xfb", b"\xfa", b"\xf3", b"\xf2")),
+    (b"caff", "a CAF file"),
+    (b".snd", "an AU file"),
+    (b"#!AMR", "an AMR file"),
+    (b"\x30\x26\xb2\x75", "a WMA file"),
+    (b"\0\x05\x16\x07", "what macOS keeps beside a file (AppleDouble), not the recording itself"),
+    (b"bplist00", "a place holder of iCloud, not the recording itself"),
+    (b"PK\x03\x04", "a zip archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"%PDF", "a PDF document"),
+    (b"{", "JSON text"),
+    (b"\xff\xf1", "an AAC file"),
+    (b"\xff\xf9", "an AAC file"),
     (b"\x1aE\xdf\xa3", "a WebM file"),
     (b"version https://git-lfs", "a Git LFS pointer, not the recording itself"),
     (b"<", "a web page"),
@@ -304,6 +316,10 @@ def other_kind(path: Path) -> str:
 def _kind(head: bytes) -> str:
     if not head:
         return "a file of 0 bytes"
+    if head[4:8] == b"ftyp":
+        return "an MP4 file"
+    if not any(head):
+        return "zeros without a header"
     return next((name for magic, name in _MAGIC if head.startswith(magic)), "")
 
 

@@ -103,6 +103,8 @@ def test_a_file_beside_the_class_folders_is_named(classes: Own) -> None:
         (("Training", "Validation", "TEST"), {"train", "validation", "test"}),
         (("fold1", "fold2"), {"fold1", "fold2"}),
         (("dev", "eval"), {"dev", "eval"}),
+        (("train_set", "testset"), {"train", "test"}),
+        (("Training Data", "Testing Data"), {"train", "test"}),
     ],
 )
 def test_folders_of_a_split_are_asked_about(own: Own, layout: str, sides: tuple[str, ...], folds: set[str]) -> None:

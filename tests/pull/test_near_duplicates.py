@@ -1,3 +1,4 @@
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -110,6 +111,32 @@ def test_overlapping_parts_of_one_file_with_other_labels_are_kept_and_copies_els
     assert [(pair.first, pair.second) for pair in found.near_duplicates] == [("copy.wav@0.1-3", "other.wav@0-3")]
     assert {each.path for each in found.excluded} == {"copy.wav@0.1-3", "other.wav@0-3"}
     assert found.usable == 4
+
+
+def test_near_duplicates_never_join_most_recordings_in_silence(tmp_path: Path) -> None:
+    """As of a synthesiser: 6 of 8 speakers have one recording in common."""
+    mine = tmp_path / "mine"
+    for number in range(8):
+        (mine / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        own = [bursts(100 + 10 * number + k) for k in range(3)]
+        for k, sound in enumerate([*own, (1 + number) * bursts(1)] if number % 2 == 0 or number < 4 else own):
+            name = mine / "ab"[number % 2 if k < 3 else 0] / f"s{number}-{k}.wav"
+            soundfile.write(name, sound / (2 * np.abs(sound).max() + number), SAMPLE_RATE, subtype="FLOAT")
+    options = {"root": str(mine), "group_pattern": "/(s[0-9])-"}
+
+    def run(**near: object) -> int:
+        params = {"source": "folder", "options": {"folder": options}, "near_duplicates": near}
+        out = {name: tmp_path / "out" / name for name in ("recordings", "index", "labels", "report")}
+        return pull(load(PullParams, params, "pull"), mirror=None, **out).groups
+
+    with pytest.raises(DataError) as refused:
+        run()
+    sentence = (
+        r"would join 6 of 8 groups, with 80% of the recordings, into one, .* such as a/s\d-3\.wav and a/s\d-3\.wav\."
+    )
+    assert re.search(sentence, str(refused.value))
+    assert "or set pull.near_duplicates.action: report" in str(refused.value)
+    assert run(action="report") == run(threshold=1000.0) == 8
 
 
 def test_the_audit_refuses_near_duplicates_on_two_sides_and_counts_them_if_they_may_part() -> None:

@@ -10,6 +10,12 @@ WORD = 3  # letters of a word that may be mistyped; shorter ones count something
 MANY = 50_000  # more names than that were made by machines, which do not mistype
 
 _DASHES = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
+_LOOK_ALIKE = str.maketrans(  # letters that do not decompose, and those of other alphabets that look like Latin ones
+    "\u0131\u00f8\u0142\u0111\u0127"  # Turkish, Danish, Polish, Croatian, Maltese
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u043a\u043c\u0442\u043d\u0432"  # Cyrillic
+    "\u03bf\u03b1\u03bd\u03c1",  # Greek
+    "ioldhaeopcyxijskmthboavp",
+)
 _QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u00b4": "'", "`": "'"})
 
 
@@ -32,7 +38,8 @@ def similar(names: Iterable[str]) -> list[tuple[str, ...]]:
     """Return the sets of names that probably mean the same.
 
     Two names are similar if they differ only in case, spacing, dashes and underscores, full or half width, accents,
-    punctuation around them, or the way a number is written (`1` and `1.0`, `dog1` and `dog01`); or, where they have at
+    letters that look alike in another alphabet, punctuation around them, or the way a number is written (`1` and `1.0`,
+    `dog1` and `dog01`); or, where they have at
     least `LONG` letters and digits, in one letter of a word that has at least `WORD` letters (Levenshtein distance 1).
     Three or more names that differ in the same letter enumerate something and are not similar for that; nor are names
     that differ in a word's first letter, which may turn it into its opposite (`symptomatic`, `asymptomatic`).
@@ -86,8 +93,9 @@ def _by_spelling(names: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _fold(name: str) -> str:
-    """Return what is left of a name without case, width, accents of Latin letters and the spelling of numbers."""
+    """Return a name without case, width, accents of Latin letters, other alphabets and the spelling of numbers."""
     wide = unicodedata.normalize("NFKC", _DASHES.sub("-", name).translate(_QUOTES)).casefold()
+    wide = wide.translate(_LOOK_ALIKE)
     letters: list[str] = []
     for letter in unicodedata.normalize("NFKD", wide):
         accent = unicodedata.combining(letter) and letters and unicodedata.name(letters[-1], "").startswith("LATIN")

@@ -25,6 +25,12 @@ SIMILAR = (  # each differs in one way that a person's hand or a spreadsheet mak
     ("1", "01"),
     ("1.5", "1.50"),
     ("dog1", "dog01"),
+    ("d\u043eg", "dog"),  # a Cyrillic letter
+    ("f\u0131re", "fire"),
+    ("Bjørn", "Bjorn"),
+    ("dog\u2011house", "dog house"),
+    ("ﬁre", "fire"),
+    ("'dog'", "dog"),
     ("patient_anna", "patient_ana"),
     ("footstep", "footsteps"),
     ("hospital north", "hospitel north"),
@@ -41,6 +47,7 @@ DIFFERENT = (
     ("a1b2c3d4", "a1b2c3d5"),  # a hash
     ("1-2", "12"),
     ("1.5", "15"),
+    ("лес", "лев"),
     ("バス", "ハス"),  # bus and lotus: not an accent
     ("cat", "car"),
     ("avalidation", "bvalidation"),
