@@ -87,10 +87,15 @@ def server() -> Iterator[str]:
         thread = threading.Thread(target=service.run, kwargs={"sockets": [listener]}, daemon=True)
         with migrations.LOCK:
             thread.start()
-            while not service.started:
-                if not thread.is_alive():
-                    raise EdacError(_NOT_STARTED.format(PREFECT_HOME.value()))
-                time.sleep(0.05)
+            try:
+                while not service.started:
+                    if not thread.is_alive():
+                        raise EdacError(_NOT_STARTED.format(PREFECT_HOME.value()))
+                    time.sleep(0.05)
+            except BaseException:  # Ctrl-C: no other migration may begin before its own has ended
+                service.should_exit = True
+                thread.join()
+                raise
         address = f"http://127.0.0.1:{port}/api"
         try:
             with temporary_settings({PREFECT_API_URL: address}):

@@ -209,11 +209,11 @@ def _check_divisible(
     weakest = min(near, key=lambda pair: pair.similarity)
     raise DataError(
         f"{len(near)} pairs of recordings hold the same sound and would join {len(joined)} of "
-        f"{len(set(before.values()))} groups, with {share:.0%} of the recordings, into one, which no split can divide. Listen to some, such as "
-        f"{weakest.first} and {weakest.second}. If they are copies, correct the groups. If a synthesiser or a common "
-        "background made them alike, raise pull.near_duplicates.threshold (their similarities are "
-        f"{min(similarities):g} to {max(similarities):g}), or set pull.near_duplicates.action: report to keep the "
-        "groups."
+        f"{len(set(before.values()))} groups, with {share:.0%} of the recordings, into one, which no split can divide. "
+        f"Listen to some, such as {weakest.first} and {weakest.second}. If they are copies, correct the groups. If a "
+        "synthesiser or a common background made them alike, raise pull.near_duplicates.threshold (their "
+        f"similarities are {min(similarities):g} to {max(similarities):g}), or set pull.near_duplicates.action: report "
+        "to keep the groups."
     )
 
 

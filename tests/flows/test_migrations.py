@@ -4,10 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from flows.execution import prefect_server
+from stages.core.project import migrations
 from stages.core.project.provenance import ROOT
 from stages.core.tracking import connection
 
@@ -40,3 +43,30 @@ def test_a_grid_grows_beside_an_empty_mlflow_and_an_empty_prefect(tmp_path: Path
         "b-float16",
         "b-float32",
     ]
+
+
+def test_ctrl_c_while_prefect_migrates_lets_no_other_migration_begin_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+
+    class Migrating:
+        def __init__(self, _config: object) -> None:
+            self.should_exit = False
+            self.asked = threading.Event()
+
+        @property
+        def started(self) -> bool:
+            self.asked.set()
+            raise KeyboardInterrupt
+
+        def run(self, **_sockets: object) -> None:
+            self.asked.wait(10)
+            other = threading.Thread(target=lambda: events.append(f"free: {migrations.LOCK.acquire(timeout=0.2)}"))
+            other.start()
+            other.join()
+            events.append(f"asked to end: {self.should_exit}")
+
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setattr(prefect_server.uvicorn, "Server", Migrating)
+    with pytest.raises(KeyboardInterrupt), prefect_server.server():
+        pass
+    assert events == ["free: False", "asked to end: True"]
