@@ -168,9 +168,10 @@ def main() -> None:
     with ThreadPoolExecutor() as pool, children(environment=environment) as processes:
         running = {start(service, pool, processes, logs): service.name for service in services}
         print(f"sweeps    {api.removesuffix('/api')}{link if sweeps else '/deployments'}")
-        print(f"models    {uri}{models or '/#/experiments'}")
+        print(f"models    {uri}{models or tracking_server.EXPERIMENTS}")
+        print(f"registry  {uri}{tracking_server.REGISTRY}")
         print(f"terminal  {sweeps or f'PREFECT_API_URL={api} '}dvc repro")
-        print(f"The links carry the password, which {kept} keeps: do not pass them on.")
+        print(f"The first two links carry the password, which {kept} keeps: do not pass them on.")
         print("Ctrl-C ends all three.", flush=True)
         ended = wait(running, return_when=FIRST_COMPLETED).done.pop()
         raise EdacError(f"The service {running[ended]} ended; read {logs / running[ended]}.log.")

@@ -19,7 +19,7 @@ from stages.core.artifacts.naive import Naive
 from stages.core.artifacts.selection import DataFacts, Drops, Measured, Refusal, Rule, Selection, VariantComparison
 from stages.core.artifacts.split import SplitName
 from stages.core.artifacts.variant import Variant, read_variants
-from stages.core.project import files
+from stages.core.project import errors, files
 from stages.core.project.errors import DataError
 from stages.core.scoring.baseline import baseline
 from stages.core.scoring.metrics import OF_THRESHOLD
@@ -250,6 +250,12 @@ def _compared(variants: Sequence[Variant], side: SplitName, params: SelectParams
     )
 
 
+REFUSED_NEXT = (
+    "`dvc repro` writes models/report.html, where every variant stands with what it misses, and stops before the "
+    "devices. Change select.budget, or the sweep."
+)
+
+
 def refuse(params: SelectParams, refused: rules.RefusedError, target: Path) -> None:
     """Write and say why no variant is chosen: a result, from which the report is made; the stage `push` fails on it.
 
@@ -264,4 +270,5 @@ def refuse(params: SelectParams, refused: rules.RefusedError, target: Path) -> N
     why = Refusal(params.registered_name, params.metric, str(refused), refused.misses)
     with files.growing_folder(target, files.digest(asdict(why))) as folder:
         selection_file.write_refusal(folder, why)
-    print(f"warning: no variant is chosen, and nothing is registered. {refused}")
+    errors.warning(f"no variant is chosen, and nothing is registered. {refused}")
+    errors.warning(REFUSED_NEXT)

@@ -242,6 +242,32 @@ def test_another_copy_gives_the_same(project: Project, tmp_path: Path) -> None:
 
 
 @pytest.mark.thorough
+def test_a_clone_on_the_shared_cache_and_store_computes_nothing_and_touches_nothing(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held() -> dict[str, tuple[str, int]]:
+        found = [path for name in ("data", "models") for path in (project.root / name).rglob("*") if path.is_file()]
+        return {str(path): (files.sha256(path), path.stat().st_mtime_ns) for path in found}
+
+    clone = Project(tmp_path / "clone", project.calls)
+    subprocess.run(["git", "clone", "-q", str(project.root), str(clone.root)], check=True)
+    shutil.copyfile(project.root / "params.yaml", clone.root / "params.yaml")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", connection.local_uri(project.root / "mlruns"))
+    assert clone.run("dvc", "cache", "dir", "--local", str(project.root / ".dvc/cache")).returncode == 0
+    before = held()
+    done = clone.run("dvc", "repro", "select")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Running stage" not in done.stdout
+    release = "models/selected/model.tflite"
+    assert files.sha256(clone.root / release) == files.sha256(project.root / release)
+    clone.set({"split": {"seed": 77}})
+    done = clone.run("dvc", "repro", "split")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Running stage 'split'" in done.stdout
+    assert held() == before
+
+
+@pytest.mark.thorough
 def test_experiment_from_the_command_line(project: Project) -> None:
     done = project.run("dvc", "exp", "run", "-S", "split.seed=99", "--name", "other-split", "split")
     assert done.returncode == 0, done.stderr[-3000:]

@@ -66,7 +66,7 @@ def test_ctrl_c_while_prefect_migrates_lets_no_other_migration_begin_beside_it(m
             events.append(f"asked to end: {self.should_exit}")
 
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    monkeypatch.setattr(prefect_server.uvicorn, "Server", Migrating)
+    monkeypatch.setattr("uvicorn.Server", Migrating)
     with pytest.raises(KeyboardInterrupt), prefect_server.server():
         pass
     assert events == ["free: False", "asked to end: True"]

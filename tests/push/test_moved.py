@@ -156,6 +156,35 @@ def test_artefacts_elsewhere_and_older_databases(project: Path) -> None:
     tracker.download("tiny", "champion", there / "fetched")
 
 
+@pytest.mark.parametrize("shared", ["by address", "by a link"])
+def test_a_second_checkout_on_the_same_store_writes_there_alone(
+    shared: str, project: Path, selections: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    (clone / "params.yaml").write_text(PARAMS)
+    if shared == "by address":
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", connection.local_uri(project / "mlruns"))
+    else:
+        (clone / "mlruns").symlink_to(project / "mlruns")
+    before = {name: held for name, held in contents(project).items() if not name.startswith("mlruns/mlflow.db")}
+    monkeypatch.chdir(clone)
+    assert edac("push") == 0
+    assert files.read_json(clone / "devices/attic/current/manifest.json")["version"] == 2
+    tracker = connection.connect(Path("mlruns"), "tiny")
+    version = tiny.register(tracker, selections[2])
+    tracker.download("tiny", str(version), clone / "fetched")
+    after = contents(project)
+    assert before.items() <= after.items()
+    assert all(name.startswith("mlruns/") for name in after.keys() - before.keys())
+    assert {folder.name for folder in clone.iterdir()} <= {"params.yaml", "devices", "fetched", "mlruns"}
+    assert shared == "by a link" or not (clone / "mlruns/artifacts").exists()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(project)
+    assert edac("push") == 0  # what the clone registered comes from where the original lies
+    assert files.read_json(project / "devices/attic/current/manifest.json")["version"] == version
+
+
 def test_runs_that_a_moved_project_left_open_are_closed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     left = connection.connect(project / "mlruns", "tiny").open_sweep("killed", {})

@@ -343,13 +343,18 @@ def test_folders_that_do_not_belong_together_are_refused(
     assert not (tmp_path / "selected").exists()
 
 
-def test_a_refusal_is_written_and_read_in_place_of_a_selection(tmp_path: Path) -> None:
+def test_a_refusal_is_told_written_and_read_in_place_of_a_selection(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     section = SelectParams(registered_name="words", budget={"raw_bytes": 100})
     with pytest.raises(RefusedError) as caught:
         choose(TABLE, section)
     assert caught.value.misses["small"] == "has raw_bytes 200, 100.0% over"
     assert set(caught.value.misses) == {row["name"] for row in TABLE}
     refuse(section, caught.value, tmp_path / "selected")
+    said = capsys.readouterr().err
+    assert "warning: no variant is chosen, and nothing is registered. None of the 4 variants keeps within" in said
+    assert "stops before the devices" in said
     found = selection_file.refusal(tmp_path / "selected")
     assert found is not None
     assert found.misses == caught.value.misses

@@ -3,7 +3,8 @@
 import argparse
 
 from flows.start import catalogue
-from stages.core.project import layout
+from stages.core.artifacts import selection
+from stages.core.project import errors, layout
 
 
 def list_choices(given: argparse.Namespace) -> None:
@@ -14,3 +15,5 @@ def list_choices(given: argparse.Namespace) -> None:
 def show(given: argparse.Namespace) -> None:
     """Print the variants of the last run of the pipeline."""
     print(catalogue.variants(layout.EVALUATION, layout.NAIVE, most=given.most))
+    if refused := selection.refusal(layout.SELECTED):
+        errors.warning(f"no variant is chosen, and nothing is registered. {refused.reason}")

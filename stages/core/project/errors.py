@@ -61,6 +61,11 @@ def notice(sentence: str) -> None:
     print(f"notice: {sentence}", file=sys.stderr, flush=True)
 
 
+def warning(sentence: str) -> None:
+    """Print one line on stderr that a person at the terminal must see."""
+    print(f"warning: {sentence}", file=sys.stderr, flush=True)
+
+
 def run(main: Callable[[], int | None]) -> None:
     """Run a `__main__`, turning an `EdacError` into one line on stderr and exit code 1.
 

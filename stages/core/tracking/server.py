@@ -39,6 +39,11 @@ def create(folder: str) -> Any:
     return fastapi_app.app  # imported here: it reads the environment
 
 
+_VIEW = "?workflowType=machine_learning"  # else MLflow opens as for language models, without runs and registry
+EXPERIMENTS = f"/#/experiments{_VIEW}"
+REGISTRY = f"/#/models{_VIEW}"
+
+
 def page(folder: Path) -> str:
     """Return the page of MLflow that shows the runs of the experiment with the newest run; of all, if there is none.
 
@@ -52,4 +57,4 @@ def page(folder: Path) -> str:
     if database.is_file():
         with contextlib.closing(sqlite3.connect(database)) as connection, contextlib.suppress(sqlite3.Error):
             newest = connection.execute("SELECT experiment_id FROM runs ORDER BY start_time DESC LIMIT 1").fetchone()
-    return f"/#/experiments/{newest[0]}/runs" if newest else "/#/experiments"
+    return f"/#/experiments/{newest[0]}/runs{_VIEW}" if newest else EXPERIMENTS
