@@ -42,7 +42,8 @@ def _unfolded(block: str) -> list[str]:
 def mentioned(page: str) -> list[list[str]]:
     """Return the commands of `edac` that the prose names, without their arguments."""
     prose = re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL)
-    return [re.findall(r"(?<= )[a-z]+(?= |$)", code) for code in re.findall(r"`(edac [^`]+)`", prose)]
+    named = [re.sub(r" --\S+ \S+", "", code) for code in re.findall(r"`(edac [^`]+)`", prose)]  # options have a value
+    return [re.findall(r"(?<= )[a-z]+(?= |$)", code) for code in named]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
