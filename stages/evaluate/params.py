@@ -1,8 +1,9 @@
 """The `evaluate` section of `params.yaml`."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Literal
 
 from stages.core.artifacts.estimates import AUTO, THRESHOLD_RULES, ThresholdRule
 from stages.core.project.errors import require
@@ -23,24 +24,58 @@ class Robustness:
         Changes of level (dB); samples are clipped at full scale.
     sample_rates : tuple[int, ...]
         Sample rates that the recording is resampled to and back from (Hz); 8000 is a telephone's.
+    reverberation_s : tuple[float, ...]
+        Times in which a room's reverberation decays by 60 dB (seconds).
+    codecs : tuple[str, ...]
+        Codecs that the recording goes through: ``"alaw"``, ``"gsm"``, ``"mp3"``, ``"opus"``.
+    clip_db : tuple[float, ...]
+        Decibels below its peak at which the waveform is cut off.
+    bands_hz : tuple[tuple[float, float], ...]
+        Bands that are kept (Hz); [300, 3400] is a telephone's.
+    shift_s : tuple[float, ...]
+        Shifts in time (seconds), later if positive.
+    fgsm_snr_db, pgd_snr_db : tuple[float, ...]
+        Signal-to-perturbation ratios (dB) of two attacks on the float network's features: one step along the sign of
+        the gradient, and ten projected steps.
     """
 
     noise_snr_db: tuple[float, ...] = ()
     gain_db: tuple[float, ...] = ()
     sample_rates: tuple[int, ...] = ()
+    reverberation_s: tuple[float, ...] = ()
+    codecs: tuple[Literal["alaw", "gsm", "mp3", "opus"], ...] = ()
+    clip_db: tuple[float, ...] = ()
+    bands_hz: tuple[tuple[float, ...], ...] = ()
+    shift_s: tuple[float, ...] = ()
+    fgsm_snr_db: tuple[float, ...] = ()
+    pgd_snr_db: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the ranges."""
+        owner = "evaluate.robustness"
         for rate in self.sample_rates:
             require(rate >= 1000, "evaluate.robustness.sample_rates", "be at least 1000 Hz", rate, "Try 8000.")
-        for name in ("noise_snr_db", "gain_db"):
+        for name in ("noise_snr_db", "gain_db", "fgsm_snr_db", "pgd_snr_db"):
             for level in getattr(self, name):
-                require(-100 <= level <= 100, f"evaluate.robustness.{name}", "be decibels in [-100, 100]", level)
-        for name in ("noise_snr_db", "gain_db", "sample_rates"):
-            values = getattr(self, name)
-            require(
-                len(set(values)) == len(values), f"evaluate.robustness.{name}", "name each value once", list(values)
-            )
+                require(-100 <= level <= 100, f"{owner}.{name}", "be decibels in [-100, 100]", level)
+        for depth in self.clip_db:
+            require(0 < depth <= 100, f"{owner}.clip_db", "be decibels in (0, 100]", depth)
+        for seconds in self.reverberation_s:
+            require(0 < seconds <= 20, f"{owner}.reverberation_s", "be seconds in (0, 20]", seconds, "Try 0.6.")
+        for seconds in self.shift_s:
+            require(-60 <= seconds <= 60 and seconds != 0, f"{owner}.shift_s", "be seconds in [-60, 60]", seconds)
+        for band in self.bands_hz:
+            good = len(band) == 2 and 0 < band[0] < band[1]
+            require(good, f"{owner}.bands_hz", "be pairs of rising frequencies", list(band), "Try [300, 3400].")
+        for each in fields(self):
+            values = getattr(self, each.name)
+            require(len(set(values)) == len(values), f"{owner}.{each.name}", "name each value once", list(values))
+
+    @property
+    def attacks(self) -> dict[str, tuple[float, bool]]:
+        """Name of each attack to its ratio (dB), and whether it takes several steps."""
+        found = {f"fgsm_{snr:g}db": (snr, False) for snr in self.fgsm_snr_db}
+        return found | {f"pgd_{snr:g}db": (snr, True) for snr in self.pgd_snr_db}
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
-"""Score every variant on disturbed test recordings: noise, another level, a narrow band.
+"""Score every variant on disturbed test recordings, and on features that an attack on the float network has changed.
 
-The test recordings' waveforms are disturbed and go through `frontend.tflite` and the model file, as on a device. The
-disturbed features are made once for all variants.
+The test recordings' waveforms are disturbed (`stages.evaluate.disturbances`) and go through `frontend.tflite` and the
+model file, as on a device. The disturbed features are made once for all variants.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,8 @@ from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts.evaluation import Row
 from stages.core.artifacts.variant import Variant
 from stages.core.audio import decode
-from stages.core.project import files
+from stages.core.nn import network
+from stages.core.project import files, layout
 from stages.core.project.progress import track
 from stages.core.scoring import uncertainty
 from stages.core.scoring.arrays import rounded
@@ -24,55 +25,15 @@ from stages.core.scoring.metrics import METRICS
 from stages.core.scoring.resampling import Draws
 from stages.core.scoring.summary import summarise
 from stages.core.scoring.thresholds import predict
-from stages.evaluate.params import EvaluateParams, Robustness
+from stages.evaluate import attack
+from stages.evaluate.disturbances import Disturbance, conditions
+from stages.evaluate.params import EvaluateParams
 from stages.evaluate.scoring import score
 from stages.runtime.audio import clip as fit
-from stages.runtime.audio import resample
 from stages.runtime.litert import Model
 
 COLUMNS = ("name", "condition", "n", "groups", "figure", "value", "low", "high", "reason", "observed", "null")
 FIGURES = (*METRICS, "agreement")
-CLEAN = "clean"
-
-Disturbance = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
-"""Samples, their rate (Hz) and a generator to as many samples."""
-
-
-def with_noise(snr_db: float) -> Disturbance:
-    """Add white Gaussian noise of a power that lies `snr_db` below the recording's own."""
-
-    def disturb(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:  # noqa: ARG001
-        power = np.mean(np.square(samples, dtype=np.float64)) if len(samples) else 0.0
-        noise = rng.normal(scale=np.sqrt(power * 10 ** (-snr_db / 10)), size=len(samples))
-        return samples + noise.astype(np.float32)
-
-    return disturb
-
-
-def with_gain(gain_db: float) -> Disturbance:
-    """Change the level; what exceeds full scale is cut off, as by a converter."""
-
-    def disturb(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:  # noqa: ARG001
-        return np.clip(samples * np.float32(10 ** (gain_db / 20)), -1.0, 1.0)
-
-    return disturb
-
-
-def through_rate(rate: int) -> Disturbance:
-    """Resample to `rate` (Hz) and back: what lies above half of it is lost."""
-
-    def disturb(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:  # noqa: ARG001
-        return resample(resample(samples, sample_rate, rate), rate, sample_rate)[: len(samples)]
-
-    return disturb
-
-
-def conditions(chosen: Robustness) -> dict[str, Disturbance]:
-    """Return every disturbance by its name, with none as the first; {} if `chosen` names none."""
-    found = {f"noise_{snr:g}db": with_noise(snr) for snr in chosen.noise_snr_db}
-    found |= {f"gain_{gain:+g}db": with_gain(gain) for gain in chosen.gain_db}
-    found |= {f"rate_{rate}hz": through_rate(rate) for rate in chosen.sample_rates}
-    return {CLEAN: lambda samples, *_: samples} | found if found else {}
 
 
 def measure(
@@ -83,6 +44,7 @@ def measure(
     features: Path,
     folder: Path,
     params: EvaluateParams,
+    float_network: Path = layout.BASELINE,
 ) -> list[Row]:
     """Score every variant under every condition.
 
@@ -100,6 +62,8 @@ def measure(
     folder : Path
         Takes the scores under each condition, ``<condition>.npz``.
     params : EvaluateParams
+    float_network : Path
+        Folder of the network that attacks are made for; read if `params.robustness` names an attack.
 
     Returns
     -------
@@ -116,11 +80,17 @@ def measure(
     test = dataset.read_split(features, "test")
     rows = []
     folder.mkdir(exist_ok=True)
-    for name, disturb in conditions(params.robustness).items():
+    disturbed, attacks = conditions(params.robustness), params.robustness.attacks
+    for name in (*disturbed, *attacks):
         path = folder / f"{name}.npz"
         if not path.exists():
-            x = _disturbed_features(features, name, disturb, params.seed)
-            clips = dataclasses.replace(test, x=x).crops
+            if name in disturbed:
+                x = _disturbed_features(features, name, disturbed[name], params.seed)
+                clips = dataclasses.replace(test, x=x).crops
+            else:
+                snr, several = attacks[name]
+                steps = attack.PGD_STEPS if several else 1
+                clips = attack.perturbed(network.load(float_network), test, snr_db=snr, steps=steps)
             scores = {v.name: score(sweep / f"{v.name}.tflite", clips) for v in track(variants, f"robustness, {name}")}
             with files.atomic(path) as temporary, temporary.open("wb") as stream:
                 np.savez(stream, **scores)  # type: ignore[arg-type]

@@ -23,6 +23,7 @@ from stages.core.scoring.baseline import baseline
 from stages.core.scoring.curves import roc_points
 from stages.core.scoring.metrics import METRICS
 from stages.evaluate import calibrated, elsewhere, figure, micro, robustness, soundscape, stream, unknown
+from stages.evaluate.disturbances import conditions
 from stages.evaluate.latency import measure, percentile_ms
 from stages.evaluate.params import EvaluateParams
 
@@ -81,7 +82,7 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
             lines = [row for name, found in places.items() for row in elsewhere.rows(name, found)]
             files.write_csv(folder / "elsewhere.csv", elsewhere.COLUMNS, lines)
         disturbed: list[Row] = []
-        if robustness.conditions(params.robustness):
+        if conditions(params.robustness):
             disturbed = robustness.measure(
                 variants, reference, sweep, features=features, folder=folder / "robustness", params=params
             )
