@@ -13,6 +13,8 @@ PGD_STEPS = 10
 _STEP = 0.25
 """Length of a step of PGD, as a part of the largest change."""
 _BATCH = 32
+_SUREST = 10.0
+"""Logit beyond which logits are scaled down to it."""
 
 
 def perturbed(model: "keras.Model", split: Split, *, snr_db: float, steps: int) -> np.ndarray:
@@ -21,7 +23,7 @@ def perturbed(model: "keras.Model", split: Split, *, snr_db: float, steps: int) 
     Parameters
     ----------
     model : tf_keras.Model
-        Ends in a sigmoid or a softmax, which is removed from it: a sure clip then still has a gradient.
+        Ends in a sigmoid or a softmax, which is removed from it.
     split : Split
     snr_db : float
         Decibels by which the variance of a crop's features lies above the square of the largest change of any value.
@@ -65,6 +67,9 @@ def _slope(model: "keras.Model", x: "tf.Tensor", truth: np.ndarray, *, multi_cla
     with tf.GradientTape() as tape:
         tape.watch(x)
         logits = model(x, training=False)
+        # A float32 loss of surer clips is flat; the sign of its slope does not depend on a scale of the logits.
+        largest = tf.reduce_max(tf.abs(logits), axis=1, keepdims=True)
+        logits = logits * tf.stop_gradient(_SUREST / tf.maximum(largest, _SUREST))
         if multi_class:
             loss = tf.nn.softmax_cross_entropy_with_logits(truth, logits)
         else:

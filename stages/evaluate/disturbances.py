@@ -93,8 +93,6 @@ def in_room(reverberation_s: float) -> Disturbance:
     """
 
     def disturb(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-        if not len(samples):
-            return samples
         n = max(round(reverberation_s * sample_rate), 1)
         tail = rng.standard_normal(n) * 10 ** (-3 * np.arange(n) / n)
         tail *= 10 ** (-_DIRECT_TO_REVERBERANT_DB / 20) / np.sqrt(np.sum(tail**2))
@@ -153,8 +151,6 @@ def through_codec(name: str) -> Disturbance:
     codec = _CODECS[name]
 
     def disturb(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:  # noqa: ARG001
-        if not len(samples):
-            return samples
         peak = max(float(np.abs(samples).max()), 1.0)  # a codec cuts off beyond full scale
         given = resample(samples, sample_rate, codec.rate) / np.float32(peak)
         held = io.BytesIO()

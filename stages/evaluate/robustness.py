@@ -17,7 +17,8 @@ from stages.core.artifacts.evaluation import Row
 from stages.core.artifacts.variant import Variant
 from stages.core.audio import decode
 from stages.core.nn import network
-from stages.core.project import files, layout
+from stages.core.project import files
+from stages.core.project.errors import ParameterError
 from stages.core.project.progress import track
 from stages.core.scoring import uncertainty
 from stages.core.scoring.arrays import rounded
@@ -44,7 +45,7 @@ def measure(
     features: Path,
     folder: Path,
     params: EvaluateParams,
-    float_network: Path = layout.BASELINE,
+    float_network: Path | None = None,
 ) -> list[Row]:
     """Score every variant under every condition.
 
@@ -87,6 +88,8 @@ def measure(
             if name in disturbed:
                 x = _disturbed_features(features, name, disturbed[name], params.seed)
                 clips = dataclasses.replace(test, x=x).crops
+            elif float_network is None:
+                raise ParameterError(f"evaluate.robustness asks for {name}, which needs the float network. Give it.")
             else:
                 snr, several = attacks[name]
                 steps = attack.PGD_STEPS if several else 1

@@ -33,7 +33,9 @@ SITE_COLUMNS = ("name", "split", "site", "n", "groups", "metric", "value", "low"
 ROC_COLUMNS = ("variant", "false_positive_rate", "true_positive_rate")
 
 
-def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) -> list[EvaluatedVariant]:
+def evaluate(
+    sweep: Path, features: Path, target: Path, params: EvaluateParams, *, float_network: Path | None = None
+) -> list[EvaluatedVariant]:
     """Measure latency and write the evaluation with its tables and figures; a killed run resumes.
 
     Parameters
@@ -51,6 +53,8 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
         ``elsewhere.csv`` and ``elsewhere/`` if `params.elsewhere` names a place;
         ``robustness.csv`` and ``robustness/`` if `params.robustness` names a condition.
     params : EvaluateParams
+    float_network : Path or None
+        Folder of the float network, which attacks of `params.robustness` need.
 
     Returns
     -------
@@ -84,7 +88,13 @@ def evaluate(sweep: Path, features: Path, target: Path, params: EvaluateParams) 
         disturbed: list[Row] = []
         if conditions(params.robustness):
             disturbed = robustness.measure(
-                variants, reference, sweep, features=features, folder=folder / "robustness", params=params
+                variants,
+                reference,
+                sweep,
+                features=features,
+                folder=folder / "robustness",
+                params=params,
+                float_network=float_network,
             )
             files.write_csv(folder / "robustness.csv", robustness.COLUMNS, disturbed)
         frontend = (features / "frontend.tflite").read_bytes()

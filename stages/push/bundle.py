@@ -5,6 +5,7 @@ manifest.sig     signature of manifest.json, if a key was given
 MODEL_CARD.md    what the model is for, and how good it is
 model.tflite     features to scores
 frontend.tflite  waveform to features
+profile.json     what the model was made for, so that a device can tell drift, if validation has groups enough
 single.tflite    both in one, float32 at both ends, if the model's ends are integers, which browsers refuse
 golden/*.wav     recordings whose scores are known
 stages/runtime/  the code that runs it: `python -m stages.runtime classify FILE.wav` in the folder
@@ -19,7 +20,7 @@ from stages.core.litert import flatbuffer, single
 from stages.core.project import files, provenance
 from stages.core.project.errors import ModelError
 from stages.push import card, proof, signing
-from stages.runtime import manifest, trust
+from stages.runtime import drift, manifest, trust
 from stages.runtime.errors import RuntimeInputError
 
 SINGLE = "single.tflite"
@@ -69,6 +70,8 @@ def build(
     folder.mkdir(parents=True)
     for name in (manifest.MODEL, manifest.FRONTEND):
         shutil.copyfile(selected / name, folder / name)
+    if (selected / drift.NAME).is_file():
+        shutil.copyfile(selected / drift.NAME, folder / drift.NAME)
     shutil.copytree(selected / "golden", folder / "golden")
     for module in ("stages", *_runtime_modules()):
         source = provenance.source_file(module)

@@ -57,6 +57,9 @@ class Status:
         Version of the model in the registry; 0 if it is not known.
     free_bytes : int
         Room for further releases.
+    drift : str
+        Statistics of what it heard on its newest judged day that are not those of validation, or ``"none"``; empty if
+        it counts nothing.
     """
 
     release: str
@@ -67,6 +70,7 @@ class Status:
     signed_by: str = ""
     version: int = 0
     free_bytes: int = field(default=0, compare=False)
+    drift: str = field(default="", compare=False)
 
 
 def accept(transport: Transport, folder: str, release: str, *, force: bool) -> str | None:
@@ -190,6 +194,7 @@ def status(transport: Transport) -> Status:
             signature or answers.optional_text(answer["signed_by"]) or "unsigned",
             answers.whole(answer["version"]),
             free_bytes=free,
+            drift=answers.text(answer.get("drift", "")),
         )
 
 

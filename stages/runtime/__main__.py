@@ -5,18 +5,27 @@ LiteRT is imported inside the commands that need it, so that a first answer come
 
 import argparse
 import dataclasses
+import datetime
 import json
+import math
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages.runtime import events, keys, manifest, trust
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.events import EventRule
 from stages.runtime.lines import Line
 from stages.runtime.manifest import Manifest
+
+if TYPE_CHECKING:
+    from stages.runtime.drift import Watch
+
+_SPACING_S = 60.0
+"""Seconds between two windows of a stream that are counted for drift."""
 
 
 def main() -> int:
@@ -85,6 +94,12 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--refractory-s", type=float, help="after an event without another of its label")
             command.add_argument("--merge-s", type=float, help="longest gap within an event")
             command.add_argument("--live", action="store_true", help="drop windows rather than make stdin wait")
+        if name in ("classify", "listen"):
+            command.add_argument(
+                "--summary", action="store_true", help="end with what was heard against what the model was made for"
+            )
+            text = "file that counts it by day; `edac devices` reads drift.json in the device's folder"
+            command.add_argument("--keep", type=Path, metavar="FILE", help=text)
         if name == "benchmark":
             command.add_argument("--threads", type=int, default=1)
             command.add_argument("--runs", type=int, default=200)
@@ -122,6 +137,7 @@ def _classify(arguments: argparse.Namespace) -> Iterator[Line]:
     from stages.runtime.recording import Recording
 
     classifier, bad, n_files = Classifier(arguments.folder), list[str](), 0
+    watch = classifier.watch = _watch(arguments, classifier.manifest)
 
     def failed(path: Path, error: Exception) -> Line:
         bad.append(str(error) or f"{path} does not fit into memory. Split it.")
@@ -143,6 +159,8 @@ def _classify(arguments: argparse.Namespace) -> Iterator[Line]:
             continue
         for path in files:
             n_files += 1
+            if watch is not None:
+                watch.restart()
             try:
                 recording = Recording(classifier, path, hop_s=arguments.hop_s)
                 if recording.is_long and arguments.output == "events":
@@ -159,9 +177,35 @@ def _classify(arguments: argparse.Namespace) -> Iterator[Line]:
                     yield {"file": str(path)} | recording.answer()
             except (RuntimeInputError, MemoryError) as error:
                 yield {"file": str(path)} | failed(path, error)
+    if watch is not None and arguments.summary:
+        yield {"summary": watch.summary()}
     if bad:
         counted = f"{len(bad)} of {n_files} files cannot be classified. The first: " if n_files > 1 else ""
         raise RuntimeInputError(counted + bad[0])
+
+
+def _watch(
+    arguments: argparse.Namespace, release: Manifest, *, hop_s: float = 1.0, spacing_s: float = math.inf
+) -> "Watch | None":
+    """Return what counts the clips, if it is asked for."""
+    if not arguments.summary and arguments.keep is None:
+        return None
+    from stages.runtime import drift
+
+    profile = drift.load(arguments.folder)
+    if profile is None:
+        raise RuntimeInputError(
+            f"{arguments.folder} holds no {drift.NAME} to compare with. Push a release that was selected with one."
+        )
+    identity = trust.release_id((arguments.folder / manifest.NAME).read_bytes())
+
+    def on_count(counts: drift.Counts) -> None:
+        if arguments.keep is not None:
+            day = datetime.datetime.now(datetime.UTC).date().isoformat()
+            drift.keep(arguments.keep, identity, day, counts)
+
+    silence = release.hearing.silence_dbfs
+    return drift.Watch(profile, silence_dbfs=silence, step_s=hop_s, spacing_s=spacing_s, on_count=on_count)
 
 
 def _write(answer: Line) -> None:
@@ -191,12 +235,13 @@ def _listen(arguments: argparse.Namespace) -> Iterator[Line]:
     else:
         chunks = stream.microphone(rate, arguments.microphone or None)
     live, dropped = arguments.live or arguments.microphone is not None, 0
+    hop_s = 1.0 if arguments.hop_s is None else arguments.hop_s
     if _output(arguments, classifier.manifest) == "windows":
         answers = stream.listen(
             classifier,
             chunks,
             rate,
-            hop_s=1.0 if arguments.hop_s is None else arguments.hop_s,
+            hop_s=hop_s,
             smooth=arguments.smooth,
             threshold=arguments.threshold,
             hysteresis=arguments.hysteresis or 0.0,
@@ -204,17 +249,23 @@ def _listen(arguments: argparse.Namespace) -> Iterator[Line]:
         )
     else:
         rule = _event_rule(arguments, classifier.manifest)
+        hop_s = rule.hop_s
         answers = stream.listen_events(
             classifier, chunks, rate, rule, live=live, with_windows=arguments.output == "both"
         )
-    for answer in answers:
-        if answer["dropped"] > dropped == 0:
-            print("warning: this device is slower than real time and drops windows: raise --hop-s", file=sys.stderr)
-        dropped = answer["dropped"]
-        yield answer
-        if _place(arguments.folder) != started:
-            print("the release was replaced: start again to run the new one", file=sys.stderr)
-            return
+    classifier.watch = _watch(arguments, classifier.manifest, hop_s=hop_s, spacing_s=_SPACING_S)
+    try:
+        for answer in answers:
+            if answer["dropped"] > dropped == 0:
+                print("warning: this device is slower than real time and drops windows: raise --hop-s", file=sys.stderr)
+            dropped = answer["dropped"]
+            yield answer
+            if _place(arguments.folder) != started:
+                print("the release was replaced: start again to run the new one", file=sys.stderr)
+                return
+    finally:  # Ctrl-C is how most streams end
+        if classifier.watch is not None and arguments.summary:
+            _write({"summary": classifier.watch.summary()})
 
 
 def _output(arguments: argparse.Namespace, release: Manifest) -> str:

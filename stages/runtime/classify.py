@@ -6,6 +6,7 @@ import numpy as np
 
 from stages.runtime import manifest
 from stages.runtime.audio import clip, clip_start, resample
+from stages.runtime.drift import Watch
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.hearing import is_silent
 from stages.runtime.lines import Line
@@ -23,6 +24,11 @@ class Classifier:
     threads : int
         Threads of each interpreter.
 
+    Attributes
+    ----------
+    watch : Watch or None
+        Is told of every clip that is scored; None at first.
+
     Raises
     ------
     RuntimeInputError
@@ -33,6 +39,7 @@ class Classifier:
         self.manifest = manifest.load(folder)
         self.frontend = Model(folder / manifest.FRONTEND, threads=threads)
         self.model = Model(folder / manifest.MODEL, threads=threads)
+        self.watch: Watch | None = None
         steps, *rest = self.frontend.output_shape
         if self.manifest.crops > 1:
             steps = min(self.model.input_shape[0], steps - self.manifest.crops + 1)
@@ -71,8 +78,12 @@ class Classifier:
         -------
         np.ndarray, shape (1,) for a binary task, else (n_classes,), float32
         """
-        features = self.frontend.run(self.clip(samples, sample_rate)[np.newaxis])
-        return self.model.mean_over_crops(features, self.manifest.crops)[0]
+        clip = self.clip(samples, sample_rate)
+        features = self.frontend.run(clip[np.newaxis])
+        outputs = self.model.mean_over_crops(features, self.manifest.crops)[0]
+        if self.watch is not None:
+            self.watch.hear(clip, features, outputs)
+        return outputs
 
     def classify(self, samples: np.ndarray, sample_rate: int) -> Line:
         """Classify a waveform.

@@ -109,13 +109,15 @@ def verify(folder: Path, device: Path) -> Line:
     -------
     dict
         As of `stages.runtime.selftest.selftest`, with the checks ``"signature"``, ``"foreign files"`` and ``"expiry"``
-        before its own; ``release``, ``version``, ``model_sha256`` and ``signed_by``.
+        before its own; ``release``, ``version``, ``model_sha256`` and ``signed_by``; ``drift``, as of
+        `stages.runtime.drift.report`, from the counters that ``listen --keep`` and ``classify --keep`` leave there.
 
     Raises
     ------
     RuntimeInputError
         If its manifest is not valid.
     """
+    from stages.runtime import drift
     from stages.runtime.selftest import selftest
 
     content = _read(folder / manifest.NAME, "Push the release again.")
@@ -140,6 +142,7 @@ def verify(folder: Path, device: Path) -> Line:
         "ok": all(check["ok"] for check in checks),
         "checks": checks,
         "release": release_id(content),
+        "drift": drift.report(folder, device / drift.KEPT, release_id(content)),
         "version": release.version,
         "model_sha256": release.files[manifest.MODEL],
         "signed_by": signed_by,

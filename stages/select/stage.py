@@ -24,8 +24,9 @@ from stages.core.project.errors import DataError
 from stages.core.scoring.baseline import baseline
 from stages.core.scoring.metrics import OF_THRESHOLD
 from stages.core.scoring.thresholds import Threshold, crossfit_thresholds
+from stages.runtime.drift import NAME as PROFILE
 from stages.runtime.events import EventRule
-from stages.select import compare, describe, golden, rules
+from stages.select import compare, describe, golden, profile, rules
 from stages.select.params import SIZES, SelectParams, device_of
 from stages.select.standing import standing
 
@@ -172,6 +173,7 @@ class Choice:
             for name in ("frontend.tflite", "frontend.json"):
                 shutil.copyfile(features / name, folder / name)
             golden.write(folder / "golden", clips, frontend)
+            profile.write(folder / PROFILE, features, sweep / "scores" / f"{variant.name}.npz")
             widest = max(self.table, key=len)  # some variants have columns of their own
             files.write_csv(folder / "front.csv", list(widest), front)
             files.write_json(folder / "metrics.json", describe.headlines(selection, reference))

@@ -32,11 +32,12 @@ def status(given: argparse.Namespace) -> int:
                 status.signed_by,
                 f"{status.free_bytes / 2**20:,.0f} MiB" if device.name in answered else "",
                 last.get(device.name, "never"),
+                status.drift,
                 status.health,
             )
         )
         differences += [(device.name, file, f"{value:.2g}") for file, value in status.differences.items()]
-    head = ("device", "release", "variant", "model", "signed by", "free", "last heard of", "health")
+    head = ("device", "release", "variant", "model", "signed by", "free", "last heard of", "drift", "health")
     print(fleet.table(head, rows))
     if given.verbose:
         print("\n" + fleet.table(("device", "recording", "largest difference of a score from home's"), differences))
