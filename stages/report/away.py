@@ -54,8 +54,8 @@ def elsewhere(facts: Facts) -> Table | None:
             costs = (found.compression_at_home, found.compression, found.excess)
             figures = (home, found.figures[metric], found.drop)
             rows.append((place, who, str(found.n), str(found.groups), *map(_estimate, (*figures, *costs))))
-    heads = ("place", "", "n", "groups", f"{title(metric)} at home (test)", "elsewhere", "drop")
-    cost = ("cost of compression at home", "elsewhere", "difference")
+    heads = ("place", "", "n", "groups", f"{title(metric)} at home", "there", "drop")
+    cost = ("cost at home", "cost there", "difference")
     return table((*heads, *cost), sorted(rows, key=lambda row: row[0]), text_columns=2) if rows else None
 
 
