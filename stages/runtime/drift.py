@@ -174,8 +174,8 @@ def p_value(reference: Reference, counts: Sequence[int]) -> float:
     shares, observed = np.array(reference.shares), np.array(counts)
     shares = shares / shares.sum()
     rng = np.random.default_rng(0)
-    drawn = rng.gamma(shares * (reference.effective + 1), size=(_DRAWS, len(shares)))
-    drawn = rng.multinomial(int(observed.sum()), drawn / drawn.sum(axis=1, keepdims=True))
+    weights = rng.gamma(shares * (reference.effective + 1), size=(_DRAWS, len(shares)))
+    drawn = rng.multinomial(int(observed.sum()), weights / weights.sum(axis=1, keepdims=True))
     expected = observed.sum() * shares
 
     def far(each: np.ndarray) -> np.ndarray:

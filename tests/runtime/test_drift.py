@@ -1,7 +1,11 @@
 """Drift: the stated rate of false reports by simulation, what is found, and the counters on a device."""
 
+import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +75,7 @@ def test_of_two_parts_the_p_value_is_that_of_the_beta_binomial(below: int) -> No
 def test_parts_are_about_equal_and_ties_stay_together() -> None:
     values = np.r_[np.zeros(50), np.arange(1, 51)]
     found = reference(values, np.arange(100).astype(str))
-    assert found.shares[0] == 0.5
+    assert found.shares == (0.6, 0.2, 0.2)  # zeros, and what the next edge leaves below it
     assert sum(found.shares) == pytest.approx(1)
     assert reference(np.ones(30), np.arange(30).astype(str)) == Reference((), (1.0,), 30)
 
@@ -121,3 +125,30 @@ def test_a_damaged_profile_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / drift.NAME).write_text(text)
     with pytest.raises(RuntimeInputError, match=r"is no profile of a model. Push the release again"):
         drift.load(tmp_path)
+
+
+def test_the_runtime_counts_what_it_classifies_and_hears(release: Path, tmp_path: Path) -> None:
+    def answers(*arguments: str, heard: bytes = b"") -> list[Any]:
+        command = [sys.executable, "-m", "stages.runtime", *arguments, "--keep", str(path)]
+        done = subprocess.run(command, cwd=release, input=heard, capture_output=True, check=True)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    path = tmp_path / drift.KEPT
+    one = {"edges": [-30.0], "shares": [0.5, 0.5], "effective": 50.0}
+    (release / drift.NAME).write_text(json.dumps({"statistics": {"level": one}, "rate": 0.001}))
+    *_, last = answers("classify", "golden/0.wav", "golden/1.wav", "--summary")
+    assert last == {"summary": {"clips": 2, "drift": {}, "counts": {"level": [1, 1]}}}
+    loud = np.random.default_rng(0).integers(-9000, 9000, 5 * 8000).astype("<i2").tobytes()
+    *_, last = answers("listen", "--hop-s", "0.5", "--summary", heard=loud)  # five seconds: one window counts
+    assert last["summary"]["counts"] == {"level": [0, 1]}
+    release_id = hashlib.sha256((release / "manifest.json").read_bytes()).hexdigest()[:12]
+    days = drift.kept(path, release_id)
+    assert sum(day.counts["level"][1] for day in days.values()) == 2  # of one day, or of two about midnight
+    assert sum(day.n for day in days.values()) == 3
+
+
+def test_a_release_without_a_profile_says_so(release: Path) -> None:
+    command = [sys.executable, "-m", "stages.runtime", "classify", "golden/0.wav", "--summary"]
+    done = subprocess.run(command, cwd=release, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "holds no profile.json to compare with" in done.stderr
