@@ -115,17 +115,26 @@ def test_devices_shows_one_line_each_and_fails_unless_all_are_healthy(
 ) -> None:
     found = {
         "attic": Status(
-            "0123456789ab", "constant-s0.90-float16-seed1234", "f" * 64, "healthy", {}, "unsigned", 3, 7 * 2**20
+            "0123456789ab",
+            "constant-s0.90-float16-seed1234",
+            "f" * 64,
+            "healthy",
+            {},
+            "unsigned",
+            3,
+            7 * 2**20,
+            "level",
         ),
         "cellar": Status("", "", "", "holds no release"),
     }
     monkeypatch.setattr("stages.push.rollout.status", lambda transport: found[transport.name])
     assert edac("devices") == 1
     header, attic, cellar = capsys.readouterr().out.splitlines()
-    head = ["device", "release", "variant", "model", "signed", "by", "free", "last", "heard", "of", "health"]
+    head = ["device", "release", "variant", "model", "signed", "by", "free", "last", "heard", "of", "drift", "health"]
     assert header.split() == head
     variant = "constant-s0.90-float16-seed1234"
-    assert attic.split() == ["attic", "0123456789ab", variant, "f" * 12, "unsigned", "7", "MiB", "now", "healthy"]
+    shown = ["attic", "0123456789ab", variant, "f" * 12, "unsigned", "7", "MiB", "now", "level", "healthy"]
+    assert attic.split() == shown
     assert cellar.split() == ["cellar", "0", "MiB", "now", "holds", "no", "release"]
     assert header.index("health") == attic.index("healthy") == cellar.index("holds")
     found["cellar"] = found["attic"]
