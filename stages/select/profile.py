@@ -1,5 +1,6 @@
 """The profile of what a variant was made for, which travels with its release: `stages.runtime.drift`."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def write(path: Path, features: Path, stored: Path) -> Profile | None:
         for name, value in drift.statistics_of(heard, x, outputs).items():
             values[name].append(value)
     found = Profile({name: reference(np.array(each), split.groups) for name, each in values.items()}, RATE)
-    files.write_json(path, found)
+    files.write_json(path, asdict(found))
     return found
 
 
