@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 WIDTH, HEIGHT, BASE = 320, 120, 96
+_NOTHING = 5e-4  # of the units that are drawn
 _BINS = 24
 _MOST_BARS = 12
 
@@ -69,16 +70,21 @@ def histogram(title: str, unit: str, values: Sequence[float], *, log: bool = Fal
         low, high = low - 0.5, high + 0.5
     counts, edges = np.histogram(scaled, _BINS, (low, high))
     shown = 10**edges if log else edges
-    titles = [f"{shown[i]:.3g} to {shown[i + 1]:.3g} {unit}: {n}" for i, n in enumerate(counts.tolist())]
+    titles = [f"{_text(shown[i])} to {_text(shown[i + 1])} {unit}: {n}" for i, n in enumerate(counts.tolist())]
     middle = 10 ** ((low + high) / 2) if log else (low + high) / 2
     ticks = (
-        Tick(0, f"{shown[0]:.3g}", "start"),
-        Tick(WIDTH / 2, f"{middle:.3g}", "middle"),
-        Tick(WIDTH, f"{shown[-1]:.3g} {unit}", "end"),
+        Tick(0, _text(shown[0]), "start"),
+        Tick(WIDTH / 2, _text(middle), "middle"),
+        Tick(WIDTH, f"{_text(shown[-1])} {unit}", "end"),
     )
     median, least, most = np.median(x), x.min(), x.max()
-    note = f"median {median:.3g} {unit}, from {least:.3g} to {most:.3g}"
+    note = f"median {_text(median)} {unit}, from {_text(least)} to {_text(most)}"
     return Plot(title, note, _bars(counts.tolist(), titles), ticks, int(counts.max()))
+
+
+def _text(value: float) -> str:
+    """Return a number with three digits; what is next to nothing is 0."""
+    return f"{value:.3g}" if abs(value) >= _NOTHING else "0"
 
 
 def categories(title: str, unit: str, values: Iterable[int]) -> Plot:
