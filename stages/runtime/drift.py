@@ -34,7 +34,7 @@ LEAST = 25
 """Clips that a day needs to be judged."""
 DAYS = 30
 """Days that are kept."""
-_DRAWS = 100_000
+_DRAWS = 20_000
 _QUIETEST_DB = -120.0
 
 
