@@ -13,6 +13,7 @@ network has a sigmoid per class.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,48 @@ class Split:
     def multi_label(self) -> bool:
         """Whether a clip may have several labels."""
         return self.y.ndim == 2
+
+    @cached_property
+    def label_sets(self) -> "LabelSets":
+        """The clips by what they are labelled."""
+        return LabelSets.of(self.y)
+
+
+@dataclass(frozen=True)
+class LabelSets:
+    """Clips by their labels: those of a set have exactly the same.
+
+    Attributes
+    ----------
+    set_of : np.ndarray, shape (n,), int
+        Set of each clip.
+    members : tuple of np.ndarray, int
+        Clips of each set, ascending.
+
+    >>> sets = LabelSets.of(np.array([0, 1, 0, 1, 1]))
+    >>> sets.n_others(1), [sets.other(1, k) for k in range(2)]
+    (2, [0, 2])
+    """
+
+    set_of: np.ndarray
+    members: tuple[np.ndarray, ...]
+
+    @classmethod
+    def of(cls, y: np.ndarray) -> "LabelSets":
+        """Sort clips by their labels, (n,) or (n, n_classes)."""
+        kinds, set_of = np.unique(y, axis=0, return_inverse=True)
+        set_of = set_of.reshape(-1)
+        order, ends = np.argsort(set_of, kind="stable"), np.cumsum(np.bincount(set_of, minlength=len(kinds)))
+        return cls(set_of, tuple(np.split(order, ends[:-1])))
+
+    def n_others(self, clip: int) -> int:
+        """Return how many clips have other labels than a clip has."""
+        return len(self.set_of) - len(self.members[self.set_of[clip]])
+
+    def other(self, clip: int, k: int) -> int:
+        """Return the clip that is number `k`, from 0, of those that have other labels than a clip has."""
+        own = self.members[self.set_of[clip]]
+        return k + int(np.searchsorted(own - np.arange(len(own)), k, side="right"))
 
 
 def read_labels(folder: Path, name: SplitName) -> SplitLabels:

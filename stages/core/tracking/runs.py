@@ -185,7 +185,7 @@ class Runs(Experiment):
         self.client.set_terminated(self._create(title, tags), "FAILED")
 
     def add_metrics(self, metrics: Mapping[str, Mapping[str, Any]]) -> set[str]:
-        """Add figures that were measured later, such as latencies, to variants' runs.
+        """Add figures that were measured later, such as latencies, to variants' runs; those that a run has stay.
 
         Parameters
         ----------
@@ -198,9 +198,10 @@ class Runs(Experiment):
             The keys of variants that have a run here; others have none in a clone whose models came with `dvc pull`.
         """
         known = self._variant_runs(metrics)
-        for key, run in known.items():
-            if key in metrics:
-                self.client.log_batch(run.info.run_id, metrics=metrics_of(metrics[key]))
+        for key in known.keys() & metrics.keys():
+            logged = known[key].data.metrics
+            if new := [each for each in metrics_of(metrics[key]) if logged.get(each.key) != each.value]:
+                self.client.log_batch(known[key].info.run_id, metrics=new)
         return known.keys() & metrics.keys()
 
     def log_report(self, folder: Path, report: Path, place: str | None = None) -> None:

@@ -82,9 +82,9 @@ def _between_classes(
     length = split.input_shape[0]
     x = np.empty((len(rows), *split.input_shape), np.float32)
     t = np.empty((len(rows), targets.shape[1]), np.float32)
-    hard = targets[:, : len(split.labels)]
+    sets = split.label_sets
     for i, row in enumerate(rows):
-        other = rng.choice(np.flatnonzero((hard != hard[row]).any(axis=1)))
+        other = sets.other(row, int(rng.integers(sets.n_others(row))))
         pair = [
             stretched(split.x[j], rule.stretch ** rng.uniform(-1, 1), length, rng, silence=_silence(split.x[j], bands))
             for j in (row, other)

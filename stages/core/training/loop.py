@@ -164,12 +164,14 @@ def fit(
 
     variables = [*network.weights, *update.variables, *hooks.state, *([] if stretch is None else [stretch])]
     progress = _Progress(model, variables, run)
+    order, ordered_epoch = np.zeros(0, int), -1
     bar = track(range(progress.step, n_steps), run.description, total=n_steps, initial=progress.step)
     for step in bar:
         epoch, i = divmod(step, steps_per_epoch)
         if progress.is_exhausted(epoch):
             break
-        order = np.random.default_rng((seed, 0, epoch)).permutation(len(split))
+        if epoch != ordered_epoch:
+            order, ordered_epoch = np.random.default_rng((seed, 0, epoch)).permutation(len(split)), epoch
         rows = order[i * params.batch_size : (i + 1) * params.batch_size]
         rng = np.random.default_rng((seed, 1, step))
         for generator in generators:

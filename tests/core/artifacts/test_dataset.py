@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts import dataset
@@ -47,6 +49,16 @@ def test_a_split_holds_its_rows_in_order(folder: Path) -> None:
     assert train.clip_ids.tolist() == ["c0", "c2", "c4"]
     assert train.groups.tolist() == ["g0", "g1", "g2"]
     assert train.sites.tolist() == ["lab", "", ""]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=2, max_size=30).filter(lambda y: len(set(y)) > 1), st.booleans())
+def test_other_labels_are_those_that_a_search_of_all_clips_finds(y: list[int], multi_label: bool) -> None:
+    labels = np.array([[i & 1, i >> 1] for i in y]) if multi_label else np.array(y)
+    sets = dataset.LabelSets.of(labels)
+    for clip in range(len(y)):
+        found = [sets.other(clip, k) for k in range(sets.n_others(clip))]
+        assert found == [i for i in range(len(y)) if y[i] != y[clip]]
 
 
 def test_labels_are_numbered_in_output_order(folder: Path) -> None:

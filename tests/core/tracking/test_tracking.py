@@ -189,6 +189,17 @@ def test_later_figures_join_the_variants_run(tracker: Tracker, model_file: Path)
     assert run.info.status == "FINISHED"
 
 
+def test_figures_that_a_run_has_are_not_written_again(tracker: Tracker, model_file: Path) -> None:
+    run_id = tracker.log_variant(replace(VARIANT, key="k4"), model_file)
+    for value in (1.5, 1.5, 2.5):
+        tracker.add_metrics({"k4": {"latency_ms": value, "still": 3.0}})
+    histories = {name: tracker.client.get_metric_history(run_id, name) for name in ("latency_ms", "still")}
+    assert {name: [m.value for m in each] for name, each in histories.items()} == {
+        "latency_ms": [1.5, 2.5],
+        "still": [3.0],
+    }
+
+
 def test_flat_joins_names_with_dots() -> None:
     nested = {"a": {"b": 1, "c": {"d": 2.5}}, "e": None, "f": True, "g": "x"}
     assert experiment.flat(nested) == {"a.b": 1.0, "a.c.d": 2.5}

@@ -123,6 +123,20 @@ def test_the_same_generator_gives_the_same_batch_and_clips_stay_as_they_are() ->
     np.testing.assert_array_equal(x, before)
 
 
+def test_a_clip_is_blended_with_the_one_that_a_choice_among_all_others_draws() -> None:
+    """The draw is that of `Generator.choice` among the clips of other labels, as the published runs made it."""
+    n = 12
+    split = clips(np.zeros((n, 4, 3, 1), np.float32), 3, sample_rate=RATE, bands=(200.0, 1000.0, 4000.0))
+    targets = np.hstack([np.eye(3)[split.y], np.arange(n)[:, np.newaxis]]).astype(np.float32)
+    params = Params(between_class=BetweenClass(stretch=1.0, gain_db=0.0))
+    for row in range(n):
+        _, t = batches.batch(split, targets, np.array([row]), params, np.random.default_rng(row))
+        rng = np.random.default_rng(row)
+        other = rng.choice(np.flatnonzero(split.y != split.y[row]))
+        share = t[0, split.y[row]]
+        assert t[0, 3] == pytest.approx(share * row + (1 - share) * other, abs=1e-5)
+
+
 def test_levels_are_padded_with_their_own_silence() -> None:
     x = np.full((4, 20, 3, 1), -10, np.float32)
     x[:, :2] = -80
