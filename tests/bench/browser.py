@@ -152,7 +152,7 @@ def compare(frontend: str, architecture: str, wanted: list[tuple[str, str, str, 
         with tempfile.TemporaryDirectory() as temporary:
             place = release(Path(temporary) / "release", first, model, as_one=as_one)
             question = {"do": "scores", "threads": 1}
-            said = browser.ask(place, question, keys=None, clips=clips.tobytes(), browser=browser.find(), timeout_s=120)
+            said = browser.ask(place, question, keys=None, clips=clips.tobytes(), browser=browser.find(), timeout_s=600)
         if not said["ok"]:
             yield row | {"error": said["error"]}
             continue
@@ -198,7 +198,7 @@ def speed() -> None:
         place = release(Path(temporary) / "release", first, model, as_one=False)
         for threads in (1, 2):
             question = {"do": "benchmark", "runs": 50, "threads": threads}
-            said = browser.ask(place, question, keys=None, browser=browser.find(), timeout_s=120)
+            said = browser.ask(place, question, keys=None, browser=browser.find(), timeout_s=600)
             together = np.asarray(said["frontend_ms"]) + np.asarray(said["model_ms"])
             rows[f"browser, threads: {threads}"] = round(float(np.median(together)), 3)
             rows[f"browser, threads: {threads}, first answer"] = round(said["first_ms"], 1)

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 from stages.core.project import files
 from stages.core.project.provenance import ROOT
@@ -35,6 +37,7 @@ def test_a_recording_is_decided_played_and_explained(visitor: Visit, served: str
     })"""
     assert visitor.tab.evaluate(duration) > 2.5
     assert visitor.text("#message") == ""
+    assert visitor.text("#record-text") == "Record"
 
 
 def test_the_part_that_the_decision_hangs_on_is_named(visitor: Visit, served: str, sounds: Path) -> None:
@@ -43,7 +46,7 @@ def test_the_part_that_the_decision_hangs_on_is_named(visitor: Visit, served: st
     visitor.tab.click("#explain")
     visitor.tab.wait_for_selector("#explanation li", timeout=60_000)
     explained = visitor.text("#explanation")
-    assert "score" in explained
+    assert "the score of positive" in explained
 
 
 def test_live_listening_tells_the_event_within_a_hop(visitor: Visit, served: str) -> None:
@@ -97,6 +100,40 @@ def test_what_the_release_calls_unknown_is_unknown(
     visitor.open(served)
     assert visitor.decide(sounds / "a.wav") == "Unknown"
     assert "nearest is positive" in visitor.text("#details")
+
+
+def test_odd_files_are_one_sentence_each_and_the_page_goes_on(
+    visitor: Visit, served: str, sounds: Path, tmp_path: Path
+) -> None:
+    visitor.open(served)
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "text.wav").write_text("Dear reader, this is no sound.\n" * 40)
+    soundfile.write(tmp_path / "none.wav", np.zeros(0, np.float32), 8000)
+    soundfile.write(tmp_path / "long.wav", np.zeros(2 * 3600 * 100, np.int16), 100)
+    soundfile.write(tmp_path / "long.flac", np.zeros(61 * 60 * 8000, np.int16), 8000)
+    for name, sentence in {
+        "empty.wav": "This file is empty.",
+        "text.wav": "cannot decode this file",
+        "none.wav": "cannot decode this file",
+        "long.wav": "lasts 120 minutes; this page takes at most 60",
+        "long.flac": "lasts 61 minutes; this page takes at most 60",
+    }.items():
+        visitor.decide(tmp_path / name)
+        assert sentence in visitor.text("#message"), name
+        assert visitor.tab.is_hidden("#result"), name
+    assert visitor.decide(sounds / "a.wav") == "positive"
+    assert visitor.text("#message") == ""
+
+
+def test_a_release_without_golden_recordings_is_refused_with_the_rule(
+    visitor: Visit, served: str, published: Published
+) -> None:
+    path = published.folder / "current/manifest.json"
+    files.write_json(path, json.loads(path.read_text()) | {"golden": []})
+    visitor.tab.goto(served)
+    visitor.tab.wait_for_selector("#message:not(:empty)")
+    assert "There is no classifier to run" in visitor.text("#about")
+    assert "golden must hold at least one recording" in visitor.text("#message")
 
 
 def test_injected_scripts_do_not_run(chromium: Any, served: str) -> None:

@@ -72,12 +72,13 @@ function showRelease(): void {
   document.title = part("title").textContent = title;
   const labels = manifest.labels.length > 8 ? `${manifest.labels.length} sounds` : manifest.labels.join(", ");
   const clipS = manifest.clip_samples / manifest.sample_rate;
-  part("about").textContent = `Tells apart ${labels}, in ${view.seconds(clipS)} of sound.`;
+  part("about").textContent = `Tells apart: ${labels}. It hears ${view.seconds(clipS)} of sound at a time.`;
   const worst = Math.max(...Object.values(test.differences));
+  const within = worst === 0 ? "score exactly as at its maker's" : `score as at its maker's, within ${worst.toPrecision(2)}`;
   const signed = release.signedBy ? `signed by ${release.signedBy}` : "not signed";
   part("status").textContent =
-    `Version ${manifest.version}, ${signed}. Self-test passed here: ${manifest.golden.length} recordings within ` +
-    `${worst.toPrecision(2)} of the scores at home. ${notice}`;
+    `Version ${manifest.version}, ${signed}. Self-test passed: in this browser its ${manifest.golden.length} test ` +
+    `recordings ${within}. ${notice}`;
   const card = new TextDecoder().decode(release.files.get(manifest.card));
   part("card-text").textContent = card;
   view.showLines(part("card"), view.cardLines(card));
@@ -136,8 +137,10 @@ function show(found: Result): void {
   part("decision").textContent = found.silent ? "Silence" : found.unknown ? "Unknown" : decision;
   const about =
     found.length < found.samples.length
-      ? `About ${view.seconds(found.start / rate)} to ${view.seconds((found.start + found.length) / rate)} of ${view.seconds(found.samples.length / rate)}, framed below.`
-      : `About all of its ${view.seconds(found.samples.length / rate)}.`;
+      ? `This answer is about ${view.seconds(found.start / rate)} to ${view.seconds((found.start + found.length) / rate)}, framed below. ` +
+        `Events are sought in all ${view.seconds(found.samples.length / rate)}` +
+        (found.events.length ? " and listed below." : ": there are none.")
+      : `This answer is about all ${view.seconds(found.samples.length / rate)}.`;
   const silence = found.silent ? `Nothing is to be heard; the scores mean nothing (they say ${decision}). ` : "";
   const unsure = found.unknown && !found.silent ? `Too unsure to be one of the labels; the nearest is ${decision}. ` : "";
   part("details").textContent = silence + unsure + about;
@@ -187,7 +190,7 @@ async function explain(): Promise<void> {
     });
     if (result !== about) return;
     redraw();
-    const lines = view.drawSaliency(found, manifest.sample_rate, about.samples.length, heard);
+    const lines = view.drawSaliency(found, manifest.sample_rate, about.samples.length, heard, manifest.labels[index]);
     const list = document.createElement("ul");
     const none = `Silencing any one part changes the score of ${manifest.labels[index]} little: it hangs on the whole.`;
     view.showLines(list, lines.length ? lines : [none]);
@@ -200,7 +203,9 @@ async function explain(): Promise<void> {
 
 async function record(): Promise<void> {
   const blocks: Float32Array[] = [];
+  let ended = false;
   microphone = await openMicrophone(assets.recorder, (samples) => {
+    if (ended) return; // a last block may come after the microphone was stopped
     blocks.push(samples);
     level(samples);
     const heardS = (blocks.length * samples.length) / (microphone?.sampleRate ?? 48000);
@@ -208,6 +213,7 @@ async function record(): Promise<void> {
     if (heardS > LONGEST_RECORDING_S) part("record").click();
   });
   stopped = async () => {
+    ended = true;
     const rate = microphone?.sampleRate ?? 48000;
     if (!blocks.length) throw new Error("The microphone gave no sound. Try again.");
     await answer({ channels: [concat(blocks)], sampleRate: rate, floating: false, cutShort: false });
@@ -260,6 +266,7 @@ function busy(which: "record" | "live", on: boolean): void {
   part("live").setAttribute("aria-pressed", String(on && which === "live"));
   part("live").textContent = on && which === "live" ? "Stop listening" : "Listen live";
   for (const id of ["record", "live", "pick"]) part<HTMLButtonElement>(id).disabled = on && id !== which;
+  part("meter-frame").classList.toggle("idle", !on);
   if (!on) part("meter").style.transform = "scaleX(0)";
 }
 

@@ -110,7 +110,7 @@ export function drawSound(samples: Float32Array, rate: number, heard: { start: n
 }
 
 /** Frame the cells on which the decision hangs, and say which they are; the thicker, the more. */
-export function drawSaliency(found: Saliency, rate: number, total: number, heard: { start: number; length: number }): string[] {
+export function drawSaliency(found: Saliency, rate: number, total: number, heard: { start: number; length: number }, label: string): string[] {
   const canvas = part<HTMLCanvasElement>("spectrogram");
   const context = canvas.getContext("2d") as CanvasRenderingContext2D;
   const { nSegments, nBands, drops } = found;
@@ -142,7 +142,7 @@ export function drawSaliency(found: Saliency, rate: number, total: number, heard
       const [k, b] = [Math.floor(i / nBands), i % nBands];
       const [from, to] = [begin + k * span, begin + (k + 1) * span].map(seconds);
       const [low, high] = [edges[b], edges[b + 1]].map((hertz) => Math.round(hertz));
-      return `Without ${from} to ${to}, ${low} to ${high} Hz, the score falls by ${drops[i].toFixed(3)}.`;
+      return `Without ${from} to ${to}, ${low} to ${high} Hz, the score of ${label} falls by ${drops[i].toFixed(3)}.`;
     });
 }
 
@@ -154,7 +154,7 @@ export function cardLines(card: string): string[] {
     .split("\n")
     .map((line) => line.split("|").map((cell) => cell.trim()))
     .find((cells) => cells.length > 3 && /^(roc auc|accuracy|balanced accuracy|macro)/i.test(cells[1]));
-  const figure = row ? `${row[1]}: ${row[2]} on validation, ${row[3]} on test.` : "";
+  const figure = row ? `${row[1].charAt(0).toUpperCase()}${row[1].slice(1)}: ${row[2]} on validation, ${row[3]} on test.` : "";
   const warning = /\*\*(It is no medical device\.)\*\*/.exec(card)?.[1] ?? "";
   return [sentence, figure, warning].filter(Boolean).map((line) => line.replace(/\*\*/g, ""));
 }

@@ -9,9 +9,14 @@ export interface Sound {
   readonly cutShort: boolean;
 }
 
-const LONGEST_S = 3600;
+export const LONGEST_S = 3600;
 
-/** Read a WAV file; undefined if it is none that is read here, so that the browser's decoder may try. */
+/** The sentence about a sound that is too long for a page. */
+export function tooLong(seconds: number): string {
+  return `This file lasts ${Math.round(seconds / 60)} minutes; this page takes at most ${LONGEST_S / 60}. Cut it first.`;
+}
+
+/** Read a WAV file; undefined if it is none that is read here, so that the browser's decoder may try; throws if it is too long. */
 export function readWav(content: ArrayBuffer): Sound | undefined {
   const view = new DataView(content);
   const name = (at: number): string => String.fromCharCode(...new Uint8Array(content, at, 4));
@@ -49,7 +54,8 @@ function samplesOf(
   if (!read || nChannels < 1 || nChannels > 64 || rate < 1) return undefined;
   const bytes = bits / 8;
   const nFrames = Math.floor((end - start) / (bytes * nChannels));
-  if (nFrames < 1 || nFrames / rate > LONGEST_S) return undefined;
+  if (nFrames < 1) return undefined;
+  if (nFrames / rate > LONGEST_S) throw new Error(tooLong(nFrames / rate));
   const channels = Array.from({ length: nChannels }, () => new Float32Array(nFrames));
   for (let i = 0, at = start; i < nFrames; i++) {
     for (let c = 0; c < nChannels; c++, at += bytes) channels[c][i] = read(at);
