@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.execution import prefect_server
 from stages.core.project import migrations
@@ -67,6 +68,10 @@ def test_ctrl_c_while_prefect_migrates_lets_no_other_migration_begin_beside_it(m
 
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setattr("uvicorn.Server", Migrating)
-    with pytest.raises(KeyboardInterrupt), prefect_server.server():
+    with (
+        temporary_settings(restore_defaults={PREFECT_API_URL}),  # other tests of this process may share a server
+        pytest.raises(KeyboardInterrupt),
+        prefect_server.server(),
+    ):
         pass
     assert events == ["free: False", "asked to end: True"]

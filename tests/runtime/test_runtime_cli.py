@@ -99,7 +99,10 @@ def test_benchmark_reports_times_and_memory(releases: dict[int, Path]) -> None:
     "arguments, sentence",
     [
         (["classify", "none.wav"], "error: none.wav cannot be read (No such file or directory). Check the path.\n"),
-        (["classify", "manifest.json"], "error: manifest.json is not a WAV file. Convert it to WAV.\n"),
+        (
+            ["classify", "manifest.json"],
+            "error: manifest.json is not a WAV file; it is JSON text. Convert it to WAV.\n",
+        ),
         (["benchmark", "--runs", "0"], "error: runs and threads must be at least 1 and warmup 0; got 0, 1, 20.\n"),
     ],
 )

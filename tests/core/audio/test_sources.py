@@ -106,7 +106,8 @@ def test_what_ffmpeg_can_decode_is_heard(tmp_path: Path, name: str, codec: str, 
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("x.raw", bytes(4000), "samples without a header; "),
+        ("x.raw", bytes(4000), "zeros without a header; "),
+        ("x.raw", bytes(range(1, 251)) * 16, "samples without a header; "),
         ("x.wav", b"", "a file of 0 bytes; "),
         ("x.wav", b"<!DOCTYPE html><html>404</html>", "a web page; "),
         ("x.mp3", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer, "),
