@@ -13,6 +13,8 @@ from stages.split.stage import split
 from tests.pull.conftest import Publisher, Run
 from tests.trees import audioset_tables, bursts, encode
 
+pytestmark = pytest.mark.thorough  # test_speech_commands.py stands for the published sources in `make test`
+
 SEGMENTS = {
     "balanced_train": [
         ("--PJHxphWEs", 30.0, ["Speech", "Bark"]),

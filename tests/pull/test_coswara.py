@@ -20,6 +20,8 @@ from stages.pull.sources import coswara
 from tests.pull.conftest import Publisher, Run
 from tests.trees import bursts, coswara_tree, tar_gz, wav
 
+pytestmark = pytest.mark.thorough  # test_speech_commands.py stands for the published sources in `make test`
+
 STATUSES = {
     "Ann": "healthy",
     "Bob": "no_resp_illness_exposed",

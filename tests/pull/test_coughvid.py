@@ -16,6 +16,8 @@ from stages.pull.sources import coughvid
 from tests.pull.conftest import Publisher, Run
 from tests.trees import bursts, coughvid_metadata, coughvid_tree, encode
 
+pytestmark = pytest.mark.thorough  # test_speech_commands.py stands for the published sources in `make test`
+
 RATE = 48_000
 # uuid: suffix, status, cough_detected
 CODED = {

@@ -13,6 +13,8 @@ from stages.split.stage import split
 from tests.pull.conftest import Run
 from tests.trees import bursts
 
+pytestmark = pytest.mark.thorough  # test_speech_commands.py stands for the published sources in `make test`
+
 # participant, visit, split, label: two visits of one participant, one to the web site
 VISITS = [
     ("AbC202xyz1", "2020-06-01-10_00_00_000001", "train", 1),

@@ -11,6 +11,8 @@ from stages.split.stage import split
 from tests.pull.conftest import Run
 from tests.trees import bursts, encode
 
+pytestmark = pytest.mark.thorough  # test_speech_commands.py stands for the published sources in `make test`
+
 CLIPS = {  # name: part, labels, split, uploader
     "100": ("dev", "Bark,Dog,Animal", "train", "anna"),
     "101": ("dev", "Bark,Dog,Animal", "train", "anna"),

@@ -17,6 +17,8 @@ from stages.split.stage import split
 from tests.pull.conftest import Publisher, Run
 from tests.trees import bursts, encode
 
+pytestmark = pytest.mark.thorough  # test_speech_commands.py stands for the published sources in `make test`
+
 RATE = 4000
 CYCLES = ((0.036, 0.579, 0, 0), (0.579, 1.2, 1, 0), (1.2, 1.9, 0, 1), (1.9, 2.5, 1, 1))
 RECORDINGS = {  # name: side

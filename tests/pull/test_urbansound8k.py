@@ -16,6 +16,8 @@ from stages.split.stage import split
 from tests.pull.conftest import Publisher, Run
 from tests.trees import URBANSOUND8K_FORMATS, tar_gz, urbansound8k_tree
 
+pytestmark = pytest.mark.thorough  # test_speech_commands.py stands for the published sources in `make test`
+
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
