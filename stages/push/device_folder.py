@@ -47,7 +47,8 @@ class Folder:
         """Make the folder and hold an advisory lock in it; the kernel frees it with the process."""
         with self._refusing():
             self.root.mkdir(parents=True, exist_ok=True)
-            stream = (self.root / ".lock").open("w")
+            self._check_places()
+            stream = os.fdopen(os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT, 0o666), "wb")
             deadline = time.monotonic() + patience_s
             while True:
                 try:
@@ -74,6 +75,7 @@ class Folder:
     def state(self) -> device_state.Survey:
         """Return the releases and which one runs; see `device_state.survey`."""
         with self._refusing():
+            self._check_places()
             return device_state.survey(self.root)
 
     def space(self) -> dict[str, int | None]:
@@ -213,6 +215,17 @@ class Folder:
     def _existing(self, path: Path) -> Path:
         """Return a path, or the nearest one above it that exists."""
         return next(place for place in (path, *path.parents) if place.exists())
+
+    def _check_places(self) -> None:
+        """Refuse a `releases` or `aside` that is no folder, such as a link to a disk that is not there."""
+        for name in (device_state.RELEASES, ASIDE):
+            place = self.root / name
+            if place.is_symlink() and not place.exists():
+                raise Refusal(
+                    f"keeps {place} at {place.readlink()}, which is not there. Mount the disk, then try again."
+                )
+            if os.path.lexists(place) and not place.is_dir():
+                raise Refusal(f"has {place}, which must be a folder and is none. Move it away, then try again.")
 
     def _settle(self, link: str, aside: Path) -> None:
         """Clear the place where a link is made; what is no link there stood at the link's place before a switch.

@@ -82,7 +82,7 @@ def run(
         )
     except OSError as error:
         advice = "Run `edac devices setup`, or name its `python`."
-        raise Refusal(f"cannot run {error.filename} ({error.strerror}). {advice}") from None
+        raise Refusal(f"cannot run {error.filename or python} ({error.strerror}). {advice}") from None
     with child:
         try:
             deadline = time.monotonic() + timeout_s

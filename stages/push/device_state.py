@@ -19,8 +19,8 @@ from typing import TypedDict
 RELEASES = "releases"
 CURRENT = "current"
 MANIFEST = "manifest.json"
-NAME = re.compile(r"(\d{1,18})-([0-9a-f]{12})")
-LEFT_OVER = re.compile(r"\.\d{1,18}-[0-9a-f]{12}\.(incoming|leaving)")
+NAME = re.compile(r"([0-9]+)-([0-9a-f]{12})")
+LEFT_OVER = re.compile(r"\.[0-9]+-[0-9a-f]{12}\.(incoming|leaving)")
 LARGEST_MANIFEST = 2**22  # bytes
 
 

@@ -23,7 +23,7 @@ from stages.push import answers, pins
 from stages.push.transport import Transport
 
 VENV, VENVS, WHEELS = "venv", "venvs", "wheels"
-NAME = re.compile(r"\d{1,18}-[0-9a-f]{3,12}")
+NAME = re.compile(r"[0-9]+-[0-9a-f]{3,12}")
 MACHINE = re.compile(r"[A-Za-z0-9_]{1,32}")
 OLDEST_GLIBC = 17  # of manylinux_2_N wheels for Python 3.11
 

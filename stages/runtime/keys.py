@@ -4,8 +4,10 @@ trusted_keys/*.pub   Ed25519 public keys (RFC 8032), one line of base64 each
 """
 
 import base64
+import errno
 import hashlib
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +180,19 @@ def write(path: Path, text: str, device: Path) -> None:
         raise RuntimeInputError(f"{path} cannot be written ({error.strerror}). Check the device's folder.") from None
 
 
+def read(path: Path) -> bytes:
+    """Return the content of a regular file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read, or is anything else, such as a pipe, which might never end.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return path.read_bytes()
+
+
 def _files(device: Path) -> dict[Path, bytes]:
     folder, found = device / TRUSTED_KEYS, {}
     try:
@@ -188,7 +203,7 @@ def _files(device: Path) -> dict[Path, bytes]:
         raise RuntimeInputError(f"{folder} cannot be read ({error.strerror}). Correct its permissions.") from None
     for path in paths:
         try:
-            found[path] = decode(path.read_text(errors="replace"), KEY_BYTES, str(path))
+            found[path] = decode(read(path).decode(errors="replace"), KEY_BYTES, str(path))
         except OSError as error:
             raise RuntimeInputError(f"{path} cannot be read ({error.strerror}). Correct its permissions.") from None
     return found

@@ -9,6 +9,7 @@ In the device's folder
 
 import datetime
 import json
+import os
 from pathlib import Path
 
 from stages.runtime import manifest
@@ -22,6 +23,7 @@ from stages.runtime.keys import (
     ed25519,
     encode,
     fingerprint,
+    read,
     remove_key,
     trusted_keys,
     write,
@@ -49,6 +51,8 @@ __all__ = [
 ]
 
 DEVICE = "device.json"
+CLOCK_IS_SET = "2025-01-01"
+"""No release is older; a clock that says less was never set, as after a power cut without a battery."""
 
 
 def accept(folder: Path, device: Path, *, force: bool = False) -> Line:
@@ -239,7 +243,7 @@ def _check_class(incoming: manifest.Manifest, device: Path) -> None:
 
 
 def _device_class(path: Path) -> str:
-    if not path.exists():
+    if not os.path.lexists(path):
         return manifest.ANY_CLASS
     try:
         values = json.loads(_read(path, "Correct its permissions."))
@@ -253,6 +257,11 @@ def _device_class(path: Path) -> str:
 
 def _check_expiry(incoming: manifest.Manifest) -> None:
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    if incoming.not_after is not None and today < CLOCK_IS_SET:
+        raise RuntimeInputError(
+            f"the release is good until {incoming.not_after}, and this device's clock says {today}, which cannot be. "
+            "Set the clock."
+        )
     if incoming.not_after is not None and today > incoming.not_after:
         raise RuntimeInputError(
             f"the release was good until {incoming.not_after}, and this device's clock says {today}. Push a newer one, "
@@ -262,6 +271,6 @@ def _check_expiry(incoming: manifest.Manifest) -> None:
 
 def _read(path: Path, advice: str) -> bytes:
     try:
-        return path.read_bytes()
+        return read(path)
     except OSError as error:
         raise RuntimeInputError(f"{path} cannot be read ({error.strerror}). {advice}") from None

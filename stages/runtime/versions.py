@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 from stages.runtime import manifest
 from stages.runtime.errors import RuntimeInputError
-from stages.runtime.keys import write
+from stages.runtime.keys import read, write
 from stages.runtime.lines import Line
 
 CURRENT = "current"
@@ -98,10 +99,10 @@ def highest_version(model: str, device: Path) -> int:
 def accepted(device: Path) -> dict[str, int]:
     """Return the highest version per registered model that ever ran here."""
     path = device / ACCEPTED
-    if not path.exists():
+    if not os.path.lexists(path):
         return {}
     try:
-        values = json.loads(path.read_bytes())
+        values = json.loads(read(path))
     except (OSError, ValueError, RecursionError):
         values = None
     if not isinstance(values, dict) or not all(type(value) is int for value in values.values()):
@@ -118,7 +119,7 @@ def _running(device: Path) -> tuple[str, str, int | None]:
     """Return id, registered model and version of the release that runs; no version if none can be read."""
     place = device / CURRENT
     try:
-        content = (place / manifest.NAME).read_bytes()
+        content = read(place / manifest.NAME)
         values = json.loads(content)
     except (OSError, ValueError, RecursionError):  # damaged: whatever a trusted key signed may take its place
         content, values = b"", None

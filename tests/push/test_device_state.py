@@ -192,6 +192,47 @@ def test_numbers_are_numbers(device: QuickDevice, releases: list[Path]) -> None:
     assert rollout.rollback(device) == release_id(releases[2])
 
 
+def test_numbers_have_no_end(device: QuickDevice, releases: list[Path]) -> None:
+    (device.folder / "releases" / f"{10**18 - 1}-0123456789ab").mkdir()  # not ours, as it holds no manifest
+    for release in releases[3:]:
+        rollout.deliver(device, release, keep=2)
+    assert sound(device) == {release_id(release) for release in releases[3:]}
+    assert rollout.rollback(device) == release_id(releases[3])
+
+
+@pytest.mark.parametrize("place", ["releases", "aside"])
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda path: path.symlink_to("/mnt/card"), "keeps .*/{} at /mnt/card, which is not there. Mount the disk"),
+        (lambda path: path.write_text("mine"), "has .*/{}, which must be a folder and is none"),
+        (os.mkfifo, "has .*/{}, which must be a folder and is none"),
+    ],
+)
+def test_a_disk_that_is_not_there_is_named_and_nothing_is_written(
+    place: str, spoil: Callable[[Path], None], sentence: str, device: QuickDevice, releases: list[Path]
+) -> None:
+    (device.folder / place).rename(device.folder.with_name("unplugged")) if (device.folder / place).exists() else None
+    spoil(device.folder / place)
+    before = sorted(device.folder.iterdir())
+    for question in (
+        lambda: rollout.deliver(device, releases[3], keep=3),
+        lambda: rollout.rollback(device),
+        lambda: rollout.status(device),
+    ):
+        with pytest.raises(DeviceError, match=sentence.format(place)):
+            question()
+    assert sorted(device.folder.iterdir()) == before
+
+
+def test_a_lock_that_is_a_pipe_locks(device: QuickDevice, releases: list[Path]) -> None:
+    (device.folder / ".lock").unlink()
+    os.mkfifo(device.folder / ".lock")
+    with device.lock(), pytest.raises(DeviceError, match="is held by another push"):
+        rollout.deliver(QuickDevice(local.Config(device.folder), "bench"), releases[3], keep=3)
+    assert rollout.deliver(device, releases[3], keep=3).installed
+
+
 def test_a_sound_release_under_another_name_is_one_to_return_to_and_never_removed(
     device: QuickDevice, releases: list[Path]
 ) -> None:

@@ -203,6 +203,7 @@ SHELLS = {
     "cd /": 'cd /; exec bash -c "$SSH_ORIGINAL_COMMAND"',
     "another HOME": 'export HOME=/nowhere; exec bash -c "$SSH_ORIGINAL_COMMAND"',
     "words on stderr": 'echo Welcome >&2; exec bash -c "$SSH_ORIGINAL_COMMAND"',
+    "megabytes of words on stderr": 'yes Welcome | head -c 5000000 >&2; exec bash -c "$SSH_ORIGINAL_COMMAND"',
     "a strict umask": 'umask 077; exec bash -c "$SSH_ORIGINAL_COMMAND"',
     "Python's variables": 'export PYTHONSTARTUP=/x PYTHONPATH=/x PYTHONHOME=/x; exec bash -c "$SSH_ORIGINAL_COMMAND"',
 }
@@ -214,7 +215,7 @@ ODD_SHELLS = {
     "nologin": ("echo This account is currently not available.; exit 1", "answers 'This account is currently not"),
     "words": ('echo Welcome; exec bash -c "$SSH_ORIGINAL_COMMAND"', "answers 'Welcome' where its Python was to start"),
     "escapes": (f"printf '{ESCAPES}\\n'; sleep 9", "answers '?[2J?]0;owned???31m' where"),
-    "no python": ("exec tcsh -c nothing", "was lost ("),
+    "no python": ("exec tcsh -c nothing", "did not start our command ("),
 }
 
 

@@ -240,12 +240,12 @@ def test_nobody_there(config: Config) -> None:
 @pytest.mark.parametrize(
     ("script", "sentence"),
     [
-        (None, r"^Device bench was lost \(.*python: (No such file or directory|not found)\)"),
+        (None, r"^Device bench did not start our command \(.*python: (No such file or directory|not found)\)"),
         (
             f"exec '{sys.executable}' -c '{OLD}' \"$@\"",
             r"^Device bench has Python 3\.9\.1; 3\.11 or newer is needed\. Name",
         ),
-        ("exit 3", r"^Device bench was lost \(the connection ended\)"),
+        ("exit 3", r"^Device bench did not start our command \(its shell ended without a word\)\. Look at its shell's"),
         ("echo 1; echo 5; sleep 9", r"^Device bench answers '1' where its Python was to start"),
         ("echo edac-ready; echo 1; echo 5; sleep 9", r"^Device bench was lost \(its answer is no answer\)"),
         ("echo edac-ready; echo 10000; sleep 9", r"^Device bench gave no answer within 2.5 s"),

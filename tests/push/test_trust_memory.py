@@ -1,7 +1,10 @@
 """What a device accepted once it remembers, whatever becomes of `current`; and a rollback is judged like a push."""
 
+import datetime
 import json
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +125,44 @@ def test_expiry(device: QuickDevice, tmp_path: Path) -> None:
     for day in ("2020-02-30", "2020-2-3", "tomorrow", 2020, ["2020-02-29"]):
         with pytest.raises(RuntimeInputError, match="not_after must be a day, YYYY-MM-DD, or null"):
             manifest.load(make_bundle(tmp_path / f"bad {day}", "m", 3, not_after=day))
+
+
+@pytest.mark.parametrize(("seconds", "day"), [(0, "1970-01-01"), (4.1e9, "2099-12-03")])
+def test_a_clock_that_cannot_be_right_is_named(
+    seconds: float, day: str, device: QuickDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> "Clock":
+            return cls.fromtimestamp(seconds, tz)
+
+    monkeypatch.setattr(trust.datetime, "datetime", Clock)
+    ends = make_bundle(tmp_path / "1", "one", 1, not_after="2098-01-31")
+    with pytest.raises(
+        DeviceError, match=rf"good until 2098-01-31, and this device's clock says {day}.*[Ss]et the clock"
+    ):
+        rollout.deliver(device, ends, keep=2)
+    assert rollout.deliver(device, make_bundle(tmp_path / "2", "without a last day", 2), keep=2).installed
+
+
+@pytest.mark.parametrize(("name", "sentence"), [("accepted.json", "is damaged"), ("device.json", "does not say")])
+@pytest.mark.parametrize("spoil", [os.mkfifo, lambda path: path.symlink_to("/nowhere"), os.mkdir])
+def test_a_note_of_the_device_that_is_no_file_is_not_passed_over(
+    name: str, sentence: str, spoil: Callable[[Path], None], device: QuickDevice, tmp_path: Path
+) -> None:
+    rollout.deliver(device, make_bundle(tmp_path / "3", "three", 3), keep=2)
+    (device.folder / name).unlink(missing_ok=True)
+    spoil(device.folder / name)
+    with pytest.raises(DeviceError, match=rf"{name} {sentence}"):
+        rollout.deliver(device, make_bundle(tmp_path / "4", "four", 4), keep=2)
+
+
+def test_a_manifest_that_is_a_pipe_stops_no_push(device: QuickDevice, tmp_path: Path) -> None:
+    rollout.deliver(device, make_bundle(tmp_path / "1", "one", 1), keep=2)
+    manifest_file = device.folder / "current/manifest.json"
+    manifest_file.unlink()
+    os.mkfifo(manifest_file)
+    assert rollout.deliver(device, make_bundle(tmp_path / "2", "two", 2), keep=2).installed
 
 
 def test_keys_of_a_device(device: LocalTransport, tmp_path: Path) -> None:

@@ -80,8 +80,19 @@ class Tracker(Registry):
 
 
 def local_uri(folder: Path) -> str:
-    """Return the URI of the MLflow in a folder."""
-    return f"sqlite:///{(folder / DATABASE).absolute()}"
+    """Return the URI of the MLflow in a folder.
+
+    Raises
+    ------
+    DataError
+        If it can have none: what follows a question mark is not part of a database's path.
+    """
+    database = (folder / DATABASE).absolute()
+    if "?" in str(database):
+        raise DataError(
+            f"MLflow cannot keep its database at {database}: its path holds a question mark. Rename that folder."
+        )
+    return f"sqlite:///{database}"
 
 
 def create(folder: Path) -> None:

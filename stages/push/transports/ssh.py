@@ -8,6 +8,7 @@ everything else travels as data too, never as part of a command.
 
 import asyncio
 import base64
+import contextlib
 import functools
 import inspect
 import json
@@ -23,6 +24,7 @@ import asyncssh
 from stages.core.project.errors import DeviceError
 from stages.push import device_folder, device_run, device_server, device_state, device_upload
 from stages.push.answers import last_words, short
+from stages.push.device_run import LONGEST_COMPLAINT
 from stages.push.transport import RUNTIME_PYTHON, FolderTransport, FullError
 from stages.push.transports._connection import Config, loop, open_connection, reason
 
@@ -38,15 +40,21 @@ READY = b"edac-ready\n"
 
 # One line without a quote, a backslash or an exclamation mark, so that no shell changes it.
 _BOOT = (
-    'import base64,zlib; print("edac-ready",flush=True); '
-    'exec(zlib.decompress(base64.b64decode(open(0,"rb",0,closefd=False).readline())))'
+    'import base64,io,os,zlib; os.write(1,b"edac-ready"+chr(10).encode()); '
+    'exec(zlib.decompress(base64.b64decode(io.open(0,"rb",0,closefd=False).readline())))'
 )
 _MODULES = (device_run, device_state, device_upload, device_folder, device_server)  # each imports those before it only
 _LOADER = """
 import sys, types
+if sys.version_info < (3, 11):
+    found = ".".join(map(str, sys.version_info[:3]))
+    said = '{"refused": "has Python %%s; 3.11 or newer is needed. Name another interpreter as its `python`."}' %% found
+    sys.stdout.write("%%d\\n%%s" %% (len(said), said))
+    sys.stdout.flush()
+    sys.exit()
 package = types.ModuleType("stages.push")
 sys.modules.update({"stages": types.ModuleType("stages"), "stages.push": package})
-for name, source in %r:
+for name, source in %a:
     module = types.ModuleType(name)
     setattr(package, name.rpartition(".")[2], module)
     sys.modules[name] = module
@@ -127,6 +135,8 @@ class _Line:
         self._connection = connection
         self._process = process
         self._limit_s = config.command_timeout_s + config.connect_timeout_s
+        self._said = bytearray()
+        self._listening = asyncio.create_task(self._listen())
 
     @classmethod
     async def open(cls, config: Config, name: str) -> "_Line":
@@ -154,7 +164,11 @@ class _Line:
             async with asyncio.timeout(limit_s):
                 said = await self._process.stdout.readline()
                 if not said:
-                    self._lost((await self._process.stderr.read(2**16)).decode(errors="replace"))
+                    last = last_words(await self._complaint()) or "its shell ended without a word"
+                    raise DeviceError(
+                        f"Device {self._name} did not start our command ({last}). Look at its shell's start-up files "
+                        "(such as ~/.bashrc), and at its `python`."
+                    )
         except TimeoutError:
             raise DeviceError(
                 f"Device {self._name} gave no answer within {limit_s:g} s: its shell did not start our "
@@ -172,7 +186,7 @@ class _Line:
                 await self._process.stdin.drain()
                 size = await self._process.stdout.readline()
                 if not size:
-                    self._lost((await self._process.stderr.read(2**16)).decode(errors="replace"))
+                    self._lost(await self._complaint())
                 if not size.strip().isdigit():
                     self._not_ours(size)
                 if len(size) > 12 or int(size) > LONGEST_ANSWER:
@@ -193,6 +207,18 @@ class _Line:
             kind = FullError if answer.get("full") is True else DeviceError
             raise kind(f"Device {self._name} {short(str(answer['refused']), 1000)}")
         return answer["value"]
+
+    async def _listen(self) -> None:
+        """Take what comes on stderr, so that it never stops the rest, and keep the end of it."""
+        with contextlib.suppress(OSError, asyncssh.Error):
+            while piece := await self._process.stderr.read(2**16):
+                self._said += piece
+                del self._said[:-LONGEST_COMPLAINT]
+
+    async def _complaint(self) -> str:
+        """Return the end of what came on stderr."""
+        await asyncio.wait({self._listening}, timeout=PATIENCE_S)
+        return self._said.decode(errors="replace")
 
     def beat(self) -> None:
         """Show the device that home is still there."""
