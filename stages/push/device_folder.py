@@ -48,7 +48,7 @@ class Folder:
         with self._refusing():
             self.root.mkdir(parents=True, exist_ok=True)
             self._check_places()
-            stream = os.fdopen(os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT, 0o666), "wb")
+            stream = (self.root / ".lock").open("w")
             deadline = time.monotonic() + patience_s
             while True:
                 try:

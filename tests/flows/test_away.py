@@ -135,3 +135,16 @@ def test_a_bug_keeps_its_traceback() -> None:
 
     with pytest.raises(FileNotFoundError):
         errors.run(main)
+
+
+def test_a_question_mark_in_the_path_is_named_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a?b").mkdir()
+    monkeypatch.chdir(tmp_path / "a?b")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "a?b/params.yaml").write_text(PARAMS)
+    assert edac("push") == 1
+    assert one_sentence(said := capsys.readouterr().err), said
+    assert "its path holds a question mark. Rename that folder." in said
+    assert [path.name for path in tmp_path.iterdir()] == ["a?b"]

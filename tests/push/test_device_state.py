@@ -225,14 +225,6 @@ def test_a_disk_that_is_not_there_is_named_and_nothing_is_written(
     assert sorted(device.folder.iterdir()) == before
 
 
-def test_a_lock_that_is_a_pipe_locks(device: QuickDevice, releases: list[Path]) -> None:
-    (device.folder / ".lock").unlink()
-    os.mkfifo(device.folder / ".lock")
-    with device.lock(), pytest.raises(DeviceError, match="is held by another push"):
-        rollout.deliver(QuickDevice(local.Config(device.folder), "bench"), releases[3], keep=3)
-    assert rollout.deliver(device, releases[3], keep=3).installed
-
-
 def test_a_sound_release_under_another_name_is_one_to_return_to_and_never_removed(
     device: QuickDevice, releases: list[Path]
 ) -> None:

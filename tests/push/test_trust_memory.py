@@ -136,7 +136,7 @@ def test_a_clock_that_cannot_be_right_is_named(
         def now(cls, tz: datetime.tzinfo | None = None) -> "Clock":
             return cls.fromtimestamp(seconds, tz)
 
-    monkeypatch.setattr(trust.datetime, "datetime", Clock)
+    monkeypatch.setattr("stages.runtime.trust.datetime.datetime", Clock)
     ends = make_bundle(tmp_path / "1", "one", 1, not_after="2098-01-31")
     with pytest.raises(
         DeviceError, match=rf"good until 2098-01-31, and this device's clock says {day}.*[Ss]et the clock"
