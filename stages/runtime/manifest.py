@@ -39,7 +39,6 @@ from stages.runtime.audio import ALIGNMENTS
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.events import EventRule
 from stages.runtime.hearing import Hearing
-from stages.runtime.keys import read
 from stages.runtime.rejection import Rejection
 
 NAME, SIGNATURE = "manifest.json", "manifest.sig"
@@ -137,7 +136,7 @@ def load(folder: Path) -> Manifest:
     """
     path = folder / NAME
     try:
-        content = read(path)
+        content = path.read_bytes()
     except OSError as error:
         raise RuntimeInputError(f"{path} cannot be read ({error.strerror}). Name a release's folder.") from None
     return decode(content, str(path))
