@@ -1,6 +1,8 @@
 """MLflow, Prefect, HOME and the disk: away, unwritable or nonsense is one sentence and exit code 1, no traceback."""
 
+import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 
 from stages.core.project import errors
 from stages.core.project.provenance import ROOT
+from stages.core.tracking import connection
 from tests.console import edac
 
 NOBODY = "http://127.0.0.1:9"  # the port of a service that nothing runs
@@ -54,6 +57,33 @@ def test_an_mlflow_that_cannot_be_used(
     assert one_sentence(error), error
     assert said in error
     assert not secret or secret not in error
+
+
+def foreign(database: Path, kind: str) -> None:
+    database.parent.mkdir()
+    if kind == "folder":
+        database.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(database)
+    else:
+        connection.create(database.parent)
+        with contextlib.closing(sqlite3.connect(database)) as written, written:
+            written.execute("update alembic_version set version_num = 'of another'")
+
+
+@pytest.mark.parametrize("command", ["models", "push"])
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("folder", "must be MLflow's database, a file"), ("pipe", "must be MLflow's"), ("version", "of another MLflow")],
+)
+def test_a_database_that_is_none_of_this_mlflow(
+    kind: str, said: str, command: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    foreign(project / "mlruns/mlflow.db", kind)
+    assert edac(command) == 1
+    error = capsys.readouterr().err
+    assert one_sentence(error), error
+    assert said in error
 
 
 def test_an_mlruns_that_is_a_file(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

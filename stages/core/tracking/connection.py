@@ -36,6 +36,7 @@ from stages.core.tracking.registry import Registry
 
 _AWAY = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR")  # the latter also of a server that cannot be reached
 _CONNECT_S = 5.0
+_SQLITE = "sqlite:///"
 _STORAGE = re.compile(
     "readonly database|unable to open database|disk is full|disk I/O error|No space left|Permission denied"
     "|No such file|File exists|Read-only file system|File too large|Not a directory|not a database|malformed"
@@ -92,7 +93,7 @@ def local_uri(folder: Path) -> str:
         raise DataError(
             f"MLflow cannot keep its database at {database}: its path holds a question mark. Rename that folder."
         )
-    return f"sqlite:///{database}"
+    return f"{_SQLITE}{database}"
 
 
 def create(folder: Path) -> None:
@@ -187,6 +188,8 @@ def reaching(uri: str = "") -> Iterator[None]:
         If given, its server must take connections before it is asked anything: MLflow's own attempts at a database
         go on for minutes.
     """
+    if uri.startswith(_SQLITE) and (database := Path(uri.removeprefix(_SQLITE))).exists() and not database.is_file():
+        raise DataError(f"{database} must be MLflow's database, a file; it is none. Move it away.")
     where = urllib.parse.urlsplit(uri)
     port = where.port or {"postgresql": 5432, "mysql": 3306}.get(where.scheme.partition("+")[0])
     try:
@@ -208,6 +211,11 @@ def _unavailable(uri: str, error: Exception) -> TrackingUnavailableError:
         return TrackingUnavailableError(
             f"MLflow{place} cannot use its folder ({reason}). Make it writable, with room on its disk, then go on."
         )
+    if "out-of-date database schema" in reason:
+        return TrackingUnavailableError(
+            f"MLflow{place} has the database of another MLflow ({reason}). Install that version, or copy the database "
+            "and run `mlflow db upgrade` on it, then go on."
+        )
     return TrackingUnavailableError(f"MLflow{place} does not answer ({reason}). Start it, then go on.")
 
 
@@ -218,14 +226,14 @@ def _shown(uri: str) -> str:
 
 def _existing(folder: Path, uri: str | None) -> mlflow.MlflowClient:
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or local_uri(folder)
-    database = Path(uri.removeprefix("sqlite:///"))
-    if uri.startswith("sqlite:///") and not database.is_file():
+    database = Path(uri.removeprefix(_SQLITE))
+    if uri.startswith(_SQLITE) and not database.exists():
         raise DataError(f"{database} does not exist. Run `dvc repro`, or set MLFLOW_TRACKING_URI.")
-    if uri == local_uri(folder):
-        moved.follow(folder)
-    else:
-        moved.follow_uri(uri)
     with reaching(uri):
+        if uri == local_uri(folder):
+            moved.follow(folder)
+        else:
+            moved.follow_uri(uri)
         return _client(uri)
 
 
