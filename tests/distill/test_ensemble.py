@@ -26,6 +26,7 @@ def learn(config: Config, features: Path, folder: Path) -> TeacherOutputs:
     return ensemble.learn(config, read_inputs(features), folder, seed=5, threads=1)
 
 
+@pytest.mark.thorough
 def test_softmax_of_the_mean_logits_is_the_geometric_mean_of_the_members(features: Path, tmp_path: Path) -> None:
     lesson = learn(CONFIG, features, tmp_path / "seeds")
     validation = read_inputs(features).validation.split

@@ -54,6 +54,7 @@ def test_everything_but_latency_is_the_same_each_time(
         assert files.sha256(tmp_path / "first" / name) == files.sha256(tmp_path / "second" / name)
 
 
+@pytest.mark.thorough
 def test_sites_are_listed_with_their_counts(
     sweep: Path, features: Path, tmp_path: Path, params: EvaluateParams
 ) -> None:
@@ -76,6 +77,7 @@ def test_the_best_is_chosen_on_validation(sweep: Path, features: Path, tmp_path:
         assert float(shown["validation_roc_auc"]) == best
 
 
+@pytest.mark.thorough
 def test_roc_curves_enclose_the_area_they_claim(
     sweep: Path, features: Path, tmp_path: Path, params: EvaluateParams
 ) -> None:
@@ -85,6 +87,7 @@ def test_roc_curves_enclose_the_area_they_claim(
     assert float(np.trapezoid(y, x)) == pytest.approx(rows[0]["test_roc_auc"], abs=1e-4)
 
 
+@pytest.mark.thorough
 def test_the_lines_against_sparsity_start_at_the_baseline_whatever_the_pruning(
     sweep: Path, features: Path, tmp_path: Path, params: EvaluateParams
 ) -> None:

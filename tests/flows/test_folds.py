@@ -96,6 +96,7 @@ def test_a_copy_of_the_code_follows_the_code(tmp_path: Path) -> None:
     assert (target / "same.py").stat().st_mtime_ns == time
 
 
+@pytest.mark.thorough
 def test_a_failure_names_the_run_and_its_log(inside: Path) -> None:
     folds._dvc(Path(), "repro", "pull")
     run = folds.plan([9])[0]

@@ -10,6 +10,7 @@ from flows.push import push
 from stages.core.project.errors import DataError
 
 
+@pytest.mark.thorough
 def test_a_push_that_cannot_be_is_a_failed_run_with_the_reason(
     prefect_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,6 +114,7 @@ def test_parameters_are_checked() -> None:
         AwareParams(epochs=0)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "name", thorough_but(["static_wi8_ai8", "dynamic_wi4_afp32", "clustered_float32"], "dynamic_wi4_afp32")
 )

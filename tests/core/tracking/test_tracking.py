@@ -205,6 +205,7 @@ def test_flat_joins_names_with_dots() -> None:
     assert experiment.flat(nested) == {"a.b": 1.0, "a.c.d": 2.5}
 
 
+@pytest.mark.thorough
 def test_a_registered_model_loads_and_scores_without_tensorflow(tracker: Tracker, models: Path, tmp_path: Path) -> None:
     waveforms = np.linspace(-1, 1, 2 * CLIP_SAMPLES, dtype=np.float32).reshape(2, CLIP_SAMPLES)
 

@@ -143,6 +143,7 @@ def test_parts_hold_each_group_once_and_every_class() -> None:
         training.held_out(groups, y, part=0, parts=18, seed=5)
 
 
+@pytest.mark.thorough
 def test_only_the_training_side_is_read(sources: Sources, tmp_path: Path) -> None:
     train = replace(RECIPE, epochs=2, batch_size=4, mixup=0.0, batch_norm_clips=0)
     spec = Spec(train, sources.features, "accuracy", 0, 4, 1, 1)
