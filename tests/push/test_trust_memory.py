@@ -18,8 +18,8 @@ from stages.push.transports import local
 from stages.push.transports.local import LocalTransport
 from stages.runtime import manifest, trust
 from stages.runtime.errors import RuntimeInputError
-from tests.push.quick import QuickDevice, contents, make_bundle
 from tests.marks import thorough_but
+from tests.push.quick import QuickDevice, contents, make_bundle
 
 
 @pytest.fixture
