@@ -57,7 +57,7 @@ def test_esc10(datasets: Path, tmp_path: Path) -> None:
 @pytest.mark.thorough
 def test_esc10_without_dead_space_is_shorter(datasets: Path, tmp_path: Path) -> None:
     report, index = run(tmp_path, datasets / "ESC-10", "esc50", subset="esc10", dead_space={})
-    assert (report["usable"], report["groups"]) == (400, 303)  # one pair of two recordings is too short when cut
+    assert (report["usable"], report["groups"]) == (400, 303)  # cut, one pair is below the least similarity
     assert {r.path.suffix for r in index} == {".flac"}
     median = {label: np.median([r.duration_s for r in index if r.label == label]) for label in ("dog", "rain")}
     assert median["dog"] < 1.5 < 4 < median["rain"] < 5.1
