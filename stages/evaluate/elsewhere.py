@@ -61,8 +61,6 @@ class Judge:
     ----------
     reference : Variant
         The float32 baseline.
-    home : Scored
-        The test split at home.
     labels : tuple[str, ...]
     metric : str
         Metric that stands for the whole.
@@ -70,13 +68,12 @@ class Judge:
     """
 
     reference: Variant
-    home: Scored
     labels: tuple[str, ...]
     metric: str
     params: EvaluateParams
 
-    def result(self, variant: Variant, there: Scored) -> ElsewhereResult:
-        """Return a variant's figures on the recordings of one place."""
+    def result(self, variant: Variant, there: Scored, before: Estimate) -> ElsewhereResult:
+        """Return a variant's figures on the recordings of one place; `before` is `below` at home."""
         summary = summarise(
             there.y,
             there.scores[variant.name],
@@ -88,7 +85,7 @@ class Judge:
         )
         figures = {name: load(Estimate, figure, name) for name, figure in summary["pooled"].items()}
         at_home = variant.metrics["test"].pooled[self.metric]
-        compression, before = self.below(variant, there), self.below(variant, self.home)
+        compression = self.below(variant, there)
         return ElsewhereResult(
             n=summary["n"],
             groups=summary["groups"],
@@ -168,14 +165,15 @@ def measure(
     truth = dataset.read_labels(features, "test")
     home = Scored(truth.y, truth.groups, {v.name: _stored(sweep / "scores" / f"{v.name}.npz") for v in variants})
     split = dataset.read_split(features, "validation")  # for its crops alone
-    judging = Judge(judge[0], home, split.labels, judge[1], params)
+    judging = Judge(judge[0], split.labels, judge[1], params)
+    before = {variant.name: judging.below(variant, home) for variant in track(variants, "cost of compression at home")}
     found: dict[str, dict[str, ElsewhereResult]] = {variant.name: {} for variant in variants}
     excluded: list[Row] = []
     for name, place in sorted(params.elsewhere.items()):
         there = _scored(name, place, variants, sweep, features=features, split=split, path=folder / f"{name}.npz")
         excluded += [{"place": name, "path": path, "reason": reason} for path, reason in there.left_out]
         for variant in track(variants, f"elsewhere, {name}"):
-            found[variant.name][name] = judging.result(variant, there)
+            found[variant.name][name] = judging.result(variant, there, before[variant.name])
     files.write_csv(folder / "left_out.csv", LEFT_OUT_COLUMNS, excluded)
     return found
 

@@ -54,7 +54,7 @@ class Robustness:
         """Check the ranges."""
         owner = "evaluate.robustness"
         for rate in self.sample_rates:
-            require(rate >= 1000, "evaluate.robustness.sample_rates", "be at least 1000 Hz", rate, "Try 8000.")
+            require(rate >= 1000, f"{owner}.sample_rates", "be at least 1000 Hz", rate, "Try 8000.")
         for name in ("noise_snr_db", "gain_db", "fgsm_snr_db", "pgd_snr_db"):
             for level in getattr(self, name):
                 require(-100 <= level <= 100, f"{owner}.{name}", "be decibels in [-100, 100]", level)

@@ -100,7 +100,7 @@ def tolerance(scheme: str, scores: Sequence[Sequence[float]]) -> tuple[float, st
             f"always answers the same fails its self-test; got {span:.2g}. Raise select.golden_recordings, or choose a "
             "model that tells the recordings apart."
         )
-    allowed = min(most, span / guessing.PART_OF_SPAN)
+    allowed = guessing.allowed_difference(scores, most)
     why = "what other kernels may round differently" if allowed == most else "a quarter of what the golden scores span"
     reason = f"{allowed:.3g} of a score: {why} ({scheme}: {least:g} to {most:g}; span {span:.3g})"
     return round(allowed, 6), reason

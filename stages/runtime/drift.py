@@ -117,10 +117,14 @@ def statistics_of(samples: np.ndarray, features: np.ndarray, outputs: np.ndarray
     >>> {name: round(value, 3) for name, value in found.items()}
     {'level': -20.0, 'features': 2.0, 'scores': 0.7}
     """
+    return of_sound(samples, features) | {"scores": float(np.max(outputs))}
+
+
+def of_sound(samples: np.ndarray, features: np.ndarray) -> dict[str, float]:
+    """Return the statistics of one clip that do not depend on the model; parameters as of `statistics_of`."""
     power = float(np.mean(np.square(samples, dtype=np.float64)))
     level = 10 * np.log10(power) if power > 0 else _QUIETEST_DB
-    values = (max(float(level), _QUIETEST_DB), float(np.mean(features, dtype=np.float64)), float(np.max(outputs)))
-    return dict(zip(STATISTICS, values, strict=True))
+    return {"level": max(float(level), _QUIETEST_DB), "features": float(np.mean(features, dtype=np.float64))}
 
 
 @dataclass

@@ -75,7 +75,7 @@ def _hard_to_guess(scores: np.ndarray) -> bool:
 
 
 def _allowed(scores: np.ndarray) -> float:
-    return min(guessing.LOOSEST, guessing.span(scores) / guessing.PART_OF_SPAN) if len(scores) else 0.0
+    return guessing.allowed_difference(scores) if len(scores) else 0.0
 
 
 def scores(clips: Sequence[Clip], features: Path, stored: Path) -> tuple[tuple[float, ...], ...]:
@@ -118,14 +118,13 @@ def write(folder: Path, clips: Sequence[Clip], frontend: Frontend) -> None:
         If a recording cannot be decoded.
     """
     folder.mkdir(exist_ok=True)
-    rate = frontend.sample_rate
     for i, clip in enumerate(clips):
-        samples = fit(
-            decode.load(clip.path, rate, frontend.hearing, clip.span),
-            frontend.clip_samples,
-            frontend.align,
-            frontend.hearing,
-        )
-        pcm = np.clip(np.rint(samples * 2**15), -(2**15), 2**15 - 1).astype(np.int16)
+        pcm = np.clip(np.rint(samples_of(clip, frontend) * 2**15), -(2**15), 2**15 - 1).astype(np.int16)
         with files.atomic(folder / f"{i}.wav") as temporary:
-            soundfile.write(temporary, pcm, rate, subtype="PCM_16")
+            soundfile.write(temporary, pcm, frontend.sample_rate, subtype="PCM_16")
+
+
+def samples_of(clip: Clip, frontend: Frontend) -> np.ndarray:
+    """Return a clip as the front end is given it, (clip_samples,) float32; DataError if it cannot be decoded."""
+    samples = decode.load(clip.path, frontend.sample_rate, frontend.hearing, clip.span)
+    return fit(samples, frontend.clip_samples, frontend.align, frontend.hearing)

@@ -1,6 +1,6 @@
 """The profile of what a variant was made for, which travels with its release: `stages.runtime.drift`."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +8,12 @@ import numpy as np
 from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts import dataset
 from stages.core.artifacts import frontend as frontend_file
-from stages.core.audio import decode
 from stages.core.project import files
 from stages.core.project.progress import track
 from stages.core.scoring.resampling import MIN_GROUPS
 from stages.runtime import drift
-from stages.runtime.audio import clip as fit
 from stages.runtime.drift import Profile, Reference
+from stages.select import golden
 
 PARTS = 5
 """Parts of about equal size that the validation clips are divided into."""
@@ -22,35 +21,54 @@ RATE = 0.001
 """Probability of a report on a day without drift."""
 
 
-def write(path: Path, features: Path, stored: Path) -> Profile | None:
-    """Write a variant's profile.
+@dataclass(frozen=True)
+class Sounds:
+    """Statistics of the validation clips that every variant's profile shares.
+
+    Attributes
+    ----------
+    references : dict[str, Reference]
+    groups : np.ndarray, shape (n,), str
+    """
+
+    references: dict[str, Reference]
+    groups: np.ndarray
+
+
+def sounds(features: Path) -> Sounds | None:
+    """Hear the validation clips; None if they are of fewer than `MIN_GROUPS` groups.
 
     Parameters
     ----------
-    path : Path
-        File to write; none is written where validation has fewer than `MIN_GROUPS` groups.
     features : Path
         Folder of the features stage.
-    stored : Path
-        The variant's ``scores/<variant>.npz``.
-
-    Returns
-    -------
-    Profile or None
     """
     frontend, clips = frontend_file.read(features), clips_file.read(features, "validation")
     if len({clip.group for clip in clips}) < MIN_GROUPS:
         return None
     split = dataset.read_split(features, "validation")
+    heard = [
+        drift.of_sound(golden.samples_of(clip, frontend), x)
+        for clip, x in zip(track(clips, "profile"), split.x, strict=True)
+    ]
+    values = {name: np.array([each[name] for each in heard]) for name in heard[0]}
+    return Sounds({name: reference(each, split.groups) for name, each in values.items()}, split.groups)
+
+
+def write(path: Path, heard: Sounds, stored: Path) -> Profile:
+    """Write a variant's profile.
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+    heard : Sounds
+    stored : Path
+        The variant's ``scores/<variant>.npz``.
+    """
     with np.load(stored) as kept:
-        scores = kept["validation"].reshape(len(clips), -1).astype(np.float64)
-    values: dict[str, list[float]] = {name: [] for name in drift.STATISTICS}
-    for clip, x, outputs in zip(track(clips, "profile"), split.x, scores, strict=True):
-        samples = decode.load(clip.path, frontend.sample_rate, frontend.hearing, clip.span)
-        heard = fit(samples, frontend.clip_samples, frontend.align, frontend.hearing)
-        for name, value in drift.statistics_of(heard, x, outputs).items():
-            values[name].append(value)
-    found = Profile({name: reference(np.array(each), split.groups) for name, each in values.items()}, RATE)
+        scores = kept["validation"].reshape(len(heard.groups), -1).astype(np.float64)
+    found = Profile(heard.references | {"scores": reference(scores.max(axis=1), heard.groups)}, RATE)
     files.write_json(path, asdict(found))
     return found
 

@@ -6,6 +6,7 @@ Everything is decided on the validation split. The test figures travel with the 
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,10 @@ class Choice:
         columns = {"smallest": self.params.size, "fastest": SIZES["latency_ms"]}
         return [(alias, self._smallest(column), column) for alias, column in columns.items()]
 
+    @cached_property
+    def _sounds(self) -> profile.Sounds | None:
+        return profile.sounds(self.inputs.features)
+
     def _smallest(self, column: str) -> Row:
         return rules.smallest(rules.eligible(self.table, self.params), column, self.params)
 
@@ -132,12 +137,13 @@ class Choice:
         model = sweep / f"{row['name']}.tflite"
         if variant is None or not files.sha256(model) == variant.sha256 == row["sha256"]:
             raise DataError(f"{model} is not the file that {self.inputs.evaluation} speaks of. Run `dvc repro` again.")
+        stored = sweep / "scores" / f"{variant.name}.npz"
         front, reference = rules.pareto_front(self.table, params), baseline(self.variants)
         pair = [variant] if variant.name == reference.name else [reference, variant]
         on_test = _compared(pair, "test", params, self.inputs)
         frontend, clips = (
             frontend_file.read(features),
-            golden.choose(features, params.golden_recordings, sweep / "scores" / f"{variant.name}.npz"),
+            golden.choose(features, params.golden_recordings, stored),
         )
         drops, evaluated = self.compared.drops(), self._evaluated(variant.name)
         selection = Selection(
@@ -161,7 +167,7 @@ class Choice:
             n_variants=len(self.table),
             n_front=len(front),
             golden=tuple(clip.clip_id for clip in clips),
-            golden_scores=golden.scores(clips, features, sweep / "scores" / f"{variant.name}.npz"),
+            golden_scores=golden.scores(clips, features, stored),
             rejection=variant.rejection,
             events=events_of(variant, evaluated.streams, frontend.labels),
             standing=standing(variant, reference, self.inputs.naive, params.metric) if self.inputs.naive else None,
@@ -173,7 +179,8 @@ class Choice:
             for name in ("frontend.tflite", "frontend.json"):
                 shutil.copyfile(features / name, folder / name)
             golden.write(folder / "golden", clips, frontend)
-            profile.write(folder / PROFILE, features, sweep / "scores" / f"{variant.name}.npz")
+            if self._sounds is not None:
+                profile.write(folder / PROFILE, self._sounds, stored)
             widest = max(self.table, key=len)  # some variants have columns of their own
             files.write_csv(folder / "front.csv", list(widest), front)
             files.write_json(folder / "metrics.json", describe.headlines(selection, reference))
@@ -272,5 +279,5 @@ def refuse(params: SelectParams, refused: rules.RefusedError, target: Path) -> N
     why = Refusal(params.registered_name, params.metric, str(refused), refused.misses)
     with files.growing_folder(target, files.digest(asdict(why))) as folder:
         selection_file.write_refusal(folder, why)
-    errors.warning(f"no variant is chosen, and nothing is registered. {refused}")
+    errors.warning(why.sentence)
     errors.warning(REFUSED_NEXT)

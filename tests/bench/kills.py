@@ -7,7 +7,7 @@ other pair of kills at once, else when what was killed has gone. A run that ends
 another, in a new copy of the project; the last one runs to its end. What must be: every run that is not killed ends
 well, its files are those of an undisturbed run, no process outlives its dvc, nothing prints a traceback.
 
-With `--folder`, what was done stays there, and the same command goes on where it was stopped.
+With `--folder`, finished kills are kept there, and the same command resumes after the last one.
 """
 
 import argparse

@@ -16,4 +16,4 @@ def show(given: argparse.Namespace) -> None:
     """Print the variants of the last run of the pipeline."""
     print(catalogue.variants(layout.EVALUATION, layout.NAIVE, most=given.most))
     if refused := selection.refusal(layout.SELECTED):
-        errors.warning(f"no variant is chosen, and nothing is registered. {refused.reason}")
+        errors.warning(refused.sentence)

@@ -240,6 +240,11 @@ class Refusal:
     reason: str
     misses: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def sentence(self) -> str:
+        """What a person at the terminal is shown."""
+        return f"no variant is chosen, and nothing is registered. {self.reason}"
+
 
 def refusal(folder: Path) -> Refusal | None:
     """Return why no variant was chosen; None if one was."""

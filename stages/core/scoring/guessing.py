@@ -24,6 +24,24 @@ def span(scores: Sequence[Sequence[float]] | np.ndarray) -> float:
     return float(np.ptp(np.asarray(scores, np.float64), axis=0).max())
 
 
+def allowed_difference(scores: Sequence[Sequence[float]] | np.ndarray, most: float = LOOSEST) -> float:
+    """Return the largest difference of a score that a self-test allows.
+
+    Parameters
+    ----------
+    scores : array_like, shape (n, n_outputs)
+        Scores of the golden recordings.
+    most : float
+        Largest difference that other kernels' rounding can need.
+
+    Examples
+    --------
+    >>> allowed_difference([[0.10], [0.14]]), allowed_difference([[0.1], [0.9]])
+    (0.010000000000000002, 0.02)
+    """
+    return min(most, span(scores) / PART_OF_SPAN)
+
+
 def alike(scores: Sequence[Sequence[float]] | np.ndarray, allowed: float) -> np.ndarray:
     """Return which golden recordings have scores that stand for each other's.
 

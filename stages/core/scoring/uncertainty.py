@@ -137,7 +137,7 @@ def independent_difference(first: Estimate, second: Estimate) -> Estimate:
     Parameters
     ----------
     first, second : Estimate
-        Of other groups, with intervals of the same confidence.
+        Estimates over disjoint groups, with intervals of the same confidence.
 
     Returns
     -------

@@ -30,13 +30,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from stages.core.project import migrations, params
 from stages.core.project.errors import DataError, EdacError, ParameterError
 from stages.core.tracking import moved
-from stages.core.tracking.moved import DATABASE
+from stages.core.tracking.moved import DATABASE, SQLITE
 from stages.core.tracking.records import EXPERIMENT
 from stages.core.tracking.registry import Registry
 
 _AWAY = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR")  # the latter also of a server that cannot be reached
 _CONNECT_S = 5.0
-_SQLITE = "sqlite:///"
 _STORAGE = re.compile(
     "readonly database|unable to open database|disk is full|disk I/O error|No space left|Permission denied"
     "|No such file|File exists|Read-only file system|File too large|Not a directory|not a database|malformed"
@@ -93,7 +92,7 @@ def local_uri(folder: Path) -> str:
         raise DataError(
             f"MLflow cannot keep its database at {database}: its path holds a question mark. Rename that folder."
         )
-    return f"{_SQLITE}{database}"
+    return f"{SQLITE}{database}"
 
 
 def create(folder: Path) -> None:
@@ -188,7 +187,7 @@ def reaching(uri: str = "") -> Iterator[None]:
         If given, its server must take connections before it is asked anything: MLflow's own attempts at a database
         go on for minutes.
     """
-    if uri.startswith(_SQLITE) and (database := Path(uri.removeprefix(_SQLITE))).exists() and not database.is_file():
+    if uri.startswith(SQLITE) and (database := Path(uri.removeprefix(SQLITE))).exists() and not database.is_file():
         raise DataError(f"{database} must be MLflow's database, a file; it is none. Move it away.")
     where = urllib.parse.urlsplit(uri)
     port = where.port or {"postgresql": 5432, "mysql": 3306}.get(where.scheme.partition("+")[0])
@@ -226,8 +225,8 @@ def _shown(uri: str) -> str:
 
 def _existing(folder: Path, uri: str | None) -> mlflow.MlflowClient:
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or local_uri(folder)
-    database = Path(uri.removeprefix(_SQLITE))
-    if uri.startswith(_SQLITE) and not database.exists():
+    database = Path(uri.removeprefix(SQLITE))
+    if uri.startswith(SQLITE) and not database.exists():
         raise DataError(f"{database} does not exist. Run `dvc repro`, or set MLFLOW_TRACKING_URI.")
     with reaching(uri):
         if uri == local_uri(folder):

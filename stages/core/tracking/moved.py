@@ -23,7 +23,7 @@ DATABASE = "mlflow.db"
 ARTIFACTS = "artifacts"
 HOST = "edac.host"
 """Tag of a run: the machine and the folder that own it."""
-_SQLITE = "sqlite:///"
+SQLITE = "sqlite:///"
 _PLACES = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -72,8 +72,8 @@ def artifacts_uri(folder: Path) -> str:
 
 def follow_uri(uri: str) -> None:
     """Do what `follow` does for the database of a tracking URI, unless it is a server or not one of EDAC's."""
-    database = Path(urllib.parse.unquote(uri.removeprefix(_SQLITE)))
-    if uri.startswith(_SQLITE) and database.name == DATABASE and (database.parent / ARTIFACTS).is_dir():
+    database = Path(urllib.parse.unquote(uri.removeprefix(SQLITE)))
+    if uri.startswith(SQLITE) and database.name == DATABASE and (database.parent / ARTIFACTS).is_dir():
         follow(database.parent)
 
 

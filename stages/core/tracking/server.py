@@ -27,11 +27,11 @@ def create(folder: str) -> Any:
     place = Path(folder).absolute()
     moved.follow(place)
     os.environ |= {
-        constants.BACKEND_STORE_URI_ENV_VAR: f"sqlite:///{place / 'mlflow.db'}",
-        constants.REGISTRY_STORE_URI_ENV_VAR: f"sqlite:///{place / 'mlflow.db'}",
-        constants.ARTIFACT_ROOT_ENV_VAR: (place / "artifacts").as_uri(),
+        constants.BACKEND_STORE_URI_ENV_VAR: f"{moved.SQLITE}{place / moved.DATABASE}",
+        constants.REGISTRY_STORE_URI_ENV_VAR: f"{moved.SQLITE}{place / moved.DATABASE}",
+        constants.ARTIFACT_ROOT_ENV_VAR: moved.artifacts_uri(place),
         constants.SERVE_ARTIFACTS_ENV_VAR: "true",
-        constants.ARTIFACTS_DESTINATION_ENV_VAR: str(place / "artifacts"),
+        constants.ARTIFACTS_DESTINATION_ENV_VAR: str(place / moved.ARTIFACTS),
         names._MLFLOW_SGI_NAME.name: "uvicorn",
         names._MLFLOW_SERVER_BOOT_ID.name: uuid.uuid4().hex,
         names._MLFLOW_IN_JOB_EXECUTOR.name: "false",
