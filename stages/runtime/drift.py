@@ -253,6 +253,11 @@ def keep(path: Path, release: str, day: str, counts: Counts) -> None:
     day : str
         ``YYYY-MM-DD``.
     counts : Counts
+
+    Raises
+    ------
+    RuntimeInputError
+        If the file cannot be written.
     """
     days = kept(path, release)
     before = days.get(day, Counts()).counts
@@ -262,8 +267,11 @@ def keep(path: Path, release: str, day: str, counts: Counts) -> None:
     days[day] = Counts(before)
     newest = {each: asdict(days[each]) for each in sorted(days)[-DAYS:]}
     temporary = path.with_name(f"{path.name}.part")
-    temporary.write_text(json.dumps({"release": release, "days": newest}))
-    temporary.replace(path)
+    try:
+        temporary.write_text(json.dumps({"release": release, "days": newest}))
+        temporary.replace(path)
+    except OSError as error:
+        raise RuntimeInputError(f"{path} cannot be written ({error.strerror}). Name another file for --keep.") from None
 
 
 def kept(path: Path, release: str) -> dict[str, Counts]:

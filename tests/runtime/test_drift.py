@@ -98,6 +98,11 @@ def test_one_clip_of_a_recording_and_one_in_so_many_seconds_counts_and_silence_n
     assert stream.summary() == {"clips": 3, "drift": {}, "counts": {"level": [0, 3]}}
 
 
+def test_a_file_of_counts_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeInputError, match=r"counts.json cannot be written \(No such file or directory\)\. Name"):
+        drift.keep(tmp_path / "none" / "counts.json", "release", "2026-01-01", drift.Counts({"level": [1, 0]}))
+
+
 def test_a_device_keeps_days_of_its_own_release_and_reports_the_newest(tmp_path: Path) -> None:
     path = tmp_path / drift.KEPT
     one = {"statistics": {"level": {"edges": [-40.0], "shares": [0.5, 0.5], "effective": 50.0}}, "rate": 0.001}
