@@ -68,11 +68,14 @@ class Choice:
     value : Any
     reason : str
         Empty where there is nothing to explain.
+    proposed : bool
+        Written as a comment, for the user to decide.
     """
 
     name: str
     value: Any
     reason: str = ""
+    proposed: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """`edac start`: look, say what was found, ask for what is missing, write."""
 
+import dataclasses
 import re
 import sys
 from collections import Counter
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from flows.start import listing, naming, recipe, survey, write
+from flows.start import listing, naming, recipe, similar, survey, write
 from flows.start.naming import Asked, Names
 from flows.start.recipe import Target
 from stages.core.project import files, params
@@ -28,11 +29,12 @@ class Device:
 
 @dataclass(frozen=True)
 class Rest:
-    """Further choices: minutes of training, positive class, name of the model."""
+    """Further choices: minutes of training, positive class, name of the model, what becomes of similar names."""
 
     minutes: float = 10.0
     positive: str | None = None
     name: str | None = None
+    similar_names: similar.How | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,11 @@ def start(recordings: Path, asked: Asked, device: Device, rest: Rest, manner: Ma
     measured = survey.survey(root, [item.path for item in names.items], names.label.values)
     print(_measured(measured))
     target = _target(root, device, rest, ask=not manner.yes and sys.stdin.isatty())
-    chosen = recipe.choose(names, measured, target)
+    settling = similar.settled(names, rest.similar_names)
+    if settling.note:
+        print(f"note: {settling.note}")  # first: it may be why no recipe can be chosen
+    chosen = recipe.choose(settling.names, measured, target)
+    chosen = dataclasses.replace(chosen, choices=(*settling.choices, *chosen.choices))
     for warning in (*notes, *names.notes, *_unreadable(measured), *chosen.warnings):
         print(f"note: {warning}")
     csv = write.LISTING.absolute()

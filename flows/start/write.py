@@ -76,7 +76,7 @@ def _lines(choices: Mapping[str, Choice], depth: int) -> list[str]:
 
 
 def _entry(indent: str, key: str, choice: Choice) -> list[str]:
-    line = f"{indent}{key}: {_yaml(choice.value)}"
+    line = f"{indent}{'# ' * choice.proposed}{key}: {_yaml(choice.value)}"
     if not choice.reason:
         return [line]
     if len(line) + len(choice.reason) + 3 <= _WIDTH:

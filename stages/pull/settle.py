@@ -62,24 +62,28 @@ def settle(settings: PullParams, listed: Sequence[Listing], labels: Sequence[str
     """
     becomes: dict[str, dict[str, str]] = {}
     similar: dict[str, list[tuple[str, ...]]] = {}
-    counts: dict[str, Counter[str]] = {}
     for kind in KINDS:
         given = Counter(name for entry in listed for name in _READ[kind](entry) if name)
         preferred = [names.clean(label) for label in labels] if kind == "labels" else []
         becomes[kind] = _renamed(settings, kind, given)
-        counts[kind] = Counter(dict.fromkeys(preferred, 0))
+        counts = Counter(dict.fromkeys(preferred, 0))
         for name, n in given.items():
-            counts[kind][becomes[kind][name]] += n
-        alike = names.similar(counts[kind])
+            counts[becomes[kind][name]] += n
+        alike = names.similar(counts)
         if settings.similar_names == "merge":
-            leaders = {name: _leader(cluster, counts[kind], preferred) for cluster in alike for name in cluster}
+            leaders = {name: _leader(cluster, counts, preferred) for cluster in alike for name in cluster}
             becomes[kind] = {name: leaders.get(to, to) for name, to in becomes[kind].items()}
         elif alike:
             similar[kind] = alike
+    settled = [_apply(entry, becomes) for entry in listed]
     if similar and settings.similar_names == "stop":
-        raise DataError(_sentence(settings.source, similar, counts))
+        raise DataError(
+            f"the source {settings.source!r} must spell every name in one way; similar names, with their numbers of "
+            f"recordings, are {describe(similar, settled)}. Correct them, or list them in pull.rename, or set "
+            "pull.similar_names: merge if they mean the same, or allow if they do not."
+        )
     return Settled(
-        listed=[_apply(entry, becomes) for entry in listed],
+        listed=settled,
         renamed={kind: changed for kind in KINDS if (changed := {n: to for n, to in becomes[kind].items() if n != to})},
         similar=similar,
     )
@@ -100,19 +104,23 @@ def _leader(cluster: Sequence[str], counts: Mapping[str, int], preferred: Sequen
     return min(cluster, key=lambda name: (name not in preferred, -counts[name], name))
 
 
-def _sentence(
-    source: str, similar: Mapping[str, Sequence[tuple[str, ...]]], counts: Mapping[str, Mapping[str, int]]
-) -> str:
-    listed = []
+def describe(similar: Mapping[str, Sequence[tuple[str, ...]]], listed: Sequence[Listing]) -> str:
+    """Return the sets of similar names with their numbers of recordings, ten of a kind at most.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> listed = [Listing(Path("a.wav"), "dog", "anna"), Listing(Path("b.wav"), "Dog", "ben")]
+    >>> describe({"labels": [("Dog", "dog")]}, listed)
+    "labels 'Dog' (1) / 'dog' (1)"
+    """
+    kinds = []
     for kind, clusters in similar.items():
-        some = [" / ".join(f"{name!r} ({counts[kind][name]})" for name in cluster) for cluster in clusters[:_SHOWN]]
+        counts = Counter(name for entry in listed for name in _READ[kind](entry))
+        some = [" / ".join(f"{name!r} ({counts[name]})" for name in cluster) for cluster in clusters[:_SHOWN]]
         more = f" and {len(clusters) - _SHOWN} more" if len(clusters) > _SHOWN else ""
-        listed.append(f"{kind} {', '.join(some)}{more}")
-    return (
-        f"the source {source!r} must spell every name in one way; similar names, with their numbers of recordings, "
-        f"are {'; '.join(listed)}. Correct them, or list them in pull.rename, or set pull.similar_names: merge if they "
-        "mean the same, or allow if they do not."
-    )
+        kinds.append(f"{kind} {', '.join(some)}{more}")
+    return "; ".join(kinds)
 
 
 def _apply(entry: Listing, becomes: Mapping[str, Mapping[str, str]]) -> Listing:

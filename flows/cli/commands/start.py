@@ -18,6 +18,8 @@ def add(commands: Commands) -> None:
         "--minutes", type=float, default=10.0, metavar="M", help="training time on two cores; default: 10"
     )
     start.add_argument("--positive", metavar="LABEL", help="positive class of two; default: guessed from its name")
+    text = "what becomes of names such as `dog` and `Dog`: one spelling, or kept apart; default: `dvc repro` stops"
+    start.add_argument("--similar-names", choices=("merge", "allow"), help=text)
     start.add_argument("--name", metavar="NAME", help="name of the registered model; default: edac- and the folder's")
     start.add_argument("--yes", action="store_true", help="ask nothing")
     start.add_argument("--explain", action="store_true", help="show the params.yaml and write nothing")

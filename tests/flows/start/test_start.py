@@ -14,6 +14,8 @@ from flows.start import listing, naming, recipe, sizes, survey
 from flows.start.naming import Asked, Item
 from stages.core.project import params
 from stages.core.project.errors import DataError, ParameterError
+from stages.pull.params import PullParams
+from stages.pull.settle import settle
 from stages.pull.sources import folder as source
 from stages.quantize import convert
 from tests.trees import encode
@@ -214,3 +216,56 @@ def test_metric_and_order(labels: tuple[str, ...], metric: str, order: list[str]
     values, _ = chosen(names_of(rows), surveyed([1.0], {16000: 50}))
     assert values["select.metric"] == metric
     assert values.get("pull.options.folder.labels") == order
+
+
+@pytest.fixture
+def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder of yes and no by twelve people, where some typed `Yes` and one signed twice."""
+    root = tmp_path / "words"
+    for person in range(12):
+        for word in ("no", "yes"):
+            name = "Yes" if word == "yes" and person % 3 == 0 else word
+            who = "Anna00" if person == 1 and word == "yes" else f"anna{person:02}"
+            encode(root / name / f"{who}.wav", tone(400 + 40 * person, 0.3, person), RATE)
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    return root
+
+
+def pulled() -> set[str]:
+    """Return the labels that the written parameters make of the written listing."""
+    pull = params.section("pull", PullParams, Path("params.yaml"))
+    module, config = pull.configure()
+    return {entry.label for entry in settle(pull, module.recordings(config, Path()), config.labels).listed}
+
+
+def test_similar_names_are_told_and_proposed(typed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    start(str(typed), "--yes", "--group", "part1")
+    text, said = Path("params.yaml").read_text(), capsys.readouterr().out
+    for shown in (text, said):
+        assert "'Yes' (4) / 'yes' (8)" in shown.replace("\n  #", "")
+        assert "'Anna00' (1) / 'anna00' (2)" in shown.replace("\n  #", "")
+    assert "  # similar_names: merge" in text
+    with pytest.raises(DataError, match=r"pull\.similar_names"):
+        pulled()
+    Path("params.yaml").write_text(text.replace("# similar_names", "similar_names"))
+    assert pulled() == {"no", "yes"}
+
+
+@pytest.mark.parametrize(
+    "how, labels, metric", [("merge", {"no", "yes"}, "roc_auc"), ("allow", {"no", "yes", "Yes"}, "accuracy")]
+)
+def test_similar_names_as_asked_for(typed: Path, how: str, labels: set[str], metric: str) -> None:
+    start(str(typed), "--yes", "--group", "part1", "--similar-names", how)
+    assert pulled() == labels
+    assert params.read(Path("params.yaml"))["select"]["metric"] == metric
+
+
+def test_similar_file_names_are_files_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for word in ("no", "yes"):
+        for take in ("Evening", "evening", "evenings", "noon", "night", "dawn"):
+            encode(tmp_path / "words" / word / f"{take}.wav", tone(400, 0.3, 0), RATE)
+    monkeypatch.chdir(tmp_path)
+    start(str(tmp_path / "words"), "--yes", "--group", "file")
+    assert pulled() == {"no", "yes"}
