@@ -1,6 +1,7 @@
 """Published files and trees, from the network or from a mirror folder, resumed and checked."""
 
 import contextlib
+import errno
 import hashlib
 import http.client
 import shutil
@@ -23,6 +24,13 @@ ATTEMPTS = 6
 TIMEOUT_S = 60.0
 PAUSE_S = 1.0  # before the first new attempt, doubled before each further one
 _BLOCK = 1 << 18
+_UNREADABLE = (
+    errno.EIO,
+    errno.ESTALE,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EINVAL,
+)  # a failing disk, a share that went away
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _ANOTHER_COPY = "Run the command again, or get another copy if it lies in a mirror."
 
@@ -244,4 +252,12 @@ def sync(root: Path, names: Iterable[str], folder: Path) -> None:
             there = target.stat()
             if (there.st_size, there.st_mtime_ns) == (before.st_size, before.st_mtime_ns):
                 continue
-        bring(origin, target)
+        try:
+            bring(origin, target)
+        except OSError as error:
+            if error.errno not in _UNREADABLE:
+                raise
+            raise DataError(
+                f"{origin} cannot be read to its end ({error.strerror}). Copy it again from where it came from, or "
+                "leave it out."
+            ) from None

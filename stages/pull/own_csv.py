@@ -173,7 +173,7 @@ def _span(table: Path, row: Row) -> Span | None:
     if given == ("", ""):
         return None
     try:
-        start, end = map(float, given)
+        start, end = (math.nan if "_" in text else float(text) for text in given)
     except ValueError:
         start, end = math.nan, math.nan
     if not 0 <= start < end < math.inf:

@@ -17,7 +17,7 @@ from stages.core.artifacts.recordings import SEPARATOR, Recording, labels_of, wr
 from stages.core.audio.decode import Heard
 from stages.core.audio.sources import shown
 from stages.core.project import files, names
-from stages.core.project.errors import DataError
+from stages.core.project.errors import DataError, require
 from stages.pull import guard, near_duplicates
 from stages.pull.decoding import Unusable, decode_all, print_of
 from stages.pull.link import linking
@@ -71,6 +71,8 @@ def pull(
         listed = sorted(map(_nameable, source.recordings(config, work)), key=lambda entry: entry.path.as_posix())
         _check_listed(listed, work, params.source)
         given = [names.clean(label) for label in source.LABELS or getattr(config, "labels", ())]
+        repeated = [label for label, n in Counter(given).items() if n > 1]
+        require(not repeated, f"pull.options.{params.source}.labels", "name every class once", given)
         settled = settle(params, listed, given)
         candidates = [entry for entry in settled.listed if not entry.excluded]
         journal = work.with_suffix(f".{heard}.decoded")  # by other rules, other samples
@@ -87,7 +89,7 @@ def pull(
             ]
             kept = _kept(candidates, decoded, reasons)
         excluded = _excluded(settled.listed, candidates, decoded, reasons)
-        order = _output_order(given, settled.listed, [entry for entry, _ in kept])
+        order = _output_order(given, settled.listed, [entry for entry, _ in kept], [e.reason for e in excluded])
         one_file = ((entry.group, entry.path.as_posix()) for entry, _ in kept if entry.span)  # its parts are one group
         same = _shared(near, kept) if params.near_duplicates.action == "group" else []
         contents = [*((entry.group, found.sha256) for entry, found in kept), *one_file]
@@ -281,15 +283,16 @@ def _excluded(
     return [Excluded(shown(name), *why) for name, why in reasons_of if why]
 
 
-def _output_order(order: Sequence[str], listed: Sequence[Listing], kept: Sequence[Listing]) -> list[str]:
+def _output_order(
+    order: Sequence[str], listed: Sequence[Listing], kept: Sequence[Listing], reasons: Sequence[str]
+) -> list[str]:
     known = sorted({label for entry in listed for label in labels_of(entry.label)} - {""})
     order = list(order or known)
     usable = {label for entry in kept for label in labels_of(entry.label)}
     if not kept:
-        raise DataError(
-            f"none of the {len(listed)} listed recordings is usable: none is there and decodes to sound. Check the "
-            "files."
-        )
+        counts = Counter(reasons).most_common()
+        why = ", ".join(f"{reason} ({n})" for reason, n in counts)
+        raise DataError(f"none of the {len(listed)} listed recordings is usable: {why}. Check the files.")
     for name in known:
         if name not in order:
             raise DataError(f"the label {name!r} is not among {', '.join(order)}. Correct it, or add it to labels.")

@@ -110,7 +110,7 @@ def read_table(path: Path, layout: Layout) -> list[Row]:
                 "as CSV in UTF-8."
             )
         values = {meaning: clean(fields[place]) for meaning, place in places.items()}
-        if not certain and not all(value.isascii() for value in values.values()):
+        if not certain and not all(fields[place].isascii() for place in places.values()):
             raise DataError(
                 f"{path}, line {line} must be text in UTF-8; it is not. Save the table as CSV in UTF-8, or name its "
                 f"encoding in {layout.owner}.encoding, such as cp1252."

@@ -140,6 +140,12 @@ def test_numbers_and_sites_and_splits_are_compared_too(own: Own) -> None:
         own.pull()
 
 
+def test_classes_that_are_given_twice_are_refused(own: Own) -> None:
+    own.csv("a.wav,dog,x", "b.wav,cat,y")
+    with pytest.raises(ParameterError, match=r"pull\.options\.folder\.labels .*once"):
+        own.pull(labels=["dog", "cat", "dog "])
+
+
 @pytest.mark.parametrize("missing", ["NaN", "nan", "", " ", "None", "NULL", "N/A", "#N/A", "<NA>"])
 @pytest.mark.parametrize("column", ["label", "group"])
 def test_missing_labels_and_groups_are_told_with_their_line(own: Own, column: str, missing: str) -> None:

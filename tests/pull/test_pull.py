@@ -273,9 +273,7 @@ def test_nothing_usable_one_class_or_an_empty_class_is_told(project: Project) ->
         project.pull(labels=["well", "ill", "third"])
     for name in ("a1.wav", "b1.wav"):
         (project.root / name).write_text("these are words")
-    with pytest.raises(
-        DataError, match=r"none of the 2 listed recordings is usable: none is there and decodes to sound\."
-    ):
+    with pytest.raises(DataError, match=r"none of the 2 .*undecodable \(2\)"):
         project.pull()
 
 

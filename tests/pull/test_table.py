@@ -115,6 +115,11 @@ def test_an_encoding_that_is_named_is_certain(tmp_path: Path) -> None:
         read(tmp_path / "t.csv", TEXT.encode(), Layout(COLUMNS, LAYOUT.required, LAYOUT.owner, encoding="ascii"))
 
 
+def test_an_unknown_encoding_is_told_where_only_control_characters_show_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"line 2 .*UTF-8"):
+        read(tmp_path / "t.csv", "path,label,group\na.wav,猫,x\n".encode("shift_jis"))  # an invisible character, and L
+
+
 def test_letters_of_an_unknown_encoding_matter_only_where_they_are_read(tmp_path: Path) -> None:
     content = "path,label,group,note\na.wav,dog,x,müde\n".encode("cp1252")
     assert read(tmp_path / "t.csv", content) == [(2, "a.wav", "dog", "x")]

@@ -1,5 +1,6 @@
 """No file can stop a pull: each is excluded by name with a reason, and the others are used."""
 
+import errno
 import os
 import struct
 from pathlib import Path
@@ -14,6 +15,7 @@ from stages.core.audio.decode import content_hash
 from stages.core.project import files
 from stages.core.project.errors import DataError
 from stages.core.project.params import load
+from stages.pull import download
 from stages.pull.params import PullParams
 from stages.pull.stage import pull
 from tests.wavs import Pcm, chunk, form, riff, sound
@@ -121,9 +123,42 @@ def test_parts_of_a_long_recording_are_recordings_of_one_group(tmp_path: Path) -
     assert found["long.flac@2.5-4.25"].sha256 == content_hash(samples)
 
 
-@pytest.mark.parametrize("times", ["1,1", "2,1", "-1,2", "1,", ",1", "a,b", "0,inf", "nan,1", '"0,5",1'])
+@pytest.mark.parametrize("times", ["1,1", "2,1", "-1,2", "1,", ",1", "a,b", "0,inf", "nan,1", '"0,5",1', "0,1_0"])
 def test_times_of_a_part_that_make_no_sense_are_told_with_their_line(tmp_path: Path, times: str) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "a.wav").write_bytes(plain(sound()))
     with pytest.raises(DataError, match=r"labels\.csv, line 3: start_s and end_s must be seconds with 0 <= "):
         parts(tmp_path / "mine", tmp_path / "data", "a.wav,dog,anna,0,0.05", f"a.wav,dog,anna,{times}")
+
+
+def test_a_part_far_beyond_every_end_is_named(tmp_path: Path) -> None:
+    root = tmp_path / "mine"
+    root.mkdir()
+    for name in ("a.wav", "b.wav", "c.wav"):
+        (root / name).write_bytes(plain(sound(seed=ord(name[0]))))
+    soundfile.write(root / "d.flac", sound(seed=9), RATE)
+    far = [f"{name},{times}" for name in ("c.wav,cat,carl", "d.flac,cat,dora") for times in ("5,6", "1e200,1e300")]
+    report = parts(root, tmp_path / "data", "a.wav,dog,anna,,", "b.wav,cat,ben,,", *far)
+    assert [entry["reason"] for entry in report["excluded"]] == ["part beyond the end"] * 4
+
+
+def test_where_nothing_is_usable_the_reasons_are_counted(tmp_path: Path) -> None:
+    for name in ("dog/a.wav", "cat/b.wav", "cat/c.wav"):
+        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mine" / name).write_bytes(plain(np.zeros((1600, 1))))
+    (tmp_path / "mine" / "dog" / "d.wav").write_bytes(b"\xff\xd8\xff\xe0 a picture")
+    with pytest.raises(DataError, match=r"silent \(3\), undecodable \(1\)"):
+        pulled(tmp_path / "mine", tmp_path / "data")
+
+
+def test_a_file_that_the_disk_does_not_give_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("dog/a.wav", "cat/b.wav"):
+        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mine" / name).write_bytes(plain(sound(seed=ord(name[4]))))
+
+    def fail(origin: Path, target: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(origin))
+
+    monkeypatch.setattr(download, "bring", fail)
+    with pytest.raises(DataError, match=r"cat/b\.wav .*Input/output error"):
+        pulled(tmp_path / "mine", tmp_path / "data")

@@ -21,6 +21,7 @@ BEYOND = "part beyond the end"
 CLIPPED = 0.999
 """A sample of this magnitude or more, as heard, is clipped."""
 _SLACK_S = 0.05  # by which the times of a part may exceed the file
+_FARTHEST = 2**40  # frame: beyond the end of every file, and within what decoders can seek to
 _QUIET_S = 0.02
 
 
@@ -144,7 +145,7 @@ def hear(
         As of `decode`, or if the part is not in the file.
     """
     listener, levels, digest = listen(path, hearing), Levels(1), hashlib.sha256()
-    start, stop = (round(seconds * listener.sample_rate) for seconds in span) if span else (0, None)
+    start, stop = (min(round(s * listener.sample_rate), _FARTHEST) for s in span) if span else (0, None)
     quiet = _Quiet(round(_QUIET_S * listener.sample_rate), 10 ** (hearing.silence_dbfs / 20))
     clipped = 0
     try:
@@ -157,7 +158,7 @@ def hear(
                 take(samples, listener.sample_rate)
     except RuntimeInputError as error:
         raise as_data_error(error) from None
-    if span and start + levels.n_frames < (stop or 0) - _SLACK_S * listener.sample_rate:
+    if span and start + levels.n_frames < (span[1] - _SLACK_S) * listener.sample_rate:
         end = (start + levels.n_frames) / listener.sample_rate if levels.n_frames else None
         ends = f"at {end:.6g} s" if end else f"before {span[0]:.6g} s"
         raise UnusableError(

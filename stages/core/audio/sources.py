@@ -339,6 +339,8 @@ class _Soundfile:
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
         left = (self.claimed_frames if stop is None else stop) - start
+        if start and start >= self.claimed_frames:  # where libsndfile cannot seek to
+            return
         try:
             with _sound(self.path) as file:
                 if start:

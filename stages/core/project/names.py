@@ -93,9 +93,9 @@ def _by_spelling(names: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _fold(name: str) -> str:
-    """Return a name without case, width, accents of Latin letters, other alphabets and the spelling of numbers."""
+    """Return a name without case, width, accents of Latin letters, other alphabets and ways to write numbers."""
     wide = unicodedata.normalize("NFKC", _DASHES.sub("-", name).translate(_QUOTES)).casefold()
-    wide = wide.translate(_LOOK_ALIKE)
+    wide = re.sub(r"\d", lambda digit: str(unicodedata.decimal(digit[0])), wide.translate(_LOOK_ALIKE))
     letters: list[str] = []
     for letter in unicodedata.normalize("NFKD", wide):
         accent = unicodedata.combining(letter) and letters and unicodedata.name(letters[-1], "").startswith("LATIN")

@@ -157,7 +157,8 @@ def _survey(config: Config) -> list[Listing]:
 
 def _of_csv(config: Config, root: Path, table: Path) -> list[Listing]:
     if not table.is_file():
-        raise DataError(f"{OWNER}.csv names {table}, which does not exist. Correct the path.")
+        what = "is no file" if table.exists() else "does not exist"
+        raise DataError(f"{OWNER}.csv names {table}, which {what}. Correct the path.")
     layout = Layout(
         columns={name: config.columns.get(name, name) for name in COLUMNS},
         required=("path", "label", "group"),

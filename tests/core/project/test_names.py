@@ -34,6 +34,7 @@ SIMILAR = (  # each differs in one way that a person's hand or a spreadsheet mak
     ("patient_anna", "patient_ana"),
     ("footstep", "footsteps"),
     ("hospital north", "hospitel north"),
+    ("dog\u0661", "dog1"),  # an Arabic digit
 )
 DIFFERENT = (
     ("male", "female"),
