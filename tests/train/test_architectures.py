@@ -140,6 +140,12 @@ def test_edac_cnn_lstm_takes_as_many_steps_as_the_features_leave() -> None:
         built("edac_cnn_lstm", (8, 30))
 
 
+@pytest.mark.parametrize("name", ["ds_cnn", "edac_cnn", "bilstm"])
+def test_features_that_an_architecture_cannot_take_are_one_sentence(name: str) -> None:
+    with pytest.raises(ParameterError, match=rf"features must fit {name}; got the shape \(24, 24, 3\)\. Choose"):
+        network.build(name, {}, (24, 24, 3), 2)
+
+
 def test_ds_cnn_is_counted_by_hand() -> None:
     """Stem 9·8; blocks 9·c + c·c'; two learned and two running values per normalised band or channel; 16·10 + 10."""
     model = built("ds_cnn", (50, 20, 1), 10, stem=8, widths=[8, 16])

@@ -14,7 +14,7 @@ from stages.core.artifacts.network import NetworkDescription
 from stages.core.nn import units as structure
 from stages.core.nn.keras import keras, load_weights, save_weights
 from stages.core.project import plugins
-from stages.core.project.errors import DataError, ModelError
+from stages.core.project.errors import DataError, ModelError, ParameterError
 
 ARCHITECTURES = plugins.registry("architectures")
 
@@ -45,10 +45,14 @@ def build(
     Raises
     ------
     ParameterError
-        For an unknown architecture or a parameter it refuses.
+        For an unknown architecture, a parameter it refuses, or features that it cannot take.
     """
     module, config = plugins.configure(ARCHITECTURES, name, options, "train")
-    model = module.build(config, input_shape, n_classes)
+    try:
+        model = module.build(config, input_shape, n_classes)
+    except ValueError as error:  # what Keras raises of shapes that do not fit
+        advice = "Choose another front end or architecture."
+        raise ParameterError(f"features must fit {name}; got the shape {tuple(input_shape)}. {advice}") from error
     if multi_label:
         model = _with_sigmoids(model, n_classes)
     return model, NetworkDescription(
