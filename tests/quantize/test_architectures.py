@@ -35,6 +35,7 @@ CASES = {
     "strided_cnn": ((101, 40), 10),
     "bilstm": ((101, 40), 10),
     "bc_resnet": ((101, 40), 10),
+    "mobilenet_v2": ((101, 40), 10),
     "wav2vec2_student": ((3_000, 1), 10),
 }
 OPTIONS = {"wav2vec2_student": {"shape": checkpoints.SMALL}}

@@ -284,6 +284,19 @@ def test_acdnet_gives_up_filters_on_both_sides_of_its_transpose(rng: np.random.G
     np.testing.assert_allclose(smaller(x), model(x), atol=1e-5)
 
 
+def test_mobilenet_v2_has_the_blocks_of_keras_applications(rng: np.random.Generator) -> None:
+    """Both blocks of 24 filters, the second with a residual; small weights keep ReLU and its limited kin equal."""
+    whole = keras.applications.MobileNetV2(input_shape=(64, 64, 3), weights=None, include_top=False)
+    theirs = keras.Model(whole.get_layer("expanded_conv_project_BN").output, whole.get_layer("block_2_add").output)
+    model = built("mobilenet_v2", (64, 64), 3, stem=16, widths=[24, 24], expansion=6)
+    ours = keras.Model(model.get_layer("stem_relu").output, model.get_layer("block2_residual").output)
+    assert [weight.shape for weight in ours.get_weights()] == [weight.shape for weight in theirs.get_weights()]
+    ours.set_weights([rng.uniform(0.01, 0.1, weight.shape) for weight in theirs.get_weights()])
+    theirs.set_weights(ours.get_weights())
+    x = rng.normal(size=(2, 32, 32, 16)).astype(np.float32)
+    np.testing.assert_allclose(ours(x), theirs(x), atol=1e-5)
+
+
 def test_bilstm_is_that_of_keras_in_both_directions(rng: np.random.Generator) -> None:
     """And its file has no loop."""
     layers = keras.layers
@@ -366,6 +379,8 @@ def test_learns_one_step_and_the_same_one_again(name: str, rng: np.random.Genera
         ("micro_acdnet", {"dropout": 1.0}, r"train.options.micro_acdnet.dropout must be a fraction in \[0, 1\)"),
         ("mel_cnn", {"widths": [4] * 5}, r"features must have at least 32 frames and bands for mel_cnn with 5 blocks"),
         ("mel_cnn", {"weight_decay": -1.0}, r"train.options.mel_cnn.weight_decay must be 0 or more; got -1.0"),
+        ("mobilenet_v2", {"expansion": 0}, r"train.options.mobilenet_v2.expansion must be at least 1; got 0"),
+        ("mobilenet_v2", {"width": 0}, r"mobilenet_v2.width must be above 0 and at most 16; got 0.0"),
         ("strided_cnn", {"widths": []}, r"widths must be a list of positive numbers of filters; got \[\]"),
         ("strided_cnn", {"head": 0}, r"train.options.strided_cnn.head must be at least 1 filter; got 0"),
         ("strided_cnn", {"dropout": 1.0}, r"strided_cnn.dropout must be a fraction in \[0, 1\); got 1.0"),
