@@ -17,6 +17,7 @@ from stages.core.scoring import logits, uncertainty
 from stages.core.scoring.arrays import rounded
 from stages.core.scoring.metrics import MetricParams
 from stages.core.scoring.resampling import Draws
+from stages.core.scoring.weights import Weights
 
 COLUMNS = ("name", "split", "calibrated", "figure", "value", "low", "high", "reason", "observed", "null")
 
@@ -70,7 +71,7 @@ def figures(truth: SplitLabels, scores: np.ndarray, params: MetricParams) -> dic
     refusal = draws.refusal(by_class=False)
     distances = brier(y, scores)
 
-    def both(weights: np.ndarray) -> np.ndarray:
+    def both(weights: Weights) -> np.ndarray:
         error = errors.observed_error(y, scores, weights, bins=bins)
         return np.stack([error, weights @ distances / weights.sum(axis=-1)])
 
@@ -78,8 +79,7 @@ def figures(truth: SplitLabels, scores: np.ndarray, params: MetricParams) -> dic
         observed, mean = both(np.ones((1, len(y))))[:, 0]
         ends = np.full((2, 2), np.nan)
     else:
-        values = np.concatenate([both(block) for block in draws.blocks()], axis=1)
-        measured = [draws.split(row) for row in values]
+        measured = [draws.split(row) for row in both(draws.weights)]
         observed, mean = (each.value for each in measured)
         ends = np.array([uncertainty.mean_interval(each, draws, confidence=params.confidence) for each in measured])
     low, high = (np.nan if np.isnan(end) else errors.debiased(float(end), y, scores, bins=bins) for end in ends[0])

@@ -15,11 +15,11 @@ from stages.core.artifacts.dataset import Split
 from stages.core.artifacts.estimates import Estimate
 from stages.core.artifacts.variant import Variant
 from stages.core.project.progress import track
-from stages.core.scoring import uncertainty
+from stages.core.scoring import metrics, uncertainty
 from stages.core.scoring.arrays import ratio, rounded
-from stages.core.scoring.curves import Curve, roc_auc_of
 from stages.core.scoring.resampling import Draws
 from stages.core.scoring.thresholds import predict
+from stages.core.scoring.weights import Weights
 from stages.evaluate.params import EvaluateParams
 from stages.evaluate.scoring import score
 from stages.evaluate.soundscape import pink_noise
@@ -143,7 +143,7 @@ def against(
     names = np.concatenate([test.groups, np.array([f"{kind} {i}" for i in range(len(others))])])
     draws = Draws.of(is_known, names, 2, resamples=params.bootstrap_resamples, seed=params.seed)
     both = np.concatenate([sure, others])
-    curve = draws.measure(lambda weights: roc_auc_of(Curve.of(is_known == 1, both, weights)))
+    curve = draws.measure(lambda weights: metrics.measure("roc_auc", is_known, both, weights))
     refusal = draws.refusal(by_class=True)
     ends: tuple[float, float] = (np.nan, np.nan)
     if not refusal:
@@ -174,7 +174,7 @@ def _fraction(hit: np.ndarray, among: np.ndarray, draws: Draws, confidence: floa
     if not among.any():
         return Estimate(None, reason="none is decided")
 
-    def figure(weights: np.ndarray) -> np.ndarray:
+    def figure(weights: Weights) -> np.ndarray:
         total = weights @ among
         return ratio(weights @ (hit & among), total, total > 0)
 

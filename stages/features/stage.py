@@ -35,7 +35,8 @@ class Inputs:
     Attributes
     ----------
     recordings, augmented : Sequence[Recording]
-        Originals and their augmented copies. Clips have this order, each followed by its masked copies.
+        Originals and their augmented copies. Clips are ordered by side, and within a side as here, each followed by its
+        masked copies.
     splits : Mapping
         `recording_id` to ``"train"``, ``"validation"`` or ``"test"``.
     labels : Sequence[str]
@@ -83,6 +84,7 @@ def make_features(params: FeatureParams, inputs: Inputs, *, target: Path, worker
     clips = [
         part for clip in _clips(inputs) for part in _parts(*clip, hearing, config.sample_rate, config.clip_samples)
     ]
+    clips.sort(key=lambda clip: SPLITS.index(clip[1].split))  # stable: a side is a slice of the file
     graph = export(frontend, config)
     masker = None
     if masks.wanted:

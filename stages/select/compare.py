@@ -61,12 +61,10 @@ def measure(
     binary = scores[baseline].ndim == 1
     n_classes = 2 if binary else scores[baseline].shape[1]
     draws = Draws.of(truth.y, truth.groups, n_classes, resamples=bootstrap.resamples, seed=bootstrap.seed)
-    blocks = list(draws.blocks())
 
     def measured(name: str) -> Measured:
-        threshold = thresholds.get(name)
-        values = [metrics.measure(metric, truth.y, scores[name], block, threshold=threshold) for block in blocks]
-        return draws.split(np.concatenate(values))
+        of_rows = metrics.measure(metric, truth.y, scores[name], draws.weights, threshold=thresholds.get(name))
+        return draws.split(of_rows)
 
     p_values = {}
     if metric == "roc_auc" and binary and min(np.bincount(truth.y, minlength=2)) > 1:

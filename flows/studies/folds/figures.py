@@ -55,7 +55,6 @@ class Figures:
         self.sites = sites if len(sites) > 1 else []
         self.groups = np.concatenate([truth.groups for truth in self._truth.values()])
         self._draws = {site: self._drawn(site) for site in ("", *self.sites)}
-        self._blocks = {site: list(draws.blocks()) for site, draws in self._draws.items()}
 
     def _drawn(self, site: str) -> Draws:
         truths = self._truth.values()
@@ -134,11 +133,9 @@ class Figures:
                 specificity=self._evaluate.specificity,
                 calibration_bins=self._evaluate.calibration_bins,
             )
-            of_draws = [
-                measure(weights=block[:, part]) if rows.any() else np.full(len(block), np.nan)
-                for block in self._blocks[site]
-            ]
-            resampled.append(np.concatenate(of_draws))
+            weights = self._draws[site].weights
+            of_rows = measure(weights=weights.restricted(part)) if rows.any() else np.full(len(weights), np.nan)
+            resampled.append(of_rows)
             values.append(float(resampled[-1][0]))
         defined = ~np.isnan(resampled)
         means = np.nansum(resampled, axis=0) / np.maximum(defined.sum(axis=0), 1)

@@ -2,7 +2,7 @@
 
 A features folder holds
 
-features.npy    (n_clips, ...) float32, memory-mapped
+features.npy    (n_clips, ...) float32, memory-mapped; the clips of one side follow one another
 clips.csv       row i describes features[i]; see `stages.core.artifacts.clips`
 frontend.tflite waveform to features, as the device runs it
 frontend.json   see `stages.core.artifacts.frontend`
@@ -54,7 +54,7 @@ class Split:
     Attributes
     ----------
     x : np.ndarray, shape (n, ...), float32
-        Features.
+        Features; read-only, and read from the file as they are used.
     y : np.ndarray, shape (n,), int64, or (n, n_classes) for a multi-label task
         Index into `labels`; for a multi-label task 1 for every class that a clip has, else 0.
     clip_ids, groups, sites : np.ndarray, shape (n,), str
@@ -177,7 +177,7 @@ def read_split(folder: Path, name: SplitName) -> Split:
     frontend = frontend_file.read(folder)
     rows = [i for i, clip in enumerate(table) if clip.split == name]
     return Split(
-        x=np.load(folder / "features.npy", mmap_mode="r")[rows],
+        x=_rows(np.load(folder / "features.npy", mmap_mode="r"), rows),
         y=_y(table, name, frontend.labels),
         clip_ids=np.array([table[i].clip_id for i in rows], dtype=str),
         groups=np.array([table[i].group for i in rows], dtype=str),
@@ -198,6 +198,15 @@ def indicators(y: np.ndarray, n_classes: int) -> np.ndarray:
     [[0, 1], [1, 0]]
     """
     return y if y.ndim == 2 else np.eye(n_classes, dtype=np.int64)[y]
+
+
+def _rows(features: np.ndarray, rows: Sequence[int]) -> np.ndarray:
+    """Return rows of a mapped file: a part of the map if they follow one another, else a copy of them."""
+    if rows and rows[-1] - rows[0] == len(rows) - 1:
+        return np.asarray(features[rows[0] : rows[-1] + 1])
+    chosen = np.asarray(features[rows])
+    chosen.flags.writeable = False
+    return chosen
 
 
 def _y(table: Sequence[Clip], name: SplitName, labels: Sequence[str]) -> np.ndarray:

@@ -11,11 +11,10 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from stages.core.scoring.arrays import macro, ratio
+from stages.core.scoring.weights import Weights
 
 
-def observed_error(
-    y: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None, *, bins: int = 10
-) -> np.ndarray:
+def observed_error(y: np.ndarray, scores: np.ndarray, weights: Weights | None = None, *, bins: int = 10) -> np.ndarray:
     """Return the expected calibration error (ECE) over equal bins, as observed.
 
     Binary: distance between the mean score of a bin and its fraction of positives. Multi-class: distance between the
@@ -26,7 +25,7 @@ def observed_error(
     ----------
     y : np.ndarray, shape (n,) or (n, n_classes), int
     scores : np.ndarray, shape (n,) or (n, n_classes)
-    weights : np.ndarray, shape (..., n), optional
+    weights : np.ndarray, shape (..., n), or GroupWeights, optional
         1 each by default.
     bins : int
 

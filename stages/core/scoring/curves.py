@@ -5,6 +5,76 @@ from dataclasses import dataclass
 import numpy as np
 
 from stages.core.scoring.arrays import ratio
+from stages.core.scoring.weights import Weights
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Clips ranked by score, highest first; clips of equal score enter together.
+
+    Attributes
+    ----------
+    thresholds : np.ndarray, shape (n_thresholds,)
+        Distinct scores, descending.
+    positives, negatives : np.ndarray, int
+        The clips of either class, by rank.
+    n_positives, n_negatives : np.ndarray, shape (n_thresholds,), int
+        How many of either reach each threshold.
+    """
+
+    thresholds: np.ndarray
+    positives: np.ndarray
+    negatives: np.ndarray
+    n_positives: np.ndarray
+    n_negatives: np.ndarray
+
+    @classmethod
+    def of(cls, truth: np.ndarray, scores: np.ndarray) -> "Ranking":
+        """Rank clips.
+
+        Parameters
+        ----------
+        truth : np.ndarray, shape (n,), bool
+        scores : np.ndarray, shape (n,)
+        """
+        order = np.argsort(-scores, kind="stable")
+        ranked, positive = scores[order], truth[order]
+        last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
+        n_positives = np.cumsum(positive)[last]
+        return cls(ranked[last], order[positive], order[~positive], n_positives, last + 1 - n_positives)
+
+    @property
+    def corners(self) -> "Ranking":
+        """Without the thresholds at which only negatives enter, and at the next one too.
+
+        The areas and the highest sensitivity at a specificity are those of all thresholds.
+        """
+        new = np.diff(self.n_positives, prepend=0, append=len(self.positives) + 1) > 0
+        kept = new[:-1] | new[1:]
+        return Ranking(
+            self.thresholds[kept], self.positives, self.negatives, self.n_positives[kept], self.n_negatives[kept]
+        )
+
+    def curve(self, weights: Weights) -> "Curve":
+        """Return the curve of weighted clips.
+
+        Parameters
+        ----------
+        weights : np.ndarray, shape (..., n), or GroupWeights
+            One row per resample.
+        """
+        return Curve(
+            self.thresholds,
+            _reaching(weights.take(self.positives, axis=-1), self.n_positives),
+            _reaching(weights.take(self.negatives, axis=-1), self.n_negatives),
+        )
+
+
+def _reaching(ranked: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the sum of the first so many weights, for each count: (..., n) to (..., len(counts))."""
+    sums = np.zeros((*ranked.shape[:-1], ranked.shape[-1] + 1))
+    np.cumsum(ranked, axis=-1, out=sums[..., 1:])
+    return sums.take(counts, axis=-1)
 
 
 @dataclass(frozen=True)
@@ -24,25 +94,9 @@ class Curve:
     false_positives: np.ndarray
 
     @classmethod
-    def of(cls, truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> "Curve":
-        """Rank clips by score; clips of equal score enter together.
-
-        Parameters
-        ----------
-        truth : np.ndarray, shape (n,), bool
-        scores : np.ndarray, shape (n,)
-        weights : np.ndarray, shape (..., n)
-            One row per resample.
-        """
-        order = np.argsort(-scores, kind="stable")
-        ranked = scores[order]
-        last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
-        above, positive = weights[..., order], truth[order]
-        return cls(
-            ranked[last],
-            np.cumsum(above * positive, axis=-1)[..., last],
-            np.cumsum(above * ~positive, axis=-1)[..., last],
-        )
+    def of(cls, truth: np.ndarray, scores: np.ndarray, weights: Weights) -> "Curve":
+        """Return the curve over all thresholds; see `Ranking`."""
+        return Ranking.of(truth, scores).curve(weights)
 
     @property
     def defined(self) -> np.ndarray:
@@ -58,8 +112,8 @@ def roc_auc_of(curve: Curve) -> np.ndarray:
     0.875
     """
     tp, fp = curve.true_positives, curve.false_positives
-    heights = tp + _shifted(tp)
-    area = (heights * (fp - _shifted(fp))).sum(axis=-1) / 2
+    later = np.einsum("...t,...t->...", tp[..., 1:] + tp[..., :-1], np.diff(fp, axis=-1))
+    area = (tp[..., 0] * fp[..., 0] + later) / 2
     return ratio(area, tp[..., -1] * fp[..., -1], curve.defined)
 
 
@@ -71,8 +125,10 @@ def average_precision_of(curve: Curve) -> np.ndarray:
     0.833
     """
     tp, fp = curve.true_positives, curve.false_positives
-    precision = ratio(tp, tp + fp, tp + fp > 0, otherwise=0.0)
-    return ratio((precision * (tp - _shifted(tp))).sum(axis=-1), tp[..., -1], curve.defined)
+    total = tp + fp
+    precision = np.divide(tp, total, out=np.zeros(tp.shape), where=total > 0)
+    steps = precision[..., 0] * tp[..., 0] + np.einsum("...t,...t->...", precision[..., 1:], np.diff(tp, axis=-1))
+    return ratio(steps, tp[..., -1], curve.defined)
 
 
 def sensitivity_of(curve: Curve, specificity: float) -> np.ndarray:
@@ -106,8 +162,3 @@ def roc_points(y: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarra
     totals = corners[:, -1:]
     false_positive_rate, true_positive_rate = ratio(corners, totals, totals > 0)
     return false_positive_rate, true_positive_rate
-
-
-def _shifted(values: np.ndarray) -> np.ndarray:
-    """Return the values one threshold earlier, starting with 0."""
-    return np.concatenate([np.zeros((*values.shape[:-1], 1)), values[..., :-1]], axis=-1)

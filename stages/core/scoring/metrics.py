@@ -2,16 +2,17 @@
 
 Throughout, `y` is (n,) int, an index into the labels; `scores` is (n,) float, the probability of the positive
 class (label 1) of a binary task, or (n, n_classes) float, a probability per class. `weights` is (..., n), one
-row per resample for instance; a metric then has shape (...). A multi-class metric is the mean over the classes present
-of one class against the rest ("macro"). NaN means undefined: a metric that compares classes is undefined where only
-one class has weight.
+row per resample for instance, or `GroupWeights`; a metric then has shape (...). A multi-class metric is the mean over
+the classes present of one class against the rest ("macro"). NaN means undefined: a metric that compares classes is
+undefined where only one class has weight.
 
 In a multi-label task, `y` is (n, n_classes), 0 or 1, and every class is a binary task with a threshold of its own: a
 metric is the mean over them, so that `pr_auc` is the mean average precision (mAP). The exception is `accuracy`, the
 fraction of the clips that are right in every class.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +21,9 @@ from stages.core.artifacts.dataset import indicators
 from stages.core.artifacts.estimates import AUTO, ThresholdRule
 from stages.core.scoring.arrays import macro, ratio
 from stages.core.scoring.calibration import observed_error
-from stages.core.scoring.curves import Curve, average_precision_of, roc_auc_of, sensitivity_of
+from stages.core.scoring.curves import Curve, Ranking, average_precision_of, roc_auc_of, sensitivity_of
 from stages.core.scoring.thresholds import DEFAULT_THRESHOLD, Threshold, predict
+from stages.core.scoring.weights import GroupWeights, Weights, in_parts
 
 Metrics = dict[str, np.ndarray]
 METRICS = (
@@ -72,7 +74,7 @@ class MetricParams:
 def evaluate(
     y: np.ndarray,
     scores: np.ndarray,
-    weights: np.ndarray | None = None,
+    weights: Weights | None = None,
     *,
     threshold: Threshold | None = None,
     specificity: float = 0.90,
@@ -84,7 +86,7 @@ def evaluate(
     ----------
     y : np.ndarray, shape (n,) or (n, n_classes), int
     scores : np.ndarray, shape (n,) or (n, n_classes)
-    weights : np.ndarray, shape (..., n), optional
+    weights : np.ndarray, shape (..., n), or GroupWeights, optional
         1 each by default.
     threshold : float, Sequence of float, np.ndarray or None
         A binary prediction is positive from this score on. A multi-label task takes one for all classes or one for
@@ -105,12 +107,9 @@ def evaluate(
     >>> float(found["roc_auc"]), float(found["accuracy"])
     (1.0, 0.75)
     """
-    weights = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=np.float64)
-    curves = [
-        (roc_auc_of(curve), average_precision_of(curve), sensitivity_of(curve, specificity))
-        for curve in (Curve.of(truth, score, weights) for truth, score in _one_against_rest(y, scores))
-    ]
-    roc_auc, pr_auc, sensitivity = (macro(np.stack(values)) for values in zip(*curves, strict=True))
+    weights = _given(weights, len(y))
+    of_curves = (roc_auc_of, average_precision_of, functools.partial(sensitivity_of, specificity=specificity))
+    roc_auc, pr_auc, sensitivity = _of_curves(of_curves, y, scores, weights)
     return {
         "roc_auc": roc_auc,
         "pr_auc": pr_auc,
@@ -124,7 +123,7 @@ def measure(
     metric: str,
     y: np.ndarray,
     scores: np.ndarray,
-    weights: np.ndarray | None = None,
+    weights: Weights | None = None,
     *,
     threshold: Threshold | None = None,
     specificity: float = 0.90,
@@ -135,18 +134,41 @@ def measure(
     >>> float(measure("accuracy", np.array([0, 1]), np.array([0.1, 0.2])))
     0.5
     """
-    weights = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=np.float64)
+    weights = _given(weights, len(y))
     if metric == "calibration_error":
         return observed_error(y, scores, weights, bins=calibration_bins)
     of_curve: dict[str, Callable[[Curve], np.ndarray]] = {
         "roc_auc": roc_auc_of,
         "pr_auc": average_precision_of,
-        "sensitivity_at_specificity": lambda curve: sensitivity_of(curve, specificity),
+        "sensitivity_at_specificity": functools.partial(sensitivity_of, specificity=specificity),
     }
     if metric in of_curve:
-        curves = (Curve.of(truth, score, weights) for truth, score in _one_against_rest(y, scores))
-        return macro(np.stack([of_curve[metric](curve) for curve in curves]))
+        (values,) = _of_curves([of_curve[metric]], y, scores, weights)
+        return values
     return _of_predictions(y, _decisions(y, scores, threshold), weights, n_classes=_n_classes(scores))[metric]
+
+
+def _given(weights: Weights | None, n: int) -> Weights:
+    if isinstance(weights, GroupWeights):
+        return weights
+    return np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
+
+
+def _of_curves(
+    figures: Sequence[Callable[[Curve], np.ndarray]], y: np.ndarray, scores: np.ndarray, weights: Weights
+) -> np.ndarray:
+    """Return figures of curves, each the mean over the classes present: shape (n_figures, ...)."""
+
+    def of_class(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
+        ranking = Ranking.of(truth, score).corners
+
+        def of_weights(part: Weights) -> np.ndarray:
+            curve = ranking.curve(part)
+            return np.stack([figure(curve) for figure in figures])
+
+        return in_parts(weights, of_weights)
+
+    return macro(np.stack([of_class(*pair) for pair in _one_against_rest(y, scores)]))
 
 
 def _decisions(y: np.ndarray, scores: np.ndarray, threshold: Threshold | None) -> np.ndarray:
@@ -154,7 +176,7 @@ def _decisions(y: np.ndarray, scores: np.ndarray, threshold: Threshold | None) -
     return predict(scores, np.broadcast_to(threshold, scores.shape) if y.ndim == 2 else threshold)  # type: ignore[arg-type]
 
 
-def _of_predictions(y: np.ndarray, predicted: np.ndarray, weights: np.ndarray, *, n_classes: int) -> Metrics:
+def _of_predictions(y: np.ndarray, predicted: np.ndarray, weights: Weights, *, n_classes: int) -> Metrics:
     is_true, is_predicted = (indicators(which, n_classes) > 0 for which in (y, predicted))
     actual, called, hits = (
         weights @ which.astype(np.float64) for which in (is_true, is_predicted, is_true & is_predicted)

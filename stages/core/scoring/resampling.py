@@ -1,46 +1,49 @@
 """Groups left out and groups drawn anew, as weights, so that a metric sees all of them at once."""
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from stages.core.scoring.weights import GroupWeights
+
 MIN_GROUPS = 10
 MIN_GROUPS_OF_CLASS = 3
 FEW_GROUPS = 30
-_BLOCK = 4_000_000  # weights held at a time: 32 MB
+_BLOCK = 4_000_000  # draws made at a time: 32 MB
 _MOST_LEFT_OUT = 1000
 
 
-def group_bootstrap(groups: np.ndarray, *, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Draw whole groups with replacement, as often as there are groups.
+@functools.lru_cache(maxsize=16)
+def group_draws(n_groups: int, *, resamples: int, seed: int) -> np.ndarray:
+    """Draw whole groups with replacement, as often as there are groups; drawn once in a process for all variants.
 
     Clips of one speaker or recording resemble each other; drawing clips one by one would make intervals too narrow.
     See Davison and Hinkley, *Bootstrap Methods and their Application* (1997), section 3.8.
 
     Parameters
     ----------
-    groups : np.ndarray, shape (n,)
-        Group of each clip.
+    n_groups : int
     resamples : int
-    rng : np.random.Generator
+    seed : int
 
-    Yields
-    ------
-    np.ndarray, shape (block, n), float64
-        How often each clip is part of each resample; the blocks together hold `resamples` rows.
+    Returns
+    -------
+    np.ndarray, shape (resamples, n_groups), unsigned int
+        How often each group is part of each resample; read-only.
 
-    >>> (weights,) = group_bootstrap(np.array(["a", "a", "b"]), resamples=5, rng=np.random.default_rng(0))
-    >>> weights.shape, bool((weights[:, 0] == weights[:, 1]).all())
-    ((5, 3), True)
+    >>> group_draws(3, resamples=5, seed=0).sum(axis=1).tolist()
+    [3, 3, 3, 3, 3]
     """
-    names, membership = np.unique(groups, return_inverse=True)
-    rows = max(1, _BLOCK // max(len(groups), 1))
-    for start in range(0, resamples, rows):
-        size = min(rows, resamples - start)
-        draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=size)
-        yield draws[:, membership].astype(np.float64)
+    rng, rows = np.random.default_rng(seed), max(1, _BLOCK // max(n_groups, 1))
+    even = np.full(n_groups, 1 / n_groups)
+    parts = [rng.multinomial(n_groups, even, size=min(rows, resamples - i)) for i in range(0, resamples, rows)]
+    smallest = np.min_scalar_type(max((part.max() for part in parts), default=0))
+    draws = np.concatenate([np.zeros((0, n_groups), smallest), *(part.astype(smallest) for part in parts)])
+    draws.flags.writeable = False
+    return draws
 
 
 def few_groups(n_groups: int) -> str:
@@ -165,20 +168,19 @@ class Draws:
         np.add.at(held, self._parts, self._held)
         return held.argmax(axis=1)
 
-    def blocks(self) -> Iterator[np.ndarray]:
-        """Yield weights, (block, n): all clips, then each part left out, then the resamples."""
-        yield np.ones((1, len(self.groups)))
-        of_clips = self._parts[self._names[1]]
-        rows = max(1, _BLOCK // max(len(self.groups), 1))
-        for start in range(0, len(self.strata), rows):
-            yield (of_clips != np.arange(start, min(start + rows, len(self.strata)))[:, np.newaxis]).astype(np.float64)
-        yield from group_bootstrap(self.groups, resamples=self.resamples, rng=np.random.default_rng(self.seed))
+    @cached_property
+    def weights(self) -> GroupWeights:
+        """Weights of all rows: all clips, then each part left out, then the resamples."""
+        draws = group_draws(self.n_groups, resamples=self.resamples, seed=self.seed)
+        kept = self._parts != np.arange(len(self.strata))[:, np.newaxis]
+        rows = [np.ones((1, self.n_groups), draws.dtype), kept.astype(draws.dtype), draws]
+        return GroupWeights(np.concatenate(rows), self._names[1])
 
     def split(self, values: np.ndarray) -> Measured:
-        """Return the figures of all rows that `blocks` yields, (1 + n_left_out + resamples,), by what they are."""
+        """Return the figures of all rows of `weights`, (1 + n_left_out + resamples,), by what they are."""
         end = 1 + len(self.strata)
         return Measured(float(values[0]), values[1:end], values[end:])
 
-    def measure(self, figure: Callable[[np.ndarray], np.ndarray]) -> Measured:
-        """Compute a figure of weights, (block, n) to (block,), on every row."""
-        return self.split(np.concatenate([figure(block) for block in self.blocks()]))
+    def measure(self, figure: Callable[[GroupWeights], np.ndarray]) -> Measured:
+        """Compute a figure of weights, (n_rows,), on every row."""
+        return self.split(figure(self.weights))

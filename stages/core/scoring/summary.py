@@ -110,14 +110,14 @@ def _with_intervals(
     )
     values = measure(np.ones((1, len(y))))
     refusals = {by_class: draws.refusal(by_class=by_class) for by_class in (False, True)}
-    blocks = [] if refusals[False] else [measure(weights) for weights in draws.blocks()]
+    resampled = {} if refusals[False] else measure(draws.weights)
     found: dict[str, Figure] = {}
     for name, (value,) in values.items():
         by_class = name in BY_CLASS
         low, high = np.nan, np.nan
         reason = "one class only" if np.isnan(value) else refusals[by_class]
         if not reason:
-            measured = draws.split(np.concatenate([block[name] for block in blocks]))
+            measured = draws.split(resampled[name])
             if name == "calibration_error":
                 low, high = uncertainty.mean_interval(measured, draws, confidence=params.confidence)
             else:

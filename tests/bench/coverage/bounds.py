@@ -44,7 +44,7 @@ def errors(case: Case, runs: int) -> tuple[float, float]:
             metric, setting, y, groups, rng, drops=[margin] * VARIANTS, correlation=correlation
         )
         draws = Draws.of(y, groups, 2, resamples=RESAMPLES, seed=seed)
-        weights = np.concatenate(list(draws.blocks()))
+        weights = draws.weights
         reference = metrics.measure(metric, y, baseline, weights)
         below = [draws.split(reference - metrics.measure(metric, y, each, weights)) for each in variants]
         values, resampled = np.array([b.value for b in below]), np.stack([b.resampled for b in below], axis=1)

@@ -129,7 +129,7 @@ def choice(metric: str, n: int, runs: int) -> tuple[float, float]:
         y, groups = setting.labels(rng)
         _, variants = scores_of(metric, setting, y, groups, rng, drops=drops, correlation=0.98)
         draws = Draws.of(y, groups, 2, resamples=200, seed=seed)
-        weights = np.concatenate(list(draws.blocks()))
+        weights = draws.weights
         measured: dict[str, Measured] = {
             name: draws.split(metrics.measure(metric, y, each, weights))
             for name, each in zip(names, variants, strict=True)

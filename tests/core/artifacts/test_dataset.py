@@ -51,6 +51,18 @@ def test_a_split_holds_its_rows_in_order(folder: Path) -> None:
     assert train.sites.tolist() == ["lab", "", ""]
 
 
+def test_a_side_that_is_one_piece_of_the_file_is_not_copied(folder: Path) -> None:
+    rows = sorted(files.read_csv(folder / "clips.csv"), key=lambda row: SPLITS.index(row["split"]))  # type: ignore[arg-type]
+    files.write_csv(folder / "clips.csv", clips_file.COLUMNS, rows)
+    mapped = []
+    for side, expected in (("train", [0, 1, 2]), ("validation", [3]), ("test", [4])):
+        x = dataset.read_split(folder, side).x  # type: ignore[arg-type]
+        assert x[:, 0, 0].tolist() == expected
+        assert not x.flags.writeable
+        mapped.append(isinstance(x.base, np.memmap))
+    assert all(mapped)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=30).filter(lambda y: len(set(y)) > 1), st.booleans())
 def test_other_labels_are_those_that_a_search_of_all_clips_finds(y: list[int], multi_label: bool) -> None:

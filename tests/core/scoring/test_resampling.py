@@ -8,9 +8,9 @@ from stages.core.scoring.resampling import Draws
 
 
 def draw(groups: np.ndarray, resamples: int, seed: int = 0) -> np.ndarray:
-    return np.concatenate(
-        list(resampling.group_bootstrap(groups, resamples=resamples, rng=np.random.default_rng(seed)))
-    )
+    """Weights of clips in the resamples."""
+    draws = Draws.of(np.zeros(len(groups), int), groups, 2, resamples=resamples, seed=seed)
+    return draws.weights.take(np.arange(len(groups)))[-resamples:]
 
 
 @settings(max_examples=40, deadline=None)
@@ -26,11 +26,20 @@ def test_a_group_comes_whole_and_as_many_groups_are_drawn_as_there_are(names: li
         assert (members == members[:, :1]).all()
 
 
-def test_blocks_hold_what_one_block_would(monkeypatch: pytest.MonkeyPatch) -> None:
-    groups = np.array(list("aabbcdde"))
-    whole = draw(groups, 50)
-    monkeypatch.setattr(resampling, "_BLOCK", 3 * len(groups))
-    np.testing.assert_array_equal(draw(groups, 50), whole)
+def test_draws_are_numpys_however_many_are_made_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = np.random.default_rng(3).multinomial(5, np.full(5, 1 / 5), size=50)
+    for block in (4_000_000, 15):
+        resampling.group_draws.cache_clear()
+        monkeypatch.setattr(resampling, "_BLOCK", block)
+        np.testing.assert_array_equal(resampling.group_draws(5, resamples=50, seed=3), expected)
+
+
+def test_draws_are_made_once_and_cannot_be_changed() -> None:
+    first, second = (draws_of([0, 1, 1], "abc"), draws_of([1, 1, 0], "xyz"))
+    names = {"resamples": first.resamples, "seed": first.seed}
+    assert resampling.group_draws(first.n_groups, **names) is resampling.group_draws(second.n_groups, **names)
+    with pytest.raises(ValueError, match="read-only"):
+        resampling.group_draws(3, resamples=5, seed=1)[0, 0] = 1
 
 
 def test_every_group_is_drawn_once_on_average() -> None:
