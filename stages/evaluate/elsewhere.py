@@ -25,6 +25,7 @@ from stages.core.scoring import metrics, uncertainty
 from stages.core.scoring.arrays import rounded
 from stages.core.scoring.resampling import Draws, Measured
 from stages.core.scoring.summary import summarise
+from stages.core.scoring.weights import Weights
 from stages.evaluate import places
 from stages.evaluate.params import EvaluateParams, Place
 from stages.evaluate.scoring import score
@@ -108,12 +109,12 @@ class Judge:
             scored.y, scored.groups, len(self.labels), resamples=params.bootstrap_resamples, seed=params.seed
         )
 
-        def measured(which: Variant, weights: np.ndarray) -> np.ndarray:
+        def measured(which: Variant, weights: Weights) -> np.ndarray:
             values = scored.scores[which.name]
             given = {"threshold": which.threshold, "specificity": params.specificity}
             return metrics.measure(self.metric, scored.y, values, weights, **given)  # type: ignore[arg-type]
 
-        def difference(weights: np.ndarray) -> np.ndarray:
+        def difference(weights: Weights) -> np.ndarray:
             return measured(self.reference, weights) - measured(variant, weights)
 
         refusal = draws.refusal(by_class=by_class)

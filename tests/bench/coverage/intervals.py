@@ -7,6 +7,7 @@ from scipy.stats import norm
 
 from stages.core.scoring import metrics, uncertainty
 from stages.core.scoring.resampling import Draws
+from stages.core.scoring.weights import Weights
 from tests.bench.coverage.samples import Result, Setting, percentile_interval, truth
 
 METRICS = ("roc_auc", "pr_auc", "accuracy", "balanced_accuracy", "f1", "sensitivity_at_specificity")
@@ -112,5 +113,5 @@ def scores_of(
     return [scored(setting.auc, shared)], variants
 
 
-def _of(metric: str, y: np.ndarray, scores: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def _of(metric: str, y: np.ndarray, scores: np.ndarray) -> Callable[[Weights], np.ndarray]:
     return lambda weights: metrics.measure(metric, y, scores, weights)
