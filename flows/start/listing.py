@@ -1,19 +1,19 @@
 """List the recordings of a folder, or of a table, with all the fields that tell something of them."""
 
-import csv
-import io
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from flows.start.naming import SPLIT_NAMES, Item, path_fields
 from stages.core.project.errors import DataError
+from stages.pull.table import Layout, Row, read_table
+from stages.pull.tree import HIDDEN, walk
 
 AUDIO = frozenset((".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".mp4", ".webm", ".aif", ".aiff"))
 AUDIO_WORDS = ", ".join(sorted(suffix[1:] for suffix in AUDIO))
 TABLES = frozenset((".csv", ".tsv", ".json"))
 _LISTED = 0.5  # fraction of a table's rows that must name a recording
+_SHOWN = 3  # tables that are not used, and why
 
 
 def list_recordings(root: Path, table: Path | None = None) -> tuple[list[Item], list[str]]:
@@ -38,16 +38,32 @@ def list_recordings(root: Path, table: Path | None = None) -> tuple[list[Item], 
     DataError
         If there is no recording, or the table names none.
     """
-    paths = sorted(_audio(root))
+    tree = walk(root)
+    paths = [name for name in tree.files if Path(name).suffix.casefold() in AUDIO]
+    passed_over = [f"{name} ({reason})" for name, reason in tree.passed_over if reason != HIDDEN]
+    notes = [f"passed over: {shown(passed_over, _SHOWN)} ({len(passed_over)})"] if passed_over else []
     if not paths:
         raise DataError(f"{root} must hold recordings ({AUDIO_WORDS}); it holds none. Correct the path.")
     fields = dict(zip(paths, path_fields(paths), strict=True))
     tables = [table] if table else sorted(p for p in (*root.glob("*"), *root.glob("*/*")) if p.suffix in TABLES)
-    by_table = {path: found for path in tables if path.is_file() and (found := _rows(path, root, fields))}
+    by_table: dict[Path, dict[str, dict[str, str]]] = {}
+    unused = []
+    for path in tables:
+        try:
+            found, more = _rows(path, root, fields)
+        except DataError as error:
+            if table:
+                raise
+            unused.append(f"not used: {error}")
+            continue
+        if found:
+            by_table[path] = found
+            notes += more
+    notes += unused[:_SHOWN]
     if table and not by_table:
         raise DataError(f"{table} must have a column with paths of files below {root}; it has none. Correct the paths.")
     if not by_table:
-        return [Item(path, fields[path]) for path in paths], []
+        return [Item(path, fields[path]) for path in paths], notes
     listed: dict[str, dict[str, str]] = {}
     sides = {path: SPLIT_NAMES.get(path.stem.casefold()) for path in by_table}
     for path, found in by_table.items():
@@ -55,7 +71,7 @@ def list_recordings(root: Path, table: Path | None = None) -> tuple[list[Item], 
         for name, row in found.items():
             listed[name] = listed.get(name, {}) | row | side
     names = [path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name for path in by_table]
-    notes = [f"what is known of the recordings comes from {', '.join(names)}"]
+    notes.insert(0, f"what is known of the recordings comes from {', '.join(names)}")
     if len(listed) < len(paths):
         notes.append(f"{len(paths) - len(listed)} recordings that no table names are left out")
     names = sorted(listed)
@@ -63,24 +79,9 @@ def list_recordings(root: Path, table: Path | None = None) -> tuple[list[Item], 
     return [Item(name, again[name] | listed[name]) for name in names], notes
 
 
-def _audio(root: Path) -> list[str]:
-    found = []
-    for folder, folders, names in os.walk(root, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        inside = Path(folder).relative_to(root)
-        found += [
-            (inside / name).as_posix()
-            for name in names
-            if Path(name).suffix.casefold() in AUDIO and not name.startswith(".")
-        ]
-    return found
-
-
-def _rows(path: Path, root: Path, known: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Return the rows of a table by the recording that they name; none if it does not name recordings."""
+def _rows(path: Path, root: Path, known: Iterable[str]) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Return the rows of a table by the recording that they name, and notes; none if it does not name recordings."""
     rows = _read(path)
-    if not rows:
-        return {}
     by_name: dict[str, list[str]] = {}
     for name in known:
         stem, full = Path(name).stem, Path(name).name
@@ -95,32 +96,41 @@ def _rows(path: Path, root: Path, known: Iterable[str]) -> dict[str, dict[str, s
                 return by_name[key][0]
         return None
 
-    best: dict[str, dict[str, str]] = {}
-    for column in dict.fromkeys(key for row in rows for key in row):
-        matched = ((named(row.get(column, "")), row) for row in rows)
-        found = {name: row for name, row in matched if name is not None}
-        if len(found) > len(best) and len(found) >= _LISTED * len({row.get(column) for row in rows}):
-            best = {name: {k: v for k, v in row.items() if k != column} for name, row in found.items()}
-    return best
+    best: dict[str, list[Row]] = {}
+    of_column = ""
+    for column in dict.fromkeys(key for row in rows for key in row.values):
+        found: dict[str, list[Row]] = {}
+        for row in rows:
+            if recording := named(row.values.get(column, "")):
+                found.setdefault(recording, []).append(row)
+        if len(found) > len(best) and len(found) >= _LISTED * len({row.values.get(column) for row in rows}):
+            best, of_column = found, column
+    for name, several in best.items():
+        if any(row.values != several[0].values for row in several):
+            raise DataError(
+                f"{path} must name every recording once; {name} is in lines {several[0].line} and {several[1].line}. "
+                "Keep one row, or write params.yaml by hand: pull.options.folder knows start_s, end_s and "
+                "one_row_per_label."
+            )
+    lost = [row.line for row in rows if named(row.values.get(of_column, "")) is None]
+    notes = (
+        [f"{path.name} names {len(lost)} recordings that are not there, the first in line {lost[0]}"] if lost else []
+    )
+    values = {name: {k: v for k, v in rows[0].values.items() if k != of_column} for name, rows in best.items()}
+    return values, notes
 
 
-def _read(path: Path) -> list[dict[str, str]]:
-    """Read a table as text: CSV of any usual delimiter, or JSON that is a list of flat objects."""
+def _read(path: Path) -> list[Row]:
+    """Read a table as text: CSV by the rules of `stages.pull.table`, or JSON that is a list of flat objects."""
+    if path.suffix != ".json":
+        return read_table(path, Layout(None, (), "pull.options.folder"))
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        text = path.read_text(encoding="latin-1")
-    if path.suffix == ".json":
-        try:
-            document = json.loads(text)
-        except json.JSONDecodeError:
-            return []
-        flat = isinstance(document, list) and all(isinstance(row, dict) for row in document)
-        return [{str(k): "" if v is None else str(v) for k, v in row.items()} for row in document] if flat else []
-    header = text.partition("\n")[0]
-    delimiter = max((",", ";", "\t"), key=header.count)
-    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter)
-    return [{k.strip(): (v or "").strip() for k, v in row.items() if k} for row in reader]
+        document = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise DataError(f"{path} must be JSON; it is not ({error}). Correct it.") from None
+    flat = isinstance(document, list) and all(isinstance(row, dict) for row in document)
+    rows = document if flat else []
+    return [Row(i, {str(k): "" if v is None else str(v) for k, v in row.items()}) for i, row in enumerate(rows, 1)]
 
 
 def shown(values: Sequence[str], most: int = 6) -> str:

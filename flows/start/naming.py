@@ -171,12 +171,23 @@ def find(items: Sequence[Item], asked: Asked) -> Names:
     site = _asked(items, asked.site, "site") if asked.site else _called(items, "site", taken)
     taken |= {site.name} if site else set()
     group = _asked(items, asked.group, "group") if asked.group else _group(items, label, taken)
+    notes += _in_part(items, split, group)
     if group.name == EACH_FILE:
         notes.append(
             "no field tells whom a recording is of, so that each counts as its own group; if one person or machine "
             "made several, name the field with --group, or the figures will be too good"
         )
     return Names(tuple(items), label, group, split, site, tuple(notes))
+
+
+def _in_part(items: Sequence[Item], split: Field | None, group: Field) -> list[str]:
+    """Say which columns of a table would hold the split or the group, were they not empty in some rows."""
+    columns = {"split": (_called(items, "split", set()), split), "group": (_called(items, "group", set()), group)}
+    return [
+        f"the table's column {column.name!r} has no {kind} for {column.values.count('')} recordings and is not used"
+        for kind, (column, chosen) in columns.items()
+        if column and "" in column.values and (chosen is None or chosen.name != column.name)
+    ]
 
 
 def _kept(chosen: Field, keep: Sequence[int]) -> Field:

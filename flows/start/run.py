@@ -73,8 +73,11 @@ def start(recordings: Path, asked: Asked, device: Device, rest: Rest, manner: Ma
     if not manner.explain:
         _require_free(params.PARAMS_FILE, manner.force)
     items, notes = listing.list_recordings(root, table.resolve() if table else None)
+    for note in notes:
+        print(f"note: {note}")
     names = naming.find(items, asked)
     print(_found(root, names))
+    write.require_readable(names, root)
     measured = survey.survey(root, [item.path for item in names.items], names.label.values)
     print(_measured(measured))
     target = _target(root, device, rest, ask=not manner.yes and sys.stdin.isatty())
@@ -83,7 +86,7 @@ def start(recordings: Path, asked: Asked, device: Device, rest: Rest, manner: Ma
         print(f"note: {settling.note}")  # first: it may be why no recipe can be chosen
     chosen = recipe.choose(settling.names, measured, target)
     chosen = dataclasses.replace(chosen, choices=(*settling.choices, *chosen.choices))
-    for warning in (*notes, *names.notes, *_unreadable(measured), *chosen.warnings):
+    for warning in (*names.notes, *_unreadable(measured), *chosen.warnings):
         print(f"note: {warning}")
     csv = write.LISTING.absolute()
     heading = (

@@ -74,7 +74,7 @@ def survey(root: Path, paths: Sequence[str], labels: Sequence[str]) -> Survey:
     Raises
     ------
     DataError
-        If none of the sample can be decoded.
+        If none of the sample holds sound.
     """
     order = np.random.default_rng(0).permutation(len(paths))[:MEASURED]
     rates: Counter[int] = Counter()
@@ -94,7 +94,10 @@ def survey(root: Path, paths: Sequence[str], labels: Sequence[str]) -> Survey:
         by_label.setdefault(labels[i], Counter())[rate] += 1
         rows.append((len(samples) / rate, 20 * np.log10(peak), bandwidth(samples, rate)))
     if not rows:
-        raise DataError(f"none of {len(order)} recordings below {root} can be decoded. Check one with a player.")
+        raise DataError(
+            f"the recordings below {root} must hold sound; of {len(order)}, {len(failed)} cannot be decoded and "
+            f"{silent} are silent. Check one with a player."
+        )
     seconds, peaks, bands = np.array(rows).T
     return Survey(len(rows), seconds, rates, by_label, peaks, bands, tuple(failed), silent)
 

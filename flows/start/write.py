@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import tempfile
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from ruamel.yaml import YAML
 from flows.start.naming import Names
 from flows.start.recipe import Choice, Recipe
 from stages.core.project import params
+from stages.core.project.errors import DataError
+from stages.pull.sources import folder as source
 
 LISTING = Path("data/listing.csv")
 _WIDTH = 118
@@ -33,6 +36,29 @@ def listing(names: Names) -> str:
     for i, item in enumerate(names.items):
         writer.writerow([item.path, *(values[i] for values in columns.values())])
     return stream.getvalue()
+
+
+def require_readable(names: Names, root: Path) -> None:
+    """Raise if `pull` would refuse the listing of these names, before anything is written.
+
+    Parameters
+    ----------
+    names : Names
+    root : Path
+        Folder of the recordings.
+
+    Raises
+    ------
+    DataError
+        As `pull` would, such as for a label that stands for a missing value.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder, LISTING.name)
+        table.write_text(listing(names))
+        try:
+            source.recordings(source.Config(root=str(root), csv=str(table)), root)
+        except DataError as error:
+            raise DataError(str(error).replace(str(table), f"the listing of {root}")) from None
 
 
 def document(recipe: Recipe, *, root: Path, table: Path, heading: Sequence[str]) -> str:

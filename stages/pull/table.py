@@ -33,8 +33,9 @@ class Layout:
 
     Attributes
     ----------
-    columns : mapping of str to str
-        What a column means to its name in the file's header. Names are compared without case.
+    columns : mapping of str to str, or None
+        What a column means to its name in the file's header. Names are compared without case. None reads every column
+        that has a name.
     required : tuple of str
         Meanings that must be there.
     owner : str
@@ -42,14 +43,19 @@ class Layout:
     encoding : str or None
         Python's name of the encoding; None recognises UTF-8, and UTF-16 and UTF-32 by their byte-order mark.
     delimiter : str or None
-        None recognises a comma, a semicolon or a tab by the header.
+        None recognises a comma, a semicolon or a tab by the header: the one that gives the required columns, or, where
+        none is required, the most frequent.
     """
 
-    columns: Mapping[str, str]
+    columns: Mapping[str, str] | None
     required: tuple[str, ...]
     owner: str
     encoding: str | None = None
     delimiter: str | None = None
+
+    def name(self, meaning: str) -> str:
+        """Return the name in the header of what a column means."""
+        return (self.columns or {}).get(meaning, meaning)
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,7 @@ def read_table(path: Path, layout: Layout) -> list[Row]:
                 f"{path}, line {line} must be text in UTF-8; it is not. Save the table as CSV in UTF-8, or name its "
                 f"encoding in {layout.owner}.encoding, such as cp1252."
             )
-        rows.append(Row(line, dict.fromkeys(layout.columns, "") | values))
+        rows.append(Row(line, dict.fromkeys(layout.columns or (), "") | values))
     return rows
 
 
@@ -172,9 +178,9 @@ def _delimiter(path: Path, layout: Layout, text: str) -> tuple[str, int, str]:
         return layout.delimiter, skipped, rest
     if stated:
         return stated[1], skipped, rest
-    needed = {_folded(layout.columns[meaning]) for meaning in layout.required}
+    needed = {_folded(layout.name(meaning)) for meaning in layout.required}
     fitting = []
-    for delimiter in DELIMITERS:
+    for delimiter in DELIMITERS if needed else ():
         _, header = next(_records(path, rest, delimiter, skipped, check=False), (0, []))
         if needed <= set(map(_folded, header)):
             fitting.append(delimiter)
@@ -234,6 +240,8 @@ def _places(path: Path, layout: Layout, header: Sequence[str], delimiter: str) -
     if repeated:
         raise DataError(f"{path} must have every column once; {repeated[0]!r} is repeated. Rename or remove one.")
     separated = f"separated by {_NAMES.get(delimiter, repr(delimiter))}"
+    if layout.columns is None:
+        return {clean(name): place for place, name in enumerate(header) if clean(name)}
     needed = ", ".join(layout.columns[meaning] for meaning in layout.required[:-1])
     for meaning in layout.required:
         name = layout.columns[meaning]
@@ -252,7 +260,7 @@ def _places(path: Path, layout: Layout, header: Sequence[str], delimiter: str) -
 
 def _or_delimiter(layout: Layout, header: Sequence[str]) -> str:
     """Return the advice to name the delimiter if the header is one field that holds all names."""
-    found = len(header) == 1 and all(layout.columns[meaning] in header[0] for meaning in layout.required)
+    found = len(header) == 1 and all(layout.name(meaning) in header[0] for meaning in layout.required)
     return f", or the delimiter in {layout.owner}.delimiter" if found else ""
 
 

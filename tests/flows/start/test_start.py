@@ -1,6 +1,7 @@
 """`edac start` on folders, and what it writes read back by the pipeline's own check."""
 
 import csv
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -216,6 +217,69 @@ def test_metric_and_order(labels: tuple[str, ...], metric: str, order: list[str]
     values, _ = chosen(names_of(rows), surveyed([1.0], {16000: 50}))
     assert values["select.metric"] == metric
     assert values.get("pull.options.folder.labels") == order
+
+
+def words(root: Path, *labels: str) -> Path:
+    for label in labels:
+        for person in range(4):
+            encode(root / label / f"anna{person}.wav", tone(400 + 40 * person, 0.3, person), RATE)
+    return root
+
+
+TABLE = "path,label,group\n" + "".join(f"a/anna{i}.wav,{'no' if i % 2 else 'yes'},g{i}\n" for i in range(4))
+
+
+@pytest.mark.parametrize(
+    "content, error",
+    [
+        (TABLE.replace("no", "猫").encode("shift_jis"), "line 3 .*UTF-8"),
+        (TABLE.replace("g1", '"g1').encode(), "line 3 .*quotation mark"),
+        ((TABLE + "a/anna1.wav,yes,g1\n").encode(), "anna1.wav is in lines 3 and 6"),
+    ],
+)
+def test_a_table_that_is_not_certain_is_told(tmp_path: Path, content: bytes, error: str) -> None:
+    table = words(tmp_path, "a", "b") / "t.csv"
+    table.write_bytes(content)
+    with pytest.raises(DataError, match=error):
+        listing.list_recordings(tmp_path, table)
+    items, notes = listing.list_recordings(tmp_path)
+    assert len(items) == 8
+    assert any(note.startswith("not used") and re.search(error, note) for note in notes)
+
+
+def test_a_table_in_utf_16_names_recordings_and_those_that_are_not_there(tmp_path: Path) -> None:
+    table = words(tmp_path, "a") / "t.csv"
+    table.write_bytes((TABLE + "a/anna7.wav,yes,g7\n").replace(",", ";").encode("utf-16"))
+    items, notes = listing.list_recordings(tmp_path)
+    assert [item.fields["label"] for item in items] == ["yes", "no", "yes", "no"]
+    assert any("line 6" in note for note in notes)
+
+
+def test_loops_links_and_names_in_other_bytes_are_passed_over(tmp_path: Path) -> None:
+    (words(tmp_path, "a", "b") / "a" / "again").symlink_to(tmp_path)
+    (tmp_path / "a" / os.fsdecode(b"caf\xe9.wav")).write_bytes(b"")
+    (tmp_path / "b" / "gone.wav").symlink_to("nowhere")
+    items, notes = listing.list_recordings(tmp_path)
+    assert len(items) == 8
+    assert "(3)" in notes[0]
+
+
+def test_columns_with_gaps_are_told(tmp_path: Path) -> None:
+    (words(tmp_path, "a") / "t.csv").write_text(TABLE.replace("g1", ""))
+    items, _ = listing.list_recordings(tmp_path)
+    notes = naming.find(items, Asked(group="file")).notes
+    assert any("'group'" in note and " 1 " in note for note in notes)
+
+
+def test_what_pull_would_refuse_is_told_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    with pytest.raises(DataError, match=r"label .*'nan'"):
+        start(str(words(tmp_path / "words", "nan", "yes")), "--yes")
+    assert list(project.iterdir()) == []
 
 
 @pytest.fixture
