@@ -9,7 +9,7 @@ from stages.core.artifacts.estimates import AUTO, THRESHOLD_RULES, ThresholdRule
 from stages.core.project.errors import require
 from stages.core.scoring.logits import METHODS
 from stages.core.scoring.metrics import MetricParams
-from stages.runtime.rejection import MEASURES
+from stages.core.scoring.rejection import CHOICES
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,9 @@ class Decisions:
         Share of known sounds that the release keeps, in (0, 1): for what is less sure it says "unknown". None: it never
         does. The limit is chosen on validation, by group (`stages.core.scoring.rejection`).
     reject_by : str
-        Confidence that is limited: one of `stages.runtime.rejection.MEASURES`, or ``"auto"``.
+        Confidence that is limited: one of `stages.runtime.rejection.MEASURES`, or ``"auto"``, a measure of the scores.
+        ``"frontend_distance"``: how far a sound is from the training clips in the front end's output, whatever the
+        network says of it. ``"frontend_distance_and_scores"``: both, each with half of the share that is rejected.
     """
 
     calibration: str = "temperature"
@@ -108,11 +110,11 @@ class Decisions:
         """Check the names."""
         rule = f"be one of {', '.join(METHODS)}"
         require(self.calibration in METHODS, "evaluate.decisions.calibration", rule, self.calibration)
-        share, measures = self.known_share, ("auto", *MEASURES)
+        share = self.known_share
         advice = "Write null for no rejection."
         require(share is None or 0 < share < 1, "evaluate.decisions.known_share", "be in (0, 1)", share, advice)
-        rule = f"be one of {', '.join(measures)}"
-        require(self.reject_by in measures, "evaluate.decisions.reject_by", rule, self.reject_by)
+        rule = f"be one of {', '.join(CHOICES)}"
+        require(self.reject_by in CHOICES, "evaluate.decisions.reject_by", rule, self.reject_by)
         chosen, owner = self.threshold, "evaluate.decisions.threshold"
         require(chosen.kind in THRESHOLD_RULES, f"{owner}.kind", f"be one of {', '.join(THRESHOLD_RULES)}", chosen.kind)
         require(0 < chosen.specificity < 1, f"{owner}.specificity", "be a fraction in (0, 1)", chosen.specificity)

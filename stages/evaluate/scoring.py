@@ -6,15 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.core.artifacts.dataset import Split
+from stages.core.artifacts.dataset import Split, read_split
 from stages.core.artifacts.estimates import SplitMetrics, Threshold
 from stages.core.artifacts.rejection import NO_REJECTION, FittedRejection
 from stages.core.project import params as core_params
+from stages.core.scoring.rejection import WITH_SCORES, Sounds
 from stages.core.scoring.rejection import fit as fit_rejection
 from stages.core.scoring.summary import summarise
 from stages.core.scoring.thresholds import class_thresholds, threshold_for
 from stages.evaluate.params import Decisions, EvaluateParams
 from stages.runtime.litert import Model
+from stages.runtime.rejection import FRONTEND
 
 
 def score(model: Path | bytes, x: np.ndarray, *, threads: int = 1) -> np.ndarray:
@@ -38,7 +40,9 @@ def score(model: Path | bytes, x: np.ndarray, *, threads: int = 1) -> np.ndarray
     return scores[:, 0] if scores.shape[1:] == (1,) else scores
 
 
-def rejection(scores: np.ndarray, validation: Split, params: Decisions, threshold: Threshold) -> FittedRejection:
+def rejection(
+    scores: np.ndarray, validation: Split, params: Decisions, threshold: Threshold, features: Path
+) -> FittedRejection:
     """Choose when a file says "unknown", on validation.
 
     Parameters
@@ -49,11 +53,14 @@ def rejection(scores: np.ndarray, validation: Split, params: Decisions, threshol
     params : Decisions
     threshold : float, tuple or None
         The file's decision threshold.
+    features : Path
+        Features folder; its training clips are read if the rule measures the front end's output.
     """
     if params.known_share is None:
         return NO_REJECTION
     share, measure = params.known_share, params.reject_by
-    return fit_rejection(scores, validation.groups, measure=measure, share=share, threshold=threshold)
+    sounds = Sounds(read_split(features, "train").x, validation.x) if measure in (FRONTEND, WITH_SCORES) else None
+    return fit_rejection(scores, validation.groups, measure=measure, share=share, threshold=threshold, sounds=sounds)
 
 
 def metrics(

@@ -28,9 +28,9 @@ from stages.evaluate.params import EvaluateParams, StreamParams
 from stages.evaluate.soundscape import Soundscape, background, place
 from stages.runtime.audio import clip as fit
 from stages.runtime.events import Event, EventRule, Windows, events_from, smooth_all
+from stages.runtime.frontend_distance import summaries
 from stages.runtime.hearing import is_silent
 from stages.runtime.litert import Model
-from stages.runtime.rejection import confidence
 
 SIDES: tuple[SplitName, ...] = ("validation", "test")
 SMOOTHINGS = ("mean:1", "mean:2", "mean:3", "exponential:0.5")
@@ -52,6 +52,8 @@ class Heard:
     silent : np.ndarray, shape (n,), bool
     scores : dict[str, np.ndarray]
         Variant to outputs, (n, n_outputs) float32.
+    summaries : np.ndarray, shape (n, n_values), float64
+        Front end's output of each window, as `stages.runtime.frontend_distance` sums it up.
     truth : tuple[TrueEvent, ...]
     hours : float
     """
@@ -59,6 +61,7 @@ class Heard:
     starts_s: np.ndarray
     silent: np.ndarray
     scores: dict[str, np.ndarray]
+    summaries: np.ndarray
     truth: tuple[TrueEvent, ...]
     hours: float
 
@@ -173,7 +176,8 @@ def _hear(
             np.savez(stream, **scored)  # type: ignore[arg-type]
     with np.load(path) as stored:
         scores = {variant.name: stored[variant.name] for variant in variants}
-        return Heard(stored["starts_s"], stored["silent"], scores, tuple(sound.truth), given.minutes / 60)
+        known = (stored["starts_s"], stored["silent"], scores, stored["summaries"])
+        return Heard(*known, tuple(sound.truth), given.minutes / 60)
 
 
 def compose(side: SplitName, features: Path, frontend: Frontend, given: StreamParams) -> Soundscape:
@@ -207,12 +211,14 @@ def _score(
     models = {variant.name: Model(sweep / f"{variant.name}.tflite") for variant in variants}
     starts: list[float] = []
     silent: list[bool] = []
+    values: list[np.ndarray] = []
     scores: dict[str, list[np.ndarray]] = {name: [] for name in models}
     framed = sound.windows(length, round(hop_s * rate))
     held: list[np.ndarray] = []
 
     def flush() -> None:
         if held:
+            values.append(summaries(np.stack(held)))
             crops = replace(split, x=np.stack(held)).crops
             for name, each in models.items():
                 scores[name] += [each.mean(clip) for clip in crops]
@@ -226,8 +232,8 @@ def _score(
         if len(held) == BATCH:
             flush()
     flush()
-    found = {name: np.stack(values).astype(np.float32) for name, values in scores.items()}
-    return found | {"starts_s": np.array(starts), "silent": np.array(silent)}
+    found = {name: np.stack(outputs).astype(np.float32) for name, outputs in scores.items()}
+    return found | {"starts_s": np.array(starts), "silent": np.array(silent), "summaries": np.concatenate(values)}
 
 
 def _windows(variant: Variant, heard: Heard, frontend: Frontend, hop_s: float) -> Windows:
@@ -235,7 +241,8 @@ def _windows(variant: Variant, heard: Heard, frontend: Frontend, hop_s: float) -
     audible, rule = ~heard.silent, variant.rejection.rule
     if rule is not None:
         single = threshold if isinstance(threshold, float) else None
-        audible = audible & (confidence(outputs, rule.measure, single) >= rule.limit)
+        sound = None if rule.frontend is None else rule.frontend.of_summaries(heard.summaries)
+        audible = audible & (rule.excess(outputs, sound, single) >= 0)
     scores = np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
     return Windows(scores, heard.starts_s, audible, frontend.clip_s, hop_s, tuple(frontend.labels))
 

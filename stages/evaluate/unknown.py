@@ -25,7 +25,7 @@ from stages.evaluate.scoring import score
 from stages.evaluate.soundscape import pink_noise
 from stages.runtime.audio import clip as fit
 from stages.runtime.litert import Model
-from stages.runtime.rejection import Rejection, confidence
+from stages.runtime.rejection import Rejection
 
 COLUMNS = ("name", "figure", "value", "low", "high", "reason")
 N_PROBES = 40
@@ -51,8 +51,8 @@ def measure(
     dict[str, dict[str, Estimate]]
         Variant to figures: ``kept``, share of the test clips that are kept; ``accuracy_decided`` among these, and of a
         binary task ``sensitivity_decided`` and ``specificity_decided``; for each kind of sound of no class
-        ``rejected.<kind>``, ``auroc.<kind>`` (known against it, by confidence) and ``fpr95.<kind>``, the share of it
-        that is kept where 95 % of the test clips are.
+        ``rejected.<kind>``, ``auroc.<kind>`` (known against it, by how far the confidence is above its limit) and
+        ``fpr95.<kind>``, the share of it that is kept where 95 % of the test clips are.
     """
     chosen = [variant for variant in variants if variant.rejection.rule is not None]
     if not chosen:
@@ -65,17 +65,17 @@ def measure(
         assert rule is not None  # chosen
         with np.load(sweep / "scores" / f"{variant.name}.npz") as stored:
             scores = stored["test"].astype(np.float64)
-        sure = _sure(scores, variant, rule)
-        figures = known(test, scores, sure >= rule.limit, variant, params)
-        for kind, crops in made.items():
-            others = _sure(score(sweep / f"{variant.name}.tflite", crops).astype(np.float64), variant, rule)
-            figures |= against(kind, sure, others, rule.limit, test, params)
+        sure = _excess(scores, test, variant, rule)
+        figures = known(test, scores, sure >= 0, variant, params)
+        for kind, sounds in made.items():
+            theirs = score(sweep / f"{variant.name}.tflite", sounds.crops).astype(np.float64)
+            figures |= against(kind, sure, _excess(theirs, sounds, variant, rule), 0.0, test, params)
         found[variant.name] = figures
     return found
 
 
-def probes(features: Path, seed: int, split: Split) -> dict[str, np.ndarray]:
-    """Return features of made sounds of no class by kind: (n, n_crops, *input_shape) float32."""
+def probes(features: Path, seed: int, split: Split) -> dict[str, Split]:
+    """Return made sounds of no class by kind, as a split would hold them; their `y` means nothing."""
     frontend, model = frontend_file.read(features), Model(features / "frontend.tflite")
     rate, n = frontend.sample_rate, frontend.clip_samples
     kinds: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
@@ -92,7 +92,7 @@ def probes(features: Path, seed: int, split: Split) -> dict[str, np.ndarray]:
             peak = 10 ** (rng.uniform(*LEVELS_DBFS) / 20)
             samples = (sound * peak / np.abs(sound).max()).astype(np.float32)
             x.append(model.run(fit(samples, n, frontend.align, frontend.hearing)[np.newaxis])[0])
-        whole = Split(
+        found[kind] = Split(
             x=np.stack(x),
             y=np.zeros(N_PROBES, np.int64),
             clip_ids=np.arange(N_PROBES).astype(str),
@@ -102,7 +102,6 @@ def probes(features: Path, seed: int, split: Split) -> dict[str, np.ndarray]:
             n_crops=split.n_crops,
             crop_length=split.crop_length,
         )
-        found[kind] = whole.crops
     return found
 
 
@@ -164,9 +163,9 @@ def rows(name: str, figures: Mapping[str, Estimate]) -> Iterator[dict[str, objec
         yield {"name": name, "figure": figure} | {key: getattr(estimate, key) for key in COLUMNS[2:]}
 
 
-def _sure(scores: np.ndarray, variant: Variant, rule: Rejection) -> np.ndarray:
+def _excess(scores: np.ndarray, split: Split, variant: Variant, rule: Rejection) -> np.ndarray:
     single = variant.threshold if isinstance(variant.threshold, float) else None
-    return confidence(scores.reshape(len(scores), -1), rule.measure, single)
+    return rule.excess(scores.reshape(len(scores), -1), rule.sound(split.x), single)
 
 
 def _fraction(hit: np.ndarray, among: np.ndarray, draws: Draws, confidence: float) -> Estimate:

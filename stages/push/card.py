@@ -98,10 +98,7 @@ def _unknown(selection: Selection) -> str:
     if rule is None:
         return f"never said: {selection.rejection.reason}"
     whose = "a clip of a new group" if rule.by == "group" else "a clip of the groups of validation, not of new ones,"
-    return (
-        f"said where {rule.measure.replace('_', ' ')} is below {rule.limit:.4g}; {whose} is kept with a probability of "
-        f"at least {rule.kept:g}"
-    )
+    return f"said of a clip where {rule.condition()}; {whose} is kept with a probability of at least {rule.kept:g}"
 
 
 def _open_world(selection: Selection) -> str:

@@ -11,7 +11,6 @@ from stages.runtime.errors import RuntimeInputError
 from stages.runtime.hearing import is_silent
 from stages.runtime.lines import Line
 from stages.runtime.litert import Model
-from stages.runtime.rejection import confidence
 
 
 class Classifier:
@@ -78,12 +77,20 @@ class Classifier:
         -------
         np.ndarray, shape (1,) for a binary task, else (n_classes,), float32
         """
+        return self.scored(samples, sample_rate)[0]
+
+    def scored(self, samples: np.ndarray, sample_rate: int) -> tuple[np.ndarray, float | None]:
+        """Return what `outputs` does, and how sure the rejection rule is of the front end's output.
+
+        The second is None unless the rule measures the front end's output (`Rejection.sound`).
+        """
         clip = self.clip(samples, sample_rate)
         features = self.frontend.run(clip[np.newaxis])
         outputs = self.model.mean_over_crops(features, self.manifest.crops)[0]
         if self.watch is not None:
             self.watch.hear(clip, features, outputs)
-        return outputs
+        sound = None if self.manifest.reject is None else self.manifest.reject.sound(features)
+        return outputs, None if sound is None else float(sound[0])
 
     def classify(self, samples: np.ndarray, sample_rate: int) -> Line:
         """Classify a waveform.
@@ -101,25 +108,25 @@ class Classifier:
             ``label``; ``score``, the probability it was decided by: with two labels the positive one's, which decides
             at `threshold` and above, with more the winner's; ``scores``, label to probability; ``threshold``;
             ``silent``, whether nothing is to be heard, so that the label means nothing; of a release that rejects,
-            ``unknown``, whether the scores are too unsure for the label to be meant. Of a multi-label task, ``labels``,
-            all whose scores reach their thresholds, in place of the first two. ``decision`` is what to act on:
-            ``"silent"``, else ``"unknown"``, else the label, or the list of labels.
+            ``unknown``, whether scores or sound are too unsure for the label to be meant. Of a multi-label task,
+            ``labels``, all whose scores reach their thresholds, in place of the first two. ``decision`` is what to act
+            on: ``"silent"``, else ``"unknown"``, else the label, or the list of labels.
         """
-        outputs = self.outputs(samples, sample_rate)
+        outputs, sound = self.scored(samples, sample_rate)
         answer = self.answer(outputs, self.manifest.threshold)
-        return self.decided(answer, outputs, silent=self.is_silent(samples, sample_rate))
+        silent = self.is_silent(samples, sample_rate)
+        return self.decided(answer, silent=silent, unknown=self.is_unknown(outputs, sound))
 
-    def is_unknown(self, outputs: np.ndarray) -> bool:
-        """Return whether the release's rejection rule calls an output vector unknown."""
+    def is_unknown(self, outputs: np.ndarray, sound: float | None = None) -> bool:
+        """Return whether the release's rejection rule calls what `scored` returned unknown."""
         rule, threshold = self.manifest.reject, self.manifest.threshold
         if rule is None:
             return False
-        sure = confidence(outputs, rule.measure, threshold if isinstance(threshold, float) else None)
-        return bool(sure < rule.limit)
+        single = threshold if isinstance(threshold, float) else None
+        return bool(rule.excess(outputs, None if sound is None else np.array(sound), single) < 0)
 
-    def decided(self, answer: Line, outputs: np.ndarray, *, silent: bool) -> Line:
+    def decided(self, answer: Line, *, silent: bool, unknown: bool) -> Line:
         """Add ``silent``, ``unknown`` and ``decision`` to an answer; see `classify`."""
-        unknown = self.is_unknown(outputs)
         label = answer["labels"] if "labels" in answer else answer["label"]
         decision = "silent" if silent else "unknown" if unknown else label
         rejects = {} if self.manifest.reject is None else {"unknown": unknown}

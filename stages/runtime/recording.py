@@ -96,6 +96,7 @@ class Recording:
             raise RuntimeInputError(f"hop-s must be above 0 and at most a window's {window_s:g} s; got {seconds:g}.")
         self.is_long = self._n_samples > self._length
         self._sum: np.ndarray | None = None
+        self._sum_sound: float | None = None
         self._n_heard = self._n_windows = 0
         self._tracker = EventTracker(rule, manifest.labels, window_s=window_s, hop_s=seconds)
         self.events: list[Event] = []
@@ -110,16 +111,18 @@ class Recording:
         """
         found = windows(self._listener, self._rate, n_samples=self._length, hop=self._hop)
         for start, window in found:
-            outputs, silent = self.classifier.outputs(window, self._rate), is_silent(window, self.hearing.silence_dbfs)
+            outputs, sound = self.classifier.scored(window, self._rate)
+            silent = is_silent(window, self.hearing.silence_dbfs)
             self._n_windows += 1
             self._n_heard += not silent
             if self._sum is None or (not silent and self._n_heard == 1):
-                self._sum = np.zeros(outputs.shape, np.float64)
+                self._sum, self._sum_sound = np.zeros(outputs.shape, np.float64), None if sound is None else 0.0
             if not silent or not self._n_heard:  # the mean of all if there is nothing to hear
                 self._sum += outputs
+                self._sum_sound = None if sound is None else (self._sum_sound or 0.0) + sound
             answer = self.classifier.answer(outputs, self.classifier.manifest.threshold)
             scores = np.fromiter(answer["scores"].values(), np.float64)
-            unknown = self.classifier.is_unknown(outputs)
+            unknown = self.classifier.is_unknown(outputs, sound)
             self.events += self._tracker.push(start / self._rate, scores, heard=not silent and not unknown)
             kept = {name: answer[name] for name in ("label", "score", "labels") if name in answer}
             times = {"start_s": start / self._rate, "end_s": (start + len(window)) / self._rate}
@@ -141,9 +144,11 @@ class Recording:
 
     def _of_segments(self) -> Line:
         assert self._sum is not None  # `windows` was gone through
-        outputs = (self._sum / (self._n_heard or self._n_windows)).astype(np.float32)
+        n = self._n_heard or self._n_windows
+        outputs, sound = (self._sum / n).astype(np.float32), None if self._sum_sound is None else self._sum_sound / n
         answer = self.classifier.answer(outputs, self.classifier.manifest.threshold)
-        return self.classifier.decided(answer, outputs, silent=self._n_heard == 0) | {
+        unknown = self.classifier.is_unknown(outputs, sound)
+        return self.classifier.decided(answer, silent=self._n_heard == 0, unknown=unknown) | {
             "duration_s": self._duration_s,
             "heard_s": self._duration_s,
             "start_s": 0.0,

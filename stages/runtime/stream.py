@@ -212,6 +212,8 @@ class Scored:
     silent : bool
     dropped : int
         Windows that were dropped until now, the device being behind.
+    sound : float or None
+        See `Classifier.scored`.
     """
 
     start_s: float
@@ -219,6 +221,7 @@ class Scored:
     outputs: np.ndarray
     silent: bool
     dropped: int
+    sound: float | None = None
 
 
 def score(
@@ -231,8 +234,9 @@ def score(
         raise RuntimeInputError(f"hop-s must be above 0 and at most a window's {length / rate:g} s; got {hop_s:g}.")
     framed = windows(chunks, sample_rate, rate, n_samples=length, hop=hop)
     for (start, window), dropped in newest(framed) if live else zip(framed, itertools.repeat(0)):
-        outputs, silent = classifier.outputs(window, rate), classifier.is_silent(window, rate)
-        yield Scored(start / rate, (start + length) / rate, outputs, silent, dropped)
+        outputs, sound = classifier.scored(window, rate)
+        silent = classifier.is_silent(window, rate)
+        yield Scored(start / rate, (start + length) / rate, outputs, silent, dropped, sound)
 
 
 def listen_events(
@@ -282,11 +286,12 @@ def listen_events(
     for each in score(classifier, chunks, sample_rate, hop_s=rule.hop_s, live=live):
         dropped = each.dropped
         answer = classifier.answer(each.outputs, manifest.threshold)
+        unknown = classifier.is_unknown(each.outputs, each.sound)
         if with_windows:
-            decision = classifier.decided(answer, each.outputs, silent=each.silent)
+            decision = classifier.decided(answer, silent=each.silent, unknown=unknown)
             yield {"start_s": each.start_s, "end_s": each.end_s} | decision | {"dropped": dropped}
         scores = np.fromiter(answer["scores"].values(), np.float64)
-        heard = not each.silent and not classifier.is_unknown(each.outputs)
+        heard = not each.silent and not unknown
         yield from map(line, tracker.push(each.start_s, scores, heard=heard))
     yield from map(line, tracker.finish())
 
@@ -351,5 +356,6 @@ def listen(
         outputs = smoothed(each.outputs)
         answer = classifier.answer(outputs, applied())
         held = answer["labels"] if "labels" in answer else [answer["label"]]
-        answer = classifier.decided(answer, outputs, silent=each.silent) | {"dropped": each.dropped}
+        unknown = classifier.is_unknown(outputs, each.sound)
+        answer = classifier.decided(answer, silent=each.silent, unknown=unknown) | {"dropped": each.dropped}
         yield {"start_s": each.start_s, "end_s": each.end_s} | answer

@@ -95,15 +95,14 @@ def compare(features: Path, left_out: str, architecture: str, epochs: int) -> di
         )
 
     chosen_on = sure(validation)
-    made = {kind: sure(_of_kind(validation, crops)) for kind, crops in probes(features, 2, validation).items()}
+    made = {kind: sure(sounds) for kind, sounds in probes(features, 2, validation).items()}
     ranks = {
         name: float(np.mean([_auroc(ours, theirs[name]) for theirs in made.values()]))
         for name, ours in chosen_on.items()
     }
     known = sure(test)
     others = {f"class {left_out}": parts["test"][1]}
-    for kind, crops in probes(features, 1, sides["test"]).items():
-        others[kind] = _of_kind(test, crops)
+    others |= probes(features, 1, sides["test"])
     found: dict[str, Any] = {"accuracy_known": round(float(np.mean(_predicted(model, test) == test.y)), 4)}
     found["validation"] = {name: round(value, 3) for name, value in sorted(ranks.items(), key=lambda each: -each[1])}
     for kind, split in others.items():
@@ -152,11 +151,6 @@ def _pooled(split: Split) -> np.ndarray:
     """Return mean and standard deviation of every feature over time: (n, 2 n_features)."""
     x = split.x.reshape(len(split), split.x.shape[1], -1).astype(np.float64)
     return np.hstack([x.mean(axis=1), x.std(axis=1)])
-
-
-def _of_kind(split: Split, crops: np.ndarray) -> Split:
-    names = np.arange(len(crops)).astype(str)
-    return replace(split, x=crops[:, 0], y=np.zeros(len(crops), int), clip_ids=names, groups=names)
 
 
 def _auroc(known: np.ndarray, unknown: np.ndarray) -> float:

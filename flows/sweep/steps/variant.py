@@ -114,7 +114,11 @@ def write(folder: Path, cell: Cell, planned: PlannedVariant, trained: Path, inpu
         rank_correlation=found.rank_correlation,
         metrics=metrics,
         rejection=scoring.rejection(
-            scores["validation"], splits["validation"], inputs.evaluate.decisions, metrics["validation"].threshold
+            scores["validation"],
+            splits["validation"],
+            inputs.evaluate.decisions,
+            metrics["validation"].threshold,
+            features,
         ),
         weights=contents.stored_as,
         mean_bits=contents.mean_bits,

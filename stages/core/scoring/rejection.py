@@ -4,7 +4,8 @@ The promise is conformal: no assumption on the network or on the scores, only th
 future are drawn like those of validation. Every group counts the same, however many clips it has, and one more group,
 the new one, counts as if all its clips were rejected: a clip of a new group is kept with at least the stated
 probability, over the draw of all groups. That needs at least share / (1 - share) groups, 19 for 0.95. With fewer, every
-clip stands for itself, and the promise holds only for clips drawn like those of validation.
+clip stands for itself, and the promise holds only for clips drawn like those of validation. Of two limits each rejects
+half as often, so that both together keep the promise (Bonferroni's inequality); that needs twice as many groups.
 
 References
 ----------
@@ -14,16 +15,42 @@ Vovk, Gammerman, Shafer, *Algorithmic Learning in a Random World* (2005), chapte
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from stages.core.artifacts.estimates import Threshold
 from stages.core.artifacts.rejection import FittedRejection
-from stages.runtime.rejection import BINARY, MULTI_CLASS, Rejection, confidence
+from stages.runtime.frontend_distance import FrontEndDistance, summaries
+from stages.runtime.rejection import BINARY, FRONTEND, MULTI_CLASS, Rejection, ScoreLimit, confidence
+
+WITH_SCORES = f"{FRONTEND}_and_scores"
+LEAST_BANDS = 2
+CHOICES = ("auto", *MULTI_CLASS, *BINARY, FRONTEND, WITH_SCORES)
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """Front end's output, of which a rule may measure the distance from the training clips.
+
+    Attributes
+    ----------
+    train, validation : np.ndarray, shape (n, n_steps, ...), float32
+        Features; those of validation in the order of the scores.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
 
 
 def fit(
-    scores: np.ndarray, groups: np.ndarray, *, measure: str, share: float, threshold: Threshold = None
+    scores: np.ndarray,
+    groups: np.ndarray,
+    *,
+    measure: str,
+    share: float,
+    threshold: Threshold = None,
+    sounds: Sounds | None = None,
 ) -> FittedRejection:
     """Choose the limit of a rejection rule.
 
@@ -33,12 +60,15 @@ def fit(
         Scores of the validation split, all of them known sounds.
     groups : np.ndarray, shape (n,), str
     measure : str
-        One of `stages.runtime.rejection.MEASURES`, or ``"auto"``: the highest score of a multi-class task, the distance
-        from the threshold of a binary one.
+        One of `CHOICES`. ``"auto"``: the highest score of a multi-class task, the distance from the threshold of a
+        binary one. ``"frontend_distance_and_scores"``: the front end's output and the measure that ``"auto"`` takes,
+        each with a limit that rejects half as often; a clip is unknown if either says so.
     share : float
         Share of known sounds that is to be kept, in (0, 1).
     threshold : float, tuple or None
         Decision threshold of the task.
+    sounds : Sounds or None
+        What a measure of the front end's output needs.
 
     Returns
     -------
@@ -49,18 +79,57 @@ def fit(
     if isinstance(threshold, tuple):
         return FittedRejection(None, n, n_groups, "a multi-label task names no label where none reaches its threshold")
     suited = BINARY if scores.ndim == 1 else MULTI_CLASS
-    measure = suited[0] if measure == "auto" else measure
-    if measure not in suited:
+    beside = suited[0] if measure in ("auto", WITH_SCORES) else measure
+    if beside not in (*suited, FRONTEND):
         return FittedRejection(None, n, n_groups, f"{measure} is not for this kind of task; {', '.join(suited)} are")
-    sure = confidence(scores.reshape(n, -1), measure, threshold)
-    limit, by = conformal_limit(sure, groups, share), "group"
-    if limit is None:
-        limit, by = conformal_limit(sure, np.arange(n).astype(str), share), "clip"
-    if limit is None:
-        needed = int(np.ceil(share / (1 - share) - 1e-9))
+    distance, sure = None, []
+    if measure in (FRONTEND, WITH_SCORES):
+        if sounds is None:
+            raise ValueError(f"{measure} needs the front end's output")
+        if summaries(sounds.train[:1]).shape[1] < 2 * LEAST_BANDS:
+            return FittedRejection(None, n, n_groups, f"{measure} needs a front end with at least {LEAST_BANDS} bands")
+        distance = fit_distance(sounds.train)
+        sure.append(distance.confidence(sounds.validation))
+    if measure != FRONTEND:
+        sure.append(confidence(scores.reshape(n, -1), beside, threshold))
+    part = 1 - (1 - share) / len(sure)
+    limits, by = [conformal_limit(each, groups, part) for each in sure], "group"
+    if limits[0] is None:
+        limits, by = [conformal_limit(each, np.arange(n).astype(str), part) for each in sure], "clip"
+    kept = [math.floor(limit * 1e9) / 1e9 for limit in limits if limit is not None]  # the clip that is it is kept
+    if not kept:
+        needed = int(np.ceil(part / (1 - part) - 1e-9))
         return FittedRejection(None, n, n_groups, f"{n} validation clips; a share of {share:g} needs {needed}")
-    kept = math.floor(limit * 1e9) / 1e9  # rounded, and the clip that is the limit is kept
-    return FittedRejection(Rejection(measure, kept, share, by), n, n_groups)
+    if distance is None:
+        return FittedRejection(Rejection(beside, kept[0], share, by), n, n_groups)
+    second = ScoreLimit(beside, kept[1]) if measure == WITH_SCORES else None
+    return FittedRejection(Rejection(FRONTEND, kept[0], share, by, distance, second), n, n_groups)
+
+
+def fit_distance(features: np.ndarray) -> FrontEndDistance:
+    """Return the distance of a clip's front-end output from that of training clips; five significant digits.
+
+    Parameters
+    ----------
+    features : np.ndarray, shape (n, n_steps, ...), float32
+        Of the training split.
+
+    Examples
+    --------
+    >>> clips = np.random.default_rng(0).normal(size=(50, 20, 2))
+    >>> near, far = fit_distance(clips).confidence(np.stack([clips[0], clips[0] + 1]))
+    >>> bool(near > -2 and far < -3)
+    True
+    """
+    blocks = np.array_split(np.arange(len(features)), max(1, len(features) // 256))
+    values = np.concatenate([summaries(features[rows]) for rows in blocks])
+    spread = values.std(axis=0)
+    spread = np.maximum(spread, 1e-3 * spread.max()) if spread.max() > 0 else np.ones_like(spread)
+    return FrontEndDistance(_digits(values.mean(axis=0)), _digits(spread))
+
+
+def _digits(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(f"{value:.5g}") for value in values)
 
 
 def conformal_limit(sure: np.ndarray, groups: np.ndarray, share: float) -> float | None:

@@ -19,8 +19,8 @@ _own = next((Path(each, "stages").resolve() for each in sys.path if Path(each, "
 if _own is not None and str(_own) not in stages.__path__:
     stages.__path__.insert(0, str(_own))
 
+from stages.runtime import rejection  # noqa: E402
 from stages.runtime.litert import Model  # noqa: E402
-from stages.runtime.rejection import Rejection, confidence  # noqa: E402
 
 
 class Classifier(PythonModel):
@@ -32,7 +32,8 @@ class Classifier(PythonModel):
         self.model = Model(Path(context.artifacts["model"]))
         given = context.model_config
         self.n_crops, self.labels, self.threshold = int(given["crops"]), given["labels"], given["threshold"]
-        self.reject = Rejection(**given["reject"]) if given["reject"] else None
+        binary = isinstance(self.threshold, float)
+        self.reject = rejection.parse(given["reject"], binary=binary) if given["reject"] else None
 
     def predict(self, context: Any, model_input: np.ndarray, params: dict[str, Any] | None = None) -> np.ndarray:  # noqa: ARG002
         """Return the scores of waveforms, or with the parameter `decisions` what they mean.
@@ -53,10 +54,10 @@ class Classifier(PythonModel):
         """
         features = self.frontend.run(np.asarray(model_input, np.float32))
         scores = self.model.mean_over_crops(features, self.n_crops)
-        return self.decide(scores) if (params or {}).get("decisions") else scores
+        return self.decide(scores, features) if (params or {}).get("decisions") else scores
 
-    def decide(self, scores: np.ndarray) -> np.ndarray:
-        """Return the decisions that scores mean: (n,) str."""
+    def decide(self, scores: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """Return the decisions that scores mean, with the front end's output beside: (n,) str."""
         threshold = self.threshold
         if isinstance(threshold, list):
             held = ([n for n, s, t in zip(self.labels, row, threshold, strict=True) if s >= t] for row in scores)
@@ -64,7 +65,7 @@ class Classifier(PythonModel):
         best = scores.argmax(axis=1) if threshold is None else (scores[:, 0] >= threshold).astype(int)
         labels = np.array(self.labels, dtype=object)[best]
         if self.reject is not None:
-            labels[confidence(scores, self.reject.measure, threshold) < self.reject.limit] = "unknown"
+            labels[self.reject.excess(scores, self.reject.sound(features), threshold) < 0] = "unknown"
         return labels.astype(str)
 
 
