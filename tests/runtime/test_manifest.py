@@ -40,6 +40,7 @@ def values(**changes: Any) -> dict[str, Any]:
 
 VALIDATOR = Draft202012Validator(SCHEMA)
 NAN = float("nan")
+FAR = {"measure": "frontend_distance", "limit": -2, "kept": 0.9, "frontend": {"means": [0, 1.5], "scales": [1, 2]}}
 BEYOND_THE_SCHEMA: list[dict[str, Any]] = [
     {"golden": [{"file": "golden/0.wav", "scores": [NAN]}]},
     {"golden": [{"file": "golden/1.wav", "scores": [0.5]}]},
@@ -111,6 +112,12 @@ def test_three_labels_have_three_outputs_and_no_threshold() -> None:
             r"must have a finite limit and kept in \(0",
         ),
         ({"reject": {"measure": "distance", "limit": "1", "kept": 0.9}}, "reject must have numbers as limit and kept"),
+        ({"reject": FAR | {"frontend": None}}, "reject must have frontend as an object of means and scales"),
+        ({"reject": FAR | {"measure": "distance"}}, "reject must have frontend if measure is frontend_distance"),
+        (
+            {"reject": {"measure": "frontend_distance", "limit": -1, "kept": 0.9}},
+            "reject must have frontend if measure",
+        ),
         ({"reject": {"limit": 1}}, "reject must be an object of measure, limit, kept and by"),
         ({"events": []}, "events must be an object of hop_s, smooth, on, off, refractory_s, merge_s; got"),
         ({"events": {"on": {"yes": 0}}}, r"events must have on-thresholds in \(0, 1\]; got 0.0 for yes"),
@@ -135,7 +142,8 @@ def test_the_card_is_among_the_files(card: Any) -> None:
 @given(st.data())
 def test_what_is_read_follows_the_schema(data: st.DataObject) -> None:
     """Alter any one value, however deep: what `parse` lets through, the schema lets through."""
-    altered = copy.deepcopy(values())
+    altered = copy.deepcopy(values(reject=FAR | {"scores": {"measure": "distance", "limit": 0.5}}))
+    VALIDATOR.validate(altered)
     place = data.draw(st.sampled_from(list(places(altered))))
     *way, last = place
     holder = altered

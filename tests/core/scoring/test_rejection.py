@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.core.scoring import rejection
-from stages.core.scoring.rejection import conformal_limit, fit
+from stages.core.scoring.rejection import Sounds, conformal_limit, fit
 from stages.runtime import rejection as runtime
 from stages.runtime.rejection import confidence
 
@@ -32,6 +32,44 @@ def test_a_clip_of_a_new_group_is_kept_at_least_as_often_as_promised(n_groups: i
     error = np.sqrt(share * (1 - share) / len(kept))
     assert np.mean(kept) >= share - 3 * error
     assert np.mean(kept) <= share + 1 / (n_groups + 1) + 0.02 + 3 * error, "and not by never rejecting"
+
+
+@pytest.mark.parametrize("measure", ["frontend_distance", "frontend_distance_and_scores"])
+def test_a_rule_by_the_front_ends_output_keeps_the_promise_for_a_new_group(measure: str) -> None:
+    """Groups differ in how they sound and in how sure the network is of them, and the two go together."""
+    rng, share, n_groups, kept = np.random.default_rng(8), 0.9, 30, []
+
+    def draw(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        groups = np.repeat(np.arange(n), rng.integers(1, 4, n))
+        colour = rng.normal(size=(n, 1, 3))[groups]
+        features = 0.5 * colour + rng.normal(size=(len(groups), 6, 3))
+        logits = np.abs(colour[:, 0, :1]) * [1.0, 0.0, 0.0] + rng.normal(size=(len(groups), 3))
+        scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        return features, scores, groups.astype(str)
+
+    train, *_ = draw(40)
+    for _ in range(1000):
+        features, scores, groups = draw(n_groups)
+        rule = fit(scores, groups, measure=measure, share=share, sounds=Sounds(train, features)).rule
+        assert rule is not None
+        assert (rule.by, rule.kept, rule.scores is None) == ("group", share, measure == "frontend_distance")
+        new, theirs, _ = draw(1)
+        kept.append(rule.excess(theirs[:1], rule.sound(new[:1]))[0] >= 0)
+    error = np.sqrt(share * (1 - share) / len(kept))
+    assert np.mean(kept) >= share - 3 * error
+    assert np.mean(kept) <= share + 2 / (n_groups + 1) + 0.02 + 3 * error, "and not by never rejecting"
+
+
+def test_two_limits_need_twice_as_many_groups_and_one_band_is_too_few() -> None:
+    rng = np.random.default_rng(9)
+    scores, names = rng.dirichlet(np.ones(3), 30), np.arange(30).astype(str)
+    sounds = Sounds(rng.normal(size=(50, 6, 3)), rng.normal(size=(30, 6, 3)))
+    assert fit(scores, names, measure="frontend_distance", share=0.95, sounds=sounds).rule is not None
+    both = fit(scores, names, measure="frontend_distance_and_scores", share=0.95, sounds=sounds)
+    assert (both.rule, both.reason) == (None, "30 validation clips; a share of 0.95 needs 39")
+    level = Sounds(sounds.train[:, :, :1], sounds.validation[:, :, :1])
+    single = fit(scores, names, measure="frontend_distance", share=0.9, sounds=level)
+    assert single.reason == "frontend_distance needs a front end with at least 2 bands"
 
 
 def test_by_clip_the_promise_fails_for_new_groups_which_is_why_groups_are_asked_for() -> None:
