@@ -1,6 +1,7 @@
 """A rule by the front end's output: on a device it decides as at home, and noise is unknown."""
 
 import doctest
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -85,7 +86,7 @@ def test_many_bands_are_averaged_in_their_order_and_the_rule_is_small() -> None:
     found = summaries(x)
     assert found.shape == (4, 2 * BANDS)
     edges = [i * 40 // BANDS for i in range(BANDS + 1)]
-    merged = np.stack([x[:, :, a:b, 0].mean(axis=2) for a, b in zip(edges, edges[1:], strict=False)], axis=2)
+    merged = np.stack([x[:, :, a:b, 0].mean(axis=2) for a, b in itertools.pairwise(edges)], axis=2)
     np.testing.assert_allclose(found[:, :BANDS], merged.mean(axis=1), atol=1e-6)
     np.testing.assert_allclose(found[:, BANDS:], merged.std(axis=1), atol=1e-6)
     labels = np.arange(4).astype(str)
