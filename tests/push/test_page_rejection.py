@@ -1,12 +1,13 @@
-"""A release whose rule measures the front end's output: the page refuses it in a sentence, before anything is written."""
+"""The page refuses a release whose rule measures the front end's output, before anything is written."""
 
+import argparse
 import json
 import sys
 from pathlib import Path
 
 import pytest
 
-from flows.cli import main
+from flows.cli.actions.try_page import try_page
 from stages.core.project import files
 from stages.core.project.errors import DataError, DeviceError
 from stages.push import page, rollout
@@ -41,10 +42,8 @@ def test_a_push_to_a_page_is_refused_before_anything_is_written(tmp_path: Path, 
     assert left == []
 
 
-def test_edac_try_refuses_it(release: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    try:
-        page.built()
-    except DataError as error:
-        pytest.skip(str(error))
-    assert main(["try", str(release), "--no-browser"]) == 1
-    assert 'The page runs no release that says "unknown" by frontend_distance' in capsys.readouterr().err
+def test_edac_try_refuses_it(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "built", lambda: release)
+    given = argparse.Namespace(folder=release, device=None, alias=None, port=0, no_browser=True)
+    with pytest.raises(DataError, match=r'^The page runs no release that says "unknown" by frontend_distance'):
+        try_page(given)
