@@ -78,8 +78,12 @@ def check(path: Path = params.PARAMS_FILE) -> None:
         quantize.scheme(scheme)
     if any(learning.between_class for learning in (train, prune, quantize.aware)):
         features.require_bands()
-    params.section("evaluate", EvaluateParams, path)
+    evaluate = params.section("evaluate", EvaluateParams, path)
     select, push = params.section("select", SelectParams, path), params.section("push", PushParams, path)
+    rate, stream = select.false_alarms_per_hour, evaluate.stream
+    measured = list(stream.false_alarms_per_hour) if stream.minutes else []
+    rule = "be one of evaluate.stream.false_alarms_per_hour, with streams to measure it on"
+    require(rate is None or rate in measured, "select.false_alarms_per_hour", rule, rate, f"Measured: {measured}.")
     for device in filter(None, map(device_of, select.budget)):
         try:
             choose(devices(push), names=[device])

@@ -122,8 +122,28 @@ class Decisions:
 
 
 @dataclass(frozen=True)
+class StreamPreset:
+    """A published rule for streams.
+
+    Attributes
+    ----------
+    minutes : float
+        Length of each stream.
+    most : int
+        Most misses, and most false alarms, with which a stream is passed.
+    """
+
+    minutes: float
+    most: int
+
+
+STREAM_PRESETS = {"mlperf_tiny": StreamPreset(minutes=20.0, most=8)}
+"""MLPerf Tiny, streaming wake word: 20 minutes, at most 8 misses and 8 false alarms."""
+
+
+@dataclass(frozen=True)
 class StreamParams:
-    """Streams composed of held-out clips, in which every variant's events are counted.
+    """Streams composed of held-out clips, or long recordings, in which every variant's events are counted.
 
     Attributes
     ----------
@@ -135,10 +155,21 @@ class StreamParams:
         Signal-to-noise ratios that each clip's is drawn from.
     background : Path or None
         Folder of recordings without any event, of which validation and test take turns; None: pink noise.
+    recordings : Path or None
+        Folder of annotated long recordings, which are the test stream instead of a composed one; of groups of the
+        validation split they are the validation stream. Beside each lies a CSV file of its name with the columns onset,
+        offset (both in seconds) and label.
+    recordings_group : str
+        Regular expression that is searched for in each path relative to `recordings`; what its one pair of parentheses
+        matches is the group (speaker, device). Recordings of groups of the training split are left out.
     ignored : tuple[str, ...]
         Labels that sound and must not trigger, such as other words. A binary task's negative label always is.
     false_alarms_per_hour : tuple[float, ...]
-        Targets that event rules are chosen for on validation; a release takes the first.
+        Targets that event rules are chosen for on validation; a release takes the first, or that of
+        `select.false_alarms_per_hour`.
+    preset : str or None
+        ``"mlperf_tiny"``: streams of 20 minutes, which are passed with at most 8 misses and at most 8 false alarms.
+        `minutes` and `false_alarms_per_hour` follow from it.
     hop_s : float
         Seconds from one window to the next.
     seed : int
@@ -148,14 +179,30 @@ class StreamParams:
     clips_per_hour: float = 360.0
     snr_db: tuple[float, ...] = (0.0, 10.0, 20.0)
     background: Path | None = None
+    recordings: Path | None = None
+    recordings_group: str = "(.+)"
     ignored: tuple[str, ...] = ()
     false_alarms_per_hour: tuple[float, ...] = (1.0,)
+    preset: str | None = None
     hop_s: float = 0.25
     seed: int = 1234
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check the ranges, and fill in what a preset states."""
         owner = "evaluate.stream"
+        if self.preset is not None:
+            rule = f"be null or one of {', '.join(STREAM_PRESETS)}"
+            require(self.preset in STREAM_PRESETS, f"{owner}.preset", rule, self.preset)
+            stated = STREAM_PRESETS[self.preset]
+            for name, value in (
+                ("minutes", stated.minutes),
+                ("false_alarms_per_hour", (60 * stated.most / stated.minutes,)),
+            ):
+                given = getattr(self, name)
+                free = given in (value, StreamParams.__dataclass_fields__[name].default)
+                rule = f"be left out beside preset {self.preset}, which states it"
+                require(free, f"{owner}.{name}", rule, given)
+                object.__setattr__(self, name, value)
         require(0 <= self.minutes <= 6000, f"{owner}.minutes", "be minutes in [0, 6000]", self.minutes)
         require(0 < self.clips_per_hour <= 36000, f"{owner}.clips_per_hour", "be in (0, 36000]", self.clips_per_hour)
         require(self.hop_s > 0, f"{owner}.hop_s", "be above 0 s", self.hop_s)
@@ -166,6 +213,23 @@ class StreamParams:
         targets = self.false_alarms_per_hour
         good = len(targets) > 0 and all(target > 0 for target in targets)
         require(good, f"{owner}.false_alarms_per_hour", "be rates above 0", list(targets), "Try [1].")
+        require_group(f"{owner}.recordings_group", self.recordings_group)
+        rule = "be above 0 beside recordings, as a composed stream chooses where no recording is of validation"
+        require(self.recordings is None or self.minutes > 0, f"{owner}.minutes", rule, self.minutes, "Try 60.")
+
+    @property
+    def most(self) -> int | None:
+        """Most misses and most false alarms with which a stream is passed; None without a preset."""
+        return None if self.preset is None else STREAM_PRESETS[self.preset].most
+
+
+def require_group(owner: str, pattern: str) -> None:
+    """Check that a regular expression has one pair of parentheses, around a group; `ParameterError` if not."""
+    try:
+        groups = re.compile(pattern).groups
+    except re.error:
+        groups = 0
+    require(groups == 1, owner, "be a regular expression with one pair of parentheses around the group", pattern)
 
 
 @dataclass(frozen=True)
@@ -198,12 +262,7 @@ class Place:
         one = (self.csv is None) != (self.group_pattern is None)
         require(one, owner, "have either csv or group_pattern", given, advice)
         if self.group_pattern is not None:
-            try:
-                groups = re.compile(self.group_pattern).groups
-            except re.error:
-                groups = 0
-            rule = "be a regular expression with one pair of parentheses around the group"
-            require(groups == 1, f"{owner}.group_pattern", rule, self.group_pattern)
+            require_group(f"{owner}.group_pattern", self.group_pattern)
 
 
 @dataclass(frozen=True)

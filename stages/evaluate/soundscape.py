@@ -4,6 +4,7 @@ A soundscape is made second by second and never held as a whole. Everything is a
 one side of the split are in it.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,41 @@ def sounding(samples: np.ndarray, rate: int) -> slice:
     return slice(int(loud[0]) * size, min((int(loud[-1]) + 1) * size, len(samples)))
 
 
-class Soundscape:
+class Stream(ABC):
+    """A stream of samples, and what is in it.
+
+    Attributes
+    ----------
+    truth : list[TrueEvent]
+        Events, by onset.
+    hours : float
+    """
+
+    truth: list[TrueEvent]
+    hours: float
+
+    @abstractmethod
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield the sound in blocks: (n,) float32."""
+
+    def windows(self, length: int, hop: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the start and the samples of every whole window, `hop` samples from one to the next.
+
+        Parameters
+        ----------
+        length, hop : int
+            In samples.
+        """
+        held, start = np.zeros(0, np.float32), 0
+        for block in self.blocks():
+            held, at = np.concatenate([held, block]), 0
+            while len(held) - at >= length:
+                yield start, held[at : at + length]
+                at, start = at + hop, start + hop
+            held = held[at:]
+
+
+class Soundscape(Stream):
     """A soundscape as a stream of samples, and what is in it.
 
     Parameters
@@ -106,11 +141,6 @@ class Soundscape:
     hearing : Hearing
     ignored : Sequence[str]
         Labels whose clips are heard and are no event.
-
-    Attributes
-    ----------
-    truth : list[TrueEvent]
-        Events, by onset.
     """
 
     def __init__(
@@ -123,7 +153,7 @@ class Soundscape:
         hearing: Hearing,
         ignored: Sequence[str] = (),
     ) -> None:
-        self._background, self._n, self._rate = background, round(seconds * rate), rate
+        self._background, self._n, self._rate, self.hours = background, round(seconds * rate), rate, seconds / 3600
         level = float(np.sqrt(np.mean(np.square(background, dtype=np.float64))))
         self._sounds: list[tuple[int, np.ndarray]] = []
         self.truth: list[TrueEvent] = []
@@ -153,21 +183,6 @@ class Soundscape:
                 if low < high:
                     block[low - start : high - start] += samples[low - first : high - first]
             yield np.clip(block, -1.0, 1.0)
-
-    def windows(self, length: int, hop: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield the start and the samples of every whole window, `hop` samples from one to the next.
-
-        Parameters
-        ----------
-        length, hop : int
-            In samples.
-        """
-        held, start = np.zeros(0, np.float32), 0
-        for block in self.blocks():
-            held = np.concatenate([held, block])
-            while len(held) >= length:
-                yield start, held[:length]
-                held, start = held[hop:], start + hop
 
 
 def pink_noise(n: int, rng: np.random.Generator) -> np.ndarray:

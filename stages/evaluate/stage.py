@@ -22,7 +22,7 @@ from stages.core.project.progress import track
 from stages.core.scoring.baseline import baseline
 from stages.core.scoring.curves import roc_points
 from stages.core.scoring.metrics import METRICS
-from stages.evaluate import calibrated, elsewhere, figure, micro, robustness, soundscape, stream, unknown
+from stages.evaluate import annotated, calibrated, elsewhere, figure, micro, robustness, soundscape, stream, unknown
 from stages.evaluate.disturbances import conditions
 from stages.evaluate.latency import measure, percentile_ms
 from stages.evaluate.params import EvaluateParams
@@ -170,6 +170,8 @@ def _key(variants: Sequence[Variant], params: EvaluateParams) -> str:
     """Return the digest of everything that a killed run must find unchanged to go on."""
     folder = params.stream.background if params.stream.minutes else None
     sounds = [files.sha256(path) for path in soundscape.background_files(folder)] if folder else []
+    if params.stream.recordings is not None:
+        sounds += annotated.digests(params.stream.recordings)
     return files.digest([asdict(v) for v in variants], asdict(params), *sounds, *elsewhere.digests(params))
 
 

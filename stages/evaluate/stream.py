@@ -1,8 +1,9 @@
 """Events in a stream before a device hears one: misses against false alarms per hour, per variant.
 
-Soundscapes are composed of held-out clips (`stages.evaluate.soundscape`), one of the validation side and one of the
-test side. The event rule of every variant is chosen on the first for a stated number of false alarms per hour, and
-judged on the second.
+Streams are composed of held-out clips (`stages.evaluate.soundscape`), or are the user's own annotated recordings
+(`stages.evaluate.annotated`), one of the validation side and one of the test side. The event rule of every variant is
+chosen on the first for a stated number of false alarms per hour (`stages.evaluate.event_rules`), and judged on the
+second.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,12 +21,15 @@ from stages.core.artifacts.frontend import Frontend
 from stages.core.artifacts.split import SplitName
 from stages.core.artifacts.variant import Variant
 from stages.core.project import files
+from stages.core.project.errors import DataError
 from stages.core.project.progress import track
 from stages.core.scoring import detection
 from stages.core.scoring.arrays import rounded
 from stages.core.scoring.detection import TrueEvent
+from stages.evaluate import annotated
+from stages.evaluate.event_rules import choose
 from stages.evaluate.params import EvaluateParams, StreamParams
-from stages.evaluate.soundscape import Soundscape, background, place
+from stages.evaluate.soundscape import Soundscape, Stream, background, place
 from stages.runtime.audio import clip as fit
 from stages.runtime.events import Event, EventRule, Windows, events_from, smooth_all
 from stages.runtime.frontend_distance import summaries
@@ -33,12 +37,20 @@ from stages.runtime.hearing import is_silent
 from stages.runtime.litert import Model
 
 SIDES: tuple[SplitName, ...] = ("validation", "test")
-SMOOTHINGS = ("mean:1", "mean:2", "mean:3", "exponential:0.5")
-LASTING = (1.0, 0.6)
-"""Off-thresholds that are tried, as parts of the on-threshold."""
-LEVELS = tuple(1 / (1 + np.exp(-np.linspace(-2.0, 9.0, 34))))
-"""On-thresholds that are tried."""
-COLUMNS = ("name", "target_per_hour", "split", "figure", "value", "low", "high", "n", "groups", "hours", "reason")
+COLUMNS = (
+    "name",
+    "target_per_hour",
+    "split",
+    "figure",
+    "value",
+    "low",
+    "high",
+    "n",
+    "groups",
+    "hours",
+    "reason",
+    "passes",
+)
 BATCH = 64
 
 
@@ -69,7 +81,7 @@ class Heard:
 def measure(
     variants: Sequence[Variant], sweep: Path, *, features: Path, folder: Path, params: EvaluateParams
 ) -> dict[str, tuple[StreamResult, ...]]:
-    """Measure every variant on composed streams.
+    """Measure every variant on streams.
 
     Parameters
     ----------
@@ -96,60 +108,13 @@ def measure(
     found = {}
     for variant in track(variants, "streams"):
         sounds = {side: _windows(variant, heard[side], frontend, given.hop_s) for side in SIDES}
+        targets, validation = given.false_alarms_per_hour, heard["validation"]
+        chosen = choose(sounds["validation"], validation.truth, labels, hours=validation.hours, targets=targets)
         found[variant.name] = tuple(
-            _judge(target, sounds, heard, labels, sure=params.confidence) for target in given.false_alarms_per_hour
+            replace(_judge(target, rule, sounds, heard, sure=params.confidence), most=given.most)
+            for target, rule in zip(targets, chosen, strict=True)
         )
     return found
-
-
-def choose(
-    windows: Windows, truth: Sequence[TrueEvent], labels: Sequence[str], *, hours: float, target: float
-) -> EventRule | None:
-    """Choose the event rule of fewest misses whose false alarms on this stream keep within a target rate.
-
-    With m false alarms in T hours at a threshold, a new stream as long has m + 1 at most in expectation, if its false
-    alarms come like these: the score that the threshold lies above is the (m + 1)-th highest, and the next as high one
-    may be in either stream. So m + 1 must be at most T times the target.
-
-    Parameters
-    ----------
-    windows : Windows
-        Windows of the validation stream.
-    truth : Sequence[TrueEvent]
-    labels : Sequence[str]
-        Labels that may have events; one threshold for all of them, as scores are calibrated.
-    hours : float
-    target : float
-        False alarms per hour.
-
-    Returns
-    -------
-    EventRule or None
-        None if no threshold keeps within the target.
-    """
-    allowed = int(np.floor(target * hours + 1e-9)) - 1
-    scores = np.where(windows.heard[:, np.newaxis], windows.scores, 0.0)
-    best: tuple[int, int, EventRule] | None = None
-    for order, smooth in enumerate(SMOOTHINGS):
-        smoothed = smooth_all(scores, smooth)
-        for lasting in LASTING:
-            rule = None
-            for level in sorted(LEVELS, reverse=True):
-                tried = EventRule(
-                    dict.fromkeys(labels, float(f"{level:.6g}")),
-                    {} if lasting == 1 else dict.fromkeys(labels, float(f"{level * lasting:.6g}")),
-                    hop_s=windows.hop_s,
-                    smooth=smooth,
-                    refractory_s=0.0,
-                    merge_s=windows.window_s / 2,
-                )
-                matching = detection.match(truth, events_from(smoothed, windows, tried))
-                if matching.n_false > allowed:
-                    break
-                rule, missed = tried, int((~matching.detected).sum())
-            if rule is not None and (best is None or (missed, order) < best[:2]):
-                best = missed, order, rule
-    return None if best is None else best[2]
 
 
 def rows(name: str, results: Sequence[StreamResult]) -> Iterator[dict[str, object]]:
@@ -157,7 +122,7 @@ def rows(name: str, results: Sequence[StreamResult]) -> Iterator[dict[str, objec
     for result in results:
         for side, each in result.figures.items():
             common = {"name": name, "target_per_hour": result.target, "split": side, "n": each.n_true}
-            common |= {"groups": each.groups, "hours": each.hours}
+            common |= {"groups": each.groups, "hours": each.hours, "passes": result.passes(side)}
             for figure in ("misses", "false_alarms_per_hour", "delay_s", "event_f1"):
                 estimate: Estimate = getattr(each, figure)
                 ends = {key: getattr(estimate, key) for key in ("value", "low", "high", "reason")}
@@ -177,11 +142,11 @@ def _hear(
     with np.load(path) as stored:
         scores = {variant.name: stored[variant.name] for variant in variants}
         known = (stored["starts_s"], stored["silent"], scores, stored["summaries"])
-        return Heard(*known, tuple(sound.truth), given.minutes / 60)
+        return Heard(*known, tuple(sound.truth), sound.hours)
 
 
-def compose(side: SplitName, features: Path, frontend: Frontend, given: StreamParams) -> Soundscape:
-    """Compose the soundscape of one side of the split.
+def compose(side: SplitName, features: Path, frontend: Frontend, given: StreamParams) -> Stream:
+    """Return the stream of one side of the split: the user's recordings where there are some, else composed clips.
 
     Parameters
     ----------
@@ -189,12 +154,23 @@ def compose(side: SplitName, features: Path, frontend: Frontend, given: StreamPa
     features : Path
     frontend : Frontend
     given : StreamParams
+
+    Raises
+    ------
+    DataError
+        If a recording or an annotation cannot be used, or the side has no clip.
     """
     clips, rate, hearing = clips_file.read(features, side), frontend.sample_rate, frontend.hearing
     if len(frontend.labels) == 2 and not any(len(clip.labels) > 1 for clip in clips):
         ignored: Sequence[str] = (frontend.labels[0], *given.ignored)
     else:
         ignored = given.ignored
+    if given.recordings is not None:
+        found = annotated.recordings(given, features, frontend, ignored)
+        if chosen := annotated.of_side(found, side):
+            return annotated.Recordings(chosen, frontend)
+    if not clips:
+        raise DataError(f"evaluate.stream needs clips of the {side} split; there are none. Run `dvc repro split`.")
     seconds, seed = 60 * given.minutes, (given.seed, SIDES.index(side))
     placed = place(clips, seconds=seconds, per_hour=given.clips_per_hour, snr_db=given.snr_db, rate=rate, seed=seed)
     sound = background(given.background, side, rate, hearing, given.seed)
@@ -202,7 +178,7 @@ def compose(side: SplitName, features: Path, frontend: Frontend, given: StreamPa
 
 
 def _score(
-    sound: Soundscape, variants: Sequence[Variant], sweep: Path, features: Path, hop_s: float
+    sound: Stream, variants: Sequence[Variant], sweep: Path, features: Path, hop_s: float
 ) -> dict[str, np.ndarray]:
     """Run front end and every variant on all windows; features are held for a few windows at a time."""
     frontend, model = frontend_file.read(features), Model(features / "frontend.tflite")
@@ -249,19 +225,17 @@ def _windows(variant: Variant, heard: Heard, frontend: Frontend, hop_s: float) -
 
 def _judge(
     target: float,
+    rule: EventRule | None,
     sounds: dict[SplitName, Windows],
     heard: dict[SplitName, Heard],
-    labels: Sequence[str],
     *,
     sure: float,
 ) -> StreamResult:
-    validation = heard["validation"]
-    rule = choose(sounds["validation"], validation.truth, labels, hours=validation.hours, target=target)
     if rule is None:
-        least = (int(np.floor(target * validation.hours + 1e-9)) or 1) / target
-        reason = f"no threshold keeps within {target:g} an hour on {validation.hours:g} h of validation"
-        if target * validation.hours < 1:
-            reason = f"{target:g} an hour needs at least {least:g} h of stream; there are {validation.hours:g}"
+        hours = heard["validation"].hours
+        reason = f"no threshold keeps within {target:g} an hour on {hours:.4g} h of validation"
+        if target * hours < 1 - 1e-9:
+            reason = f"{target:g} an hour needs at least {1 / target:.4g} h of stream; there are {hours:.4g}"
         return StreamResult(target, None, {}, reason)
     figures = {}
     for side in SIDES:

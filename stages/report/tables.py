@@ -207,7 +207,8 @@ def streams(facts: Facts) -> Table | None:
                 rows.append((target, result.reason, *[DASH] * 5))
             for split, each in result.figures.items():
                 figures = (each.misses, each.false_alarms_per_hour, each.delay_s, each.event_f1)
-                rows.append((target, split, f"{each.n_true} in {each.hours:.3g} h", *map(_estimate, figures)))
+                passed = {None: "", True: ", passed", False: ", not passed"}[result.passes(split)]
+                rows.append((target, split + passed, f"{each.n_true} in {each.hours:.3g} h", *map(_estimate, figures)))
     heads = ("target", "split", "events", "misses", "false alarms per hour", "delay (s)", "event F1")
     return table(heads, rows, text_columns=2) if rows else None
 

@@ -11,6 +11,8 @@ from stages.core.scoring.metrics import METRICS
 BYTES = ("sent_bytes", "release_bytes", "raw_bytes", "deflated_bytes")
 SIZES = {**{name: name for name in (*BYTES, "arena_bytes")}, "latency_ms": "latency_p50_ms"}
 """What a budget may limit: its name there, and the column of ``variants.csv``."""
+DETECTED = "validation_detected"
+"""Column of the fraction of events that the validation stream detects, at `SelectParams.false_alarms_per_hour`."""
 _ON_DEVICE = re.compile(r"device\.(.+)\.latency_ms")
 
 
@@ -24,6 +26,10 @@ class SelectParams:
         Name of the model in the MLflow registry.
     metric : str
         Metric that counts, one of `stages.core.scoring.metrics.METRICS`.
+    false_alarms_per_hour : float or None
+        Rank by the fraction of events that are detected at this rate of false alarms in the validation streams, instead
+        of by `metric`; one of `evaluate.stream.false_alarms_per_hour`. The release takes the event rule of this rate.
+        No bound of `confidence` is computed for it: the estimates as they came out decide.
     margin : float
         Largest drop below the best variant in the budget that a smaller winner may have.
     confidence : float, "auto" or None
@@ -55,12 +61,28 @@ class SelectParams:
 
     registered_name: str = "edac"
     metric: str = "roc_auc"
+    false_alarms_per_hour: float | None = None
     margin: float = 0.0
     confidence: float | Literal["auto"] | None = "auto"
     prefer: Literal["sent_bytes", "release_bytes", "raw_bytes", "deflated_bytes", "latency_ms"] = "sent_bytes"
     golden_recordings: int = 4
     budget: dict[str, float] = field(default_factory=dict)
     promote: Literal["always", "first"] = "always"
+
+    @property
+    def quality(self) -> str:
+        """Column that variants are ranked by: a validation metric, or the fraction of events detected in streams."""
+        return f"validation_{self.metric}" if self.false_alarms_per_hour is None else DETECTED
+
+    @property
+    def quality_in_words(self) -> str:
+        """What variants are ranked by, for a sentence."""
+        rate = self.false_alarms_per_hour
+        return (
+            f"validation {self.metric}"
+            if rate is None
+            else f"share of events detected at {rate:g} false alarms an hour"
+        )
 
     @property
     def size(self) -> str:
@@ -84,6 +106,10 @@ class SelectParams:
         sure = self.confidence
         advice, rule = "Write 0.95 for 95 %, or null.", "be a fraction in (0, 1), auto or null"
         require(not isinstance(sure, float) or 0 < sure < 1, "select.confidence", rule, sure, advice)
+        rate, owner = self.false_alarms_per_hour, "select.false_alarms_per_hour"
+        require(rate is None or rate > 0, owner, "be a rate above 0 or null", rate, "Try 1.")
+        bound = rate is not None and isinstance(sure, float)
+        require(not bound, "select.confidence", f"be auto or null beside {owner}, for which there is no bound", sure)
         require(self.golden_recordings >= 4, "select.golden_recordings", "be at least 4", self.golden_recordings)
         named = self.registered_name
         plain = named != "" and not set(named) & set("/:'\"")

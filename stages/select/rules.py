@@ -33,8 +33,9 @@ def choose(table: Sequence[Row], params: SelectParams) -> Row:
     """Return the winner's row.
 
     The winner has the smallest `params.prefer` among the variants that keep within the budget and whose validation
-    metric is at most `params.margin` below the best in the budget. Among equals it is the one with the higher metric,
-    then the first by name. With `params.confidence`, only variants shown not to be inferior to the baseline count.
+    metric, or share of detected events, is at most `params.margin` below the best in the budget. Among equals it is
+    the one with the higher metric, then the first by name. With `params.confidence`, only variants shown not to be
+    inferior to the baseline count.
 
     Parameters
     ----------
@@ -53,7 +54,7 @@ def choose(table: Sequence[Row], params: SelectParams) -> Row:
 
 def eligible(table: Sequence[Row], params: SelectParams) -> list[Row]:
     """Return the rows among which `choose` takes the smallest; errors as of `choose`."""
-    metric, in_budget = f"validation_{params.metric}", affordable(table, params)
+    metric, in_budget = params.quality, affordable(table, params)
     if rule_of(table, params) == ESTIMATES:
         candidates = in_budget
     else:
@@ -70,6 +71,8 @@ def rule_of(table: Sequence[Row], params: SelectParams) -> str:
     With `params.confidence` "auto", `SHOWN` needs a variant in the budget, other than the baseline, that is shown not
     to be inferior.
     """
+    if params.false_alarms_per_hour is not None:
+        return ESTIMATES
     if params.confidence != "auto":
         return ESTIMATES if params.confidence is None else SHOWN
     bounds = [row.get("drop_bound") for row in affordable(table, params) if _not_inferior(row, params)]
@@ -77,16 +80,21 @@ def rule_of(table: Sequence[Row], params: SelectParams) -> str:
 
 
 def affordable(table: Sequence[Row], params: SelectParams) -> list[Row]:
-    """Return the rows that have the metric and keep within the budget.
+    """Return the rows that have what variants are ranked by and keep within the budget.
 
     Raises
     ------
     DataError
-        If no variant has the metric.
+        If no variant has it.
     RefusedError
         If no variant keeps within the budget.
     """
-    judged = [row for row in table if row[f"validation_{params.metric}"] is not None]
+    judged = [row for row in table if row[params.quality] is not None]
+    if not judged and params.false_alarms_per_hour is not None:
+        raise DataError(
+            f"No variant has an event rule for select.false_alarms_per_hour {params.false_alarms_per_hour:g}; "
+            "models/evaluation/evaluation.json says why. Lengthen evaluate.stream.minutes, or allow more false alarms."
+        )
     if not judged:
         raise DataError(
             f"No variant has a validation_{params.metric}. The validation split must hold every class; run "
@@ -100,7 +108,7 @@ def affordable(table: Sequence[Row], params: SelectParams) -> list[Row]:
 
 def smallest(rows: Sequence[Row], column: str, params: SelectParams) -> Row:
     """Return the row smallest in a column; among equals the one with the higher metric, then the first by name."""
-    return min(rows, key=lambda row: (row[column], -row[f"validation_{params.metric}"], row["name"]))
+    return min(rows, key=lambda row: (row[column], -row[params.quality], row["name"]))
 
 
 def pareto_front(table: Sequence[Row], params: SelectParams) -> list[Row]:
@@ -112,7 +120,7 @@ def pareto_front(table: Sequence[Row], params: SelectParams) -> list[Row]:
     params : SelectParams
         The bytes are those it prefers, those sent if it prefers latency.
     """
-    metric = f"validation_{params.metric}"
+    metric = params.quality
     bytes_column = params.size
     judged = sorted((row for row in table if row[metric] is not None), key=lambda row: str(row["name"]))
     front = pareto.pareto_front(
@@ -187,13 +195,11 @@ def _nothing_fits(table: Sequence[Row], budget: Mapping[str, float]) -> RefusedE
 
 def reason(row: Row, table: Sequence[Row], params: SelectParams, column: str) -> str:
     """Return in words why a row was chosen: it is the smallest in `column` among the eligible."""
-    metric = f"validation_{params.metric}"
+    metric = params.quality
     in_budget = affordable(table, params)
     best = max(r[metric] for r in in_budget)
     unmeasured = ", ".join(device_of(limit) for limit in params.budget if device_of(limit) and row[limit] is None)
-    which = (
-        f"whose validation {params.metric} is within {params.margin:g} of their best ({best:.6f}): {row[metric]:.6f}"
-    )
+    which = f"whose {params.quality_in_words} is within {params.margin:g} of their best ({best:.6f}): {row[metric]:.6f}"
     if rule_of(table, params) == SHOWN:
         which += f", and shown with {params.sure:.0%} confidence to lie at most {params.margin:g} below the baseline's"
     else:

@@ -28,24 +28,31 @@ from stages.core.scoring.thresholds import Threshold, crossfit_thresholds
 from stages.runtime.drift import NAME as PROFILE
 from stages.runtime.events import EventRule
 from stages.select import compare, describe, golden, profile, rules
-from stages.select.params import SIZES, SelectParams, device_of
+from stages.select.params import DETECTED, SIZES, SelectParams, device_of
 from stages.select.standing import standing
 
 _COMPARISON = ("name", *compare.COLUMNS)
 
 
-def events_of(variant: Variant, streams: Sequence[StreamResult], labels: Sequence[str]) -> EventRule | None:
+def events_of(
+    variant: Variant, streams: Sequence[StreamResult], labels: Sequence[str], *, rate: float | None = None
+) -> EventRule | None:
     """Return the rule by which the windows of a release become events; None leaves it to the decision threshold.
 
     Parameters
     ----------
     variant : Variant
     streams : Sequence[StreamResult]
-        Results on the variant's streams; the first stream's rule takes precedence.
+        Results on the variant's streams, one per target rate of false alarms.
     labels : Sequence[str]
+    rate : float or None
+        Target whose rule takes precedence; None is the first.
     """
-    if streams and streams[0].rule is not None:
-        return streams[0].rule
+    for result in streams:
+        if rate is None or np.isclose(result.target, rate):
+            if result.rule is not None:
+                return result.rule
+            break
     limits = variant.metrics["validation"].class_thresholds
     if limits is None:
         return None
@@ -126,7 +133,9 @@ class Choice:
         return next(each for each in evaluation_file.read(self.inputs.evaluation) if each.name == name)
 
     def chance_of_worse(self, row: Row) -> float | None:
-        """Return how likely a row truly lies more than the margin below the best in the budget."""
+        """Return how likely a row truly lies more than the margin below the best in the budget; None for streams."""
+        if self.params.false_alarms_per_hour is not None:
+            return None
         affordable = [each["name"] for each in rules.affordable(self.table, self.params)]
         return self.compared.chance_of_worse(row["name"], affordable, self.params.margin)
 
@@ -169,7 +178,7 @@ class Choice:
             golden=tuple(clip.clip_id for clip in clips),
             golden_scores=golden.scores(clips, features, stored),
             rejection=variant.rejection,
-            events=events_of(variant, evaluated.streams, frontend.labels),
+            events=events_of(variant, evaluated.streams, frontend.labels, rate=params.false_alarms_per_hour),
             standing=standing(variant, reference, self.inputs.naive, params.metric) if self.inputs.naive else None,
             elsewhere=evaluated.elsewhere,
         )
@@ -224,7 +233,11 @@ def select(params: SelectParams, inputs: Inputs, target: Path) -> tuple[Variant,
 
 def judge(params: SelectParams, inputs: Inputs) -> Choice:
     """Compare all variants and choose, without writing anything; parameters and errors as of `select`."""
-    table = [each.row() for each in evaluation_file.read(inputs.evaluation)]
+    evaluated = evaluation_file.read(inputs.evaluation)
+    table = [each.row() for each in evaluated]
+    if params.false_alarms_per_hour is not None:
+        for row, each in zip(table, evaluated, strict=True):
+            row[DETECTED] = _detected(each, params.false_alarms_per_hour)
     for limit in filter(device_of, params.budget):
         for row in table:
             row[limit] = inputs.latencies.get(row["name"], {}).get(device_of(limit))
@@ -235,6 +248,26 @@ def judge(params: SelectParams, inputs: Inputs) -> Choice:
         row.update(asdict(drops[row["name"]]) if row["name"] in drops else dict.fromkeys(compare.COLUMNS))
     rules.eligible(table, params)
     return Choice(params, inputs, table, variants, compared)
+
+
+def _detected(evaluated: EvaluatedVariant, rate: float) -> float | None:
+    """Return the fraction of events detected in the validation stream at a rate; None where no rule keeps within it.
+
+    Raises
+    ------
+    DataError
+        If the streams were not measured at this rate.
+    """
+    found = [result for result in evaluated.streams if np.isclose(result.target, rate)]
+    if not found:
+        rates = ", ".join(f"{result.target:g}" for result in evaluated.streams) or "none"
+        raise DataError(
+            f"select.false_alarms_per_hour must be among evaluate.stream.false_alarms_per_hour; got {rate:g}, "
+            f"measured: {rates}. Add it there, with minutes above 0."
+        )
+    figures = found[0].figures.get("validation")
+    missed = None if figures is None else figures.misses.value
+    return None if missed is None else round(1 - missed, 6)
 
 
 def _compared(variants: Sequence[Variant], side: SplitName, params: SelectParams, inputs: Inputs) -> compare.Comparison:

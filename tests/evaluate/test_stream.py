@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +13,17 @@ from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts import evaluation
 from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts.clips import Clip
+from stages.core.artifacts.evaluation import StreamResult
 from stages.core.artifacts.frontend import Frontend
 from stages.core.project import files
+from stages.core.project import params as core_params
 from stages.core.project.errors import DataError, ParameterError
 from stages.core.scoring.detection import TrueEvent, match
-from stages.evaluate import soundscape, stream
+from stages.evaluate import event_rules, soundscape, stream
 from stages.evaluate.params import EvaluateParams, StreamParams
 from stages.evaluate.soundscape import Soundscape, place
 from stages.evaluate.stage import evaluate
-from stages.runtime.events import Windows, find_events
+from stages.runtime.events import Event, EventRule, Windows, find_events
 from stages.runtime.hearing import DEFAULT
 from stages.runtime.litert import Model
 
@@ -99,7 +101,7 @@ def test_false_alarms_on_a_new_stream_keep_within_the_target() -> None:
     rng, rates = np.random.default_rng(7), []
     for _ in range(25):
         windows, truth = simulated(rng, 4.0)
-        rule = stream.choose(windows, truth, ["yes"], hours=4.0, target=2.0)
+        (rule,) = event_rules.choose(windows, truth, ["yes"], hours=4.0, targets=[2.0])
         assert rule is not None
         fresh, there = simulated(rng, 4.0)
         rates.append(match(there, find_events(fresh, rule)).n_false / 4.0)
@@ -110,7 +112,25 @@ def test_false_alarms_on_a_new_stream_keep_within_the_target() -> None:
 
 def test_a_target_below_what_the_stream_can_show_is_refused() -> None:
     windows, truth = simulated(np.random.default_rng(1), 0.5)
-    assert stream.choose(windows, truth, ["yes"], hours=0.5, target=1.0) is None
+    assert event_rules.choose(windows, truth, ["yes"], hours=0.5, targets=[1.0]) == [None]
+
+
+def test_a_preset_states_minutes_and_rate_and_is_passed_or_not() -> None:
+    asked = StreamParams(preset="mlperf_tiny")
+    assert (asked.minutes, asked.false_alarms_per_hour, asked.most) == (20.0, (24.0,), 8)
+    assert core_params.load(StreamParams, asdict(asked), "evaluate.stream") == asked
+    with pytest.raises(ParameterError, match=r"evaluate.stream.minutes must be left out beside preset mlperf_tiny"):
+        StreamParams(preset="mlperf_tiny", minutes=60)
+    with pytest.raises(ParameterError, match=r"evaluate.stream.preset must be null or one of mlperf_tiny"):
+        StreamParams(preset="tiny")
+    rule = EventRule({"yes": 0.5})
+    for missed, false, passed in ((8, 8, True), (9, 0, False), (0, 9, False)):
+        truth = [TrueEvent("yes", 10.0 * i, 10.0 * i + 1) for i in range(50)]
+        found = [Event("yes", 10.0 * i, 10.0 * i + 1, 0.9, 10.0 * i + 1) for i in range(missed, 50)]
+        found += [Event("yes", 600.0 + 10 * i, 601.0 + 10 * i, 0.9, 601.0) for i in range(false)]
+        figures = stream.figures_of(truth, found, 1 / 3, confidence=0.95)
+        assert StreamResult(24.0, rule, {"test": figures}, most=8).passes("test") is passed
+        assert StreamResult(24.0, rule, {"test": figures}).passes("test") is None
 
 
 @pytest.mark.parametrize(

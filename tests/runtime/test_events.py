@@ -157,7 +157,7 @@ def test_the_vectors_that_other_programs_read(case: dict[str, Any]) -> None:
 def test_a_stream_tells_each_event_once_it_is_over(releases: dict[int, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     classifier = Classifier(releases[1])
     scores = iter([0.1, 0.9, 0.8, 0.1, 0.1, 0.1, 0.7])
-    monkeypatch.setattr(classifier, "outputs", lambda *_: np.array([next(scores)]))
+    monkeypatch.setattr(classifier, "scored", lambda *_: (np.array([next(scores)]), None))
     monkeypatch.setattr(classifier, "is_silent", lambda *_: False)
     chunks = iter([np.zeros(8000 + 6 * 2000, np.float32)])
     rule = EventRule({"positive": 0.5}, hop_s=0.25, merge_s=0.25)

@@ -118,7 +118,7 @@ def test_with_hysteresis_a_positive_lasts_until_the_lower_threshold(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([0.4, 0.7, 0.5, 0.31, 0.29, 0.5, 0.6])
-    monkeypatch.setattr(classifier, "outputs", lambda *_: np.array([next(scores)]))
+    monkeypatch.setattr(classifier, "scored", lambda *_: (np.array([next(scores)]), None))
     chunks = iter([np.zeros(CLIP + 6 * 800, np.float32)])
     answers = list(stream.listen(classifier, chunks, RATE, hop_s=0.1, threshold=0.6, hysteresis=0.3))
     assert [answer["label"] == "positive" for answer in answers] == [False, True, True, True, False, False, True]

@@ -17,7 +17,7 @@ from stages.core.artifacts import pull_report
 from stages.core.artifacts import selection as selection_file
 from stages.core.artifacts.clips import Clip
 from stages.core.artifacts.estimates import Estimate, SplitMetrics
-from stages.core.artifacts.evaluation import EvaluatedVariant, Row
+from stages.core.artifacts.evaluation import EvaluatedVariant, Row, StreamFigures, StreamResult
 from stages.core.artifacts.frontend import Frontend
 from stages.core.artifacts.pull_report import Excluded, PullReport
 from stages.core.artifacts.selection import DataFacts
@@ -27,6 +27,7 @@ from stages.core.project import files, params
 from stages.core.project.errors import DataError, EdacError, ParameterError
 from stages.core.scoring import guessing
 from stages.core.scoring.metrics import METRICS
+from stages.runtime.events import EventRule
 from stages.select import golden
 from stages.select.params import SelectParams
 from stages.select.rules import RefusedError, choose, pareto_front
@@ -149,6 +150,11 @@ def test_the_front_is_what_nobody_beats(table: list[Row]) -> None:
         ({"budget": {"device.pi.latency_ms": 0}}, "select.budget.device.pi.latency_ms must be positive; got 0.0."),
         ({"budget": {"device.pi.latency": 9}}, "select.budget has no limit 'device.pi.latency'."),
         ({"budget": {"accuracy": 80}}, "select.budget.accuracy must be in [0, 1]; got 80.0. Write 0.8 for 80 %."),
+        ({"false_alarms_per_hour": 0}, "select.false_alarms_per_hour must be a rate above 0 or null; got 0.0. Try 1."),
+        (
+            {"false_alarms_per_hour": 1, "confidence": 0.9},
+            "select.confidence must be auto or null beside select.false_alarms_per_hour, for which there is no bound",
+        ),
         ({"golden_recordings": 3}, "select.golden_recordings must be at least 4; got 3."),
         ({"prefer": "size"}, "select.prefer must be one of sent_bytes, release_bytes, raw_bytes, deflated_bytes, "),
         ({"registered_name": "a/b"}, "select.registered_name must be a name without"),
@@ -294,6 +300,47 @@ def test_the_selected_folder_holds_what_a_release_needs(stages_before: Inputs, t
             y = [0, 1] * (rows // 2)
             drop = roc_auc_score(y, a[side]) - roc_auc_score(y, b[side])
             assert found.drop == pytest.approx(drop, abs=1e-6)
+
+
+def heard(missed: dict[float, float | None], on: float) -> tuple[StreamResult, ...]:
+    """Streams at some rates, with the share of the validation events that are missed at each; None without a rule."""
+    none, rule = Estimate(None), EventRule({"yes": on})
+    return tuple(
+        StreamResult(rate, None, {}, "too short")
+        if share is None
+        else StreamResult(
+            rate, rule, {"validation": StreamFigures(100, 5, 2.0, 1, Estimate(share), Estimate(0.5), none, none)}
+        )
+        for rate, share in missed.items()
+    )
+
+
+def test_variants_can_be_ranked_by_misses_at_a_rate_of_false_alarms(stages_before: Inputs, tmp_path: Path) -> None:
+    big, small = evaluation_file.read(stages_before.evaluation)
+    streams = {"a": heard({1.0: 0.2, 5.0: 0.1}, 0.9), "b": heard({1.0: 0.5, 5.0: 0.11}, 0.8)}
+
+    def chosen(**values: Any) -> Any:
+        measured = [replace(each, streams=streams[each.name]) for each in (big, small)]
+        evaluation_file.write(stages_before.evaluation, measured)
+        return select(SelectParams(margin=0.02, **values), stages_before, tmp_path / "selected")
+
+    assert chosen()[0].name == "b", "by the metric, which both have"
+    variant, selection = chosen(false_alarms_per_hour=1.0)
+    assert variant.name == "a"
+    assert (
+        "share of events detected at 1 false alarms an hour is within 0.02 of their best (0.800000)" in selection.reason
+    )
+    assert selection.events == EventRule({"yes": 0.9})
+    assert selection.rule.chance_of_worse is None
+    variant, selection = chosen(false_alarms_per_hour=5.0)
+    assert variant.name == "b", "which misses hardly more, and is smaller"
+    streams["b"] = heard({1.0: None, 5.0: None}, 0.8)
+    assert chosen(false_alarms_per_hour=5.0)[0].name == "a"
+    with pytest.raises(DataError, match=r"must be among evaluate.stream.false_alarms_per_hour; got 2, measured: 1, 5"):
+        chosen(false_alarms_per_hour=2.0)
+    streams["a"] = streams["b"]
+    with pytest.raises(DataError, match=r"No variant has an event rule for select.false_alarms_per_hour 1"):
+        chosen(false_alarms_per_hour=1.0)
 
 
 def test_with_a_confidence_only_variants_shown_not_to_be_inferior_may_win() -> None:

@@ -63,6 +63,11 @@ class StreamFigures:
     delay_s: Estimate
     event_f1: Estimate
 
+    @property
+    def n_missed(self) -> int:
+        """True events that are missed."""
+        return round((self.misses.value or 0.0) * self.n_true)
+
 
 @dataclass(frozen=True)
 class StreamResult:
@@ -77,12 +82,22 @@ class StreamResult:
         Split to figures.
     reason : str
         Why there is no rule; empty if there is one.
+    most : int or None
+        Most misses and most false alarms with which a stream is passed; None without such a rule.
     """
 
     target: float
     rule: EventRule | None
     figures: dict[str, StreamFigures] = field(default_factory=dict)
     reason: str = ""
+    most: int | None = None
+
+    def passes(self, side: str) -> bool | None:
+        """Return whether the stream of a side is passed; None without a rule for that, or without figures."""
+        each = self.figures.get(side)
+        if self.most is None or each is None:
+            return None
+        return each.n_missed <= self.most and each.n_false <= self.most
 
 
 @dataclass(frozen=True)
