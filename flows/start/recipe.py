@@ -25,6 +25,7 @@ POSITIVE = frozenset(_POSITIVE.split())
 _TOLERANCE_S = 0.01  # a few samples more need no longer clip
 _OPERATIONS_PER_S = 8e9  # multiply-adds in training, forward and backward, of two ordinary cores
 _MOST_FRAMES = 220
+_STEPS, _MOST_STEPS = 3000.0, 20_000.0
 
 
 @dataclass(frozen=True)
@@ -333,7 +334,7 @@ def _median(values: Any) -> float:
 def _training(n_train: int, size: sizes.Size, target: Target, names: Names, shape: tuple[int, ...]) -> list[Choice]:
     batch = BATCH if n_train >= 4 * BATCH else 32
     affordable = target.minutes * 60 * _OPERATIONS_PER_S / (3 * batch * size.multiply_adds)
-    steps = round(min(max(1500.0, 65 * math.sqrt(n_train)), 20_000, max(300.0, affordable)))
+    steps = round(min(max(_STEPS, 65 * math.sqrt(n_train)), _MOST_STEPS, max(300.0, affordable)))
     epochs = max(2, round(steps * batch / max(n_train, 1)))
     why = f"{steps} steps of {batch} clips, by the number of clips ({n_train})"
     if steps == round(max(300.0, affordable)):

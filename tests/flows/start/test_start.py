@@ -204,6 +204,17 @@ def test_length_and_rate(seconds: list[float], rates: dict[int, int], rate: int,
 
 
 @pytest.mark.usefixtures("any_width")
+@pytest.mark.parametrize("minutes, steps", [(10.0, 3000), (0.5, 2500)])
+def test_few_clips_are_varied_for_as_many_steps_as_the_minutes_allow(minutes: float, steps: int) -> None:
+    """A million multiply-adds, thrice, for each of 32 clips of a step: 2,500 steps in half a minute."""
+    rows = [(w, f"s{p}", "") for w in ("a", "b", "c") for p in range(25)]
+    made = recipe.choose(names_of(rows), surveyed([1.0], {16000: 75}), recipe.Target(minutes=minutes))
+    values = {choice.name: choice.value for choice in made.choices}
+    n_train = round(0.7 * len(rows))
+    assert values["train.epochs"] * n_train / values["train.batch_size"] == pytest.approx(steps, rel=0.01)
+
+
+@pytest.mark.usefixtures("any_width")
 @pytest.mark.parametrize(
     "labels, metric, order",
     [
