@@ -124,10 +124,8 @@ def _require(outputs: TeacherOutputs, material: TeacherInputs, teacher: str) -> 
 def _judged(outputs: TeacherOutputs, material: TeacherInputs) -> SplitMetrics:
     split = material.validation.split
     summary = summarise(
-        split.y,
+        split,
         softened(outputs.logits["validation"], 1.0, material.multi_label),
-        groups=split.groups,
-        sites=split.sites,
         labels=split.labels,
         params=MetricParams(),
     )

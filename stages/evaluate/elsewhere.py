@@ -5,14 +5,14 @@ the model is left out.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from stages.core.artifacts import dataset
-from stages.core.artifacts.dataset import Split
+from stages.core.artifacts.dataset import Split, SplitLabels
 from stages.core.artifacts.elsewhere import ElsewhereResult
 from stages.core.artifacts.estimates import Estimate
 from stages.core.artifacts.evaluation import Row
@@ -28,7 +28,7 @@ from stages.core.scoring.summary import summarise
 from stages.core.scoring.weights import Weights
 from stages.evaluate import places
 from stages.evaluate.params import EvaluateParams, Place
-from stages.evaluate.scoring import score
+from stages.evaluate.subjects import Subjects
 
 COLUMNS = ("place", "name", "n", "groups", "figure", "value", "low", "high", "reason")
 LEFT_OUT_COLUMNS = ("place", "path", "reason")
@@ -76,10 +76,8 @@ class Judge:
     def result(self, variant: Variant, there: Scored, before: Estimate) -> ElsewhereResult:
         """Return a variant's figures on the recordings of one place; `before` is `below` at home."""
         summary = summarise(
-            there.y,
+            SplitLabels(there.y, there.groups, np.full(len(there.groups), "")),
             there.scores[variant.name],
-            groups=there.groups,
-            sites=np.full(len(there.groups), ""),
             labels=self.labels,
             params=self.params.metrics,
             threshold=variant.threshold,
@@ -111,8 +109,8 @@ class Judge:
 
         def measured(which: Variant, weights: Weights) -> np.ndarray:
             values = scored.scores[which.name]
-            given = {"threshold": which.threshold, "specificity": params.specificity}
-            return metrics.measure(self.metric, scored.y, values, weights, **given)  # type: ignore[arg-type]
+            threshold, rules = which.threshold, params.metrics
+            return metrics.measure(self.metric, scored.y, values, weights, threshold=threshold, params=rules)
 
         def difference(weights: Weights) -> np.ndarray:
             return measured(self.reference, weights) - measured(variant, weights)
@@ -128,27 +126,18 @@ class Judge:
 
 
 def measure(
-    variants: Sequence[Variant],
-    sweep: Path,
-    *,
-    features: Path,
-    folder: Path,
-    params: EvaluateParams,
-    judge: tuple[Variant, str],
+    subjects: Subjects, *, folder: Path, params: EvaluateParams, metric: str
 ) -> dict[str, dict[str, ElsewhereResult]]:
     """Score every variant on the recordings of every place of `EvaluateParams.elsewhere`.
 
     Parameters
     ----------
-    variants : Sequence[Variant]
-    sweep : Path
-        Holds ``<variant>.tflite`` and ``scores/<variant>.npz``.
-    features : Path
+    subjects : Subjects
     folder : Path
         Takes ``<place>.npz`` with the scores, which a resumed call reads back, and ``left_out.csv``.
     params : EvaluateParams
-    judge : tuple[Variant, str]
-        The float32 baseline, and the metric that differences are of.
+    metric : str
+        Metric that differences are of.
 
     Returns
     -------
@@ -163,15 +152,16 @@ def measure(
     if not params.elsewhere:
         return {}
     folder.mkdir(exist_ok=True)
-    truth = dataset.read_labels(features, "test")
-    home = Scored(truth.y, truth.groups, {v.name: _stored(sweep / "scores" / f"{v.name}.npz") for v in variants})
-    split = dataset.read_split(features, "validation")  # for its crops alone
-    judging = Judge(judge[0], split.labels, judge[1], params)
+    variants, stored = subjects.variants, subjects.sweep / "scores"
+    truth = dataset.read_labels(subjects.features, "test")
+    home = Scored(truth.y, truth.groups, {v.name: _stored(stored / f"{v.name}.npz") for v in variants})
+    split = dataset.read_split(subjects.features, "validation")  # for its crops alone
+    judging = Judge(subjects.reference, split.labels, metric, params)
     before = {variant.name: judging.below(variant, home) for variant in track(variants, "cost of compression at home")}
     found: dict[str, dict[str, ElsewhereResult]] = {variant.name: {} for variant in variants}
     excluded: list[Row] = []
     for name, place in sorted(params.elsewhere.items()):
-        there = _scored(name, place, variants, sweep, features=features, split=split, path=folder / f"{name}.npz")
+        there = _scored(subjects, name, place, split, folder / f"{name}.npz")
         excluded += [{"place": name, "path": path, "reason": reason} for path, reason in there.left_out]
         for variant in track(variants, f"elsewhere, {name}"):
             found[variant.name][name] = judging.result(variant, there, before[variant.name])
@@ -199,11 +189,9 @@ def _stored(path: Path) -> np.ndarray:
         return np.asarray(stored["test"], np.float64)
 
 
-def _scored(
-    name: str, place: Place, variants: Sequence[Variant], sweep: Path, *, features: Path, split: Split, path: Path
-) -> Scored:
+def _scored(subjects: Subjects, name: str, place: Place, split: Split, path: Path) -> Scored:
     if not path.exists():
-        heard = places.hear(name, place, features)
+        heard = places.hear(name, place, subjects.features)
         y = np.array([[label in clip.labels for label in split.labels] for clip in heard.clips], np.int64)
         if not split.multi_label:
             y = _single(name, y)
@@ -217,7 +205,7 @@ def _scored(
             n_crops=split.n_crops,
             crop_length=split.crop_length,
         )
-        scores = {f"scores/{v.name}": score(sweep / f"{v.name}.tflite", whole.crops) for v in track(variants, name)}
+        scores = {f"scores/{variant}": found for variant, found in subjects.score(whole.crops, name)}
         left_out = np.array(heard.left_out, str).reshape(-1, 2)
         with files.atomic(path) as temporary, temporary.open("wb") as stream:
             np.savez(stream, y=y, clip_ids=whole.clip_ids, groups=whole.groups, left_out=left_out, **scores)  # type: ignore[arg-type]
@@ -225,7 +213,7 @@ def _scored(
         return Scored(
             y=stored["y"],
             groups=stored["groups"],
-            scores={v.name: stored[f"scores/{v.name}"].astype(np.float64) for v in variants},
+            scores={v.name: stored[f"scores/{v.name}"].astype(np.float64) for v in subjects.variants},
             left_out=tuple((str(each), str(reason)) for each, reason in stored["left_out"]),
         )
 

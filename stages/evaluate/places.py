@@ -13,7 +13,8 @@ from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts.clips import Clip
 from stages.core.artifacts.recordings import SEPARATOR, labels_of
 from stages.core.audio import decode
-from stages.core.audio.sources import SUFFIXES, UnusableError
+from stages.core.audio.sources import SUFFIXES
+from stages.core.audio.unusable import UnusableError
 from stages.core.project import files
 from stages.core.project.errors import DataError
 from stages.core.project.progress import track

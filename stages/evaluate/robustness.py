@@ -5,7 +5,7 @@ model file, as on a device. The disturbed features are made once for all variant
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ from stages.core.scoring.thresholds import predict
 from stages.evaluate import attack
 from stages.evaluate.disturbances import Disturbance, conditions
 from stages.evaluate.params import EvaluateParams
-from stages.evaluate.scoring import score
+from stages.evaluate.subjects import Subjects
 from stages.runtime.audio import clip as fit
 from stages.runtime.litert import Model
 
@@ -38,14 +38,7 @@ FIGURES = (*METRICS, "agreement")
 
 
 def measure(
-    variants: Sequence[Variant],
-    reference: Variant,
-    sweep: Path,
-    *,
-    features: Path,
-    folder: Path,
-    params: EvaluateParams,
-    float_network: Path | None = None,
+    subjects: Subjects, *, folder: Path, params: EvaluateParams, float_network: Path | None = None
 ) -> list[Row]:
     """Score every variant under every condition.
 
@@ -53,13 +46,7 @@ def measure(
 
     Parameters
     ----------
-    variants : Sequence[Variant]
-    reference : Variant
-        One of them, the float32 baseline.
-    sweep : Path
-        Holds ``<variant>.tflite``.
-    features : Path
-        Holds ``clips.csv`` and ``frontend.tflite``.
+    subjects : Subjects
     folder : Path
         Takes the scores under each condition, ``<condition>.npz``.
     params : EvaluateParams
@@ -78,7 +65,7 @@ def measure(
     DataError
         If a recording is missing or cannot be decoded.
     """
-    test = dataset.read_split(features, "test")
+    test = dataset.read_split(subjects.features, "test")
     rows = []
     folder.mkdir(exist_ok=True)
     disturbed, attacks = conditions(params.robustness), params.robustness.attacks
@@ -86,7 +73,7 @@ def measure(
         path = folder / f"{name}.npz"
         if not path.exists():
             if name in disturbed:
-                x = _disturbed_features(features, name, disturbed[name], params.seed)
+                x = _disturbed_features(subjects.features, name, disturbed[name], params.seed)
                 clips = dataclasses.replace(test, x=x).crops
             elif float_network is None:
                 raise ParameterError(f"evaluate.robustness asks for {name}, which needs the float network. Give it.")
@@ -94,11 +81,11 @@ def measure(
                 snr, several = attacks[name]
                 steps = attack.PGD_STEPS if several else 1
                 clips = attack.perturbed(network.load(float_network), test, snr_db=snr, steps=steps)
-            scores = {v.name: score(sweep / f"{v.name}.tflite", clips) for v in track(variants, f"robustness, {name}")}
+            scores = dict(subjects.score(clips, f"robustness, {name}"))
             with files.atomic(path) as temporary, temporary.open("wb") as stream:
                 np.savez(stream, **scores)  # type: ignore[arg-type]
         with np.load(path) as stored:
-            rows += _rows(name, variants, reference, dict(stored), test=test, params=params)
+            rows += _rows(name, subjects, dict(stored), test=test, params=params)
     return rows
 
 
@@ -115,8 +102,7 @@ def _disturbed_features(features: Path, name: str, disturb: Disturbance, seed: i
 
 def _rows(
     condition: str,
-    variants: Sequence[Variant],
-    reference: Variant,
+    subjects: Subjects,
     scores: Mapping[str, np.ndarray],
     *,
     test: dataset.Split,
@@ -126,17 +112,11 @@ def _rows(
         return predict(scores[variant.name].astype(np.float64), variant.threshold)
 
     rows = []
-    for variant in variants:
+    for variant in subjects.variants:
         summary = summarise(
-            test.y,
-            scores[variant.name],
-            groups=test.groups,
-            sites=test.sites,
-            labels=test.labels,
-            params=params.metrics,
-            threshold=variant.threshold,
+            test, scores[variant.name], labels=test.labels, params=params.metrics, threshold=variant.threshold
         )
-        alike = (decisions(variant) == decisions(reference)).reshape(len(test), -1).all(axis=1)
+        alike = (decisions(variant) == decisions(subjects.reference)).reshape(len(test), -1).all(axis=1)
         figures = summary["pooled"] | {"agreement": _fraction(alike, test, params)}
         rows += [
             {"name": variant.name, "condition": condition, "n": summary["n"], "groups": summary["groups"]}

@@ -91,10 +91,8 @@ def metrics(
     limits = None if decides else class_thresholds(truth.y, scores["validation"], given)
     summaries = {
         name: summarise(
-            split.y,
+            split,
             scores[name],
-            groups=split.groups,
-            sites=split.sites,
             labels=split.labels,
             params=params.metrics,
             threshold=threshold,

@@ -26,6 +26,7 @@ from stages.evaluate import annotated, calibrated, elsewhere, figure, micro, rob
 from stages.evaluate.disturbances import conditions
 from stages.evaluate.latency import measure, percentile_ms
 from stages.evaluate.params import EvaluateParams
+from stages.evaluate.subjects import Subjects
 
 SPLITS: tuple[SplitName, ...] = ("validation", "test")
 ENDS = ("", "_low", "_high")
@@ -79,22 +80,15 @@ def evaluate(
             paths, sample, warmup=params.latency_warmup, runs=params.latency_runs, folder=folder / "latency"
         )
         p50, p95 = percentile_ms(seconds, 50), percentile_ms(seconds, 95)
-        places = elsewhere.measure(
-            variants, sweep, features=features, folder=folder / "elsewhere", params=params, judge=(reference, metric)
-        )
+        subjects = Subjects(tuple(variants), reference, sweep, features)
+        places = elsewhere.measure(subjects, folder=folder / "elsewhere", params=params, metric=metric)
         if places:
             lines = [row for name, found in places.items() for row in elsewhere.rows(name, found)]
             files.write_csv(folder / "elsewhere.csv", elsewhere.COLUMNS, lines)
         disturbed: list[Row] = []
         if conditions(params.robustness):
             disturbed = robustness.measure(
-                variants,
-                reference,
-                sweep,
-                features=features,
-                folder=folder / "robustness",
-                params=params,
-                float_network=float_network,
+                subjects, folder=folder / "robustness", params=params, float_network=float_network
             )
             files.write_csv(folder / "robustness.csv", robustness.COLUMNS, disturbed)
         frontend = (features / "frontend.tflite").read_bytes()

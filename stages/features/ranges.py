@@ -18,8 +18,10 @@ class Stft:
         Hz.
     clip_samples : int
         Length of a clip.
-    n_fft, hop_length, win_length : int
-        Samples of a frame, from frame to frame, and of the window.
+    n_fft, hop_length : int
+        Samples of a frame, and from frame to frame.
+    win_length : int or None
+        Samples of the window; None is a whole frame.
     center : bool
         Centre frames, with silence beyond the clip's ends.
     """
@@ -28,7 +30,7 @@ class Stft:
     clip_samples: int
     n_fft: int
     hop_length: int
-    win_length: int
+    win_length: int | None = None
     center: bool = True
 
     def require(self, owner: str) -> None:
@@ -47,7 +49,7 @@ class Stft:
         require(is_power, f"{owner}.n_fft", "be a power of two, for the Fourier transform", n_fft, f"Write {near}.")
         in_window = "Longer hops skip samples; 512 with an n_fft of 2048 is usual."
         require(1 <= hop_length <= n_fft, f"{owner}.hop_length", f"be in 1..n_fft ({n_fft})", hop_length, in_window)
-        rule, window = f"be in 1..n_fft ({n_fft})", self.win_length
+        rule, window = f"be in 1..n_fft ({n_fft})", n_fft if self.win_length is None else self.win_length
         require(1 <= window <= n_fft, f"{owner}.win_length", rule, window, "Lower it or raise n_fft.")
         rule, advice = f"be at least n_fft ({n_fft}) without center", "Raise it, or set center to true."
         enough = self.center or self.clip_samples >= n_fft

@@ -87,10 +87,8 @@ def naive(task: Task, target: Path, shown: MetricParams, *, workers: int) -> Nai
     summaries = {
         side: _figures(
             summarise(
-                sides[side].y,
+                sides[side],
                 scores,
-                groups=sides[side].groups,
-                sites=sides[side].sites,
                 labels=labels,
                 params=shown,
                 threshold=threshold,

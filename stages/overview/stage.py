@@ -16,7 +16,7 @@ from stages.core.artifacts.levels import Levels
 from stages.core.artifacts.pull_report import NearDuplicate, PullReport
 from stages.core.artifacts.recordings import Recording
 from stages.core.artifacts.split import SPLITS, SplitName, SplitReport
-from stages.core.audio.sources import shown
+from stages.core.audio.unusable import shown
 from stages.core.project import files, pages
 from stages.core.project.palette import COLOURS, GREY
 from stages.overview import drawing, sounds

@@ -15,7 +15,7 @@ import numpy as np
 from stages.core.artifacts.json_file import Json
 from stages.core.audio.apart import Apart, Span
 from stages.core.audio.decode import Heard, hear
-from stages.core.audio.sources import UnusableError, shown
+from stages.core.audio.unusable import UnusableError, shown
 from stages.core.project import files
 from stages.core.project.progress import track
 from stages.pull import fingerprint

@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -161,30 +162,18 @@ def verify_tree(folder: Path, names: Iterable[str], checksum: str) -> None:
         )
 
 
-def fetch_tree(
-    folder: Path,
-    mirror: Path | None,
-    *,
-    url: str,
-    archive_name: str,
-    names: Sequence[str],
-    landmark: str,
-    check: Callable[[Path], Sequence[str]],
-    checksum: str | None = None,
-    strip: int = 1,
-) -> None:
-    """Bring a published tree below `folder`, from an archive or from a mirror's copy of the tree.
+@dataclass(frozen=True)
+class PublishedTree:
+    """A tree of files as its publisher has it.
 
-    Parameters
+    Attributes
     ----------
-    folder : Path
-    mirror : Path or None
-        The tree itself, a folder in which it goes by one of `names`, or a folder that holds the archive.
     url : str
         Archive.
     archive_name : str
-        What a browser calls the archive.
-    names : sequence of str
+        Name that a browser gives the archive.
+    names : tuple of str
+        Folders by which the tree goes in a mirror.
     landmark : str
         A file that tells the tree, relative to it.
     check : callable
@@ -193,25 +182,46 @@ def fetch_tree(
         Checksum of the archive, as in `verify`; None if the publisher's bytes vary.
     strip : int
         Number of leading folders to drop from the names in the archive.
+    """
+
+    url: str
+    archive_name: str
+    names: tuple[str, ...]
+    landmark: str
+    check: Callable[[Path], Sequence[str]]
+    checksum: str | None = None
+    strip: int = 1
+
+
+def fetch_tree(published: PublishedTree, folder: Path, mirror: Path | None) -> None:
+    """Bring a published tree below `folder`, from an archive or from a mirror's copy of the tree.
+
+    Parameters
+    ----------
+    published : PublishedTree
+    folder : Path
+    mirror : Path or None
+        The tree itself, a folder in which it goes by one of the names, or a folder that holds the archive.
 
     Raises
     ------
     DataError
     """
+    archive_name, check, checksum = published.archive_name, published.check, published.checksum
     with contextlib.suppress(DataError):
         check(folder)
         return  # complete since an earlier, interrupted run
     if mirror and not (mirror / archive_name).is_file():
-        tree = find_tree(mirror, (*names, archive_name), landmark)
+        tree = find_tree(mirror, (*published.names, archive_name), published.landmark)
         sync(tree, check(tree), folder)
         return
     archive = (mirror or folder.parent / DOWNLOADS) / archive_name
     if not mirror:
-        download(url, archive, checksum=checksum)
+        download(published.url, archive, checksum=checksum)
     elif checksum:
         verify(archive, checksum)
     try:
-        extract(archive, folder, strip=strip)
+        extract(archive, folder, strip=published.strip)
         check(folder)
     except DataError:
         shutil.rmtree(folder)

@@ -6,7 +6,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -64,7 +64,6 @@ class _Paths:
     """Files below the root, found by what a person wrote."""
 
     root: Path
-    by_composed: dict[str, list[str]] = field(default_factory=dict)
 
     @cached_property
     def known(self) -> Mapping[str, list[str]]:

@@ -221,6 +221,7 @@ def _write(answer: Line) -> None:
 
 
 def _listen(arguments: argparse.Namespace) -> Iterator[Line]:
+    from stages.runtime import chunks as sound
     from stages.runtime import stream
     from stages.runtime.classify import Classifier
 
@@ -231,22 +232,14 @@ def _listen(arguments: argparse.Namespace) -> Iterator[Line]:
     if arguments.microphone is None:
         # Unbuffered: a thread that waits in a buffered read would hold its lock while the process ends.
         source = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115
-        chunks = stream.pcm(source, rate, encoding=arguments.format, n_channels=arguments.channels, channel=channel)
+        chunks = sound.pcm(source, rate, encoding=arguments.format, n_channels=arguments.channels, channel=channel)
     else:
-        chunks = stream.microphone(rate, arguments.microphone or None)
+        chunks = sound.microphone(rate, arguments.microphone or None)
     live, dropped = arguments.live or arguments.microphone is not None, 0
     hop_s = 1.0 if arguments.hop_s is None else arguments.hop_s
     if _output(arguments, classifier.manifest) == "windows":
-        answers = stream.listen(
-            classifier,
-            chunks,
-            rate,
-            hop_s=hop_s,
-            smooth=arguments.smooth,
-            threshold=arguments.threshold,
-            hysteresis=arguments.hysteresis or 0.0,
-            live=live,
-        )
+        decided = stream.WindowRule(hop_s, arguments.smooth, arguments.threshold, arguments.hysteresis or 0.0)
+        answers = stream.listen(classifier, chunks, rate, decided, live=live)
     else:
         rule = _event_rule(arguments, classifier.manifest)
         hop_s = rule.hop_s

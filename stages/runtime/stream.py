@@ -1,4 +1,4 @@
-"""Sound that does not end, to a decision every hop or to events: raw PCM or a microphone, windows, smoothing."""
+"""Sound that does not end, to a decision every hop or to events: windows, scores, smoothing."""
 
 import contextlib
 import itertools
@@ -6,103 +6,19 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from stages.runtime import events
-from stages.runtime.audio import PCM_FORMATS, Resampler
+from stages.runtime.audio import Resampler
 from stages.runtime.classify import Classifier
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.events import EventRule
-from stages.runtime.hearing import stream_mono
 from stages.runtime.lines import Line
 
-CHUNK_S = 0.1
 PENDING_WINDOWS = 2  # that a live stream may be behind
 T = TypeVar("T")
-
-
-def pcm(
-    source: IO[bytes], sample_rate: int, *, encoding: str, n_channels: int, channel: str = "mean"
-) -> Iterator[np.ndarray]:
-    """Read raw interleaved PCM until it ends; the last frame is left out if it is cut short.
-
-    Parameters
-    ----------
-    source : file
-        Unbuffered, so that what has arrived is heard at once.
-    sample_rate : int
-        Hz.
-    encoding : str
-        ``"s16le"`` or ``"f32le"``.
-    n_channels : int
-    channel : {"mean", "left", "right", "loudest"}
-        Channel that is heard, as of `stages.runtime.hearing`.
-
-    Yields
-    ------
-    np.ndarray, shape (n_samples,), float32
-
-    Raises
-    ------
-    RuntimeInputError
-        If `encoding` is another, a number is not positive, or a sample is not finite.
-    """
-    if sample_rate < 1 or n_channels < 1 or encoding not in PCM_FORMATS:
-        raise RuntimeInputError(
-            f"rate and channels must be at least 1 and format {' or '.join(PCM_FORMATS)}; "
-            f"got {sample_rate}, {n_channels} and {encoding}."
-        )
-    bits, decode = PCM_FORMATS[encoding]
-    frame_bytes = n_channels * bits // 8
-    held, mono = b"", stream_mono(channel, n_channels)
-    while content := source.read(max(1, round(CHUNK_S * sample_rate)) * frame_bytes):
-        held += content
-        whole = len(held) // frame_bytes * frame_bytes
-        samples = mono(decode(held[:whole]).reshape(-1, n_channels))
-        if not np.isfinite(samples).all():
-            raise RuntimeInputError("The stream holds samples that are not finite numbers. Check its format.")
-        held = held[whole:]
-        yield samples
-
-
-def microphone(sample_rate: int, device: str | None) -> Iterator[np.ndarray]:
-    """Listen to a microphone for ever, through the package `sounddevice`.
-
-    Parameters
-    ----------
-    sample_rate : int
-        Hz.
-    device : str or None
-        Its number, or a part of its name; None is the system's own choice.
-
-    Yields
-    ------
-    np.ndarray, shape (n_samples,), float32
-
-    Raises
-    ------
-    RuntimeInputError
-        If `sounddevice` is not installed, or there is no such microphone.
-    """
-    try:
-        import sounddevice
-    except (ImportError, OSError) as error:  # OSError: PortAudio itself is missing
-        raise RuntimeInputError(
-            f"A microphone needs sounddevice ({error}). `pip install sounddevice`, or pipe: "
-            f"`arecord -t raw -f S16_LE -r {sample_rate} | edac-runtime listen --live --rate {sample_rate}`."
-        ) from None
-    chosen = int(device) if device is not None and device.isdecimal() else device
-    try:
-        with sounddevice.InputStream(samplerate=sample_rate, channels=1, dtype="float32", device=chosen) as stream:
-            while True:
-                frames, _ = stream.read(round(CHUNK_S * sample_rate))
-                yield frames[:, 0]
-    except (sounddevice.PortAudioError, ValueError) as error:
-        raise RuntimeInputError(
-            f"The microphone cannot be used ({error}). `python -m sounddevice` lists them."
-        ) from None
 
 
 def windows(
@@ -296,16 +212,30 @@ def listen_events(
     yield from map(line, tracker.finish())
 
 
+@dataclass(frozen=True)
+class WindowRule:
+    """How the windows of a stream are decided.
+
+    Attributes
+    ----------
+    hop_s : float
+        Seconds from one window to the next; at most a window's length.
+    smooth : str or None
+        As `smoother` takes it.
+    threshold : float or None
+        Threshold of the positive score, or of every label's of a multi-label task; None is the manifest's.
+    hysteresis : float
+        How far below its threshold a score must fall to end what is positive.
+    """
+
+    hop_s: float
+    smooth: str | None = None
+    threshold: float | None = None
+    hysteresis: float = 0.0
+
+
 def listen(
-    classifier: Classifier,
-    chunks: Iterator[np.ndarray],
-    sample_rate: int,
-    *,
-    hop_s: float,
-    smooth: str | None = None,
-    threshold: float | None = None,
-    hysteresis: float = 0.0,
-    live: bool = False,
+    classifier: Classifier, chunks: Iterator[np.ndarray], sample_rate: int, rule: WindowRule, *, live: bool = False
 ) -> Iterator[Line]:
     """Classify a stream window by window; a window is as long as the clips the model was trained on.
 
@@ -316,14 +246,7 @@ def listen(
         Mono float32.
     sample_rate : int
         Rate of the chunks (Hz).
-    hop_s : float
-        Seconds from one window to the next; at most a window's length.
-    smooth : str or None
-        As `smoother` takes it.
-    threshold : float or None
-        Threshold of the positive score, or of every label's of a multi-label task; None is the manifest's.
-    hysteresis : float
-        How far below its threshold a score must fall to end what is positive.
+    rule : WindowRule
     live : bool
         Drop the oldest windows while the device is behind, instead of letting the source wait.
 
@@ -337,12 +260,12 @@ def listen(
     RuntimeInputError
         If a parameter is out of range, or as the chunks do.
     """
-    manifest = classifier.manifest
+    manifest, threshold, hysteresis = classifier.manifest, rule.threshold, rule.hysteresis
     if manifest.threshold is None and (threshold is not None or hysteresis):
         raise RuntimeInputError("threshold and hysteresis are for two labels; this release has more. Leave them out.")
     if hysteresis < 0:
         raise RuntimeInputError(f"hysteresis must be at least 0; got {hysteresis:g}.")
-    smoothed, upper, labels = smoother(smooth), manifest.threshold, manifest.labels
+    smoothed, upper, labels = smoother(rule.smooth), manifest.threshold, manifest.labels
     if threshold is not None:
         upper = (threshold,) * len(labels) if isinstance(upper, tuple) else threshold
     held: Sequence[str] = ()
@@ -352,7 +275,7 @@ def listen(
             return tuple(limit - hysteresis * (label in held) for label, limit in zip(labels, upper, strict=True))
         return upper - hysteresis if upper is not None and labels[-1] in held else upper
 
-    for each in score(classifier, chunks, sample_rate, hop_s=hop_s, live=live):
+    for each in score(classifier, chunks, sample_rate, hop_s=rule.hop_s, live=live):
         outputs = smoothed(each.outputs)
         answer = classifier.answer(outputs, applied())
         held = answer["labels"] if "labels" in answer else [answer["label"]]

@@ -155,9 +155,7 @@ def run(experiment: Experiment, *, work: Path, mirror: Path | None = None, worke
         model = folder / "models" / f"{arm.training}-{seed}"
         test = dataset.read_split(clips, "test")
         scores = scoring.score(_trained(experiment.train, seed, clips, model), test.crops)
-        summary = summarise(
-            test.y, scores, groups=test.groups, sites=test.sites, labels=test.labels, params=experiment.metrics
-        )
+        summary = summarise(test, scores, labels=test.labels, params=experiment.metrics)
         truth = test.y == 1
         altered = np.isin(test.clip_ids, [copy.recording_id for copy in copies[arm.chained]])
         alone = evaluate(test.y[~altered], scores[~altered])[arm.metric]

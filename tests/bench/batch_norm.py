@@ -144,14 +144,7 @@ def measure(features: Path, params: TrainParams, seed: int) -> dict[str, Any]:
 
 def judged(scores: np.ndarray, split: Any) -> dict[str, Any]:
     """Return the figures of the pooled split and of its sites, with intervals over groups."""
-    found = summary.summarise(
-        split.y,
-        scores,
-        groups=split.groups,
-        sites=split.sites,
-        labels=split.labels,
-        params=metrics.MetricParams(),
-    )
+    found = summary.summarise(split, scores, labels=split.labels, params=metrics.MetricParams())
     return {"n": len(split), "n_groups": len(np.unique(split.groups)), "summary": found}
 
 

@@ -176,9 +176,7 @@ def figures(folder: Path) -> Callable[[], Any]:
     given = scores(truth.y, 0)
     return lambda: {
         "clips": len(truth.y),
-        "roc_auc": summarise(
-            truth.y, given, groups=truth.groups, sites=truth.sites, labels=LABELS, params=MetricParams(), threshold=0.5
-        )["pooled"]["roc_auc"],
+        "roc_auc": summarise(truth, given, labels=LABELS, params=MetricParams(), threshold=0.5)["pooled"]["roc_auc"],
     }
 
 

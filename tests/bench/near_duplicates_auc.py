@@ -26,7 +26,8 @@ from stages.core.artifacts.recordings import read_index
 from stages.core.project.params import load
 from stages.naive import spectra
 from stages.pull.params import PullParams
-from stages.pull.stage import merge_groups, pull
+from stages.pull.joining import merge_groups
+from stages.pull.stage import pull
 
 PARTS = 5
 MODELS: dict[str, Callable[[int], Any]] = {

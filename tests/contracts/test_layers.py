@@ -34,7 +34,7 @@ WALLS = {
     "transformers": {"stages.distill.teachers.wav2vec2", "stages.distill.teachers._wav2vec2"},
 }
 RUNTIME_MAY_IMPORT = {"numpy", "ai_edge_litert", "stages", *sys.stdlib_module_names}
-RUNTIME_MAY_TRY = {"stages.runtime.keys": {"cryptography"}, "stages.runtime.stream": {"sounddevice"}}
+RUNTIME_MAY_TRY = {"stages.runtime.keys": {"cryptography"}, "stages.runtime.chunks": {"sounddevice"}}
 
 
 FILES = [p for top in ("stages", "flows") for p in (provenance.ROOT / top).rglob("*.py")]

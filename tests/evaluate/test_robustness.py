@@ -14,6 +14,7 @@ from stages.evaluate import robustness, scoring
 from stages.evaluate.disturbances import conditions
 from stages.evaluate.params import EvaluateParams, Robustness
 from stages.evaluate.stage import evaluate
+from stages.evaluate.subjects import Subjects
 
 pytestmark = pytest.mark.thorough
 
@@ -23,7 +24,7 @@ CHOSEN = Robustness(noise_snr_db=(10, -20), gain_db=(-6,), sample_rates=(8000,))
 def judged(recorded: Path, sweep: Path, target: Path, chosen: Robustness, params: EvaluateParams) -> Any:
     variants = read_variants(sweep / "variants.json")
     params = EvaluateParams(bootstrap_resamples=100, seed=params.seed, robustness=chosen)
-    rows = robustness.measure(variants, variants[0], sweep, features=recorded, folder=target, params=params)
+    rows = robustness.measure(Subjects(tuple(variants), variants[0], sweep, recorded), folder=target, params=params)
     return variants, {(row["name"], row["condition"], row["figure"]): row for row in rows}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stages.core.project.errors import DataError
-from stages.pull.download import download, fetch_tree, sync, verify, verify_tree
+from stages.pull.download import PublishedTree, download, fetch_tree, sync, verify, verify_tree
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
@@ -169,7 +169,9 @@ def check(folder: Path) -> list[str]:
 def fetch(folder: Path, mirror: Path | None, url: str = "") -> None:
     folder.mkdir(exist_ok=True)
     fetch_tree(
-        folder, mirror, url=url, archive_name="tree.zip", names=("tree", "tree-main"), landmark="a.txt", check=check
+        PublishedTree(url=url, archive_name="tree.zip", names=("tree", "tree-main"), landmark="a.txt", check=check),
+        folder,
+        mirror,
     )
 
 

@@ -11,6 +11,7 @@ from sklearn.metrics import f1_score, precision_score, recall_score
 from flows.cli import main
 from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts import evaluation
+from stages.core.artifacts.dataset import SplitLabels
 from stages.core.artifacts.evaluation import EvaluatedVariant
 from stages.core.artifacts.variant import Variant, write_variants
 from stages.core.project import files, layout
@@ -37,7 +38,7 @@ def folders(tmp_path: Path) -> Folders:
     def judged(scores: np.ndarray) -> dict[str, object]:
         groups = np.array([str(i) for i in range(30)])
         few = MetricParams(resamples=10)
-        return summarise(y, scores, groups=groups, sites=np.full(30, ""), labels=LABELS, params=few)
+        return summarise(SplitLabels(y, groups, np.full(30, "")), scores, labels=LABELS, params=few)
 
     clips = [
         {"clip_id": f"{i}", "path": "", "split": "validation", "label": LABELS[y[i]], "group": f"{i}", "site": ""}

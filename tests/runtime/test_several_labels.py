@@ -76,7 +76,7 @@ def test_with_hysteresis_each_label_lasts_until_its_lower_threshold(tagger: Path
     samples = (np.random.default_rng(5).uniform(-1, 1, len(swell)) * swell).astype(np.float32)
 
     def answers(**rules: Any) -> list[dict[str, Any]]:
-        return list(stream.listen(Classifier(tagger), iter([samples]), 8000, hop_s=0.1, **rules))
+        return list(stream.listen(Classifier(tagger), iter([samples]), 8000, stream.WindowRule(hop_s=0.1, **rules)))
 
     plain = answers()
     scores = np.array([list(answer["scores"].values()) for answer in plain])

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stages.runtime import chunks as chunks_of
 from stages.runtime import stream
 from stages.runtime.audio import Resampler, fit_length, resample
 from stages.runtime.classify import Classifier
@@ -68,7 +69,7 @@ def test_the_resampler_forgets_what_it_no_longer_needs() -> None:
 @pytest.mark.parametrize("seconds", [0.4, 1.0, 3.3])
 def test_a_stream_gives_the_scores_of_the_files_windows(classifier: Classifier, rate: int, seconds: float) -> None:
     samples, hop = sound(round(seconds * rate)), 2000
-    answers = list(stream.listen(classifier, cut(samples, 700, 1, 3000), rate, hop_s=hop / RATE))
+    answers = list(stream.listen(classifier, cut(samples, 700, 1, 3000), rate, stream.WindowRule(hop_s=hop / RATE)))
     whole = resample(samples, rate, RATE)
     starts = [0, *range(hop, max(0, len(whole) - CLIP + hop), hop)]
     assert [round(answer["start_s"] * RATE) for answer in answers] == starts
@@ -80,9 +81,9 @@ def test_a_stream_gives_the_scores_of_the_files_windows(classifier: Classifier, 
 
 def test_a_stream_as_short_as_a_file_is_answered_as_the_file(classifier: Classifier) -> None:
     samples = sound(6000)
-    (answer,) = stream.listen(classifier, iter([samples]), RATE, hop_s=0.5)
+    (answer,) = stream.listen(classifier, iter([samples]), RATE, stream.WindowRule(hop_s=0.5))
     assert answer == {"start_s": 0.0, "end_s": 1.0, "dropped": 0} | classifier.classify(samples, RATE)
-    assert list(stream.listen(classifier, iter([]), RATE, hop_s=0.5)) == []
+    assert list(stream.listen(classifier, iter([]), RATE, stream.WindowRule(hop_s=0.5))) == []
 
 
 def test_pcm_is_decoded_however_it_arrives(rng: np.random.Generator) -> None:
@@ -98,7 +99,7 @@ def test_pcm_is_decoded_however_it_arrives(rng: np.random.Generator) -> None:
     for encoding, values in stored.items():
         content = values.tobytes() + b"\x01"
         for source in (io.BytesIO(content), Dribble(content)):
-            heard = np.concatenate(list(stream.pcm(source, RATE, encoding=encoding, n_channels=2)))
+            heard = np.concatenate(list(chunks_of.pcm(source, RATE, encoding=encoding, n_channels=2)))
             np.testing.assert_allclose(heard, expected[encoding], atol=1e-6)
 
 
@@ -120,7 +121,7 @@ def test_with_hysteresis_a_positive_lasts_until_the_lower_threshold(
     scores = iter([0.4, 0.7, 0.5, 0.31, 0.29, 0.5, 0.6])
     monkeypatch.setattr(classifier, "scored", lambda *_: (np.array([next(scores)]), None))
     chunks = iter([np.zeros(CLIP + 6 * 800, np.float32)])
-    answers = list(stream.listen(classifier, chunks, RATE, hop_s=0.1, threshold=0.6, hysteresis=0.3))
+    answers = list(stream.listen(classifier, chunks, RATE, stream.WindowRule(hop_s=0.1, threshold=0.6, hysteresis=0.3)))
     assert [answer["label"] == "positive" for answer in answers] == [False, True, True, True, False, False, True]
 
 
@@ -141,9 +142,9 @@ def test_while_the_device_is_behind_the_oldest_windows_are_dropped_and_counted()
 
 
 def test_a_bad_live_stream_is_told(classifier: Classifier) -> None:
-    chunks = stream.pcm(io.BytesIO(b"\xff" * 64), RATE, encoding="f32le", n_channels=1)
+    chunks = chunks_of.pcm(io.BytesIO(b"\xff" * 64), RATE, encoding="f32le", n_channels=1)
     with pytest.raises(RuntimeInputError, match="not finite numbers"):
-        list(stream.listen(classifier, chunks, RATE, hop_s=0.5, live=True))
+        list(stream.listen(classifier, chunks, RATE, stream.WindowRule(hop_s=0.5), live=True))
 
 
 @pytest.mark.parametrize(
@@ -160,19 +161,19 @@ def test_a_bad_live_stream_is_told(classifier: Classifier) -> None:
 )
 def test_a_wrong_option_is_told(classifier: Classifier, options: dict[str, Any], match: str) -> None:
     with pytest.raises(RuntimeInputError, match=match):
-        list(stream.listen(classifier, iter([]), RATE, **{"hop_s": 0.5} | options))
+        list(stream.listen(classifier, iter([]), RATE, stream.WindowRule(**{"hop_s": 0.5} | options)))
 
 
 def test_a_threshold_needs_two_labels(releases: dict[int, Path]) -> None:
     with pytest.raises(RuntimeInputError, match="for two labels"):
-        list(stream.listen(Classifier(releases[3]), iter([]), RATE, hop_s=0.5, threshold=0.5))
+        list(stream.listen(Classifier(releases[3]), iter([]), RATE, stream.WindowRule(hop_s=0.5, threshold=0.5)))
 
 
 @pytest.mark.parametrize("options", [{"sample_rate": 0}, {"n_channels": 0}, {"encoding": "s24le"}])
 def test_a_wrong_format_is_told(options: dict[str, Any]) -> None:
     given: dict[str, Any] = {"sample_rate": 1, "encoding": "s16le", "n_channels": 1} | options
     with pytest.raises(RuntimeInputError, match="rate and channels must be at least 1 and format s16le or f32le"):
-        list(stream.pcm(io.BytesIO(), given.pop("sample_rate"), **given))
+        list(chunks_of.pcm(io.BytesIO(), given.pop("sample_rate"), **given))
 
 
 def test_a_microphone_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,11 +193,11 @@ def test_a_microphone_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = ModuleType("sounddevice")
     vars(fake).update(InputStream=InputStream, PortAudioError=OSError)
     monkeypatch.setitem(sys.modules, "sounddevice", fake)
-    chunk = next(stream.microphone(RATE, "3"))
+    chunk = next(chunks_of.microphone(RATE, "3"))
     assert chunk.shape == (800,)
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(RuntimeInputError, match="pip install sounddevice"):
-        next(stream.microphone(RATE, None))
+        next(chunks_of.microphone(RATE, None))
 
 
 def complaints(stderr: bytes) -> list[bytes]:

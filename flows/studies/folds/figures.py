@@ -130,8 +130,7 @@ class Figures:
                 truth.y[rows],
                 np.load(run.folder / layout.SWEEP / "scores" / f"{variant.name}.npz")["test"][rows],
                 threshold=variant.threshold,
-                specificity=self._evaluate.specificity,
-                calibration_bins=self._evaluate.calibration_bins,
+                params=self._evaluate.metrics,
             )
             weights = self._draws[site].weights
             of_rows = measure(weights=weights.restricted(part)) if rows.any() else np.full(len(weights), np.nan)

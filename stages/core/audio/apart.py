@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from stages.core.audio.decode import Heard, hear
-from stages.core.audio.sources import UNDECODABLE, UnusableError, undecodable
+from stages.core.audio.unusable import UNDECODABLE, UnusableError, undecodable
 from stages.core.project.errors import DataError
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.hearing import DEFAULT, Hearing

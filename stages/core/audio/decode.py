@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.core.audio.sources import UnusableError, as_data_error, open_source, shown
+from stages.core.audio.sources import open_source
+from stages.core.audio.unusable import UnusableError, as_data_error, shown
 from stages.runtime.audio import read_part, resample
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.hearing import DEFAULT, Hearing, Levels, Listener

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from stages.core.audio.sources import UnusableError, as_data_error, open_source
+from stages.core.audio.sources import open_source
+from stages.core.audio.unusable import UnusableError, as_data_error
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.hearing import OVERLOAD_DB, Hearing, Listener
 

@@ -54,9 +54,10 @@ class MetricParams:
     confidence : float
         Confidence of the intervals, in (0, 1).
     specificity : float
-        Lowest specificity at which the sensitivity is read off, in (0, 1).
+        In (0, 1). ``sensitivity_at_specificity`` is the highest sensitivity of any threshold that is at least this
+        specific.
     calibration_bins : int
-        Equal bins over [0, 1].
+        Equal bins over [0, 1] of ``calibration_error``.
     seed : int
         Seed of the bootstrap.
     rule : ThresholdRule
@@ -71,14 +72,16 @@ class MetricParams:
     rule: ThresholdRule = AUTO
 
 
+DEFAULTS = MetricParams()
+
+
 def evaluate(
     y: np.ndarray,
     scores: np.ndarray,
     weights: Weights | None = None,
     *,
     threshold: Threshold | None = None,
-    specificity: float = 0.90,
-    calibration_bins: int = 10,
+    params: MetricParams = DEFAULTS,
 ) -> Metrics:
     """Compute every metric.
 
@@ -92,10 +95,8 @@ def evaluate(
         A binary prediction is positive from this score on. A multi-label task takes one for all classes or one for
         each; an array may hold one per clip (`stages.core.scoring.thresholds.crossfit_thresholds`). None is 0.5. A
         multi-class prediction is the class of the highest score.
-    specificity : float
-        For ``sensitivity_at_specificity``: the highest sensitivity of any threshold that is at least this specific.
-    calibration_bins : int
-        For ``calibration_error``: equal bins over [0, 1].
+    params : MetricParams
+        Its specificity and calibration bins.
 
     Returns
     -------
@@ -108,14 +109,14 @@ def evaluate(
     (1.0, 0.75)
     """
     weights = _given(weights, len(y))
-    of_curves = (roc_auc_of, average_precision_of, functools.partial(sensitivity_of, specificity=specificity))
+    of_curves = (roc_auc_of, average_precision_of, functools.partial(sensitivity_of, specificity=params.specificity))
     roc_auc, pr_auc, sensitivity = _of_curves(of_curves, y, scores, weights)
     return {
         "roc_auc": roc_auc,
         "pr_auc": pr_auc,
         **_of_predictions(y, _decisions(y, scores, threshold), weights, n_classes=_n_classes(scores)),
         "sensitivity_at_specificity": sensitivity,
-        "calibration_error": observed_error(y, scores, weights, bins=calibration_bins),
+        "calibration_error": observed_error(y, scores, weights, bins=params.calibration_bins),
     }
 
 
@@ -126,8 +127,7 @@ def measure(
     weights: Weights | None = None,
     *,
     threshold: Threshold | None = None,
-    specificity: float = 0.90,
-    calibration_bins: int = 10,
+    params: MetricParams = DEFAULTS,
 ) -> np.ndarray:
     """Compute one metric of `METRICS`, as `evaluate` does, without the cost of the others.
 
@@ -136,11 +136,11 @@ def measure(
     """
     weights = _given(weights, len(y))
     if metric == "calibration_error":
-        return observed_error(y, scores, weights, bins=calibration_bins)
+        return observed_error(y, scores, weights, bins=params.calibration_bins)
     of_curve: dict[str, Callable[[Curve], np.ndarray]] = {
         "roc_auc": roc_auc_of,
         "pr_auc": average_precision_of,
-        "sensitivity_at_specificity": functools.partial(sensitivity_of, specificity=specificity),
+        "sensitivity_at_specificity": functools.partial(sensitivity_of, specificity=params.specificity),
     }
     if metric in of_curve:
         (values,) = _of_curves([of_curve[metric]], y, scores, weights)

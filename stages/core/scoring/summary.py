@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -20,12 +20,27 @@ Figure: TypeAlias = dict[str, float | str | None]
 DECIDED_BY = ("given threshold", "cross-fitted thresholds", "threshold chosen on these clips")
 
 
+class Labelled(Protocol):
+    """Labels, groups and sites of clips, such as a `Split` or `SplitLabels` of `stages.core.artifacts.dataset`.
+
+    Attributes
+    ----------
+    y : np.ndarray, shape (n,) or (n, n_classes), int
+    groups, sites : np.ndarray, shape (n,), str
+    """
+
+    @property
+    def y(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def groups(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def sites(self) -> np.ndarray: ...  # noqa: D102
+
+
 def summarise(
-    y: np.ndarray,
+    truth: Labelled,
     scores: np.ndarray,
     *,
-    groups: np.ndarray,
-    sites: np.ndarray,
     labels: tuple[str, ...],
     params: MetricParams,
     threshold: Threshold | None = None,
@@ -35,10 +50,9 @@ def summarise(
 
     Parameters
     ----------
-    y : np.ndarray, shape (n,) or (n, n_classes), int
+    truth : Labelled
+        Intervals come from leaving out and drawing anew its groups. Sites are reported where there are two or more.
     scores : np.ndarray, shape (n,), (n, 1) or (n, n_classes)
-    groups, sites : np.ndarray, shape (n,), str
-        Intervals come from leaving out and drawing anew `groups`. Sites are reported where there are two or more.
     labels : tuple[str, ...]
         In output order; the positive class of a binary task is last.
     params : MetricParams
@@ -64,6 +78,7 @@ def summarise(
     DataError
         If the shapes do not fit, or a score is not finite.
     """
+    y, groups, sites = truth.y, truth.groups, truth.sites
     scores = _checked(y, scores, groups, sites, labels)
     if threshold is None:
         threshold = [DEFAULT_THRESHOLD] * len(labels) if y.ndim == 2 else DEFAULT_THRESHOLD
@@ -105,8 +120,7 @@ def _with_intervals(
         y,
         scores,
         threshold=threshold,
-        specificity=params.specificity,
-        calibration_bins=params.calibration_bins,
+        params=params,
     )
     values = measure(np.ones((1, len(y))))
     refusals = {by_class: draws.refusal(by_class=by_class) for by_class in (False, True)}

@@ -70,22 +70,9 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        ranges.Stft(
-            sample_rate=self.sample_rate,
-            clip_samples=self.clip_samples,
-            n_fft=self.n_fft,
-            win_length=self.n_fft,
-            hop_length=self.hop_length,
-            center=True,
-        ).require(_OWNER)
-        ranges.Mel(
-            sample_rate=self.sample_rate,
-            n_fft=self.n_fft,
-            n_mels=self.n_mels,
-            fmin=0.0,
-            fmax=self.fmax,
-            may_be_empty=True,
-        ).require(_OWNER)
+        rate, n_fft = self.sample_rate, self.n_fft
+        ranges.Stft(rate, self.clip_samples, n_fft, self.hop_length).require(_OWNER)
+        ranges.Mel(rate, n_fft, self.n_mels, fmin=0.0, fmax=self.fmax, may_be_empty=True).require(_OWNER)
         for name in ("height", "width"):
             require(getattr(self, name) >= 1, f"{_OWNER}.{name}", "be at least 1 pixel", getattr(self, name))
 

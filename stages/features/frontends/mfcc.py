@@ -45,21 +45,9 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        ranges.Stft(
-            sample_rate=self.sample_rate,
-            clip_samples=self.clip_samples,
-            n_fft=self.n_fft,
-            win_length=self.n_fft,
-            hop_length=self.hop_length,
-            center=True,
-        ).require(_OWNER)
-        ranges.Mel(
-            sample_rate=self.sample_rate,
-            n_fft=self.n_fft,
-            n_mels=self.n_mels,
-            fmin=0.0,
-            fmax=self.sample_rate / 2,
-        ).require(_OWNER)
+        rate, n_fft = self.sample_rate, self.n_fft
+        ranges.Stft(rate, self.clip_samples, n_fft, self.hop_length).require(_OWNER)
+        ranges.Mel(rate, n_fft, self.n_mels, fmin=0.0, fmax=rate / 2).require(_OWNER)
         rule = f"be in 1..n_mels ({self.n_mels})"
         require(1 <= self.n_mfcc <= self.n_mels, f"{_OWNER}.n_mfcc", rule, self.n_mfcc, "13 to 40 are usual.")
 

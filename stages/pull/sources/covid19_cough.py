@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.core.project import files
-from stages.pull.download import fetch_tree, verify, verify_tree
+from stages.pull.download import PublishedTree, fetch_tree, verify, verify_tree
 from stages.pull.listing import Listing
 
 CITATION = (
@@ -36,13 +36,15 @@ class Config:
 def fetch(_config: Config, folder: Path, mirror: Path | None) -> None:
     """Bring the tree and check every file's bytes."""
     fetch_tree(
+        PublishedTree(
+            url=f"{HOMEPAGE}/archive/{COMMIT}.zip",
+            archive_name=f"dataset-{COMMIT}.zip",
+            names=("covid19-cough", "dataset"),
+            landmark="metadata.json",
+            check=_check,
+        ),
         folder,
         mirror,
-        url=f"{HOMEPAGE}/archive/{COMMIT}.zip",
-        archive_name=f"dataset-{COMMIT}.zip",
-        names=("covid19-cough", "dataset"),
-        landmark="metadata.json",
-        check=_check,
     )
 
 

@@ -18,7 +18,7 @@ from typing import Literal
 
 from stages.core.project import files
 from stages.core.project.errors import DataError
-from stages.pull.download import fetch_tree, verify, verify_tree
+from stages.pull.download import PublishedTree, fetch_tree, verify, verify_tree
 from stages.pull.listing import Listing
 from stages.pull.silence import DeadSpace, remove_dead_space, write_cut
 
@@ -52,13 +52,15 @@ class Config:
 def fetch(config: Config, folder: Path, mirror: Path | None) -> None:
     """Bring the tree and check what is known of it."""
     fetch_tree(
+        PublishedTree(
+            url=f"{HOMEPAGE}/archive/master.zip",
+            archive_name="ESC-50-master.zip",
+            names=("ESC-50-master", "ESC-50", "ESC-10"),
+            landmark="meta/esc50.csv",
+            check=_check_any if config.subset == "esc10" else _check_published,
+        ),
         folder,
         mirror,
-        url=f"{HOMEPAGE}/archive/master.zip",
-        archive_name="ESC-50-master.zip",
-        names=("ESC-50-master", "ESC-50", "ESC-10"),
-        landmark="meta/esc50.csv",
-        check=_check_any if config.subset == "esc10" else _check_published,
     )
     if config.dead_space:
         rule, paths = config.dead_space, [folder / "audio" / clip["filename"] for clip in _clips(config, folder)]

@@ -24,7 +24,7 @@ import soundfile
 
 from stages.core.project.errors import DataError, require
 from stages.pull.cut import Piece, write_pieces
-from stages.pull.download import fetch_tree
+from stages.pull.download import PublishedTree, fetch_tree
 from stages.pull.listing import Listing
 from stages.pull.tree import walk
 
@@ -93,15 +93,17 @@ def side_of(speaker: str) -> str:
 def fetch(config: Config, folder: Path, mirror: Path | None) -> None:
     """Bring the tree, check that its lists are the speakers' split, and cut the silence."""
     fetch_tree(
+        PublishedTree(
+            url=URL,
+            archive_name="speech_commands_v0.02.tar.gz",
+            names=("speech_commands_v0.02", "SpeechCommands/speech_commands_v0.02"),
+            landmark="testing_list.txt",
+            check=_check,
+            checksum=ARCHIVE,
+            strip=0,
+        ),
         folder,
         mirror,
-        url=URL,
-        archive_name="speech_commands_v0.02.tar.gz",
-        names=("speech_commands_v0.02", "SpeechCommands/speech_commands_v0.02"),
-        landmark="testing_list.txt",
-        check=_check,
-        checksum=ARCHIVE,
-        strip=0,
     )
     if config.task == "keywords12":
         write_pieces({path: list(_silence(config, path)) for path in _noise(folder)})

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stages.core.project import files
 from stages.core.project.errors import DataError
-from stages.pull.download import fetch_tree, verify
+from stages.pull.download import PublishedTree, fetch_tree, verify
 from stages.pull.listing import Listing
 
 CITATION = (
@@ -50,14 +50,16 @@ class Config:
 def fetch(_config: Config, folder: Path, mirror: Path | None) -> None:
     """Bring the tree and check what is known of it."""
     fetch_tree(
+        PublishedTree(
+            url=URL,
+            archive_name="UrbanSound8K.tar.gz",
+            names=("UrbanSound8K",),
+            landmark=TABLE,
+            check=_check,
+            checksum=ARCHIVE,
+        ),
         folder,
         mirror,
-        url=URL,
-        archive_name="UrbanSound8K.tar.gz",
-        names=("UrbanSound8K",),
-        landmark=TABLE,
-        check=_check,
-        checksum=ARCHIVE,
     )
 
 

@@ -10,7 +10,7 @@ from sklearn import metrics as oracle
 
 from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts import dataset
-from stages.core.artifacts.dataset import Split, indicators
+from stages.core.artifacts.dataset import Split, SplitLabels, indicators
 from stages.core.artifacts.recordings import Recording
 from stages.core.nn import network
 from stages.core.nn.keras import keras, tf
@@ -112,7 +112,7 @@ def test_a_summary_counts_labels_and_keeps_the_thresholds(rng: np.random.Generat
     y, scores = (part[:, :n_classes] for part in task(rng, 60))
     groups, labels = np.arange(60).astype(str), ("a", "b", "c")[:n_classes]
     params, chosen = MetricParams(resamples=50), THRESHOLDS[:n_classes]
-    got = summarise(y, scores, groups=groups, sites=np.full(60, ""), labels=labels, params=params, threshold=chosen)
+    got = summarise(SplitLabels(y, groups, np.full(60, "")), scores, labels=labels, params=params, threshold=chosen)
     assert (got["n"], got["threshold"], got["positives"]) == (60, chosen, None)
     assert list(got["classes"].values()) == y.sum(axis=0).tolist()
     figure = got["pooled"]["pr_auc"]

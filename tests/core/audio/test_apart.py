@@ -10,7 +10,7 @@ import soundfile
 from stages.core.audio import decode
 from stages.core.audio.apart import Apart, Span
 from stages.core.audio.decode import Heard
-from stages.core.audio.sources import UnusableError
+from stages.core.audio.unusable import UnusableError
 from stages.runtime.hearing import Hearing
 from tests.wavs import sound, wav
 

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from stages.core.audio import decode
-from stages.core.audio.sources import UnusableError, shown
+from stages.core.audio.unusable import UnusableError, shown
 from stages.runtime.hearing import Hearing
 from tests.trees import encode
 from tests.wavs import encoded, sound

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 
+from stages.core.artifacts.dataset import SplitLabels
 from stages.core.scoring import calibration
 from stages.core.scoring.metrics import MetricParams
 from stages.core.scoring.summary import summarise
@@ -50,7 +51,7 @@ def test_the_interval_of_a_perfect_forecaster_reaches_0(rng: np.random.Generator
     scores = rng.uniform(size=163)
     y, names = (rng.uniform(size=163) < scores).astype(int), np.arange(163).astype(str)
     params = MetricParams(resamples=200)
-    got = summarise(y, scores, groups=names, sites=np.full(163, ""), labels=("no", "yes"), params=params)
+    got = summarise(SplitLabels(y, names, np.full(163, "")), scores, labels=("no", "yes"), params=params)
     figure = got["pooled"]["calibration_error"]
     assert figure["low"] == 0
     assert figure["value"] < figure["observed"]

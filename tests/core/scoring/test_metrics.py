@@ -6,7 +6,7 @@ from sklearn import metrics as oracle
 
 from stages.core.scoring import metrics
 from stages.core.scoring.curves import roc_points
-from stages.core.scoring.metrics import METRICS, evaluate
+from stages.core.scoring.metrics import METRICS, MetricParams, evaluate
 
 
 def binary(rng: np.random.Generator, n: int = 300) -> tuple[np.ndarray, np.ndarray]:
@@ -72,8 +72,10 @@ def test_sensitivity_is_read_where_the_specificity_is_exactly_reached() -> None:
     # Ten negatives, one above 0.5: specificity is 9/10 there, and 1 - 0.9 is not quite 0.1 in floating point.
     y = np.array([0] * 10 + [1] * 4)
     scores = np.array([0.9] + [0.1] * 9 + [0.95, 0.6, 0.6, 0.05])
-    assert value(evaluate(y, scores, specificity=0.9), "sensitivity_at_specificity") == pytest.approx(0.75)
-    assert value(evaluate(y, scores, specificity=0.95), "sensitivity_at_specificity") == pytest.approx(0.25)
+    assert value(evaluate(y, scores), "sensitivity_at_specificity") == pytest.approx(0.75)
+    assert value(
+        evaluate(y, scores, params=MetricParams(specificity=0.95)), "sensitivity_at_specificity"
+    ) == pytest.approx(0.25)
 
 
 # --- laws ------------------------------------------------------------------------------------------------------

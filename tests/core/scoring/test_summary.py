@@ -1,10 +1,10 @@
 import json
-from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from stages.core.artifacts.dataset import SplitLabels
 from stages.core.project import files
 from stages.core.project.errors import DataError
 from stages.core.scoring.metrics import METRICS, MetricParams
@@ -25,7 +25,7 @@ def test_summary_is_json_without_nan_and_the_same_each_time(rng: np.random.Gener
     y, scores = binary(rng)
     groups, sites = np.array([f"g{i // 5}" for i in range(len(y))]), rng.choice(["a", "b"], len(y))
     first, second = (
-        summarise(y, scores, groups=groups, sites=sites, labels=LABELS, params=PARAMS, threshold=0.4) for _ in range(2)
+        summarise(SplitLabels(y, groups, sites), scores, labels=LABELS, params=PARAMS, threshold=0.4) for _ in range(2)
     )
     assert files.to_json(first) == files.to_json(second)
     assert json.loads(files.to_json(first)) == first
@@ -38,9 +38,9 @@ def test_summary_is_json_without_nan_and_the_same_each_time(rng: np.random.Gener
 def test_a_site_is_summarised_as_if_it_were_alone(rng: np.random.Generator) -> None:
     y, scores = binary(rng)
     groups, sites = np.array([f"g{i // 5}" for i in range(len(y))]), np.array(["a", "b"] * 150)
-    whole = summarise(y, scores, groups=groups, sites=sites, labels=LABELS, params=PARAMS)
+    whole = summarise(SplitLabels(y, groups, sites), scores, labels=LABELS, params=PARAMS)
     rows = sites == "a"
-    alone = summarise(y[rows], scores[rows], groups=groups[rows], sites=sites[rows], labels=LABELS, params=PARAMS)
+    alone = summarise(SplitLabels(y[rows], groups[rows], sites[rows]), scores[rows], labels=LABELS, params=PARAMS)
     assert whole["sites"]["a"]["metrics"] == alone["pooled"]
     assert alone["sites"] == {}
 
@@ -52,7 +52,7 @@ def test_interval_of_the_mean_is_that_of_the_groups_not_of_the_clips(rng: np.ran
     scores = np.where(right == 1, y, 1 - y).astype(float)
     groups = np.repeat(np.arange(20).astype(str), 50)
     got = summarise(
-        y, scores, groups=groups, sites=np.full(1000, ""), labels=LABELS, params=MetricParams(resamples=4000)
+        SplitLabels(y, groups, np.full(1000, "")), scores, labels=LABELS, params=MetricParams(resamples=4000)
     )["pooled"]["accuracy"]
     exact = binomtest(10, 20).proportion_ci(0.95)  # Clopper and Pearson's of 20 trials; here with Student's quantile
     assert got["value"] == 0.5
@@ -62,7 +62,7 @@ def test_interval_of_the_mean_is_that_of_the_groups_not_of_the_clips(rng: np.ran
 
 def test_interval_of_a_good_ranking_holds_the_value(rng: np.random.Generator) -> None:
     y, scores = binary(rng)
-    got = summarise(y, scores, groups=np.arange(300).astype(str), sites=np.full(300, ""), labels=LABELS, params=PARAMS)
+    got = summarise(SplitLabels(y, np.arange(300).astype(str), np.full(300, "")), scores, labels=LABELS, params=PARAMS)
     for name in ("roc_auc", "accuracy", "f1"):
         assert got["pooled"][name]["low"] < got["pooled"][name]["value"] < got["pooled"][name]["high"]
 
@@ -71,7 +71,7 @@ def test_a_site_of_one_class_says_why_it_has_no_auc(rng: np.random.Generator) ->
     y, scores = np.array([0, 0, 0, 1, 0, 1]), rng.uniform(size=6)
     sites = np.array(["a", "a", "a", "b", "b", "b"])
     groups = np.array(["1", "2", "3", "4", "5", "6"])
-    got = summarise(y, scores, groups=groups, sites=sites, labels=LABELS, params=PARAMS)["sites"]["a"]["metrics"]
+    got = summarise(SplitLabels(y, groups, sites), scores, labels=LABELS, params=PARAMS)["sites"]["a"]["metrics"]
     undefined = {"value": None, "low": None, "high": None, "reason": "one class only"}
     for name in ("roc_auc", "pr_auc", "f1", "balanced_accuracy", "sensitivity_at_specificity"):
         assert got[name] == undefined
@@ -81,14 +81,14 @@ def test_a_site_of_one_class_says_why_it_has_no_auc(rng: np.random.Generator) ->
 def test_few_groups_have_no_interval_and_say_so() -> None:
     y, scores = np.array([0, 1] * 6), np.array([0.2, 0.7] * 6)
     groups = np.repeat(list("abc"), 4)
-    got = summarise(y, scores, groups=groups, sites=np.full(12, ""), labels=LABELS, params=PARAMS)["pooled"]["roc_auc"]
+    got = summarise(SplitLabels(y, groups, np.full(12, "")), scores, labels=LABELS, params=PARAMS)["pooled"]["roc_auc"]
     assert got == {"value": 1.0, "low": None, "high": None, "reason": "3 groups; an interval needs 10"}
 
 
 def test_a_rare_class_takes_the_interval_from_metrics_that_compare_classes_alone(rng: np.random.Generator) -> None:
     y, scores = np.array([1] * 2 + [0] * 28), rng.uniform(size=30)
     groups = np.arange(30).astype(str)
-    got = summarise(y, scores, groups=groups, sites=np.full(30, ""), labels=LABELS, params=PARAMS)["pooled"]
+    got = summarise(SplitLabels(y, groups, np.full(30, "")), scores, labels=LABELS, params=PARAMS)["pooled"]
     assert got["roc_auc"]["reason"] == "2 groups of a class; an interval needs 3"
     assert got["accuracy"]["low"] < got["accuracy"]["value"] < got["accuracy"]["high"]
 
@@ -96,7 +96,7 @@ def test_a_rare_class_takes_the_interval_from_metrics_that_compare_classes_alone
 def test_a_perfect_auc_of_six_and_six_is_no_certainty() -> None:
     y = np.array([0, 1] * 6)
     groups = np.arange(12).astype(str)
-    got = summarise(y, y * 1.0, groups=groups, sites=np.full(12, ""), labels=LABELS, params=PARAMS)["pooled"]
+    got = summarise(SplitLabels(y, groups, np.full(12, "")), y * 1.0, labels=LABELS, params=PARAMS)["pooled"]
     assert got["roc_auc"] == {"value": 1.0, "low": pytest.approx(0.025 ** (1 / 6), abs=1e-6), "high": 1.0}
     assert got["accuracy"]["low"] == pytest.approx(0.025 ** (1 / 12), abs=1e-6)
 
@@ -104,9 +104,9 @@ def test_a_perfect_auc_of_six_and_six_is_no_certainty() -> None:
 def test_a_threshold_chosen_on_these_clips_is_not_what_they_are_judged_by(rng: np.random.Generator) -> None:
     y, scores = rng.integers(0, 2, 50), rng.uniform(size=50)
     groups, chosen = np.arange(50).astype(str), threshold_for(y, scores)
-    common: dict[str, Any] = {"groups": groups, "sites": np.full(50, ""), "labels": LABELS, "params": PARAMS}
-    elsewhere = summarise(y, scores, **common, threshold=chosen)
-    here = summarise(y, scores, **common, threshold=chosen, chosen_here=True)
+    truth = SplitLabels(y, groups, np.full(50, ""))
+    elsewhere = summarise(truth, scores, labels=LABELS, params=PARAMS, threshold=chosen)
+    here = summarise(truth, scores, labels=LABELS, params=PARAMS, threshold=chosen, chosen_here=True)
     assert here["threshold"] == elsewhere["threshold"] == chosen
     assert (elsewhere["decided_by"], here["decided_by"]) == ("given threshold", "cross-fitted thresholds")
     assert here["pooled"]["accuracy"]["value"] < elsewhere["pooled"]["accuracy"]["value"]
@@ -116,7 +116,7 @@ def test_a_threshold_chosen_on_these_clips_is_not_what_they_are_judged_by(rng: n
 def test_multi_class_summary_has_no_threshold(rng: np.random.Generator) -> None:
     y, scores = rng.integers(0, 3, 60), rng.dirichlet(np.ones(3), 60)
     groups = np.arange(60).astype(str)
-    got = summarise(y, scores, groups=groups, sites=np.full(60, ""), labels=("a", "b", "c"), params=PARAMS)
+    got = summarise(SplitLabels(y, groups, np.full(60, "")), scores, labels=("a", "b", "c"), params=PARAMS)
     assert got["threshold"] is None
     assert got["positives"] is None
     assert sum(got["classes"].values()) == 60
@@ -126,7 +126,7 @@ def test_a_column_of_scores_is_a_binary_score(rng: np.random.Generator) -> None:
     y, scores = binary(rng, 40)
     groups, sites = np.arange(40).astype(str), np.full(40, "")
     flat, column = (
-        summarise(y, s, groups=groups, sites=sites, labels=LABELS, params=PARAMS) for s in (scores, scores[:, None])
+        summarise(SplitLabels(y, groups, sites), s, labels=LABELS, params=PARAMS) for s in (scores, scores[:, None])
     )
     assert flat == column
 
@@ -142,10 +142,10 @@ def test_a_column_of_scores_is_a_binary_score(rng: np.random.Generator) -> None:
 def test_scores_that_do_not_fit_are_refused(scores: np.ndarray, match: str) -> None:
     names = np.array(["1", "2", "3", "4"])
     with pytest.raises(DataError, match=match):
-        summarise(np.array([0, 1, 0, 1]), scores, groups=names, sites=names, labels=LABELS, params=PARAMS)
+        summarise(SplitLabels(np.array([0, 1, 0, 1]), names, names), scores, labels=LABELS, params=PARAMS)
 
 
 def test_an_empty_split_is_refused() -> None:
     none = np.array([], dtype=str)
     with pytest.raises(DataError, match="at least one clip"):
-        summarise(np.array([], int), np.array([]), groups=none, sites=none, labels=LABELS, params=PARAMS)
+        summarise(SplitLabels(np.array([], int), none, none), np.array([]), labels=LABELS, params=PARAMS)
