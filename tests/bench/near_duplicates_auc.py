@@ -25,8 +25,8 @@ from sklearn.preprocessing import StandardScaler
 from stages.core.artifacts.recordings import read_index
 from stages.core.project.params import load
 from stages.naive import spectra
-from stages.pull.params import PullParams
 from stages.pull.joining import merge_groups
+from stages.pull.params import PullParams
 from stages.pull.stage import pull
 
 PARTS = 5

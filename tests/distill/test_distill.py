@@ -90,9 +90,7 @@ def test_a_group_on_two_sides_is_refused(features: Path, tmp_path: Path) -> None
     rows = clips_of(folder)
     next(row for row in rows if row["split"] == "validation")["group"] = rows[0]["group"]
     files.write_csv(folder / "clips.csv", clips_file.COLUMNS, rows)
-    with pytest.raises(
-        DataError, match=r"A teacher must not learn from a group that it answers for; got 'g00' in both"
-    ):
+    with pytest.raises(DataError, match=r"A teacher must .*got 'g00' in both"):
         distill(PARAMS, folder, tmp_path / "teacher")
     assert not (tmp_path / "teacher").exists()
 
@@ -104,9 +102,7 @@ def test_parts_are_whole_groups_of_every_class(features: Path) -> None:
     for part in dealt:
         assert set(split.y[part]) == {0, 1, 2}
         assert not set(split.groups[part]) & set(np.delete(split.groups, part))
-    with pytest.raises(
-        DataError, match=r"it must be at most the number of groups of each class; got 6, and 'high' has 5"
-    ):
+    with pytest.raises(DataError, match=r"it must .*got 6, and 'high' has 5"):
         parts(split, 6, seed=1, owner="it")
 
 
@@ -212,6 +208,6 @@ def test_the_teacher_is_judged_on_validation(features: Path, teacher: Path) -> N
 
 
 def test_an_unknown_teacher_is_refused() -> None:
-    with pytest.raises(ParameterError, match=r"distill.teacher must name a file of stages/distill/teachers/; got 'x'"):
+    with pytest.raises(ParameterError, match=r"distill.teacher must .*got 'x'"):
         DistillParams(teacher="x").configure()
     assert "test" not in {field.name for field in dataclasses.fields(TeacherInputs)}

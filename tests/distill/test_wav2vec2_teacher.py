@@ -220,7 +220,7 @@ def test_another_checkpoint_of_the_same_name_is_another_teacher(torch: Any, tmp_
 def test_short_clips_are_refused(tmp_path: Path, pretrained: Path) -> None:
     given = material(tmp_path)
     short = replace(given, train=replace(given.train, clip_s=0.001))
-    with pytest.raises(EdacError, match=r"features must have clips long enough for a frame of wav2vec2; got '0.001 s'"):
+    with pytest.raises(EdacError, match=r"features must .*got '0.001 s'"):
         teach(short, tmp_path / "work", pretrained)
 
 

@@ -70,5 +70,5 @@ def test_a_wrong_feature_shape_is_told() -> None:
 
 
 def test_an_operator_that_litert_lacks_is_told() -> None:
-    with pytest.raises(ModelError, match=r"own must consist of operators that LiteRT builds in; got Digamma"):
+    with pytest.raises(ModelError, match=r"own must .*got Digamma"):
         export(frontend_of(lambda x: tf.math.digamma(x), (16,)), Config())

@@ -157,9 +157,9 @@ def test_bad_tables_are_refused_before_any_work(recordings: list[Recording], tmp
         target = tmp_path / "features"
         return make_features(PARAMS, Inputs(originals, copies, splits, labels), target=target, workers=1)
 
-    with pytest.raises(DataError, match=r"b must be in one of .*; got None. Run `dvc repro split`"):
+    with pytest.raises(DataError, match=r"b must .*got None. Run `dvc repro split`"):
         make({"a": "train", "c": "test"}, originals)
-    with pytest.raises(DataError, match=r"a\+0 is a copy of a, which must be in the training split; got 'test'"):
+    with pytest.raises(DataError, match=r"a\+0 is a copy of a, which must .*got 'test'"):
         make(SPLITS | {"a": "test"}, originals)
     with pytest.raises(DataError, match=r"must have one of the labels .*; got 'yes'"):
         make(SPLITS, originals, ("no", "maybe"))

@@ -173,7 +173,7 @@ def test_what_a_cluster_lacks_is_told_in_a_sentence(tmp_path: Path, prefect_serv
     assert str(runners_dask._fault(token, here, nobody)).startswith(f"does not reach the Prefect server {nobody}.")
 
     with (
-        pytest.raises(ParameterError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9\. Start it with"),
+        pytest.raises(ParameterError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"),
         runners_dask.dask(ExecutionParams(), address="tcp://127.0.0.1:9", store=tmp_path),
     ):
         pass

@@ -110,7 +110,7 @@ def test_a_failure_names_the_run_and_its_log(inside: Path) -> None:
 def test_seeds_are_checked_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text("split: {method: official, folds: {test: [1]}}\n")
-    with pytest.raises(ParameterError, match=r"--seeds must name each seed once; got \[1, 1\]"):
+    with pytest.raises(ParameterError, match=r"--seeds must .*got \[1, 1\]"):
         folds.run([1, 1])
     with pytest.raises(ParameterError, match=r"--seeds must be 0 or more; got \[-1\]"):
         folds.run([-1])

@@ -17,8 +17,8 @@ from stages.core.project import files
 from stages.core.project.errors import DataError, ParameterError
 from stages.core.project.params import load
 from stages.pull.decoding import Unusable, decode
-from stages.pull.params import PullParams
 from stages.pull.joining import merge_groups
+from stages.pull.params import PullParams
 from stages.pull.stage import pull
 
 RATE = 8000

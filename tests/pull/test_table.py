@@ -109,7 +109,7 @@ def test_what_is_not_certain_is_told_with_its_line(tmp_path: Path, content: byte
 def test_an_encoding_that_is_named_is_certain(tmp_path: Path) -> None:
     named = Layout(COLUMNS, LAYOUT.required, LAYOUT.owner, encoding="cp1252")
     assert read(tmp_path / "t.csv", TEXT.encode("cp1252"), named) == [(2, "a.wav", "Hündin", "Zoë")]
-    with pytest.raises(ParameterError, match=r"folder\.encoding must be an encoding that Python knows; got 'utf-7000'"):
+    with pytest.raises(ParameterError, match=r"folder\.encoding must .*got 'utf-7000'"):
         read(tmp_path / "t.csv", b"x", Layout(COLUMNS, LAYOUT.required, LAYOUT.owner, encoding="utf-7000"))
     with pytest.raises(DataError, match="must be text in ascii; it is not"):
         read(tmp_path / "t.csv", TEXT.encode(), Layout(COLUMNS, LAYOUT.required, LAYOUT.owner, encoding="ascii"))
@@ -129,7 +129,7 @@ def test_a_delimiter_that_is_named_is_taken(tmp_path: Path) -> None:
     content = b"path|label|group\na.wav|dog|x\n"
     named = Layout(COLUMNS, LAYOUT.required, LAYOUT.owner, delimiter="|")
     assert read(tmp_path / "t.csv", content, named) == [(2, "a.wav", "dog", "x")]
-    with pytest.raises(ParameterError, match="delimiter must be one character; got '::'"):
+    with pytest.raises(ParameterError, match=r"delimiter must .*got '::'"):
         read(tmp_path / "t.csv", content, Layout(COLUMNS, LAYOUT.required, LAYOUT.owner, delimiter="::"))
 
 

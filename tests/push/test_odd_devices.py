@@ -301,7 +301,7 @@ def test_a_jump_host_and_an_alias(sshd: loopback.Sshd, tmp_path: Path, monkeypat
         python=sys.executable,
     )
     assert ssh.connect(alias, "bench").names(".") == ["there"]
-    with pytest.raises(DeviceError, match=r"none, the `ssh_config` of device bench, is no file\. Correct its path"):
+    with pytest.raises(DeviceError, match=r"none, the `ssh_config` of device bench, is no file"):
         ssh.connect(replace(alias, ssh_config=tmp_path / "none"), "bench").names(".")
 
     from stages.push.transports import _connection

@@ -76,15 +76,13 @@ def test_an_inventory_adds_devices(tmp_path: Path) -> None:
     assert (second.name, second.device_class, second.group, second.labels) == ("attic", "jetson", "house", ("roof",))
     assert second.config == Config(Path("a"))
     inventory.write_text("- {name: bench, transport: local, folder: a}\n")
-    with pytest.raises(
-        ParameterError, match=r"push.devices with .*fleet.yaml must have one entry per name; got 'bench'"
-    ):
+    with pytest.raises(ParameterError, match=r"push.devices with .*fleet.yaml must .*got 'bench'"):
         load(devices=[LOCAL], inventory=str(inventory))
     inventory.write_text("- {name: attic, transport: local}\n")
     with pytest.raises(ParameterError, match=r"fleet.yaml\[0\].folder must be given"):
         load(inventory=str(inventory))
     inventory.write_text("devices: []\n")
-    with pytest.raises(ParameterError, match=r"fleet.yaml must be a list of devices; got {'devices': \[\]}"):
+    with pytest.raises(ParameterError, match=r"fleet.yaml must .*got {'devices': \[\]}"):
         load(inventory=str(inventory))
 
 

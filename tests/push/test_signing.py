@@ -53,7 +53,7 @@ def test_a_new_key_is_its_owners_alone_and_its_public_half_lies_beside_it(tmp_pa
 @pytest.mark.parametrize("existing", ["key", "key.pub"])
 def test_no_key_is_overwritten(tmp_path: Path, existing: str) -> None:
     (tmp_path / existing).write_text("precious")
-    with pytest.raises(ParameterError, match=rf"{existing} exists, and a key is never overwritten. Give another path."):
+    with pytest.raises(ParameterError, match=rf"{existing} exists, and a key is never overwritten"):
         signing.new_key(tmp_path / "key")
     assert [path.name for path in tmp_path.iterdir()] == [existing]
     assert (tmp_path / existing).read_text() == "precious"

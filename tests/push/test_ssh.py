@@ -145,7 +145,7 @@ def test_folder_in_the_users_home(config: Config) -> None:
 def test_agent(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     device = ssh.connect(replace(config, key_file=None), "bench")
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    with pytest.raises(DeviceError, match=r"^There is no SSH agent \(SSH_AUTH_SOCK is not set\). Device bench needs"):
+    with pytest.raises(DeviceError, match=r"^There is no SSH agent \(SSH_AUTH_SOCK is not set\)"):
         device.names(".")
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
     with pytest.raises(DeviceError, match=r"^The SSH agent is of no use \(No such file or directory\). Device bench"):
@@ -174,9 +174,7 @@ def test_agent_that_never_answers(config: Config, tmp_path: Path, monkeypatch: p
 
 def test_a_shell_that_prints_something_first_is_told(config: Config, tmp_path: Path) -> None:
     chatty = write_script(tmp_path / "python", f"echo Welcome; exec '{sys.executable}' \"$@\"")
-    with pytest.raises(
-        DeviceError, match=r"^Device bench answers 'Welcome' where its Python was to start. Have its shell"
-    ):
+    with pytest.raises(DeviceError, match=r"^Device bench answers 'Welcome' where its Python was to start"):
         ssh.connect(replace(config, python=str(chatty)), "bench").names(".")
 
 
@@ -270,7 +268,7 @@ def test_commands(config: Config, device: SshTransport) -> None:
         assert (done.returncode, done.stderr) == (1, "no\n")
         assert set(eval(done.stdout)) <= {"PATH", "LC_CTYPE"}
         assert len(device.run(".", ["-c", "print('x' * 5_000_000)"]).stdout) == 5_000_001
-        with pytest.raises(DeviceError, match=r"^Device bench has no /.*/releases\. Push a release to it first"):
+        with pytest.raises(DeviceError, match=r"^Device bench has no /.*/releases"):
             device.run("releases", [])
     hasty = ssh.connect(replace(config, command_timeout_s=0.5), "bench")
     with pytest.raises(DeviceError, match=r"^Device bench gave no answer within 0.5 s\.$"):
@@ -336,7 +334,7 @@ def test_one_push_at_a_time(config: Config, device: SshTransport, monkeypatch: p
     other = ssh.connect(config, "bench")
     with device.lock():
         with (
-            pytest.raises(DeviceError, match=r"^Device bench is held by another push\. Wait for it to end\.$"),
+            pytest.raises(DeviceError, match=r"^Device bench is held by another push"),
             other.lock(),
         ):
             pass

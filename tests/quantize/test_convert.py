@@ -70,5 +70,5 @@ def test_an_operator_that_litert_does_not_build_in_is_named() -> None:
 
     source = keras.layers.Input((4,))
     network = keras.Model(source, keras.layers.Lambda(lambda x: tf.math.igamma(x, x))(source), name="odd")
-    with pytest.raises(ModelError, match="'odd' must consist of operators that LiteRT builds in; got Igamma"):
+    with pytest.raises(ModelError, match=r"'odd' must .*got Igamma"):
         to_float32(network)

@@ -178,7 +178,7 @@ def test_full_integer_without_calibration_clips_is_refused(
 ) -> None:
     scheme, config = QuantizeParams().scheme(name)
     assert scheme.NEEDS_CALIBRATION
-    with pytest.raises(DataError, match=f"{name} must be given calibration clips; got none"):
+    with pytest.raises(DataError, match=f"{name} must .*got none"):
         scheme.quantize(config, float32s[2], calibration)
 
 

@@ -129,7 +129,7 @@ def test_of_a_test_fold_alone_validation_is_taken_by_group_from_the_others(seed:
 
 
 def test_a_test_fold_that_is_not_published_is_told() -> None:
-    with pytest.raises(DataError, match=r"split.folds.test must name published folds; got '6'. Known: '1', '2'"):
+    with pytest.raises(DataError, match=r"split.folds.test must .*got '6'. Known: '1', '2'"):
         split(SplitParams(method="official", folds={"test": (6,)}), folded())
 
 
@@ -252,7 +252,7 @@ def test_tested_sites_must_exist_and_leave_others() -> None:
         for label in "ab"
         for i in range(20)
     ]
-    with pytest.raises(DataError, match=r"test_sites must name recorded sites; got 'attic'. Known: 'home', 'ward'"):
+    with pytest.raises(DataError, match=r"test_sites must .*got 'attic'. Known: 'home', 'ward'"):
         split(SplitParams(test_sites=("attic",)), corpus)
     with pytest.raises(DataError, match="test_sites must leave recordings to train on"):
         split(SplitParams(test_sites=("home", "ward")), corpus)

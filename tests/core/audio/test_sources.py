@@ -115,7 +115,7 @@ def test_what_ffmpeg_can_decode_is_heard(tmp_path: Path, name: str, codec: str, 
 )
 def test_a_file_that_is_no_sound_has_a_reason(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(UnusableError, match=rf"cannot be decoded as audio \({reason}.*\)\. Replace or remove it\.$"):
+    with pytest.raises(UnusableError, match=rf"cannot be decoded as audio \({reason}.*\)"):
         decode.decode(tmp_path / name)
 
 

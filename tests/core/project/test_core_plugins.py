@@ -43,9 +43,7 @@ def test_a_new_file_is_found_unaided(package: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["tigre", "_cage", "", "../tiger", "animals"])
 def test_an_unknown_name_lists_the_known(package: str, name: str) -> None:
-    with pytest.raises(
-        ParameterError, match=r"^zoo.animal must name a file of zoo/animals/; got .*Known: newt, tiger\."
-    ):
+    with pytest.raises(ParameterError, match=r"^zoo.animal must .*got .*Known: newt, tiger\."):
         plugins.load(package, name, "zoo.animal")
 
 
