@@ -9,6 +9,12 @@ Intelligence Research 70, 2021. The ranking and the count are those of the libra
 from collections.abc import Sequence
 
 import numpy as np
+from cleanlab.filter import find_label_issues
+from cleanlab.multilabel_classification import filter as several_filter
+from cleanlab.multilabel_classification import rank as several_rank
+from cleanlab.rank import get_label_quality_scores
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.model_selection import GroupKFold
 
 from stages.core.artifacts.label_errors import LabelErrors, Suspect
 from stages.core.artifacts.recordings import Recording
@@ -91,9 +97,6 @@ def out_of_fold(x: np.ndarray, held: np.ndarray, groups: np.ndarray, parts: int,
     -------
     np.ndarray, shape (n, n_classes), float64
     """
-    from sklearn.ensemble import ExtraTreesClassifier
-    from sklearn.model_selection import GroupKFold
-
     # One question with an answer for each class, or for several labels one question for each class.
     several = bool((held.sum(axis=1) > 1).any())
     asked = [held[:, i] for i in range(held.shape[1])] if several else [held.argmax(axis=1)]
@@ -113,11 +116,6 @@ def out_of_fold(x: np.ndarray, held: np.ndarray, groups: np.ndarray, parts: int,
 
 def _judge(held: np.ndarray, scores: np.ndarray, *, several: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return the support of each recording's labels, and whether confident learning counts them as wrong."""
-    from cleanlab.filter import find_label_issues
-    from cleanlab.multilabel_classification import filter as several_filter
-    from cleanlab.multilabel_classification import rank as several_rank
-    from cleanlab.rank import get_label_quality_scores
-
     if several:
         given = [np.flatnonzero(row).tolist() for row in held]
         suspected = several_filter.find_label_issues(given, scores, n_jobs=1)

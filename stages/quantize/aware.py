@@ -113,7 +113,7 @@ def finetune(
     ModelError
         If the network holds an operator that has no counterpart.
     """
-    from stages.quantize.simulation import simulate
+    from stages.quantize.simulation import simulate  # defines Keras layers: TensorFlow
 
     simulation = simulate(float32, quantized)
     history = loop.fit(simulation, split, params, run, teacher=teacher)

@@ -121,7 +121,7 @@ def verify(folder: Path, device: Path) -> Line:
     RuntimeInputError
         If its manifest is not valid.
     """
-    from stages.runtime import drift
+    from stages.runtime import drift  # LiteRT: `install` does without
     from stages.runtime.selftest import selftest
 
     content = _read(folder / manifest.NAME, "Push the release again.")

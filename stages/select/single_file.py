@@ -12,6 +12,7 @@ from stages.core.litert import single
 from stages.core.project import files
 from stages.core.project.errors import DataError, ModelError, ParameterError
 from stages.runtime import manifest
+from stages.runtime.audio import read_wav
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.litert import Model
 
@@ -88,8 +89,6 @@ def _facts(source: Path) -> tuple[Json, int]:
 
 def _compare(content: bytes, frontend: Path, model: Path, n_crops: int, golden: Path) -> int:
     """Compare the merged file with the two in turn; return the number of recordings."""
-    from stages.runtime.audio import read_wav
-
     try:
         together, first, second = Model(content), Model(frontend), Model(model)
         paths = sorted(golden.glob("*.wav"))
