@@ -19,7 +19,7 @@ from stages.runtime.frontend_distance import BANDS, FrontEndDistance, summaries
 from stages.runtime.litert import Model
 from stages.runtime.recording import Recording
 from stages.runtime.rejection import Rejection
-from stages.runtime.stream import listen
+from stages.runtime.stream import WindowRule, listen
 from tests.runtime.conftest import CLIP, RATE, write_wav
 
 
@@ -68,7 +68,7 @@ def test_the_device_decides_as_home_and_noise_is_unknown(case: tuple[Path, Rejec
     write_wav(tmp_path / "both.wav", np.concatenate([clips[np.flatnonzero(~device)[0]], noise[0]]))
     windows = list(Recording(classifier, tmp_path / "both.wav").windows())
     assert ["unknown" in each for each in windows] == [False, True]
-    heard = list(listen(classifier, iter([noise[0], noise[1]]), RATE, hop_s=CLIP / RATE))
+    heard = list(listen(classifier, iter([noise[0], noise[1]]), RATE, WindowRule(CLIP / RATE)))
     assert [each["decision"] for each in heard] == ["unknown", "unknown"]
 
 

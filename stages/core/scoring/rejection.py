@@ -112,7 +112,7 @@ def fit_distance(features: np.ndarray) -> FrontEndDistance:
     Parameters
     ----------
     features : np.ndarray, shape (n, n_steps, ...), float32
-        Of the training split.
+        Training split.
 
     Examples
     --------
