@@ -1,15 +1,18 @@
 """Browser against Python: scores of every front end, architecture and scheme; speed and first load. Prints JSON lines.
 
-    python -m tests.bench.browser scores FILE.jsonl [SCHEME ...]   # resumes after the last line of FILE.jsonl
-    python -m tests.bench.browser speed
+    python -m tests.bench.browser product FILE.jsonl # the full product in small; resumes after its last line
+    python -m tests.bench.browser scores FILE.jsonl  # full sizes, one front end per architecture; resumes too
     python -m tests.bench.browser table FILE.jsonl   # Markdown, one row per front end and architecture
+    python -m tests.bench.browser speed
 
-*scores* runs 20 clips through the files in Python and through the same release in a headless browser: each architecture
-with the front end that it was made for, and `ds_cnn` with every front end that fits it. The weights are random, the
-normalisations settled on the clips' own features. Schemes whose ends are integers run as one file in the browser; with
-`ds_cnn` the other ones do so too, in rows of their own. *speed* compares the published EDAC CNN (7.08 s at 22,050 Hz)
-in one run: Python on one thread, the browser with one and with two threads, bytes over the wire, and the time to a
-ready page with the page's thread slowed down four times.
+*product* and *scores* run 20 clips through the files in Python and through the same release in one headless Chromium.
+The weights are random, the normalisations settled on the clips' own features. *product* takes every front end with
+every architecture and every scheme, in sizes of a few kilobytes: as two files, as one file, and that one file in
+TensorFlow Lite Micro where it is installed. *scores* takes each architecture with the front end that it was made for
+and `ds_cnn` with `mfcc` too, which also runs as one file. Schemes whose ends are integers always run as one file in
+the browser. *speed* compares the published EDAC CNN (7.08 s at 22,050 Hz) in one run: Python on one thread, the browser
+with one and with two threads, bytes over the wire, and the time to a ready page with the page's thread slowed down
+four times.
 """
 
 import gzip
@@ -19,25 +22,26 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from stages.core.litert import flatbuffer, single
-from stages.core.nn import network
-from stages.core.nn.keras import keras
+from stages.core.nn.network import ARCHITECTURES
 from stages.core.project import files, plugins
+from stages.core.project.errors import DeviceError
 from stages.features.export import export
 from stages.features.params import FRONTENDS
 from stages.push import browser, page
 from stages.push.page_server import Served, serving
-from stages.quantize.convert import to_float32
-from stages.quantize.params import SCHEMES, QuantizeParams
+from stages.quantize.params import SCHEMES
 from stages.runtime import benchmark, manifest
 from stages.runtime.litert import Model, latency
-from tests import checkpoints
+from tests import checkpoints, products
+from tests.one_browser import OneBrowser, one_browser, release
 
 RATE, N_CLIPS = 16000, 20
 NATURAL = {
@@ -47,20 +51,25 @@ NATURAL = {
     "micro_acdnet": "raw",
     "wav2vec2_student": "raw",
 }
-OPTIONS = {"wav2vec2_student": {"shape": checkpoints.SMALL}}
-CONFIGS: dict[str, dict[str, Any]] = {
-    "raw": {"clip_samples": 3000},
-    "mfcc": {"clip_samples": RATE, "n_fft": 512, "hop_length": 160, "n_mels": 40, "n_mfcc": 15},
-    "log_mel": {"clip_samples": RATE, "n_fft": 512, "hop_length": 160, "n_mels": 40},
-    "mel_image": {"clip_samples": RATE, "n_fft": 512, "hop_length": 160, "n_mels": 64, "height": 39, "width": 88},
+FULL = products.Shapes(
+    sample_rate=RATE,
+    frontends={
+        "raw": {"clip_samples": 3000},
+        "mfcc": {"clip_samples": RATE, "n_fft": 512, "hop_length": 160, "n_mels": 40, "n_mfcc": 15},
+        "log_mel": {"clip_samples": RATE, "n_fft": 512, "hop_length": 160, "n_mels": 40},
+        "mel_image": {"clip_samples": RATE, "n_fft": 512, "hop_length": 160, "n_mels": 64, "height": 39, "width": 88},
+    },
+    architectures={"wav2vec2_student": {"shape": checkpoints.SMALL}},
+    n_classes=10,
+)
+BOTH = "ds_cnn"  # in full sizes the one architecture that float schemes also run as one file
+KINDS: dict[str, Callable[[str], bool]] = {
+    "float (7 schemes)": lambda name: not name.startswith(("dynamic", "static")),
+    "dynamic 8, 4, 2 bits": lambda name: name.startswith("dynamic"),
+    "static_wi8_ai8": lambda name: name == "static_wi8_ai8",
+    "static_wi8_ai16": lambda name: name == "static_wi8_ai16",
+    "static_wi4_ai8": lambda name: name == "static_wi4_ai8",
 }
-EVERY = "ds_cnn"
-
-
-def pairs() -> list[tuple[str, str]]:
-    """Return the pairs of front end and architecture."""
-    natural = [(NATURAL.get(name, "log_mel"), name) for name in plugins.names("stages.train.architectures")]
-    return natural + [(frontend, EVERY) for frontend in ("mfcc",) if (frontend, EVERY) not in natural]
 
 
 def waveforms(n_samples: int, n: int = N_CLIPS) -> np.ndarray:
@@ -73,90 +82,58 @@ def waveforms(n_samples: int, n: int = N_CLIPS) -> np.ndarray:
     return clips.astype(np.float32)
 
 
-def settled(architecture: str, features: np.ndarray) -> Any:
-    """Return a random network of ten classes whose normalisations are settled on the features."""
-    keras.utils.set_random_seed(5)
-    options = {architecture: OPTIONS.get(architecture, {})}
-    model, _ = network.build(architecture, options, features.shape[1:], 10)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0
-    model(features, training=True)
-    return model
+def keys(small: bool) -> list[tuple[str, str, str, str]]:
+    """Return front end, architecture, scheme and form of every row; in full sizes one front end per architecture."""
+    if small:
+        every = list(products.pairs())
+    else:
+        every = [(NATURAL.get(name, "log_mel"), name) for name in plugins.names(ARCHITECTURES)] + [("mfcc", BOTH)]
+    forms = [(*pair, "two files") for pair in every]
+    forms += [(*pair, "one file") for pair in every if small or pair[1] == BOTH]
+    return [(*pair, scheme, form) for *pair, form in forms for scheme in plugins.names(SCHEMES)]
 
 
-def release(folder: Path, frontend: bytes, model: bytes, *, as_one: bool) -> Path:
-    """Write a release that is just enough for questions about scores and latencies."""
-    folder.mkdir()
-    n_outputs = Model(model).output_shape[0]
-    (folder / manifest.FRONTEND).write_bytes(frontend)
-    (folder / manifest.MODEL).write_bytes(model)
-    if as_one:
-        (folder / "single.tflite").write_bytes(single.merge(frontend, model))
-    (folder / "MODEL_CARD.md").write_text("# Benchmark\n")
-    listed = {path.name: files.sha256(path) for path in folder.iterdir()}
-    content = {
-        "schema": manifest.SCHEMA,
-        "name": "benchmark",
-        "version": 1,
-        "device_class": "any",
-        "card": "MODEL_CARD.md",
-        "labels": [str(i) for i in range(max(n_outputs, 2))],
-        "threshold": 0.5 if n_outputs == 1 else None,
-        "sample_rate": RATE,
-        "clip_samples": Model(frontend).input_shape[0],
-        "files": listed,
-        "golden": [{"file": "MODEL_CARD.md", "scores": [0.0] * n_outputs}],
-        "tolerance": 0.01,
-        "model": {},
-    }
-    files.write_json(folder / manifest.NAME, content)
-    return folder
-
-
-def scores(place: Path, *schemes: str) -> None:
+def scores(place: Path, *, small: bool) -> None:
     """Append one line for each front end, architecture, scheme and form that the file does not hold yet."""
     known = [json.loads(line) for line in place.read_text().splitlines()] if place.exists() else []
     done = {(row["frontend"], row["architecture"], row["scheme"], row["form"]) for row in known}
-    for frontend, architecture in pairs():
-        forms = _forms(frontend, architecture)
-        wanted = [key for key in forms if key not in done and (not schemes or key[2] in schemes)]
-        if not wanted:
+    wanted: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for frontend, architecture, scheme, form in keys(small):
+        if (frontend, architecture, scheme, form) not in done:
+            wanted[frontend, architecture, form].append(scheme)
+    shapes = products.SMALL if small else FULL
+    with one_browser(shapes.sample_rate) as asked:
+        for key, schemes in tqdm(wanted.items()):
+            for row in compare(shapes, asked, key, schemes):
+                with place.open("a") as stream:
+                    stream.write(json.dumps(row) + "\n")
+
+
+def compare(
+    shapes: products.Shapes, asked: OneBrowser, key: tuple[str, str, str], schemes: list[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of one front end and architecture; those that do not fit say so."""
+    frontend, architecture, form = key
+    first = shapes.exported(frontend)
+    sounds = products.waveforms if shapes is products.SMALL else waveforms
+    clips = sounds(shapes.clip_samples(frontend), N_CLIPS)
+    features = products.features_of(first, clips)
+    network = shapes.settled(architecture, features)
+    for scheme in schemes:
+        row = {"frontend": frontend, "architecture": architecture, "scheme": scheme, "form": form}
+        if network is None:
+            yield row | {"does_not_fit": True}
             continue
-        for row in compare(frontend, architecture, wanted):
-            with place.open("a") as stream:
-                stream.write(json.dumps(row) + "\n")
-
-
-def _forms(frontend: str, architecture: str) -> list[tuple[str, str, str, str]]:
-    forms = ("two files", "one file") if architecture == EVERY else ("two files",)
-    return [(frontend, architecture, scheme, form) for scheme in plugins.names(SCHEMES) for form in forms]
-
-
-def compare(frontend: str, architecture: str, wanted: list[tuple[str, str, str, str]]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of one front end and architecture."""
-    module = plugins.load(FRONTENDS, frontend, "features.frontend")
-    first = export(module, module.Config(sample_rate=RATE, **CONFIGS[frontend]))
-    clips = waveforms(CONFIGS[frontend]["clip_samples"])
-    features = Model(first).run(clips)
-    float32 = to_float32(settled(architecture, features))
-    made: dict[str, bytes] = {}
-    for _, _, name, form in wanted:
-        scheme, config = QuantizeParams().scheme(name)
-        model = made.setdefault(name, scheme.quantize(config, float32, features))
-        ends = {*flatbuffer.read(model).inputs, *flatbuffer.read(model).outputs}
-        as_one = form == "one file" or ends != {"float32"}
+        model = products.quantised(network, features, [scheme])[scheme]
+        is_float = {*flatbuffer.read(model).inputs, *flatbuffer.read(model).outputs} == {"float32"}
+        as_one = form == "one file" or not is_float
         expected = Model(model).run(features)
         merged = Model(single.merge(first, model)).run(clips) if as_one else expected
-        row = {"frontend": frontend, "architecture": architecture, "scheme": name, "form": form}
-        with tempfile.TemporaryDirectory() as temporary:
-            place = release(Path(temporary) / "release", first, model, as_one=as_one)
-            question = {"do": "scores", "threads": 1}
-            said = browser.ask(place, question, keys=None, clips=clips.tobytes(), browser=browser.find(), timeout_s=600)
-        if not said["ok"]:
-            yield row | {"error": said["error"]}
+        try:
+            found = asked.scores(first, model, clips, as_one=as_one)
+        except DeviceError as error:
+            yield row | {"error": str(error)}
             continue
-        found = np.asarray(said["scores"])
         yield row | {
             "difference": float(np.abs(found - expected).max()),
             "equal_decisions": int((found.argmax(1) == expected.argmax(1)).sum()),
@@ -166,20 +143,36 @@ def compare(frontend: str, architecture: str, wanted: list[tuple[str, str, str, 
 
 
 def table(place: Path) -> None:
-    """Print the worst difference and the number of equal decisions of each front end, architecture and form."""
+    """Print the worst difference by kind of scheme and the equal decisions of each front end, architecture and form."""
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
+    misfits = defaultdict(set)
     for line in place.read_text().splitlines():
         row = json.loads(line)
-        groups[row["frontend"], row["architecture"], row["form"]].append(row)
-    print("| front end | architecture | form | schemes | worst difference | of scheme | equal decisions | refused |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+        if "does_not_fit" in row:
+            misfits[row["frontend"]].add(row["architecture"])
+        else:
+            groups[row["frontend"], row["architecture"], row["form"]].append(row)
+    print("| front end, architecture | " + " | ".join(KINDS) + " | equal decisions |")
+    print("| --- |" + " --- |" * (len(KINDS) + 1))
     for (frontend, architecture, form), rows in groups.items():
         ran = [row for row in rows if "error" not in row]
-        worst = max(ran, key=lambda row: row["difference"], default={"difference": float("nan"), "scheme": ""})
+        cells = []
+        for belongs in KINDS.values():
+            worst = [row["difference"] for row in ran if belongs(row["scheme"])]
+            cells.append(f"{max(worst):.0e}" if worst else "refused")
+        name = f"{frontend}, {architecture}" + (", as one file" if form == "one file" else "")
         equal, of = sum(row["equal_decisions"] for row in ran), N_CLIPS * len(ran)
-        refused = ", ".join(row["scheme"] for row in rows if "error" in row) or "none"
-        figures = f"{worst['difference']:.1e} | {worst['scheme']} | {equal} of {of} | {refused}"
-        print(f"| {frontend} | {architecture} | {form} | {len(rows)} | {figures} |")
+        print(f"| {name} | {' | '.join(cells)} | {equal} of {of} |")
+    every = [row for rows in groups.values() for row in rows]
+    mute = sum(row.get("spread", 1) == 0 for row in every)
+    apart = max((row.get("python_one_file", 0) for row in every), default=0)
+    errors = [row for row in every if "error" in row]
+    print(f"\n{len(every)} rows, {len(errors)} refused, {mute} whose scores are the same for every clip.")
+    print(f"One file against two in Python: at most {apart:g} apart.")
+    for row in errors:
+        print(f"{row['frontend']}, {row['architecture']}, {row['scheme']}, {row['form']}: {row['error']}")
+    for frontend, names in misfits.items():
+        print(f"{frontend} does not fit {', '.join(sorted(names))}.")
 
 
 def speed() -> None:
@@ -189,13 +182,13 @@ def speed() -> None:
     n_samples = Model(first).input_shape[0]
     clips = waveforms(n_samples, 4)
     features = Model(first).run(clips)
-    scheme, config = QuantizeParams().scheme("dynamic_wi8_afp32")
-    model = scheme.quantize(config, to_float32(settled("edac_cnn", features)), features)
+    name = "dynamic_wi8_afp32"
+    model = products.quantised(FULL.settled("edac_cnn", features), features, [name])[name]
     parts = (Model(first), clips[0]), (Model(model), features[0])
     seconds = sum(latency(each, sample, warmup=10, runs=50) for each, sample in parts)
     rows: dict[str, Any] = {"Python, one thread": benchmark.percentiles(np.asarray(seconds))["p50"]}
     with tempfile.TemporaryDirectory() as temporary:
-        place = release(Path(temporary) / "release", first, model, as_one=False)
+        place = release(Path(temporary) / "release", first, model, RATE, as_one=False)
         for threads in (1, 2):
             question = {"do": "benchmark", "runs": 50, "threads": threads}
             said = browser.ask(place, question, keys=None, browser=browser.find(), timeout_s=600)
@@ -245,8 +238,10 @@ def _throttled(site: Path, place: Path) -> float:
 if __name__ == "__main__":
     if sys.argv[1:] == ["speed"]:
         speed()
-    elif len(sys.argv) >= 3 and sys.argv[1] == "scores":
-        scores(Path(sys.argv[2]), *sys.argv[3:])
+    elif len(sys.argv) == 3 and sys.argv[1] == "scores":
+        scores(Path(sys.argv[2]), small=False)
+    elif len(sys.argv) == 3 and sys.argv[1] == "product":
+        scores(Path(sys.argv[2]), small=True)
     elif len(sys.argv) == 3 and sys.argv[1] == "table":
         table(Path(sys.argv[2]))
     else:

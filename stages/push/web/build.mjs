@@ -27,7 +27,13 @@ function write(name, content, hashed = true) {
   return place;
 }
 
-const worker = write("worker.js", await bundle("worker", "iife"));
+const from = "node_modules/@litertjs/core/wasm";
+const large = {};
+for (const name of readdirSync(from).filter((each) => !each.includes("jspi"))) {
+  cpSync(`${from}/${name}`, `${out}/litert/${name}`);
+  large[name] = integrity(readFileSync(`${from}/${name}`));
+}
+const worker = write("worker.js", await bundle("worker", "iife", { LITERT: JSON.stringify(large) }));
 const recorder = write("recorder.js", await bundle("recorder", "iife"));
 const assets = { worker, recorder, version: "" };
 const app = write("app.js", await bundle("app", "esm", { ASSETS: JSON.stringify(assets) }));
@@ -38,12 +44,8 @@ const page = readFileSync("static/index.html", "utf8")
   .replaceAll("__CSS__", css).replaceAll("__CSS_INTEGRITY__", files[css])
   .replaceAll("__APP__", app).replaceAll("__APP_INTEGRITY__", files[app]);
 writeFileSync(`${out}/index.html`, page);
-const shell = { version: short(Buffer.from(page + JSON.stringify(files))), files };
+const shell = { version: short(Buffer.from(page + JSON.stringify({ files, large }))), files, large };
 writeFileSync(`${out}/service_worker.js`, await bundle("service_worker", "iife", { SHELL: JSON.stringify(shell) }));
 
-const from = "node_modules/@litertjs/core/wasm";
-for (const name of readdirSync(from).filter((each) => !each.includes("jspi"))) {
-  cpSync(`${from}/${name}`, `${out}/litert/${name}`);
-}
 // For the tests of the arithmetic, which run in Node beside Python.
 writeFileSync(`${out}/twin.mjs`, await bundle("twin", "esm"));

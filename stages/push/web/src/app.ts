@@ -7,11 +7,11 @@ import { Engine } from "./engine";
 import { answerQuestion } from "./headless";
 import { Listener } from "./live";
 import { decide } from "./manifest";
-import { classify, hear, score, type Result } from "./recording";
+import { classify, score, type Result } from "./recording";
 import { messageOf, open, type Opened, type Release, type Site } from "./release";
 import { occlude } from "./spectrum";
 import * as view from "./view";
-import { writeWav, type Sound } from "./wav";
+import type { Sound } from "./wav";
 
 const { part } = view;
 const site = JSON.parse(part("site").textContent ?? "") as Site;
@@ -23,6 +23,7 @@ let opened: Opened<Engine>;
 let result: Result | undefined;
 let microphone: Microphone | undefined;
 let address = "";
+let turn = 0;
 
 async function start(release: Release, threads = 1): Promise<Engine> {
   const single = release.files.get("single.tflite");
@@ -35,6 +36,9 @@ async function start(release: Release, threads = 1): Promise<Engine> {
   });
 }
 
+/** Ends the work on a sound when the next one is given. */
+class Superseded extends Error {}
+
 function say(message: string): void {
   part("message").textContent = message;
 }
@@ -44,12 +48,17 @@ async function guarded(action: () => Promise<void>): Promise<void> {
   try {
     await action();
   } catch (error) {
-    const refused = error instanceof DOMException && error.name === "NotAllowedError";
-    say(refused ? "The microphone is not allowed. Allow it in the browser's settings for this page." : messageOf(error));
+    if (error instanceof Superseded) return;
+    say(messageOf(error));
   }
 }
 
 async function main(): Promise<void> {
+  if (!isSecureContext) {
+    part("about").textContent = "There is no classifier to run.";
+    say("Browsers run classifiers only at addresses that begin with https:// and on this machine itself. Open this page there.");
+    return;
+  }
   if (await answerQuestion(site, start)) return;
   try {
     opened = await open(site, start);
@@ -70,11 +79,11 @@ function showRelease(): void {
   const { manifest } = release;
   const title = manifest.registered_name || manifest.name;
   document.title = part("title").textContent = title;
-  const labels = manifest.labels.length > 8 ? `${manifest.labels.length} sounds` : manifest.labels.join(", ");
+  const labels = manifest.labels.length > 8 ? `${manifest.labels.length} sounds` : view.listed(manifest.labels);
   const clipS = manifest.clip_samples / manifest.sample_rate;
   part("about").textContent = `Tells apart: ${labels}. It hears ${view.seconds(clipS)} of sound at a time.`;
   const worst = Math.max(...Object.values(test.differences));
-  const within = worst === 0 ? "score exactly as at its maker's" : `score as at its maker's, within ${worst.toPrecision(2)}`;
+  const within = worst === 0 ? "score exactly as at its maker's" : `score as at its maker's, within ${worst.toPrecision(1)}`;
   const signed = release.signedBy ? `signed by ${release.signedBy}` : "not signed";
   part("status").textContent =
     `Version ${manifest.version}, ${signed}. Self-test passed: in this browser its ${manifest.golden.length} test ` +
@@ -86,10 +95,10 @@ function showRelease(): void {
     ...manifest.golden.map((golden, i) => {
       const button = document.createElement("button");
       button.type = "button";
-      button.textContent = `${i + 1}: ${decide(manifest, golden.scores).labels.join(", ") || "none"}`;
+      button.textContent = `${i + 1}: ${view.listed(decide(manifest, golden.scores).labels) || "none"}`;
       button.addEventListener("click", () => {
         const content = release.files.get(golden.file) as Uint8Array<ArrayBuffer>;
-        void guarded(async () => answer(await decodeFile(new Blob([content]))));
+        void guarded(() => answerFile(new Blob([content])));
       });
       return button;
     }),
@@ -107,7 +116,7 @@ async function measure(): Promise<void> {
   const median = (values: number[]): number => values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
   const together = median(times.map((each) => each.frontendMs + each.modelMs));
   const clipMs = (1000 * manifest.clip_samples) / manifest.sample_rate;
-  const size = (name: string): string => `${((release.files.get(name)?.length ?? 0) / 1024).toFixed(1)} KiB`;
+  const size = (name: string): string => view.size(release.files.get(name)?.length ?? 0);
   view.showFacts([
     ["Model", `${size("model.tflite")}, ${String(manifest.model["scheme"] ?? "unknown")}`],
     ["Front end", size("frontend.tflite")],
@@ -117,23 +126,44 @@ async function measure(): Promise<void> {
   ]);
 }
 
-/** Classify a sound and show the answer. */
-async function answer(sound: Sound): Promise<void> {
-  const { manifest } = opened.release;
-  const samples = hear(sound, manifest);
+/** Classify a sound and show the answer; ends without one when the next sound is given. */
+async function answer(given: Sound | Promise<Sound>): Promise<void> {
+  const { release, running } = opened;
+  const mine = ++turn;
+  const goOn = (state: string): void => {
+    if (mine !== turn) throw new Superseded();
+    part("decision").textContent = state;
+  };
+  result = undefined;
   part("result").hidden = false;
   part("result").setAttribute("aria-busy", "true");
-  part("decision").textContent = "Working…";
-  result = await classify(samples, manifest, opened.running.run, (_, done, of) => {
-    part("decision").textContent = `Working… ${done} of ${of} windows`;
-  });
-  show(result);
+  part<HTMLButtonElement>("explain").disabled = true;
+  try {
+    goOn("Reading…");
+    const { samples, playable } = await running.hear(await given, release.manifest);
+    goOn("Working…");
+    const found = await classify(samples, release.manifest, running.run, (_, done, of) => {
+      goOn(`Working… ${done} of ${of} windows`);
+    });
+    goOn("");
+    result = found;
+    show(found, playable);
+  } catch (error) {
+    if (mine !== turn) throw new Superseded();
+    part("result").hidden = true;
+    part("result").removeAttribute("aria-busy");
+    throw error;
+  }
 }
 
-function show(found: Result): void {
+async function answerFile(file: Blob): Promise<void> {
+  await answer(decodeFile(file, (content) => opened.running.read(content)));
+}
+
+function show(found: Result, playable: Blob): void {
   const { manifest } = opened.release;
   const rate = manifest.sample_rate;
-  const decision = found.labels.join(", ") || "none of the labels";
+  const decision = view.listed(found.labels) || "none of the labels";
   part("decision").textContent = found.silent ? "Silence" : found.unknown ? "Unknown" : decision;
   const about =
     found.length < found.samples.length
@@ -145,6 +175,7 @@ function show(found: Result): void {
   const unsure = found.unknown && !found.silent ? `Too unsure to be one of the labels; the nearest is ${decision}. ` : "";
   part("details").textContent = silence + unsure + about;
   view.showScores(part("scores"), manifest, found.scores, found.labels);
+  part("threshold-note").hidden = manifest.threshold === null;
   redraw();
   part("axes").replaceChildren(
     ...[`0 s`, `0 to ${rate / 2} Hz, mel scale; louder is stronger`, view.seconds(found.samples.length / rate)].map((text) => {
@@ -159,7 +190,7 @@ function show(found: Result): void {
   part("spectrogram").setAttribute("aria-label", `Spectrogram of ${spoken}. ${decision}.`);
   part("waveform").setAttribute("aria-label", `Waveform of ${spoken}`);
   URL.revokeObjectURL(address);
-  address = URL.createObjectURL(writeWav(found.samples, rate));
+  address = URL.createObjectURL(playable);
   part<HTMLAudioElement>("player").src = address;
   part("explanation").replaceChildren();
   part<HTMLButtonElement>("explain").disabled = found.silent;
@@ -192,7 +223,8 @@ async function explain(): Promise<void> {
     redraw();
     const lines = view.drawSaliency(found, manifest.sample_rate, about.samples.length, heard, manifest.labels[index]);
     const list = document.createElement("ul");
-    const none = `Silencing any one part changes the score of ${manifest.labels[index]} little: it hangs on the whole.`;
+    const label = view.isolated(manifest.labels[index]);
+    const none = `Silencing any one part changes the score of ${label} little: it hangs on the whole.`;
     view.showLines(list, lines.length ? lines : [none]);
     part("explanation").replaceChildren(list);
   } finally {
@@ -204,13 +236,16 @@ async function explain(): Promise<void> {
 async function record(): Promise<void> {
   const blocks: Float32Array[] = [];
   let ended = false;
-  microphone = await openMicrophone(assets.recorder, (samples) => {
-    if (ended) return; // a last block may come after the microphone was stopped
-    blocks.push(samples);
-    level(samples);
-    const heardS = (blocks.length * samples.length) / (microphone?.sampleRate ?? 48000);
-    part("record-text").textContent = `Stop (${heardS.toFixed(0)} s)`;
-    if (heardS > LONGEST_RECORDING_S) part("record").click();
+  microphone = await openMicrophone(assets.recorder, {
+    take(samples) {
+      if (ended) return; // a last block may come after the microphone was stopped
+      blocks.push(samples);
+      level(samples);
+      const heardS = (blocks.length * samples.length) / (microphone?.sampleRate ?? 48000);
+      part("record-text").textContent = `Stop (${heardS.toFixed(0)} s)`;
+      if (heardS > LONGEST_RECORDING_S) part("record").click();
+    },
+    lost: () => lost("record", record),
   });
   stopped = async () => {
     ended = true;
@@ -231,16 +266,21 @@ async function listenLive(): Promise<void> {
   part("no-events").hidden = false;
   let take = (samples: Float32Array): void => void early.push(samples);
   const early: Float32Array[] = [];
-  microphone = await openMicrophone(assets.recorder, (samples) => {
-    level(samples);
-    take(samples);
+  microphone = await openMicrophone(assets.recorder, {
+    take(samples) {
+      level(samples);
+      take(samples);
+    },
+    lost: () => lost("live", listenLive),
   });
+  let last = "";
   const listener = new Listener(manifest, microphone.sampleRate, opened.running.run, {
     window(heard) {
-      const labels = heard.labels.join(", ") || "none of the labels";
+      const labels = view.listed(heard.labels) || "none of the labels";
       const state = heard.silent ? "Silence" : heard.unknown ? "Unknown" : labels;
       const behind = heard.dropped ? `; ${heard.dropped} windows dropped: this device is slower than the sound` : "";
-      part("live-head").textContent = `Now (${view.seconds(heard.endS)}): ${state}${behind}`;
+      last = `${view.seconds(heard.endS)}): ${state}${behind}`;
+      part("live-head").textContent = `Now (${last}`;
       view.showScores(part("live-scores"), manifest, heard.scores, heard.silent || heard.unknown ? [] : heard.labels);
     },
     event(event) {
@@ -250,8 +290,19 @@ async function listenLive(): Promise<void> {
   });
   take = (samples) => listener.push(samples);
   early.forEach(take);
-  stopped = () => listener.finish();
+  stopped = async () => {
+    await listener.finish();
+    part("live-head").textContent = last ? `Last heard (${last}` : "Stopped before a whole window was heard";
+  };
   busy("live", true);
+}
+
+/** The microphone went away: stop, and say so beside what was heard until then. */
+function lost(which: "record" | "live", begin: () => Promise<void>): void {
+  void guarded(async () => {
+    if (microphone) await toggle(which, begin);
+    throw new Error("The microphone was disconnected or is no longer allowed. What was heard before is below.");
+  });
 }
 
 function level(samples: Float32Array): void {
@@ -294,7 +345,7 @@ function wire(): void {
   const input = part<HTMLInputElement>("file");
   input.addEventListener("change", () => {
     const file = input.files?.[0];
-    if (file) void guarded(async () => answer(await decodeFile(file)));
+    if (file) void guarded(() => answerFile(file));
     input.value = "";
   });
   addEventListener("dragover", (event) => {
@@ -306,7 +357,7 @@ function wire(): void {
     event.preventDefault();
     document.body.classList.remove("dropping");
     const file = event.dataTransfer?.files[0];
-    if (file && !microphone) void guarded(async () => answer(await decodeFile(file)));
+    if (file && !microphone) void guarded(() => answerFile(file));
   });
   const player = part<HTMLAudioElement>("player");
   const cursor = part("cursor");

@@ -1,29 +1,52 @@
 /** Sounds from the microphone and from files. */
 
-import { LONGEST_S, readWav, tooLong, type Sound } from "./wav";
+import type { Read } from "./engine";
+import { LONGEST_S, tooLong, type Sound } from "./wav";
 
 export interface Microphone {
   readonly sampleRate: number;
   stop(): void;
 }
 
-/** Start the microphone; `take` gets mono blocks as they come. Nothing is filtered, levelled or sent. */
-export async function openMicrophone(recorder: string, take: (samples: Float32Array) => void): Promise<Microphone> {
-  const stream = await navigator.mediaDevices.getUserMedia({
-    audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false, channelCount: 1 },
-  });
+const UNHEARD: Readonly<Record<string, string>> = {
+  NotAllowedError: "The microphone is not allowed. Allow it in the browser's settings for this page, or choose a file.",
+  NotFoundError: "No microphone was found. Connect one, or choose a file.",
+  NotReadableError: "The microphone cannot be used, perhaps since another program uses it. Close that one, or choose a file.",
+};
+
+async function stream(): Promise<MediaStream> {
+  try {
+    return await navigator.mediaDevices.getUserMedia({
+      audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false, channelCount: 1 },
+    });
+  } catch (error) {
+    throw new Error(UNHEARD[(error as Error).name] ?? `The microphone cannot be used (${String(error)}). Choose a file.`, { cause: error });
+  }
+}
+
+export interface Taker {
+  /** Gets mono blocks as they come. */
+  take(samples: Float32Array): void;
+  /** Called where the microphone is disconnected or its permission is taken back. */
+  lost(): void;
+}
+
+/** Start the microphone. Nothing is filtered, levelled or sent. */
+export async function openMicrophone(recorder: string, { take, lost }: Taker): Promise<Microphone> {
+  const given = await stream();
   const context = new AudioContext();
   const stop = (): void => {
-    for (const track of stream.getTracks()) track.stop();
+    for (const track of given.getTracks()) track.stop();
     void context.close();
   };
   try {
     await context.audioWorklet.addModule(recorder);
-    const source = context.createMediaStreamSource(stream);
+    const source = context.createMediaStreamSource(given);
     const node = new AudioWorkletNode(context, "recorder", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" });
     node.port.onmessage = (event: MessageEvent<Float32Array>) => take(event.data);
     source.connect(node);
     await context.resume();
+    for (const track of given.getTracks()) track.addEventListener("ended", lost);
   } catch (error) {
     stop();
     throw error;
@@ -34,17 +57,16 @@ export async function openMicrophone(recorder: string, take: (samples: Float32Ar
 const DECODED_RATE = 48000;
 const LARGEST = 512 * 2 ** 20;
 
-/** Decode a file: WAV at its own rate by this page, every other format by the browser, at 48 kHz. */
-export async function decodeFile(file: Blob): Promise<Sound> {
+/** Decode a file: WAV at its own rate by this page's worker, every other format by the browser, at 48 kHz. */
+export async function decodeFile(file: Blob, read: (content: ArrayBuffer) => Promise<Read>): Promise<Sound> {
   if (file.size > LARGEST) throw new Error("This file is larger than 512 MiB. Cut it first.");
   if (file.size === 0) throw new Error("This file is empty. Choose another one.");
-  const content = await file.arrayBuffer();
-  const wav = readWav(content);
-  if (wav) return wav;
+  const found = await read(await file.arrayBuffer());
+  if ("sound" in found) return found.sound;
   const seconds = await duration(file); // a decoded hour takes gigabytes, so that its length is looked at first
   if (seconds > LONGEST_S) throw new Error(tooLong(seconds));
   try {
-    const decoded = await new OfflineAudioContext(1, 1, DECODED_RATE).decodeAudioData(content);
+    const decoded = await new OfflineAudioContext(1, 1, DECODED_RATE).decodeAudioData(found.content);
     const channels = Array.from({ length: decoded.numberOfChannels }, (_, i) => decoded.getChannelData(i));
     return { channels, sampleRate: decoded.sampleRate, floating: false, cutShort: false };
   } catch {

@@ -1,6 +1,8 @@
 /** The page's side of the worker that runs LiteRT. */
 
+import type { Manifest } from "./manifest";
 import type { Run } from "./recording";
+import type { Sound } from "./wav";
 
 export type Request =
   | {
@@ -11,7 +13,9 @@ export type Request =
       readonly nCrops: number;
       readonly threads: number;
     }
-  | { readonly do: "run"; readonly waveform: Float32Array };
+  | { readonly do: "run"; readonly waveform: Float32Array }
+  | { readonly do: "read"; readonly content: ArrayBuffer }
+  | { readonly do: "hear"; readonly sound: Sound; readonly manifest: Manifest };
 
 export interface Reply {
   readonly id: number;
@@ -23,6 +27,16 @@ export interface Timed {
   readonly scores: readonly number[];
   readonly frontendMs: number;
   readonly modelMs: number;
+}
+
+/** A WAV file's sound, or the content again where it is none that the page reads. */
+export type Read = { readonly sound: Sound } | { readonly content: ArrayBuffer };
+
+export interface Prepared {
+  /** Mono, at the front end's rate. */
+  readonly samples: Float32Array;
+  /** The same as a file that a browser plays. */
+  readonly playable: Blob;
 }
 
 /** One classifier in a worker of its own. */
@@ -58,16 +72,26 @@ export class Engine {
   /** Run front end and model on one clip. */
   readonly run: Run = async (waveform) => (await this.timed(waveform)).scores;
 
+  /** Read a file as WAV; the content moves to the worker, and back if it is none. */
+  read(content: ArrayBuffer): Promise<Read> {
+    return this.ask<Read>({ do: "read", content }, [content]);
+  }
+
+  /** What the classifier hears in a sound, whose channels move to the worker; an hour takes a while. */
+  hear(sound: Sound, manifest: Manifest): Promise<Prepared> {
+    return this.ask<Prepared>({ do: "hear", sound, manifest }, sound.channels.map((channel) => channel.buffer));
+  }
+
   /** Stop the worker. */
   close(): void {
     this.worker.terminate();
   }
 
-  private ask<T>(request: Request): Promise<T> {
+  private ask<T>(request: Request, moved: Transferable[] = []): Promise<T> {
     const id = this.next++;
     return new Promise<T>((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
-      this.worker.postMessage({ ...request, id });
+      this.worker.postMessage({ ...request, id }, moved);
     });
   }
 }

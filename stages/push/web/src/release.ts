@@ -50,9 +50,26 @@ function cacheOf(id: string): string {
   return `${KEPT}:${id}`;
 }
 
+/** What this browser keeps under a key; null where it keeps nothing, as some do in private windows. */
+function kept(key: string): string | null {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+function keptKeys(): string[] {
+  try {
+    return Object.keys(localStorage);
+  } catch {
+    return [];
+  }
+}
+
 const fromCache: Source = async (path) => {
-  const kept = await (await caches.open(cacheOf(localStorage.getItem(KEPT) ?? ""))).match(FOLDER + path);
-  return kept && new Uint8Array(await kept.arrayBuffer());
+  const found = await (await caches.open(cacheOf(kept(KEPT) ?? ""))).match(FOLDER + path);
+  return found && new Uint8Array(await found.arrayBuffer());
 };
 
 /** Hexadecimal sha256. */
@@ -111,8 +128,8 @@ const VERSIONS = `edac-version:${SCOPE}:`;
 
 /** The highest version of this model that this browser ran; a release without a model's name is held against all. */
 function highestVersion({ registered_name: model }: Manifest): number {
-  const others = Object.keys(localStorage).filter((key) => model === "" && key.startsWith(VERSIONS));
-  return Math.max(0, ...[...others, VERSIONS + model, VERSIONS].map((key) => Number(localStorage.getItem(key) ?? 0)));
+  const others = keptKeys().filter((key) => model === "" && key.startsWith(VERSIONS));
+  return Math.max(0, ...[...others, VERSIONS + model, VERSIONS].map((key) => Number(kept(key) ?? 0)));
 }
 
 /** Whether the page's publisher went back to another release of this model, from this version or a later one. */
@@ -132,7 +149,10 @@ function checkVersion(release: Release, site: Site): string {
   return site.rollback.after >= highest ? `The publisher of this page took back version ${highest}, which this browser ran.` : "";
 }
 
+/** Keep a release for use without a network, and its version against older ones; throws where the browser keeps nothing. */
 async function keep(release: Release, signature: Uint8Array<ArrayBuffer> | undefined): Promise<void> {
+  const { registered_name: model, version } = release.manifest;
+  localStorage.setItem(VERSIONS + model, String(Math.max(Number(localStorage.getItem(VERSIONS + model) ?? 0), version)));
   const cache = await caches.open(cacheOf(release.id));
   for (const [path, content] of release.files) await cache.put(FOLDER + path, new Response(content as Uint8Array<ArrayBuffer>));
   if (signature) await cache.put(`${FOLDER}manifest.sig`, new Response(signature));
@@ -140,8 +160,21 @@ async function keep(release: Release, signature: Uint8Array<ArrayBuffer> | undef
   for (const name of await caches.keys()) {
     if (name.startsWith(`${KEPT}:`) && name !== cacheOf(release.id)) await caches.delete(name);
   }
-  const { registered_name: model, version } = release.manifest;
-  localStorage.setItem(VERSIONS + model, String(Math.max(Number(localStorage.getItem(VERSIONS + model) ?? 0), version)));
+}
+
+/** Keep a release, unless a later one was accepted in another tab meanwhile; return what to say of it. */
+async function accept(release: Release, site: Site): Promise<string> {
+  const signature = site.keys ? await fromNetwork("manifest.sig") : undefined;
+  const keepNext = async (): Promise<string> => {
+    const said = checkVersion(release, site);
+    try {
+      await keep(release, signature);
+    } catch {
+      return `${said} This browser keeps nothing of it (a private window, or no room): without a network it will not run.`.trim();
+    }
+    return said;
+  };
+  return "locks" in navigator ? navigator.locks.request(KEPT, keepNext) : keepNext();
 }
 
 /** Score the golden recordings and compare them with the scores at home; `run` is of that release. */
@@ -188,19 +221,20 @@ export async function open<T extends { run: Run; close(): void }>(
   let notice: string;
   try {
     const release = await read(fromNetwork, site);
-    const said = checkVersion(release, site);
+    checkVersion(release, site);
     const running = await start(release);
-    const test = await selfTest(release, running.run);
-    if (!test.ok) {
+    try {
+      const test = await selfTest(release, running.run);
+      if (!test.ok) throw new Error(`It fails its self-test in this browser (${test.reason}).`);
+      return { release, running, test, notice: await accept(release, site) };
+    } catch (error) {
       running.close();
-      throw new Error(`It fails its self-test in this browser (${test.reason}).`);
+      throw error;
     }
-    await keep(release, site.keys ? await fromNetwork("manifest.sig") : undefined);
-    return { release, running, test, notice: said };
   } catch (error) {
     const offline = !navigator.onLine || error instanceof TypeError; // what fetch throws where nothing answers
     notice = offline ? "No network: this runs from the browser's own copy." : `The release offered here is refused. ${messageOf(error)}`;
-    if (localStorage.getItem(KEPT) === null) throw new Error(notice, { cause: error });
+    if (kept(KEPT) === null) throw new Error(notice, { cause: error });
   }
   const release = await read(fromCache, site);
   if (isTakenBack(release, site)) throw new Error(`${notice} The publisher took back the version that is kept here.`);

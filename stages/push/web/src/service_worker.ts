@@ -3,11 +3,12 @@
 export {};
 
 declare const self: ServiceWorkerGlobalScope;
-declare const SHELL: { version: string; files: Record<string, string> };
+declare const SHELL: { version: string; files: Record<string, string>; large: Record<string, string> };
 
 /** Of this page: others of the same origin keep their own. */
 const OWN = `edac-page:${self.registration.scope}:`;
 const CACHE = OWN + SHELL.version;
+const HASHED = /^\w+-[0-9a-f]{12}\.(js|css)$/;
 
 self.addEventListener("install", (event) => {
   event.waitUntil(
@@ -25,9 +26,8 @@ self.addEventListener("install", (event) => {
 self.addEventListener("activate", (event) => {
   event.waitUntil(
     (async () => {
-      for (const name of await caches.keys()) {
-        if (name.startsWith(OWN) && name !== CACHE) await caches.delete(name);
-      }
+      const former = (await caches.keys()).filter((name) => name.startsWith(OWN) && name !== CACHE);
+      for (const name of former.slice(0, -1)) await caches.delete(name); // open pages still ask for the last one's files
       await self.clients.claim();
     })(),
   );
@@ -40,7 +40,7 @@ self.addEventListener("fetch", (event) => {
   const path = url.pathname.startsWith(scope) ? url.pathname.slice(scope.length) : undefined;
   if (path === undefined) return;
   if (event.request.mode === "navigate") event.respondWith(page(event.request));
-  else if (Object.hasOwn(SHELL.files, path)) event.respondWith(kept(event.request, path));
+  else if (Object.hasOwn(SHELL.files, path) || HASHED.test(path)) event.respondWith(kept(event.request));
   else if (path.startsWith("litert/")) event.respondWith(large(event.request));
 });
 
@@ -49,15 +49,17 @@ async function page(request: Request): Promise<Response> {
   const cache = await caches.open(CACHE);
   try {
     const answer = await fetch(request);
-    if (answer.ok) await cache.put("./", answer.clone());
+    const text = await answer.clone().text();
+    const isThis = Object.keys(SHELL.files).every((name) => !/^(app|page)-/.test(name) || text.includes(name));
+    if (answer.ok && isThis) await cache.put("./", answer.clone()); // a newer page is kept by its own service worker
     return answer;
   } catch {
     return (await cache.match("./")) ?? Response.error();
   }
 }
 
-async function kept(request: Request, path: string): Promise<Response> {
-  return (await (await caches.open(CACHE)).match(path)) ?? fetch(request);
+async function kept(request: Request): Promise<Response> {
+  return (await (await caches.open(CACHE)).match(request.url)) ?? (await caches.match(request.url)) ?? fetch(request);
 }
 
 /** LiteRT's WebAssembly: only the variant that this browser asks for is kept. */
@@ -65,7 +67,8 @@ async function large(request: Request): Promise<Response> {
   const cache = await caches.open(CACHE);
   const known = await cache.match(request.url);
   if (known) return known;
-  const answer = await fetch(request);
+  const name = new URL(request.url).pathname.split("/").pop() ?? "";
+  const answer = await fetch(request, Object.hasOwn(SHELL.large, name) ? { integrity: SHELL.large[name] } : {});
   if (answer.ok) await cache.put(request.url, answer.clone());
   return answer;
 }

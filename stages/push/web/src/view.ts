@@ -47,6 +47,24 @@ export function showScores(list: HTMLElement, manifest: Manifest, scores: readon
   );
 }
 
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\u200e\u200f\u202a-\u202e\u2066-\u2069\ufb1d-\ufefc]/;
+
+/** A label within a sentence: one that is written from right to left, or says so, leaves the words about it in place. */
+export function isolated(label: string): string {
+  if (!RIGHT_TO_LEFT.test(label)) return label;
+  return `\u2068${label.replace(/[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "")}\u2069`;
+}
+
+/** Labels as a list in a sentence; empty if there are none. */
+export function listed(labels: readonly string[]): string {
+  return labels.map(isolated).join(", ");
+}
+
+/** A size as a person reads it. */
+export function size(bytes: number): string {
+  return bytes < 2 ** 20 ? `${(bytes / 1024).toFixed(1)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+}
+
 /** Seconds as a person reads them. */
 export function seconds(value: number): string {
   return `${value.toFixed(2)} s`;
@@ -54,7 +72,7 @@ export function seconds(value: number): string {
 
 /** One line for an event. */
 export function eventLine(event: SoundEvent): HTMLElement {
-  const text = `${event.label}: ${seconds(event.onset_s)} to ${seconds(event.offset_s)}, score ${event.peak.toFixed(2)}`;
+  const text = `${isolated(event.label)}: ${seconds(event.onset_s)} to ${seconds(event.offset_s)}, score ${event.peak.toFixed(2)}`;
   return element("li", "", text);
 }
 
@@ -73,14 +91,18 @@ export function drawSound(samples: Float32Array, rate: number, heard: { start: n
   const { width, height } = canvas;
   context.clearRect(0, 0, width, height);
   let peak = 1e-6;
-  for (const value of samples) peak = Math.max(peak, Math.abs(value));
+  for (let i = 0; i < samples.length; i++) {
+    const level = Math.abs(samples[i]);
+    if (level > peak) peak = level;
+  }
   context.fillStyle = accent;
   for (let x = 0; x < width; x++) {
     let low = 0;
     let high = 0;
     for (let i = Math.floor((x * samples.length) / width); i < ((x + 1) * samples.length) / width; i++) {
-      low = Math.min(low, samples[i] ?? 0);
-      high = Math.max(high, samples[i] ?? 0);
+      const value = samples[i];
+      if (value < low) low = value;
+      else if (value > high) high = value;
     }
     const top = (height / 2) * (1 - (0.95 * high) / peak);
     context.fillRect(x, top, 1, Math.max(1, (height / 2) * (1 - (0.95 * low) / peak) - top));
@@ -142,7 +164,7 @@ export function drawSaliency(found: Saliency, rate: number, total: number, heard
       const [k, b] = [Math.floor(i / nBands), i % nBands];
       const [from, to] = [begin + k * span, begin + (k + 1) * span].map(seconds);
       const [low, high] = [edges[b], edges[b + 1]].map((hertz) => Math.round(hertz));
-      return `Without ${from} to ${to}, ${low} to ${high} Hz, the score of ${label} falls by ${drops[i].toFixed(3)}.`;
+      return `Without ${from} to ${to}, ${low} to ${high} Hz, the score of ${isolated(label)} falls by ${drops[i].toFixed(3)}.`;
     });
 }
 

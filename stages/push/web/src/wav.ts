@@ -1,7 +1,7 @@
 /** WAV files at their own sample rate, which a browser's decoder would resample. Other formats go through it. */
 
 export interface Sound {
-  readonly channels: readonly Float32Array[];
+  readonly channels: readonly Float32Array<ArrayBuffer>[];
   readonly sampleRate: number;
   /** Whether the samples are floating-point numbers, whose full scale is a convention. */
   readonly floating: boolean;

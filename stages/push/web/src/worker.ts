@@ -2,7 +2,9 @@
 
 import { loadAndCompile, loadLiteRt, Tensor, type CompiledModel } from "@litertjs/core";
 
-import type { Reply, Request } from "./engine";
+import type { Prepared, Read, Reply, Request as Asked } from "./engine";
+import { hear } from "./recording";
+import { readWav, writeWav } from "./wav";
 
 declare const self: DedicatedWorkerGlobalScope;
 declare const trustedTypes: { createPolicy(name: string, rules: { createScriptURL(url: string): string }): unknown };
@@ -17,16 +19,33 @@ if (typeof trustedTypes !== "undefined") {
   });
 }
 
+/** Hashes of LiteRT's files, filled in by the build. */
+declare const LITERT: Readonly<Record<string, string>>;
+
+const unchecked = self.fetch.bind(self);
+let refuse: (error: Error) => void = () => undefined;
+self.fetch = async (asked, options) => {
+  const name = new URL(asked instanceof Request ? asked.url : asked, self.location.href).pathname.split("/").pop() ?? "";
+  if (!Object.hasOwn(LITERT, name)) return unchecked(asked, options);
+  try {
+    return await unchecked(asked, { ...options, integrity: LITERT[name] });
+  } catch (error) {
+    refuse(new Error(`The page's file ${name} is altered or cannot be loaded. Load the page again.`)); // LiteRT would wait for ever
+    throw error;
+  }
+};
+
 let frontend: CompiledModel | undefined;
 let model: CompiledModel | undefined;
 let nCrops = 1;
 
-async function load(request: Extract<Request, { do: "load" }>): Promise<void> {
+async function load(request: Extract<Asked, { do: "load" }>): Promise<void> {
   // In a worker the loader would look for its WebAssembly beside the worker's own script.
   const threaded = `${request.litert}litert_wasm_threaded_internal.js`;
   const place = { locateFile: (name: string) => request.litert + name, mainScriptUrlOrBlob: threaded };
   Object.assign(self, { Module: place });
-  await loadLiteRt(request.litert, { threads: request.threads > 1 });
+  const refused = new Promise<never>((_, reject) => (refuse = reject));
+  await Promise.race([loadLiteRt(request.litert, { threads: request.threads > 1 }), refused]);
   const options = { accelerator: "wasm" as const, cpuOptions: { numThreads: request.threads } };
   frontend = request.frontend && (await loadAndCompile(request.frontend, options));
   model = await loadAndCompile(request.model, options);
@@ -67,14 +86,39 @@ async function overCrops(compiled: CompiledModel, first: CompiledModel, features
   return (total as Float32Array).map((value) => value / nCrops);
 }
 
-async function answer(request: Request): Promise<unknown> {
-  return request.do === "load" ? load(request) : run(request.waveform);
+/** Read a file as WAV; what it returns moves to the page. */
+function read(content: ArrayBuffer): [Read, Transferable[]] {
+  const sound = readWav(content);
+  return sound ? [{ sound }, sound.channels.map((channel) => channel.buffer)] : [{ content }, [content]];
 }
 
-self.addEventListener("message", (event: MessageEvent<Request & { id: number }>) => {
+function prepare({ sound, manifest }: Extract<Asked, { do: "hear" }>): [Prepared, Transferable[]] {
+  const samples = hear(sound, manifest);
+  return [{ samples, playable: writeWav(samples, manifest.sample_rate) }, [samples.buffer]];
+}
+
+async function answer(request: Asked): Promise<[unknown, Transferable[]]> {
+  switch (request.do) {
+    case "load":
+      return [await load(request), []];
+    case "run":
+      return [await run(request.waveform), []];
+    case "read":
+      return read(request.content);
+    case "hear":
+      return prepare(request);
+  }
+}
+
+function sentence(error: unknown): string {
+  if (error instanceof RangeError) return "There is not enough memory here for this sound. Cut it first."; // an array that is too large
+  return error instanceof Error ? error.message : String(error);
+}
+
+self.addEventListener("message", (event: MessageEvent<Asked & { id: number }>) => {
   const { id } = event.data;
   answer(event.data).then(
-    (value) => self.postMessage({ id, value } satisfies Reply),
-    (error: unknown) => self.postMessage({ id, error: String(error) } satisfies Reply),
+    ([value, moved]) => self.postMessage({ id, value } satisfies Reply, moved),
+    (error: unknown) => self.postMessage({ id, error: sentence(error) } satisfies Reply),
   );
 });
