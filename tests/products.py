@@ -18,6 +18,15 @@ from stages.quantize.params import SCHEMES, QuantizeParams
 from stages.runtime.litert import Model
 from tests import checkpoints
 
+# Front ends that architectures were made for; log_mel for all others.
+NATURAL = {
+    "edac_cnn": "mfcc",
+    "edac_cnn_lstm": "mel_image",
+    "acdnet": "raw",
+    "micro_acdnet": "raw",
+    "wav2vec2_student": "raw",
+}
+
 
 @dataclass(frozen=True)
 class Shapes:

@@ -44,13 +44,6 @@ from tests import checkpoints, products
 from tests.one_browser import OneBrowser, one_browser, release
 
 RATE, N_CLIPS = 16000, 20
-NATURAL = {
-    "edac_cnn": "mfcc",
-    "edac_cnn_lstm": "mel_image",
-    "acdnet": "raw",
-    "micro_acdnet": "raw",
-    "wav2vec2_student": "raw",
-}
 FULL = products.Shapes(
     sample_rate=RATE,
     frontends={
@@ -84,10 +77,8 @@ def waveforms(n_samples: int, n: int = N_CLIPS) -> np.ndarray:
 
 def keys(small: bool) -> list[tuple[str, str, str, str]]:
     """Return front end, architecture, scheme and form of every row; in full sizes one front end per architecture."""
-    if small:
-        every = list(products.pairs())
-    else:
-        every = [(NATURAL.get(name, "log_mel"), name) for name in plugins.names(ARCHITECTURES)] + [("mfcc", BOTH)]
+    natural = [(products.NATURAL.get(name, "log_mel"), name) for name in plugins.names(ARCHITECTURES)]
+    every = list(products.pairs()) if small else [*natural, ("mfcc", BOTH)]
     forms = [(*pair, "two files") for pair in every]
     forms += [(*pair, "one file") for pair in every if small or pair[1] == BOTH]
     return [(*pair, scheme, form) for *pair, form in forms for scheme in plugins.names(SCHEMES)]
