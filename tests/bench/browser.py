@@ -79,9 +79,9 @@ def keys(small: bool) -> list[tuple[str, str, str, str]]:
     """Return front end, architecture, scheme and form of every row; in full sizes one front end per architecture."""
     natural = [(products.NATURAL.get(name, "log_mel"), name) for name in plugins.names(ARCHITECTURES)]
     every = list(products.pairs()) if small else [*natural, ("mfcc", BOTH)]
-    forms = [(*pair, "two files") for pair in every]
-    forms += [(*pair, "one file") for pair in every if small or pair[1] == BOTH]
-    return [(*pair, scheme, form) for *pair, form in forms for scheme in plugins.names(SCHEMES)]
+    forms = [(frontend, name, "two files") for frontend, name in every]
+    forms += [(frontend, name, "one file") for frontend, name in every if small or name == BOTH]
+    return [(frontend, name, scheme, form) for frontend, name, form in forms for scheme in plugins.names(SCHEMES)]
 
 
 def scores(place: Path, *, small: bool) -> None:
