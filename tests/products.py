@@ -99,6 +99,7 @@ SMALL = Shapes(
         "ds_cnn": {"width": 0.25},
         "edac_cnn_lstm": {"units": 16},
         "mel_cnn": {"widths": (8, 8, 8, 8)},
+        "mobilenet_v2": {"width": 0.25},
         "sparse_cnn": {"stem": 8, "widths": (8, 8, 16, 16, 16)},
         "strided_cnn": {"width": 0.25},
         "wav2vec2_student": {"shape": checkpoints.SMALL},
