@@ -165,7 +165,9 @@ async function keep(release: Release, signature: Uint8Array<ArrayBuffer> | undef
 /** Keep a release, unless a later one was accepted in another tab meanwhile; return what to say of it. */
 async function accept(release: Release, site: Site): Promise<string> {
   const signature = site.keys ? await fromNetwork("manifest.sig") : undefined;
+  let begun = false;
   const keepNext = async (): Promise<string> => {
+    begun = true;
     const said = checkVersion(release, site);
     try {
       await keep(release, signature);
@@ -174,7 +176,12 @@ async function accept(release: Release, site: Site): Promise<string> {
     }
     return said;
   };
-  return "locks" in navigator ? navigator.locks.request(KEPT, keepNext) : keepNext();
+  try {
+    return await navigator.locks.request(KEPT, keepNext);
+  } catch (error) {
+    if (begun) throw error;
+    return keepNext(); // browsers that keep nothing have no locks either
+  }
 }
 
 /** Score the golden recordings and compare them with the scores at home; `run` is of that release. */
