@@ -150,7 +150,7 @@ def table(place: Path) -> None:
         cells = []
         for belongs in KINDS.values():
             worst = [row["difference"] for row in ran if belongs(row["scheme"])]
-            cells.append(f"{max(worst):.0e}" if worst else "refused")
+            cells.append(f"{max(worst):.0e}" if worst else "none ran")
         name = f"{frontend}, {architecture}" + (", as one file" if form == "one file" else "")
         equal, of = sum(row["equal_decisions"] for row in ran), N_CLIPS * len(ran)
         print(f"| {name} | {' | '.join(cells)} | {equal} of {of} |")
