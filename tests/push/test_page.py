@@ -158,7 +158,10 @@ def test_a_browser_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyP
 def test_edac_try_serves_until_it_is_interrupted(found_browser: browser.Browser, tmp_path: Path) -> None:
     release = pages.release(tmp_path)
     command = [sys.executable, "-m", "flows.cli.main", "try", "--no-browser", "--folder", str(release)]
+    # What a shell starts in the background ignores SIGINT, and hands that on to what it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        signal.signal(signal.SIGINT, before)
         try:
             assert started.stdout is not None
             line = started.stdout.readline()
