@@ -165,10 +165,13 @@ def test_injected_scripts_do_not_run(chromium: Any, served: str) -> None:
 def test_accessibility_has_no_violation(chromium: Any, served: str, sounds: Path, options: dict[str, Any]) -> None:
     if not AXE.is_file():
         pytest.skip("no axe-core here; run `npm ci` in stages/push/web")
-    context = chromium.new_context(bypass_csp=True, **options)
+    context = chromium.new_context(bypass_csp=True, permissions=["microphone"], **options)
     tab = visit(context)
     tab.open(served)
     tab.decide(sounds / "a.wav")
+    tab.tab.click("#live")
+    tab.tab.wait_for_selector("#events li", timeout=30_000)
+    tab.tab.click("#live")
     tab.tab.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
     tab.tab.evaluate(AXE.read_text())
     found = tab.tab.evaluate("axe.run().then((all) => all.violations.map((each) => each.id + ': ' + each.help))")
