@@ -19,7 +19,7 @@ from prefect.task_runners import TaskRunner
 from flows.execution.failures import TransientProcessError, describe_failure
 from flows.execution.processes import Processes
 
-JOB_BYTES = 1.5e9  # memory that a job may need, TensorFlow included
+JOB_BYTES = 1.5e9  # memory that a job may need, TensorFlow included, where nobody knows better
 AHEAD = 4  # submitted jobs per worker: one runs, the others wait
 _CHECK_S = 5.0  # between checks while nothing returns
 
@@ -71,6 +71,8 @@ class ExecutionParams:
         Retries of a job that failed with a `TransientProcessError`.
     retry_delay_s : float
         Wait before the first retry in seconds; each further wait is twice as long.
+    job_bytes : float
+        Memory that a job may need.
     """
 
     preload: tuple[str, ...] = ()
@@ -79,6 +81,7 @@ class ExecutionParams:
     timeout_s: float = 3600.0
     retries: int = 2
     retry_delay_s: float = 10.0
+    job_bytes: float = JOB_BYTES
 
     def processes(self, keep: Sequence[int] = ()) -> Processes:
         """Return a starter of jobs' processes; every one inherits the file descriptors `keep`."""
@@ -91,7 +94,7 @@ class ExecutionParams:
             return self.workers
         processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return max(1, min(processors // self.threads, int(memory // JOB_BYTES)))
+        return max(1, min(processors // self.threads, int(memory // self.job_bytes)))
 
 
 class RunProcess(Protocol):

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from flows.execution.executor import ExecutionParams, Executor, Job
+from flows.execution.executor import JOB_BYTES, ExecutionParams, Executor, Job
 from flows.execution.flow_page import Progress, show
 from flows.execution.local import local
 from flows.execution.prefect_server import server
@@ -58,12 +58,14 @@ def compute(work: Work, sweep: SweepParams, store: Store, lock: int, spool: Spoo
         show(page.artifacts([variant for variant, _ in store.finished(work.cells)], work.metric))
         _raise_failures(failures, len(missing), store)
 
-    with server(), executor_of(sweep, work.preload, store.root, lock) as executor:
+    with server(), executor_of(sweep, work.preload, store.root, lock, work.job_bytes) as executor:
         executor.in_flow(f"sweep of {len(missing)} cells", flow)
 
 
 @contextlib.contextmanager
-def executor_of(sweep: SweepParams, preload: tuple[str, ...], folder: Path, lock: int) -> Iterator[Executor]:
+def executor_of(
+    sweep: SweepParams, preload: tuple[str, ...], folder: Path, lock: int, job_bytes: float | None = None
+) -> Iterator[Executor]:
     """Yield the executor that `sweep.runner` names.
 
     Parameters
@@ -75,6 +77,8 @@ def executor_of(sweep: SweepParams, preload: tuple[str, ...], folder: Path, lock
         Takes the jobs' results; all workers must see it.
     lock : int
         File descriptor of the folder's lock.
+    job_bytes : float or None
+        Memory that a job may need; None: unknown.
     """
     params = ExecutionParams(
         preload=preload,
@@ -83,6 +87,7 @@ def executor_of(sweep: SweepParams, preload: tuple[str, ...], folder: Path, lock
         timeout_s=sweep.cell_timeout_s,
         retries=sweep.retries,
         retry_delay_s=sweep.retry_delay_s,
+        job_bytes=job_bytes or JOB_BYTES,
     )
     if sweep.runner == "local":
         with local(params, lock=lock) as executor:

@@ -5,6 +5,7 @@ from pathlib import Path
 from flows.sweep.cell import Spec, arguments_for, preload_for
 from flows.sweep.grid import Cell, Sources
 from flows.sweep.inputs import SweepInputs
+from flows.sweep.memory import job_bytes
 from flows.sweep.params import SweepParams
 from flows.sweep.plan import plan
 from flows.sweep.run import run
@@ -48,7 +49,7 @@ def sweep_project(sweep: SweepParams, target: Path | None = None) -> list[Varian
         return arguments_for(spec, store.log(cell.name).with_suffix(".json"))
 
     select = params.section("select", SelectParams)
-    work = Work(cells, arguments, preload_for(cells, store), select.metric)
+    work = Work(cells, arguments, preload_for(cells, store), select.metric, job_bytes(inputs))
     return run(work, sweep, Tracking(layout.MLRUNS, select.registered_name, described(), layout.FEATURES), target)
 
 

@@ -21,12 +21,15 @@ class Work:
         Modules that the cells' processes need; see `flows.execution.forkserver`.
     metric : str
         Metric of the tables on the flow run's page.
+    job_bytes : float or None
+        Memory that a cell may need; see `flows.sweep.memory`. None: unknown.
     """
 
     cells: Sequence[Cell]
     arguments: Callable[[Cell], Sequence[str]]
     preload: tuple[str, ...] = ()
     metric: str = "roc_auc"
+    job_bytes: float | None = None
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class Masks:
         large = [v for v in masked.values() if v.shape.num_elements() >= optimizer.LARGE]
         small = [v for v in masked.values() if v.shape.num_elements() < optimizer.LARGE]
         self._apply = [
-            tf.function(partial(self._mask, variables), jit_compile=variables is large)
+            tf.function(partial(self._mask, variables), jit_compile=variables is large, autograph=False)
             for variables in (large, small)
             if variables
         ]

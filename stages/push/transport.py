@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import hashlib
-import lzma
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -11,7 +10,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any, Protocol
 
-from stages.core.project import files, progress
+from stages.core.project import compression, files, progress
 from stages.core.project.errors import DeviceError
 from stages.push import answers
 from stages.push.device_upload import PACK, PART
@@ -242,7 +241,7 @@ class FolderTransport(ABC):
 def _pack(content: tuple[tuple[Path, str], ...], xz: bool) -> bytes:
     """Return the files' bytes one after another, compressed if that is worth it; kept for devices alike."""
     joined = b"".join(path.read_bytes() for path, _ in content)
-    return lzma.compress(joined, preset=6) if xz else joined
+    return compression.xz(joined) if xz else joined
 
 
 def _need(wanted: Mapping[str, tuple[int, str]], written: Sequence[str], packed: int) -> tuple[int, int]:

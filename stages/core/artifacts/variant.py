@@ -42,7 +42,7 @@ class ModelFile:
         Digest of the file.
     raw_bytes : int
     deflated_bytes : int
-        Size after deflate at zlib's level 9.
+        Size after deflate at zlib's level 6.
     keras_difference : float
         Largest absolute difference between the file's scores and the Keras function's, over the validation split.
     weights : dict[str, int]
@@ -69,7 +69,7 @@ class ModelFile:
     rank_correlation : float or None
         Spearman correlation between them, mean over classes; None where scores are too alike to rank.
     xz_bytes : int
-        Size after xz at preset 6, as a push sends it.
+        Size after xz, as a push sends it.
     score_calibration : ScoreCalibration
         Calibration of the scores that is part of the weights.
     """

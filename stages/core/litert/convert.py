@@ -51,7 +51,7 @@ def convert(
     """
     input_name, output_name = signature
     spec = tf.TensorSpec((1, *shape), tf.float32, name=input_name)
-    traced = tf.function(lambda **inputs: {output_name: function(inputs[input_name])})
+    traced = tf.function(lambda **inputs: {output_name: function(inputs[input_name])}, autograph=False)
     concrete = traced.get_concrete_function(**{input_name: spec})
     owns = tf.Module()  # in place of a network, of which the converter would first trace and save every layer
     owns.read = list(variables)

@@ -53,7 +53,7 @@ class BatchNormStatistics:
         rows = rng.choice(len(split), n, replace=False)
         targets = indicators(split.y, len(split.labels)).astype(np.float32)
         self._x = batches.batch(split, targets, rows, params, rng)[0] if n else None
-        self._moments = tf.function(self._batch_moments) if n else None
+        self._moments = tf.function(self._batch_moments, autograph=False) if n else None
 
     def recompute(self) -> None:
         """Set every moving mean and variance to the moments over the sample; nothing without a sample."""

@@ -79,7 +79,7 @@ class Update:
         trainable = model.trainable_variables
         self._large = [v for v in trainable if v.shape.num_elements() >= LARGE]
         self._small = [v for v in trainable if v.shape.num_elements() < LARGE]
-        self._update_large = tf.function(partial(self._update_all, self._large), jit_compile=True)
+        self._update_large = tf.function(partial(self._update_all, self._large), jit_compile=True, autograph=False)
 
     def reset_state(self) -> None:
         """Set the optimizer's state to zero, the number of steps included."""
