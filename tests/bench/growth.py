@@ -37,6 +37,7 @@ def main() -> None:
             ("all figures of one variant, with intervals", figures, (folder,)),
             (f"{n_variants} variants compared with the baseline", compared, (folder, n_variants)),
             (f"latencies of {n_variants // 10} variants, logged again", logged_again, (folder, n_variants // 10)),
+            ("one cell: an epoch of a small network, one file", cell, (folder,)),
         ]
         for title, part, arguments in parts:
             print(json.dumps({"part": title} | in_process(part, arguments)), flush=True)
@@ -212,6 +213,36 @@ def logged_again(folder: Path, n_variants: int) -> Callable[[], Any]:
         before = written()
         tracker.add_metrics(latencies)
         return {"variants": n_variants, "written_kb": round((written() - before) / 1000)}
+
+    return run
+
+
+def cell(folder: Path) -> Callable[[], Any]:
+    """Make a cell as a sweep's process does, and say how much memory a sweep reckons with."""
+    from flows.sweep import cell as cells
+    from flows.sweep.grid import Sources
+    from flows.sweep.inputs import SweepInputs
+    from flows.sweep.memory import job_bytes
+    from flows.sweep.params import SweepParams
+    from flows.sweep.plan import plan
+    from stages.core.nn import network
+    from stages.evaluate.params import EvaluateParams
+    from stages.prune.params import PruneParams
+    from stages.quantize.params import QuantizeParams
+
+    (folder / "frontend.tflite").write_bytes(b"no cell runs it")
+    model, description = network.build("ds_cnn", {"ds_cnn": {"stem": 8, "widths": [8]}}, SHAPE, len(LABELS))
+    (folder / "baseline").mkdir()
+    network.save(model, description, folder / "baseline")
+    inputs = SweepInputs(
+        Sources(folder / "baseline", folder), PruneParams(epochs=1), QuantizeParams(), EvaluateParams()
+    )
+    sweep = SweepParams(schemes=("static_wi8_ai8",), schedules=("polynomial",), sparsities=(0.5,))
+    spec = cells.Spec(plan(sweep, inputs)[1], folder / "cells", 1, inputs)
+
+    def run() -> dict[str, Any]:
+        cells.compute(spec)
+        return {"reckoned_mb": round(job_bytes(inputs) / 1e6)}
 
     return run
 
