@@ -163,7 +163,7 @@ def _notes(found: Results, paper: Paper, model: str) -> list[str]:
         "recordings: compare shapes, not levels. Its ratios follow from its mean sizes.",
         "AUC: ours is the area under the ROC curve of scores; the published column is "
         + ("a balanced accuracy of decisions at 0.5." if thresholded else "that too."),
-        "MB deflated: ours is the .tflite after deflate at level 6; the published, a ZIP of that level. Ratio deflated: "
+        "MB deflated: ours is the .tflite after deflate at level 6; the published, a ZIP of it. Ratio deflated: "
         "the float32 baseline's deflated size to the variant's, as the paper has it. Ratio raw: the same of the bytes "
         "that a device stores.",
         "ms: ours is the median of single clips through LiteRT on one thread; the published, the mean of a Python loop "
