@@ -200,9 +200,13 @@ def is_silent(samples: np.ndarray, silence_dbfs: float) -> bool:
     >>> is_silent(np.full(100, 0.3, np.float32), -60.0)
     True
     """
+    limit = 10 ** (silence_dbfs / 20)
+    samples = np.asarray(samples)
+    if len(samples) and float(samples.max()) - float(samples.min()) > 2.001 * limit:  # whatever the mean
+        return False
     levels = Levels(1)
-    levels.add(np.asarray(samples)[:, np.newaxis])
-    return levels.peak_about_mean < 10 ** (silence_dbfs / 20)
+    levels.add(samples[:, np.newaxis])
+    return levels.peak_about_mean < limit
 
 
 def overload_scale(peak: float) -> float:

@@ -10,6 +10,9 @@ ratio is the median over the rounds of the two medians in one round, that of `be
 start is from starting Python to the first answer about a WAV file, in a process that ends after it; its peak memory is
 what that process held at most. The weights are random, as time does not depend on them, but for the last layer, which
 is scaled so that the sounds' scores differ.
+
+`parts` is where our time goes: the quickest of 200 runs of each part by itself, and what the front end's arithmetic
+alone takes at the speed of a large float32 matrix product of NumPy's on one thread: the machine's limit of that graph.
 """
 
 import argparse
@@ -26,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soundfile
 
+from stages.core.litert.flops import flops
 from stages.core.nn import network
 from stages.core.project import files, provenance
 from stages.features.export import export
@@ -98,6 +102,31 @@ for line in sys.stdin:
 held = dict(line.split(":") for line in open("/proc/self/status") if line.startswith("VmHWM"))
 peak = int(held["VmHWM"].split()[0]) / 1024
 print(json.dumps({"scores": [classify(sound) for sound in sounds], "peak_rss_mib": peak}))
+"""
+
+# Times each part of ours by itself, in turns, and a large matrix product.
+PARTS = """
+import json, time
+import numpy as np
+
+samples = read(folder + "/0.wav")
+clip = classifier.clip(samples, 22050)[np.newaxis]
+features = classifier.frontend.run(clip)
+matrix = np.random.default_rng(0).standard_normal((1024, 1024), np.float32)
+parts = {
+    "all_ms": lambda: classify(samples),
+    "front_end_ms": lambda: classifier.frontend.run(clip),
+    "model_ms": lambda: classifier.model.run(features),
+    "silence_ms": lambda: classifier.is_silent(samples, 22050),
+    "matrix_product_ms": lambda: matrix @ matrix,
+}
+best = dict.fromkeys(parts, float("inf"))
+for _ in range(200):
+    for name, run in parts.items():
+        start = time.perf_counter()
+        run()
+        best[name] = min(best[name], 1e3 * (time.perf_counter() - start))
+print(json.dumps({name: round(value, 3) for name, value in best.items()}))
 """
 
 WAYS: dict[str, tuple[str, dict[str, str]]] = {
@@ -187,6 +216,21 @@ def cold_start(way: str, folder: Path) -> dict[str, float]:
     return {"cold_start_s": seconds, "cold_peak_rss_mib": json.loads(out)["peak_rss_mib"]}
 
 
+def parts(folder: Path) -> dict[str, float]:
+    """Return the milliseconds of our parts, and those of the front end's arithmetic at this machine's speed."""
+    environment = os.environ | ONE_THREAD | {"PYTHONPATH": str(provenance.ROOT)}
+    command = [sys.executable, "-c", OURS + PARTS, str(folder)]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    found: dict[str, float] = json.loads(run.stdout)
+    per_ms = 2 * 1024**3 / found.pop("matrix_product_ms")
+    operations = flops((folder / manifest.FRONTEND).read_bytes())
+    return found | {
+        "gflops_of_a_matrix_product": round(per_ms / 1e6, 1),
+        "front_end_mflops": round(operations / 1e6, 1),
+        "front_end_at_that_speed_ms": round(operations / per_ms, 3),
+    }
+
+
 def measure(folder: Path, *, rounds: int, runs: int, cold_starts: int) -> dict[str, Any]:
     """Return every figure, per way and against ours."""
     for way in WAYS:
@@ -208,7 +252,7 @@ def measure(folder: Path, *, rounds: int, runs: int, cold_starts: int) -> dict[s
         return round(statistics.median(figure[way][name] / figure["ours"][name] for figure in figures), 2)
 
     named = [("time_ms", warm), ("cpu_ms", warm), ("cold_start_s", cold), ("cold_peak_rss_mib", cold)]
-    result: dict[str, Any] = {"model": "edac_cnn, dynamic_wi8_afp32"}
+    result: dict[str, Any] = {"model": "edac_cnn, dynamic_wi8_afp32", "parts": parts(folder)}
     for way in WAYS:
         result[way] = {name: median(figures, way, name) for name, figures in named}
         result[way]["best_time_ms"] = round(min(figure[way]["best"] for figure in warm), 3)

@@ -3,6 +3,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 from stages.runtime import audio, hearing, wav
 from stages.runtime.audio import clip, clip_start, read_part, read_wav, resample
@@ -127,3 +130,18 @@ def test_a_part_is_that_part_of_the_whole(tmp_path: Path, rates: tuple[int, int]
 @pytest.mark.parametrize("module", [hearing, wav, audio])
 def test_the_examples_run(module: object) -> None:
     assert not doctest.testmod(module).failed  # type: ignore[arg-type]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    arrays.arrays(np.float32, st.integers(1, 40), elements=st.floats(-1e-3, 1e-3, width=32)),
+    st.floats(-120, -50),
+    st.floats(-1, 1, width=32),
+)
+def test_silence_is_the_peak_about_the_mean_however_it_is_found(
+    samples: np.ndarray, limit: float, offset: float
+) -> None:
+    heard = samples + np.float32(offset)
+    levels = Levels(1)
+    levels.add(heard[:, np.newaxis])
+    assert is_silent(heard, limit) is bool(levels.peak_about_mean < 10 ** (limit / 20))
