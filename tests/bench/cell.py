@@ -212,6 +212,7 @@ def with_ours(given: argparse.Namespace) -> dict[str, Any]:
     from flows.sweep import cell as cells
     from flows.sweep.grid import Sources
     from flows.sweep.inputs import SweepInputs
+    from flows.sweep.memory import job_bytes
     from flows.sweep.params import SweepParams
     from flows.sweep.plan import plan
     from flows.sweep.store import Store
@@ -235,7 +236,7 @@ def with_ours(given: argparse.Namespace) -> dict[str, Any]:
         cells._finetune(spec, Store(spec.store))
         trained = since(before)
         cells.compute(spec)
-        found = since(before) | {"training_cpu_s": trained["cpu_s"]}
+        found = since(before) | {"training_cpu_s": trained["cpu_s"], "reckoned_mb": round(job_bytes(inputs) / 1e6)}
         made = [
             read_variant(Store(spec.store).folder("variants", each.key) / "variant.json") for each in spec.cell.variants
         ]
