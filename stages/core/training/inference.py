@@ -1,33 +1,13 @@
 """Scores, loss and accuracy of a Keras network on a split."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from stages.core.artifacts.dataset import Split, indicators
-from stages.core.nn.keras import keras, tf
+from stages.core.nn.keras import keras
 from stages.core.training import losses
 
-Network = Callable[..., "tf.Tensor"]
-"""A Keras network, or anything else that is called with features and ``training=False``."""
 
-
-def compiled(model: "keras.Model", split: Split) -> Network:
-    """Return a network as one graph, for many passes over a split: the same scores to the bit, in less time.
-
-    The graph reads the network's weights at each call, so that it follows its training.
-    """
-    spec = tf.TensorSpec((None, *split.input_shape), tf.float32)
-    graph = tf.function(lambda x: model(x, training=False), input_signature=[spec], autograph=False)
-
-    def network(x: np.ndarray, training: bool = False) -> "tf.Tensor":
-        assert not training
-        return graph(x)
-
-    return network
-
-
-def evaluate(model: Network, split: Split) -> tuple[float, float]:
+def evaluate(model: "keras.Model", split: Split) -> tuple[float, float]:
     """Return a network's cross-entropy (nats) and its accuracy at a threshold of 0.5, without class weights.
 
     Both are means over clips, for a multi-label task over clips and classes.
@@ -38,7 +18,7 @@ def evaluate(model: Network, split: Split) -> tuple[float, float]:
     return float(np.mean(values)), float(np.mean(correct))
 
 
-def predict(model: Network, split: Split) -> np.ndarray:
+def predict(model: "keras.Model", split: Split) -> np.ndarray:
     """Return a network's scores of every clip, means over its crops: shape (n, n_outputs), float32."""
     n = max(1, 64 // split.n_crops)
     parts = (split.crops[i : i + n] for i in range(0, len(split), n))

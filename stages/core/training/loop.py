@@ -21,7 +21,7 @@ from stages.core.project.progress import track
 from stages.core.training import batches, losses
 from stages.core.training.batch_norm import BatchNormStatistics
 from stages.core.training.distillation_loss import Student
-from stages.core.training.inference import compiled, evaluate
+from stages.core.training.inference import evaluate
 from stages.core.training.optimizer import Update, UpdateHook, make_optimizer
 from stages.core.training.params import FitParams
 from stages.core.training.teacher import TeacherTargets
@@ -207,7 +207,6 @@ class _Progress:
 
     def __init__(self, model: "keras.Model", variables: Sequence["tf.Variable"], run: Run) -> None:
         self.model, self.variables, self.run = model, variables, run
-        self._network = None if run.validation is None else compiled(model, run.validation)
         self.step = 0
         self.sums = np.zeros(3)
         self.history: list[dict[str, float]] = []
@@ -227,8 +226,8 @@ class _Progress:
         loss, penalty, accuracy = (float(value) for value in self.sums / n)
         row = {"epoch": epoch + 1, "loss": loss, "penalty": penalty + weight_penalty, "accuracy": accuracy}
         self.sums = np.zeros(3)
-        if self.run.validation is not None and self._network is not None:
-            row["validation_loss"], row["validation_accuracy"] = evaluate(self._network, self.run.validation)
+        if self.run.validation is not None:
+            row["validation_loss"], row["validation_accuracy"] = evaluate(self.model, self.run.validation)
             if row["validation_loss"] < self.best_loss:
                 self.best_epoch, self.best_loss = epoch, row["validation_loss"]
                 self.best = self.model.get_weights()
