@@ -37,7 +37,7 @@ def main() -> None:
             ("all figures of one variant, with intervals", figures, (folder,)),
             (f"{n_variants} variants compared with the baseline", compared, (folder, n_variants)),
             (f"latencies of {n_variants // 10} variants, logged again", logged_again, (folder, n_variants // 10)),
-            ("one cell: an epoch of a small network, one file", cell, (folder,)),
+            ("one cell: an epoch of a small network, two files", cell, (folder,)),
         ]
         for title, part, arguments in parts:
             print(json.dumps({"part": title} | in_process(part, arguments)), flush=True)
@@ -237,7 +237,7 @@ def cell(folder: Path) -> Callable[[], Any]:
     inputs = SweepInputs(
         Sources(folder / "baseline", folder), PruneParams(epochs=1), QuantizeParams(), EvaluateParams()
     )
-    sweep = SweepParams(schemes=("static_wi8_ai8",), schedules=("polynomial",), sparsities=(0.5,))
+    sweep = SweepParams(schemes=("float32", "static_wi8_ai8"), schedules=("polynomial",), sparsities=(0.5,))
     spec = cells.Spec(plan(sweep, inputs)[1], folder / "cells", 1, inputs)
 
     def run() -> dict[str, Any]:
