@@ -3,8 +3,10 @@
 With m false alarms in T hours at a threshold, a new stream as long has m + 1 at most in expectation, if its false
 alarms come like these: the score that the threshold lies above is the (m + 1)-th highest, and the next as high one may
 be in either stream. So m + 1 must be at most T times the target. Where every label has its own threshold, every label
-has its own next one: the sum over labels of m + 1 must be. So thresholds per label are taken only where they detect
-more events than one threshold for all, although each costs a false alarm.
+has its own next one: the sum over labels of m + 1 must be. So thresholds per label, where they are asked for, are taken
+only where they detect more events than one threshold for all, although each costs a false alarm. A label that no
+background of the validation stream sets off is then let down to the lowest threshold, and another background may set it
+off without end: they need backgrounds of many kinds.
 """
 
 import math
@@ -40,7 +42,13 @@ _Chosen = dict[str, _Limits]
 
 
 def choose(
-    windows: Windows, truth: Sequence[TrueEvent], labels: Sequence[str], *, hours: float, targets: Sequence[float]
+    windows: Windows,
+    truth: Sequence[TrueEvent],
+    labels: Sequence[str],
+    *,
+    hours: float,
+    targets: Sequence[float],
+    per_label: bool = False,
 ) -> list[EventRule | None]:
     """Choose an event rule for each target rate of false alarms: smoothing, thresholds and refractory time.
 
@@ -54,6 +62,8 @@ def choose(
     hours : float
     targets : Sequence[float]
         False alarms per hour.
+    per_label : bool
+        Whether labels may have thresholds of their own; otherwise one is for all, as scores are calibrated.
 
     Returns
     -------
@@ -79,7 +89,7 @@ def choose(
                 for label in labels
             }
             for i, budget in enumerate(budgets):
-                for chosen in (_shared(tried, budget), _apart(tried, budget)):
+                for chosen in (_shared(tried, budget), _apart(tried, budget) if per_label else {}):
                     before = best[i]
                     if chosen and (before is None or _missed(chosen) < before[0]):
                         best[i] = _missed(chosen), _rule(chosen, plain)

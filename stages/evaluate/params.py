@@ -170,6 +170,9 @@ class StreamParams:
     preset : str or None
         ``"mlperf_tiny"``: streams of 20 minutes, which are passed with at most 8 misses and at most 8 false alarms.
         `minutes` and `false_alarms_per_hour` follow from it.
+    thresholds : {"shared", "per_label"}
+        One on-threshold for all labels, or one for each where that detects more: only with backgrounds of many kinds,
+        as a label that no background of validation sets off is let down to the lowest threshold.
     hop_s : float
         Seconds from one window to the next.
     seed : int
@@ -184,6 +187,7 @@ class StreamParams:
     ignored: tuple[str, ...] = ()
     false_alarms_per_hour: tuple[float, ...] = (1.0,)
     preset: str | None = None
+    thresholds: Literal["shared", "per_label"] = "shared"
     hop_s: float = 0.25
     seed: int = 1234
 

@@ -109,7 +109,14 @@ def measure(
     for variant in track(variants, "streams"):
         sounds = {side: _windows(variant, heard[side], frontend, given.hop_s) for side in SIDES}
         targets, validation = given.false_alarms_per_hour, heard["validation"]
-        chosen = choose(sounds["validation"], validation.truth, labels, hours=validation.hours, targets=targets)
+        chosen = choose(
+            sounds["validation"],
+            validation.truth,
+            labels,
+            hours=validation.hours,
+            targets=targets,
+            per_label=given.thresholds == "per_label",
+        )
         found[variant.name] = tuple(
             replace(_judge(target, rule, sounds, heard, sure=params.confidence), most=given.most)
             for target, rule in zip(targets, chosen, strict=True)

@@ -1,6 +1,6 @@
 """Are false alarms per hour kept on a new stream, and do thresholds per label pay? Simulated; prints JSON.
 
-    python -m tests.bench.streams [--seeds 40] [--hours 2] [--labels 8] [--targets 1 5 20]
+    python -m tests.bench.streams [--seeds 40] [--hours 2] [--labels 8] [--targets 1 5 20] [--per-label]
 
 Every seed draws a validation and a test stream of one-second windows: each label has events, whose scores are high,
 sounds that must not trigger, and noise. Labels differ in how well they are told apart. Events
@@ -60,13 +60,16 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=2.0)
     parser.add_argument("--labels", type=int, default=8)
     parser.add_argument("--targets", type=float, nargs="+", default=[1.0, 5.0, 20.0])
+    parser.add_argument("--per-label", action="store_true", help="thresholds of their own for labels, where they pay")
     given = parser.parse_args()
     labels = [f"word{i}" for i in range(given.labels)]
     rows: dict[float, list[dict[str, float]]] = {target: [] for target in given.targets}
     for seed in range(given.seeds):
         rng = np.random.default_rng(seed)
         (windows, truth), (fresh, there) = (simulated(rng, labels, given.hours) for _ in range(2))
-        chosen = event_rules.choose(windows, truth, labels, hours=given.hours, targets=given.targets)
+        chosen = event_rules.choose(
+            windows, truth, labels, hours=given.hours, targets=given.targets, per_label=given.per_label
+        )
         for target, rule in zip(given.targets, chosen, strict=True):
             if rule is not None:
                 missed, n_false = judge(rule, fresh, there)

@@ -30,7 +30,11 @@ def two_words() -> tuple[Windows, list[TrueEvent]]:
 
 def test_a_label_has_its_own_threshold_where_one_for_all_would_miss_events() -> None:
     windows, truth = two_words()
-    (rule,) = event_rules.choose(windows, truth, ["sure", "unsure"], hours=2.0, targets=[1.0])
+    (shared,) = event_rules.choose(windows, truth, ["sure", "unsure"], hours=2.0, targets=[1.0])
+    assert shared is not None
+    assert len(set(shared.on.values())) == 1
+    assert not match(truth, find_events(windows, shared)).detected.all()
+    (rule,) = event_rules.choose(windows, truth, ["sure", "unsure"], hours=2.0, targets=[1.0], per_label=True)
     assert rule is not None
     assert rule.on["sure"] <= 0.6 < 0.7 < rule.on["unsure"]
     found = match(truth, find_events(windows, rule))
@@ -40,7 +44,7 @@ def test_a_label_has_its_own_threshold_where_one_for_all_would_miss_events() -> 
 
 def test_one_threshold_stays_where_a_second_false_alarm_is_not_allowed() -> None:
     windows, truth = two_words()
-    (rule,) = event_rules.choose(windows, truth, ["sure", "unsure"], hours=1.0, targets=[1.0])
+    (rule,) = event_rules.choose(windows, truth, ["sure", "unsure"], hours=1.0, targets=[1.0], per_label=True)
     assert rule is not None
     assert len(set(rule.on.values())) == 1
 
@@ -61,7 +65,7 @@ def test_a_stream_without_events_gives_a_rule_that_keeps_the_target_or_none(targ
     scores = np.random.default_rng(3).beta(1, 8, (1800, 2))
     windows = heard(scores, ("yes", "no"))
     for target, rule in zip(
-        targets, event_rules.choose(windows, [], ["yes", "no"], hours=2.0, targets=targets), strict=True
+        targets, event_rules.choose(windows, [], ["yes", "no"], hours=2.0, targets=targets, per_label=True), strict=True
     ):
         if target * 2 < 1:
             assert rule is None
