@@ -226,10 +226,12 @@ def cell(folder: Path) -> Callable[[], Any]:
     from flows.sweep.params import SweepParams
     from flows.sweep.plan import plan
     from stages.core.nn import network
+    from stages.core.nn.keras import make_deterministic
     from stages.evaluate.params import EvaluateParams
     from stages.prune.params import PruneParams
     from stages.quantize.params import QuantizeParams
 
+    make_deterministic(SEED, 1)
     (folder / "frontend.tflite").write_bytes(b"no cell runs it")
     model, description = network.build("ds_cnn", {"ds_cnn": {"stem": 8, "widths": [8]}}, SHAPE, len(LABELS))
     (folder / "baseline").mkdir()
