@@ -21,7 +21,7 @@ pytestmark = pytest.mark.thorough
 
 # Float arithmetic rounds otherwise in the last digits; where a feature falls on the next integer, a network of few
 # bits makes a step of its own.
-WITHIN = {"float": 2e-5, "dynamic": 1e-2, "static_wi8_ai16": 1e-3, "static_wi8_ai8": 5e-2, "static_wi4_ai8": 0.3}
+WITHIN = {"float": 2e-5, "dynamic": 3e-2, "static_wi8_ai16": 1e-3, "static_wi8_ai8": 5e-2, "static_wi4_ai8": 0.3}
 
 
 def within(scheme: str) -> float:
