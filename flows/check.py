@@ -81,6 +81,11 @@ def check(path: Path = params.PARAMS_FILE) -> None:
     evaluate = params.section("evaluate", EvaluateParams, path)
     select, push = params.section("select", SelectParams, path), params.section("push", PushParams, path)
     rate, stream = select.false_alarms_per_hour, evaluate.stream
+    if augment.preset == "background" and stream.background is not None:
+        _, learnt = augment.configure()
+        apart = learnt.folder.resolve() != stream.background.resolve()
+        rule = "be another folder than that of augment.options.background, from which the network learns"
+        require(apart, "evaluate.stream.background", rule, str(stream.background))
     measured = list(stream.false_alarms_per_hour) if stream.minutes else []
     rule = "be one of evaluate.stream.false_alarms_per_hour, with streams to measure it on"
     require(rate is None or rate in measured, "select.false_alarms_per_hour", rule, rate, f"Measured: {measured}.")

@@ -113,7 +113,7 @@ def augment(
     DataError
         If a recording has no side, or if a copy is silent however often it is drawn.
     """
-    preset, _ = params.configure()
+    preset, config = params.configure()
     unsplit = [r.recording_id for r in recordings if r.recording_id not in splits]
     if unsplit:
         raise DataError(f"{unsplit[0]} and {len(unsplit) - 1} others are on no side. Run `dvc repro split` first.")
@@ -131,6 +131,7 @@ def augment(
         dataclasses.asdict(hearing),
         [dataclasses.asdict(r) for r in train],
         provenance.code_hash([__name__, preset.__name__], ["audiomentations", "librosa"]),
+        [files.sha256(path) for path in preset.sounds(config)] if hasattr(preset, "sounds") else [],
     )
     made: list[list[tuple[Recording, int]]] = []
     with files.growing_folder(target, key) as work:

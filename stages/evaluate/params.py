@@ -96,9 +96,11 @@ class Decisions:
         Share of known sounds that the release keeps, in (0, 1): for what is less sure it says "unknown". None: it never
         does. The limit is chosen on validation, by group (`stages.core.scoring.rejection`).
     reject_by : str
-        Confidence that is limited: one of `stages.runtime.rejection.MEASURES`, or ``"auto"``, a measure of the scores.
-        ``"frontend_distance"``: how far a sound is from the training clips in the front end's output, whatever the
-        network says of it. ``"frontend_distance_and_scores"``: both, each with half of the share that is rejected.
+        Confidence that is limited: one of `stages.runtime.rejection.MEASURES`. ``"frontend_distance"``: how far a sound
+        is from the training clips in the front end's output, whatever the network says of it.
+        ``"frontend_distance_and_scores"``: this and a measure of the scores, each with half of the share that is
+        rejected. ``"auto"``: both, or what of them has enough validation groups for its promise; by the scores for a
+        front end of one band, such as a raw waveform.
     """
 
     calibration: str = "temperature"

@@ -59,7 +59,8 @@ def rejection(
     if params.known_share is None:
         return NO_REJECTION
     share, measure = params.known_share, params.reject_by
-    sounds = Sounds(read_split(features, "train").x, validation.x) if measure in (FRONTEND, WITH_SCORES) else None
+    by_sound = measure in ("auto", FRONTEND, WITH_SCORES) and not isinstance(threshold, tuple)
+    sounds = Sounds(read_split(features, "train").x, validation.x) if by_sound else None
     return fit_rejection(scores, validation.groups, measure=measure, share=share, threshold=threshold, sounds=sounds)
 
 

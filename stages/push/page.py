@@ -13,7 +13,6 @@ from pathlib import Path
 from stages.core.project import files, provenance
 from stages.core.project.errors import DataError
 from stages.runtime import trust
-from stages.runtime.manifest import Manifest
 
 INDEX = "index.html"
 _POLICY = (
@@ -64,27 +63,6 @@ def policy(*, threads: bool = False) -> str:
     if threads:
         types += " emscripten#workerPolicy1 emscripten#workerPolicy2 'allow-duplicates'"
     return "; ".join((*_POLICY, f"trusted-types {types}"))
-
-
-def check_runs(release: Manifest, owner: str) -> None:
-    """Check that the page can decide as a release does.
-
-    Parameters
-    ----------
-    release : Manifest
-    owner : str
-        What runs it, in the message.
-
-    Raises
-    ------
-    DataError
-        If its rejection rule measures the front end's output, which the page does not give out.
-    """
-    if release.reject is not None and release.reject.frontend is not None:
-        raise DataError(
-            f'{owner} runs no release that says "unknown" by {release.reject.measure}, which the page cannot measure: '
-            "choose another evaluate.decisions.reject_by, such as auto, or push to a device with Python."
-        )
 
 
 def built() -> Path:

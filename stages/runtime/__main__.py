@@ -236,7 +236,7 @@ def _listen(arguments: argparse.Namespace) -> Iterator[Line]:
     else:
         chunks = sound.microphone(rate, arguments.microphone or None)
     live, dropped = arguments.live or arguments.microphone is not None, 0
-    hop_s = 1.0 if arguments.hop_s is None else arguments.hop_s
+    hop_s, rule = 1.0 if arguments.hop_s is None else arguments.hop_s, None
     if _output(arguments, classifier.manifest) == "windows":
         decided = stream.WindowRule(hop_s, arguments.smooth, arguments.threshold, arguments.hysteresis or 0.0)
         answers = stream.listen(classifier, chunks, rate, decided, live=live)
@@ -247,6 +247,9 @@ def _listen(arguments: argparse.Namespace) -> Iterator[Line]:
             classifier, chunks, rate, rule, live=live, with_windows=arguments.output == "both"
         )
     classifier.watch = _watch(arguments, classifier.manifest, hop_s=hop_s, spacing_s=_SPACING_S)
+    if sys.stderr.isatty():  # a person waits, and nothing may be heard for hours
+        labels = ", ".join(rule.on if rule is not None else classifier.manifest.labels)
+        print(f"listening at {rate} Hz for {labels}, every {hop_s:g} s; Ctrl-C ends", file=sys.stderr)
     try:
         for answer in answers:
             if answer["dropped"] > dropped == 0:

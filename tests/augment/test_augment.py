@@ -14,7 +14,7 @@ from stages.core.artifacts.recordings import Recording, read_index
 from stages.core.audio import decode
 from stages.core.audio.spec_augment import Masks
 from stages.core.project import files
-from stages.core.project.errors import DataError, ParameterError
+from stages.core.project.errors import DataError, EdacError, ParameterError
 from stages.core.project.params import load
 
 RATE = 8000
@@ -245,6 +245,44 @@ def test_edac_coughvid_is_librosas_pitch_shift_by_four_semitones_down(rng: np.ra
     shifted = edac_coughvid.compose(edac_coughvid.Config(), 1)(samples.copy(), RATE)
     expected = pitch_shift(samples, sr=RATE, n_steps=-4)
     np.testing.assert_allclose(shifted, expected, atol=1e-5)
+
+
+def test_backgrounds_are_mixed_in_at_the_ratio_that_is_drawn(tmp_path: Path, corpus: list[Recording]) -> None:
+    folder = tmp_path / "noise"
+    folder.mkdir()
+    tone = 0.3 * np.sin(2 * np.pi * 1000 * np.arange(3 * 16_000) / 16_000)
+    soundfile.write(folder / "one tone.flac", np.stack([tone, tone], axis=1), 16_000)
+    (folder / "notes.txt").write_text("recorded on Monday")
+    options = {"folder": str(folder), "min_snr_db": 10, "max_snr_db": 10}
+    params = AugmentParams(preset="background", copies={"ill": 1}, options={"background": options})
+    copies, _ = augment(params, corpus, splits=SPLITS, target=tmp_path / "augmented", workers=1)
+    assert len(copies) == 2
+    for copy, parent in zip(copies, corpus[:2], strict=True):
+        clean, noisy = (decode.decode(path)[0].astype(np.float64) for path in (parent.path, copy.path))
+        added = noisy - clean
+        assert 10 * np.log10(np.mean(clean**2) / np.mean(added**2)) == pytest.approx(10, abs=0.2)
+        loudest = np.argmax(np.abs(np.fft.rfft(added))) * RATE / len(added)
+        assert loudest == pytest.approx(1000, abs=4)
+    before = written(tmp_path / "augmented")
+    soundfile.write(folder / "one tone.flac", np.sin(np.arange(30_000) * 0.9), 16_000)
+    augment(params, corpus, splits=SPLITS, target=tmp_path / "augmented", workers=1)
+    assert written(tmp_path / "augmented") != before, "another background is another result"
+
+
+def test_a_folder_without_backgrounds_and_what_is_no_sound_are_named(tmp_path: Path, corpus: list[Recording]) -> None:
+    def run(folder: Path) -> None:
+        params = AugmentParams(preset="background", options={"background": {"folder": str(folder)}})
+        augment(params, corpus, splits=SPLITS, target=tmp_path / "augmented", workers=1)
+
+    with pytest.raises(DataError, match=r"augment.options.background.folder must be a folder; .*nowhere is none"):
+        run(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"must hold recordings; .*empty holds none"):
+        run(tmp_path / "empty")
+    (tmp_path / "empty" / "text.wav").write_text("no sound")
+    with pytest.raises(EdacError, match=r"text\.wav"):
+        run(tmp_path / "empty")
+    assert not (tmp_path / "augmented").exists()
 
 
 def test_every_preset_gives_sound_of_the_same_rate(rng: np.random.Generator) -> None:

@@ -39,6 +39,14 @@ const commands = {
     for (const [measure, outputs, threshold, sure] of vectors.confidences) {
       close(`confidence ${measure}`, [twin.confidence(outputs, measure, threshold)], [sure], 1e-9);
     }
+    for (const each of vectors.front_ends) {
+      const summary = twin.summaries(floats(each.features), each.steps);
+      close(`summary of ${each.steps} steps`, summary, each.summary, 1e-9);
+      for (const [rule, outputs, sound, excess] of each.rules) {
+        close("front-end confidence", [twin.frontendConfidence(summary, rule.frontend)], [sound], 1e-9);
+        close("excess", [twin.excess(rule, outputs, sound, null)], [excess], 1e-9);
+      }
+    }
     for (const each of vectors.decisions) {
       const manifest = { labels: each.labels, threshold: each.threshold, tolerance: 0.01 };
       same("decision", twin.decide(manifest, each.scores).labels, each.decided);

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.runtime import audio, hearing, manifest, recording, rejection
+from stages.runtime import audio, frontend_distance, hearing, manifest, recording, rejection
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.hearing import Hearing
 
@@ -32,6 +32,12 @@ BASE: dict[str, Any] = {
     "golden": [{"file": "golden/0.wav", "scores": [0.25]}],
     "tolerance": 0.01,
     "model": {},
+}
+_SOUND = {
+    "measure": "frontend_distance",
+    "limit": -2,
+    "kept": 0.95,
+    "frontend": {"means": [0.5, 1], "scales": [0.25, 2]},
 }
 CHANGES: list[dict[str, Any]] = [
     {},
@@ -91,6 +97,19 @@ CHANGES: list[dict[str, Any]] = [
     | {"reject": {"measure": "entropy", "limit": -0.5, "kept": 0.9}},
     {"threshold": [0.4, 0.6], "golden": [{"file": "golden/0.wav", "scores": [0.2, 0.7]}]}
     | {"reject": {"measure": "distance", "limit": 0.5, "kept": 0.95}},
+    {"reject": _SOUND},
+    {"reject": _SOUND | {"scores": {"measure": "distance", "limit": 0.25}}},
+    {"reject": _SOUND | {"scores": {"measure": "margin", "limit": 0.25}}},
+    {"reject": _SOUND | {"scores": {"measure": "distance"}}},
+    {"reject": _SOUND | {"frontend": {"means": [0.5, 1], "scales": [1, 0]}}},
+    {"reject": _SOUND | {"frontend": {"means": [0.5], "scales": [1]}}},
+    {"reject": _SOUND | {"frontend": {"means": [0.5, 1], "scales": [1, 2, 3, 4]}}},
+    {"reject": _SOUND | {"frontend": {"means": [0.5, "1"], "scales": [1, 2]}}},
+    {"reject": _SOUND | {"frontend": {"means": [0] * 34, "scales": [1] * 34}}},
+    {"reject": _SOUND | {"frontend": []}},
+    {"reject": {"measure": "frontend_distance", "limit": -2, "kept": 0.95}},
+    {"reject": {"measure": "distance", "limit": 0.5, "kept": 0.95, "frontend": {"means": [0, 1], "scales": [1, 1]}}},
+    {"reject": {"measure": "distance", "limit": 0.5, "kept": 0.95, "scores": {"measure": "distance", "limit": 0.25}}},
     {"events": {"on": {"maybe": 0.5}}},
     {"events": {"on": {"yes": 0}}},
     {"events": {"on": {"yes": 0.5}, "off": {"yes": 0.6}}},
@@ -118,6 +137,7 @@ def make() -> dict[str, Any]:
             [measure, outputs, threshold, float(rejection.confidence(np.array(outputs), measure, threshold))]
             for measure, outputs, threshold in _CONFIDENCES
         ],
+        "front_ends": [_front_end(rng, steps, bands) for steps, bands in ((1, 2), (7, 13), (40, 16), (5, 17), (9, 64))],
         "decisions": [_decision(threshold, scores) for threshold, scores in _DECISIONS],
     }
 
@@ -209,6 +229,24 @@ def _manifest(changes: dict[str, Any]) -> dict[str, Any]:
     except RuntimeInputError:
         return {"manifest": values, "ok": False}
     return {"manifest": values, "ok": True}
+
+
+def _front_end(rng: np.random.Generator, steps: int, bands: int) -> dict[str, Any]:
+    """Return what a rule by the front end's output makes of features: float32, steps after each other."""
+    features = (10 * rng.standard_normal((1, steps, bands))).astype(np.float32)
+    n = 2 * min(bands, frontend_distance.BANDS)
+    values = {"means": rng.normal(size=n).round(3).tolist(), "scales": rng.uniform(0.5, 9, n).round(3).tolist()}
+    rules = []
+    for scores in (None, {"measure": "margin", "limit": 0.3}):
+        plain = {"measure": "frontend_distance", "limit": -2.5, "kept": 0.9, "by": "clip", "frontend": values}
+        rule = rejection.parse(plain if scores is None else plain | {"scores": scores}, binary=False)
+        outputs = np.array([0.2, 0.7, 0.1])
+        sound = rule.sound(features)
+        assert sound is not None
+        known = [outputs.tolist(), float(sound[0]), float(rule.excess(outputs, sound[0]))]
+        rules.append([rule.plain() | {"scores": scores}, *known])
+    summary = frontend_distance.summaries(features)[0].tolist()
+    return {"steps": steps, "features": text(features), "summary": summary, "rules": rules}
 
 
 def _decision(threshold: Any, scores: list[float]) -> dict[str, Any]:

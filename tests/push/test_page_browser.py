@@ -13,6 +13,10 @@ import soundfile
 
 from stages.core.project import files
 from stages.core.project.provenance import ROOT
+from stages.runtime import frontend_distance
+from stages.runtime.audio import read_wav
+from stages.runtime.classify import Classifier
+from stages.runtime.frontend_distance import summaries
 
 sys.path.insert(0, str(Path(__file__).parent))
 from visits import LOUD, READY, Published, Visit, visit  # type: ignore[import-not-found]
@@ -100,6 +104,25 @@ def test_what_the_release_calls_unknown_is_unknown(
     visitor.open(served)
     assert visitor.decide(sounds / "a.wav") == "Unknown"
     assert "nearest is positive" in visitor.text("#details")
+
+
+def test_what_sounds_unlike_the_training_clips_is_unknown(
+    visitor: Visit, served: str, published: Published, sounds: Path
+) -> None:
+    """The front end of the release gives what Python's gives, so that a limit on either side of it decides."""
+    path = published.folder / "current/manifest.json"
+    content = json.loads(path.read_text())
+    classifier = Classifier(published.folder / "current")
+    samples, rate = read_wav(sounds / "a.wav")
+    features = classifier.frontend.run(classifier.clip(samples, rate)[np.newaxis])
+    values = summaries(features)
+    plain = {"means": [0.0] * values.shape[1], "scales": [1.0] * values.shape[1]}
+    sure = float(frontend_distance.parse(plain).confidence(features)[0])
+    for above, decision in ((-1e-4, "positive"), (1e-4, "Unknown")):
+        rule = {"measure": "frontend_distance", "limit": sure + above * abs(sure), "kept": 0.95, "frontend": plain}
+        files.write_json(path, content | {"reject": rule})
+        visitor.open(served)
+        assert visitor.decide(sounds / "a.wav") == decision
 
 
 def test_odd_files_are_one_sentence_each_and_the_page_goes_on(

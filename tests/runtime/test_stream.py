@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -219,6 +220,18 @@ def test_stdin_is_classified_until_it_ends(releases: dict[int, Path]) -> None:
     assert (process.returncode, complaints(err)) == (0, [])
     (answer,) = map(json.loads, out.splitlines())
     assert answer["score"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_on_a_terminal_it_says_what_it_listens_for(releases: dict[int, Path]) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "stages.runtime", "listen", "--output", "events", "--hop-s", "0.25"]
+    with subprocess.Popen(command, cwd=releases[1], stdin=-1, stdout=-1, stderr=theirs) as process:
+        out, _ = process.communicate(bytes(4 * CLIP), timeout=60)
+    os.close(theirs)
+    said = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert (process.returncode, out) == (0, b"")
+    assert f"listening at {RATE} Hz for positive, every 0.25 s; Ctrl-C ends" in said
 
 
 @pytest.mark.parametrize("live", [[], ["--live"]])

@@ -24,7 +24,6 @@ def try_page(given: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="edac-try-") as temporary:
         release, site = _release(given, Path(temporary)), Path(temporary) / "site"
         about = manifest.load(release)
-        page.check_runs(about, "The page")
         opened = page.Rollback(about.registered_name, bundle.release_id(release), 0)  # whatever ran at this port before
         page.write(site, None, rollback=opened)
         with serving(Served(site, release), given.port) as address, contextlib.suppress(KeyboardInterrupt):

@@ -60,15 +60,16 @@ def fit(
         Scores of the validation split, all of them known sounds.
     groups : np.ndarray, shape (n,), str
     measure : str
-        One of `CHOICES`. ``"auto"``: the highest score of a multi-class task, the distance from the threshold of a
-        binary one. ``"frontend_distance_and_scores"``: the front end's output and the measure that ``"auto"`` takes,
-        each with a limit that rejects half as often; a clip is unknown if either says so.
+        One of `CHOICES`. ``"frontend_distance_and_scores"``: the front end's output and the highest score of a
+        multi-class task, or the distance from the threshold of a binary one, each with a limit that rejects half as
+        often; a clip is unknown if either says so. ``"auto"``: the first of this, the front end's output alone and the
+        scores alone whose promise is for new groups; if none is, the first that there are enough clips for.
     share : float
         Share of known sounds that is to be kept, in (0, 1).
     threshold : float, tuple or None
         Decision threshold of the task.
     sounds : Sounds or None
-        What a measure of the front end's output needs.
+        What a measure of the front end's output needs; ``"auto"`` without it is by the scores.
 
     Returns
     -------
@@ -79,14 +80,19 @@ def fit(
     if isinstance(threshold, tuple):
         return FittedRejection(None, n, n_groups, "a multi-label task names no label where none reaches its threshold")
     suited = BINARY if scores.ndim == 1 else MULTI_CLASS
-    beside = suited[0] if measure in ("auto", WITH_SCORES) else measure
+    if measure == "auto":
+        tried = (WITH_SCORES, FRONTEND, suited[0]) if sounds is not None and _has_bands(sounds) else (suited[0],)
+        found = [fit(scores, groups, measure=m, share=share, threshold=threshold, sounds=sounds) for m in tried]
+        new = [each for each in found if each.rule is not None and each.rule.by == "group"]
+        return next(iter(new or [each for each in found if each.rule is not None] or found[-1:]))
+    beside = suited[0] if measure == WITH_SCORES else measure
     if beside not in (*suited, FRONTEND):
         return FittedRejection(None, n, n_groups, f"{measure} is not for this kind of task; {', '.join(suited)} are")
     distance, sure = None, []
     if measure in (FRONTEND, WITH_SCORES):
         if sounds is None:
             raise ValueError(f"{measure} needs the front end's output")
-        if summaries(sounds.train[:1]).shape[1] < 2 * LEAST_BANDS:
+        if not _has_bands(sounds):
             return FittedRejection(None, n, n_groups, f"{measure} needs a front end with at least {LEAST_BANDS} bands")
         distance = fit_distance(sounds.train)
         sure.append(distance.confidence(sounds.validation))
@@ -126,6 +132,10 @@ def fit_distance(features: np.ndarray) -> FrontEndDistance:
     spread = values.std(axis=0)
     spread = np.maximum(spread, 1e-3 * spread.max()) if spread.max() > 0 else np.ones_like(spread)
     return FrontEndDistance(_digits(values.mean(axis=0)), _digits(spread))
+
+
+def _has_bands(sounds: Sounds) -> bool:
+    return summaries(sounds.train[:1]).shape[1] >= 2 * LEAST_BANDS
 
 
 def _digits(values: np.ndarray) -> tuple[float, ...]:

@@ -12,10 +12,9 @@ from subprocess import CompletedProcess
 
 import numpy as np
 
-from stages.core.project.errors import DataError, DeviceError, EdacError, require
+from stages.core.project.errors import EdacError, require
 from stages.push import browser, page
 from stages.push.device_state import CURRENT
-from stages.push.transport import MakeRoom
 from stages.push.transports import local
 from stages.runtime import audio, benchmark, keys, manifest, versions
 from stages.runtime.errors import RuntimeInputError
@@ -70,14 +69,6 @@ class WebTransport(local.LocalTransport):
         if asked and done.returncode == 0 and (self._folder / page.INDEX).exists():
             page.write(self._folder, self._keys(), rollback=self._rollback(CURRENT))
         return done
-
-    def upload(self, source: Path, folder: str, *, make_room: MakeRoom | None = None) -> None:
-        """Upload a release that the page can run; `DeviceError` for any other, before anything is written."""
-        try:
-            page.check_runs(manifest.load(source), f"Device {self.name}, a page,")
-        except (DataError, RuntimeInputError) as error:
-            raise DeviceError(str(error)) from None
-        super().upload(source, folder, make_room=make_room)
 
     def write_link(self, link: str, target: str) -> None:
         """Bring the page up to date, then switch the release that it opens in one step."""

@@ -72,6 +72,27 @@ def test_two_limits_need_twice_as_many_groups_and_one_band_is_too_few() -> None:
     assert single.reason == "frontend_distance needs a front end with at least 2 bands"
 
 
+@pytest.mark.parametrize(
+    "n_groups, bands, measure, by, two",
+    [
+        (39, 3, "frontend_distance", "group", True),
+        (38, 3, "frontend_distance", "group", False),
+        (19, 3, "frontend_distance", "group", False),
+        (18, 3, "frontend_distance", "clip", True),
+        (39, 1, "max_probability", "group", False),
+    ],
+)
+def test_auto_is_by_sound_and_scores_where_the_promise_allows(
+    n_groups: int, bands: int, measure: str, by: str, two: bool
+) -> None:
+    rng = np.random.default_rng(n_groups)
+    scores, groups = rng.dirichlet(np.ones(3), 80), (np.arange(80) % n_groups).astype(str)
+    sounds = Sounds(rng.normal(size=(50, 6, bands)), rng.normal(size=(80, 6, bands)))
+    rule = fit(scores, groups, measure="auto", share=0.95, sounds=sounds).rule
+    assert rule is not None
+    assert (rule.measure, rule.by, rule.scores is not None) == (measure, by, two)
+
+
 def test_by_clip_the_promise_fails_for_new_groups_which_is_why_groups_are_asked_for() -> None:
     rng, kept = np.random.default_rng(0), []
     for _ in range(1000):

@@ -26,7 +26,7 @@ let address = "";
 let turn = 0;
 
 async function start(release: Release, threads = 1): Promise<Engine> {
-  const single = release.files.get("single.tflite");
+  const single = release.manifest.reject?.frontend ? undefined : release.files.get("single.tflite");
   return Engine.start(startWorker(), {
     litert: new URL("litert/", location.href).href,
     frontend: single ? undefined : release.files.get("frontend.tflite"),
@@ -215,7 +215,7 @@ async function explain(): Promise<void> {
   try {
     const samples = about.samples.slice(heard.start, heard.start + heard.length);
     const scoreOf = async (each: Float32Array): Promise<number> =>
-      decide(manifest, await score(each, manifest, opened.running.run)).scores[index];
+      decide(manifest, (await score(each, manifest, opened.running.run)).scores).scores[index];
     const found = await occlude(samples, manifest.sample_rate, OCCLUSION, scoreOf, (done, of) => {
       progress.value = done / of;
     });

@@ -1,7 +1,7 @@
 /** The page's side of the worker that runs LiteRT. */
 
 import type { Manifest } from "./manifest";
-import type { Run } from "./recording";
+import type { Run, Scored } from "./recording";
 import type { Sound } from "./wav";
 
 export type Request =
@@ -23,8 +23,7 @@ export interface Reply {
   readonly error?: string;
 }
 
-export interface Timed {
-  readonly scores: readonly number[];
+export interface Timed extends Scored {
   readonly frontendMs: number;
   readonly modelMs: number;
 }
@@ -70,7 +69,7 @@ export class Engine {
   }
 
   /** Run front end and model on one clip. */
-  readonly run: Run = async (waveform) => (await this.timed(waveform)).scores;
+  readonly run: Run = (waveform) => this.timed(waveform);
 
   /** Read a file as WAV; the content moves to the worker, and back if it is none. */
   read(content: ArrayBuffer): Promise<Read> {

@@ -46,7 +46,7 @@ async function reply(
   if (question.do === "scores") {
     const samples = new Float32Array(await (await fetch(clips)).arrayBuffer());
     const scores = [];
-    for (let at = 0; at < samples.length; at += length) scores.push(await engine.run(samples.slice(at, at + length)));
+    for (let at = 0; at < samples.length; at += length) scores.push((await engine.run(samples.slice(at, at + length))).scores);
     return { release: release.id, scores };
   }
   const waveform = Float32Array.from({ length }, (_, i) => 0.1 * Math.sin(i * i * 1e-4));

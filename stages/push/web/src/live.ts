@@ -3,7 +3,7 @@
 import { Framer, isSilent, Resampler } from "./audio";
 import { defaultRule, EventTracker, smoothing, type SoundEvent } from "./events";
 import { decide, isUnknown, type Manifest } from "./manifest";
-import { score, type Run } from "./recording";
+import { score, soundOf, type Run } from "./recording";
 
 const PENDING_WINDOWS = 2;
 
@@ -69,16 +69,18 @@ export class Listener {
     for (let next = this.waiting.shift(); next; next = this.waiting.shift()) {
       const { start, window } = next;
       const { sample_rate: rate, hearing } = this.manifest;
-      const outputs = await score(window, this.manifest, this.run);
+      const found = await score(window, this.manifest, this.run);
+      const [outputs, sound] = [found.scores, soundOf(this.manifest, found)];
       const silent = isSilent(window, hearing.silence_dbfs);
       const { scores } = decide(this.manifest, outputs);
       const startS = start / rate;
       const smoothed = this.smooth([...outputs]);
       const { labels } = decide(this.manifest, smoothed);
-      const unknown = isUnknown(this.manifest, smoothed);
+      const unknown = isUnknown(this.manifest, smoothed, sound);
       const endS = startS + window.length / rate;
       this.tell.window({ startS, endS, scores, labels, silent, unknown, dropped: this.dropped });
-      this.tracker.push(startS, scores, !silent && !isUnknown(this.manifest, outputs)).forEach((event) => this.tell.event(event));
+      const heard = !silent && !isUnknown(this.manifest, outputs, sound);
+      this.tracker.push(startS, scores, heard).forEach((event) => this.tell.event(event));
     }
   }
 }

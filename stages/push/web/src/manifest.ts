@@ -2,7 +2,7 @@
 
 import { DEFAULT_HEARING, type Align, type Hearing } from "./audio";
 import { smoothing, type EventRule } from "./events";
-import { BINARY, confidence, MULTI_CLASS, type Rejection } from "./rejection";
+import { BINARY, excess, FRONTEND, MULTI_CLASS, type FrontEndDistance, type Rejection } from "./rejection";
 
 export interface Golden {
   readonly file: string;
@@ -164,21 +164,40 @@ function parseEvents(values: unknown, labels: readonly string[]): EventRule {
 
 function parseRejection(values: unknown, threshold: unknown): Rejection {
   require(!Array.isArray(threshold), "reject must be null of a multi-label task");
-  const keys = ["measure", "limit", "kept", "by"];
+  const keys = ["measure", "limit", "kept", "by", "frontend", "scores"];
   require(isPlain(values) && Object.keys(values).every((key) => keys.includes(key)), `reject must hold ${keys.join(", ")}`);
-  const { measure, limit, kept, by = "group" } = values;
+  const { measure, limit, kept, by = "group", scores } = values;
   const fitting = threshold === null ? MULTI_CLASS : BINARY;
-  require(fitting.includes(measure as string), `reject must have measure ${fitting.join(" or ")}`);
+  require([...fitting, FRONTEND].includes(measure as string), `reject must have measure ${fitting.join(" or ")}`);
   require(isNumber(limit) && Math.abs(limit) < 1e300, "reject must have a number as limit");
   require(isNumber(kept) && kept > 0 && kept < 1, "reject must have kept in (0, 1)");
   require(by === "group" || by === "clip", "reject must have by group or clip");
-  return { measure, limit, kept, by } as Rejection;
+  const measures = measure === FRONTEND;
+  require(measures === Object.hasOwn(values, "frontend"), `reject must have frontend if measure is ${FRONTEND}, and only then`);
+  const frontend = measures ? parseDistance(values.frontend) : null;
+  if (scores === undefined) return { measure, limit, kept, by, frontend, scores: null } as Rejection;
+  const two = measures && isPlain(scores) && Object.keys(scores).sort().join() === "limit,measure";
+  require(two && fitting.includes(scores.measure as string), `reject must have scores of measure ${fitting.join(" or ")} and limit`);
+  require(isNumber(scores.limit) && Math.abs(scores.limit) < 1e300, "reject must have scores with a number as limit");
+  return { measure, limit, kept, by, frontend, scores } as Rejection;
 }
 
-/** Whether the release's rejection rule calls an output vector unknown. */
-export function isUnknown(manifest: Pick<Manifest, "reject" | "threshold">, outputs: readonly number[]): boolean {
+function parseDistance(values: unknown): FrontEndDistance {
+  require(isPlain(values) && Object.keys(values).sort().join() === "means,scales", "frontend must hold means and scales");
+  const { means, scales } = values;
+  for (const each of [means, scales]) {
+    const known = Array.isArray(each) && each.every((value) => isNumber(value) && Math.abs(value) < 1e300);
+    require(known && each.length > 0 && each.length <= 32 && each.length % 2 === 0, "frontend must have two numbers a band");
+  }
+  const good = (means as number[]).length === (scales as number[]).length && (scales as number[]).every((scale) => scale > 0);
+  require(good, "frontend must have equally many means and scales above 0");
+  return { means, scales } as FrontEndDistance;
+}
+
+/** Whether the release's rejection rule calls an output vector unknown; `sound` as for `excess`. */
+export function isUnknown(manifest: Pick<Manifest, "reject" | "threshold">, outputs: readonly number[], sound: number | null): boolean {
   const { reject, threshold } = manifest;
-  return reject !== null && confidence(outputs, reject.measure, typeof threshold === "number" ? threshold : null) < reject.limit;
+  return reject !== null && excess(reject, outputs, sound, typeof threshold === "number" ? threshold : null) < 0;
 }
 
 export interface Answer {

@@ -3,10 +3,17 @@
 import { clip, clipStart, isSilent, overloadScale, resample, toMono, windowStarts } from "./audio";
 import { defaultRule, EventTracker, type SoundEvent } from "./events";
 import { decide, isUnknown, type Answer, type Manifest } from "./manifest";
+import { frontendConfidence } from "./rejection";
 import type { Sound } from "./wav";
 
-/** Runs front end and model on one clip and returns the output vector. */
-export type Run = (waveform: Float32Array<ArrayBuffer>) => Promise<readonly number[]>;
+export interface Scored {
+  readonly scores: readonly number[];
+  /** The front end's output, as `summaries` sums it up; empty where it has none of its own. */
+  readonly summary: readonly number[];
+}
+
+/** Runs front end and model on one clip. */
+export type Run = (waveform: Float32Array<ArrayBuffer>) => Promise<Scored>;
 
 export interface Window {
   readonly startS: number;
@@ -51,8 +58,13 @@ export function hear(sound: Sound, manifest: Manifest): Float32Array {
 }
 
 /** Score one window as the classifier hears it. */
-export async function score(window: Float32Array, manifest: Manifest, run: Run): Promise<readonly number[]> {
+export async function score(window: Float32Array, manifest: Manifest, run: Run): Promise<Scored> {
   return run(clip(window, manifest.clip_samples, manifest.align, manifest.hearing));
+}
+
+/** How sure the release's rejection rule is of the front end's output; null if it does not measure it. */
+export function soundOf({ reject }: Pick<Manifest, "reject">, { summary }: Scored): number | null {
+  return reject?.frontend ? frontendConfidence(summary, reject.frontend) : null;
 }
 
 /** Classify a whole recording, window by window if it is longer than a clip. */
@@ -66,6 +78,7 @@ export async function classify(
   const windows: Window[] = [];
   const events: SoundEvent[] = [];
   const outputs: (readonly number[])[] = [];
+  const sounds: (number | null)[] = [];
   const isLong = samples.length > length;
   if (isLong) {
     const rule = manifest.events ?? defaultRule(manifest.labels, manifest.threshold);
@@ -75,13 +88,15 @@ export async function classify(
     for (const [i, start] of starts.entries()) {
       const part = samples.subarray(start, start + length);
       const found = await score(part, manifest, run);
+      const sound = soundOf(manifest, found);
       const window = {
         startS: start / rate,
-        scores: decide(manifest, found).scores,
+        scores: decide(manifest, found.scores).scores,
         silent: isSilent(part, hearing.silence_dbfs),
-        unknown: isUnknown(manifest, found),
+        unknown: isUnknown(manifest, found.scores, sound),
       };
-      outputs.push(found);
+      outputs.push(found.scores);
+      sounds.push(sound);
       windows.push(window);
       events.push(...tracker.push(window.startS, window.scores, !window.silent && !window.unknown));
       progress(window, i + 1, starts.length);
@@ -89,16 +104,18 @@ export async function classify(
     events.push(...tracker.finish());
   }
   if (isLong && hearing.segment_s) {
-    const heard = outputs.filter((_, i) => !windows[i].silent);
-    const averaged = heard.length ? heard : outputs;
+    const silent = windows.every((window) => window.silent);
+    const heard = <T>(each: readonly T[]): T[] => each.filter((_, i) => silent || !windows[i].silent);
+    const averaged = heard(outputs);
     const mean = averaged[0].map((_, i) => averaged.reduce((sum, each) => sum + each[i], 0) / averaged.length);
-    const silent = heard.length === 0;
-    const unknown = isUnknown(manifest, mean);
+    const sound = heard(sounds).reduce<number>((sum, each) => sum + (each ?? 0), 0) / averaged.length;
+    const unknown = isUnknown(manifest, mean, sound);
     return { ...decide(manifest, mean), silent, unknown, samples, start: 0, length: samples.length, windows, events };
   }
   const start = clipStart(samples, length, align, hearing);
   const part = samples.subarray(start, start + length);
   const found = await score(part, manifest, run);
-  const [silent, unknown] = [isSilent(part, hearing.silence_dbfs), isUnknown(manifest, found)];
-  return { ...decide(manifest, found), silent, unknown, samples, start, length: part.length, windows, events };
+  const silent = isSilent(part, hearing.silence_dbfs);
+  const unknown = isUnknown(manifest, found.scores, soundOf(manifest, found));
+  return { ...decide(manifest, found.scores), silent, unknown, samples, start, length: part.length, windows, events };
 }

@@ -192,7 +192,7 @@ export async function selfTest(release: Release, run: Run): Promise<SelfTest> {
     const content = release.files.get(golden.file);
     const sound = content && readWav(content.slice().buffer);
     if (!sound) return { ok: false, differences, reason: `${golden.file} is no WAV file that can be read` };
-    const outputs = await score(hear(sound, manifest), manifest, run);
+    const { scores: outputs } = await score(hear(sound, manifest), manifest, run);
     const difference = Math.max(...golden.scores.map((expected, i) => Math.abs(outputs[i] - expected)));
     if (!(difference <= manifest.tolerance)) {
       const reason = `${golden.file}: scores differ by ${difference.toPrecision(2)}, ${manifest.tolerance} allowed`;

@@ -3,5 +3,5 @@
 export * from "./audio";
 export * from "./events";
 export * from "./manifest";
-export { confidence } from "./rejection";
+export { confidence, excess, frontendConfidence, summaries } from "./rejection";
 export { readWav } from "./wav";

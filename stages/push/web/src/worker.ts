@@ -2,8 +2,9 @@
 
 import { loadAndCompile, loadLiteRt, Tensor, type CompiledModel } from "@litertjs/core";
 
-import type { Prepared, Read, Reply, Request as Asked } from "./engine";
+import type { Prepared, Read, Reply, Request as Asked, Timed } from "./engine";
 import { hear } from "./recording";
+import { summaries } from "./rejection";
 import { readWav, writeWav } from "./wav";
 
 declare const self: DedicatedWorkerGlobalScope;
@@ -62,13 +63,15 @@ async function apply(compiled: CompiledModel, values: Float32Array): Promise<Flo
   return found;
 }
 
-async function run(waveform: Float32Array): Promise<{ scores: number[]; frontendMs: number; modelMs: number }> {
+async function run(waveform: Float32Array): Promise<Timed> {
   if (!model) throw new Error("No release is loaded.");
   const start = performance.now();
   const features = frontend ? await apply(frontend, waveform) : waveform;
   const middle = performance.now();
   const scores = nCrops > 1 && frontend ? await overCrops(model, frontend, features) : await apply(model, features);
-  return { scores: [...scores], frontendMs: middle - start, modelMs: performance.now() - middle };
+  const modelMs = performance.now() - middle;
+  const summary = frontend ? summaries(features, frontend.getOutputDetails()[0].shape[1]) : [];
+  return { scores: [...scores], summary, frontendMs: middle - start, modelMs };
 }
 
 /** Mean of the scores of equally spaced crops along time; see `stages/runtime/crops.py`. */
