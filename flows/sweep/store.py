@@ -141,7 +141,7 @@ class Store:
             File descriptor of the lock. A process that inherits it holds the lock too.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / ".lock").open("w") as stream:
+        with files.open_lock(self.root / ".lock") as stream:
             if not _locked(stream):
                 print(f"another sweep works in {self.root}; waiting for it to end", file=sys.stderr, flush=True)
                 fcntl.flock(stream, fcntl.LOCK_EX)
@@ -153,7 +153,7 @@ class Store:
         """Lock a cell; wait while another process holds it, such as one of a killed sweep on another machine."""
         path = self.root / "working" / key
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as stream:
+        with files.open_lock(path) as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             yield
             path.unlink(missing_ok=True)
@@ -161,12 +161,13 @@ class Store:
     def _remove_unfinished(self) -> None:
         """Remove unfinished folders, unless a process may still write to them."""
         with contextlib.ExitStack() as stack:
-            held = [stack.enter_context(path.open("w")) for path in (self.root / "working").glob("*")]
+            working = list((self.root / "working").glob("*"))
+            held = [stack.enter_context(files.open_lock(path)) for path in working]
             if all(_locked(stream) for stream in held):
                 for orphan in self.root.glob(f"*/{_ASIDE}*"):
                     shutil.rmtree(orphan)
-                for stream in held:
-                    Path(stream.name).unlink()
+                for path in working:
+                    path.unlink()
 
 
 def _locked(stream: IO[str]) -> bool:

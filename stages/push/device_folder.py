@@ -48,7 +48,7 @@ class Folder:
         with self._refusing():
             self.root.mkdir(parents=True, exist_ok=True)
             self._check_places()
-            stream = (self.root / ".lock").open("w")
+            stream = self._open_lock()
             deadline = time.monotonic() + patience_s
             while True:
                 try:
@@ -211,6 +211,14 @@ class Folder:
     ) -> tuple[int, str, str]:
         """Run Python in a folder; see `device_run.run`."""
         return device_run.run(self.root, folder, arguments, pythons, timeout_s, tether)
+
+    def _open_lock(self) -> Any:
+        """Open the lock's file; a pipe that stands there would be waited for, and a link leads to another's file."""
+        path = self.root / ".lock"
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        if not path.is_symlink() and (path.is_file() or not path.exists()):
+            return os.fdopen(os.open(path, flags, 0o644), "r+")
+        raise Refusal(f"has {path}, which must be a file and is none. Move it away, then try again.")
 
     def _existing(self, path: Path) -> Path:
         """Return a path, or the nearest one above it that exists."""

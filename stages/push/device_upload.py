@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,6 +43,8 @@ def compare(root: Path, folder: str, wanted: dict[str, Sequence[Any]]) -> dict[s
         ``packs``, packed files of a broken upload: name to size and sha256; ``xz``, whether the device can unpack xz.
     """
     top, there, packs = root / folder, set(), {}
+    if top.is_symlink() or (os.path.lexists(top) and not top.is_dir()):  # nothing of a push
+        top.unlink()
     for path in sorted(top.rglob("*"), reverse=True) if top.is_dir() else []:
         name, held = path.relative_to(top).as_posix(), device_state.sha256(path)
         if held and name in wanted and held == wanted[name][1] and not path.is_symlink():

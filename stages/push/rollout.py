@@ -100,8 +100,11 @@ def deliver(transport: Transport, bundle: Path, *, keep: int, force: bool = Fals
         installed = differences is None
         if differences is None:
             signed_by, differences = _install(transport, bundle, name, expected, force=force)
-        on_device.remember(transport, release)
-        _prune(transport, keep)
+        try:
+            on_device.remember(transport, release)
+            _prune(transport, keep)
+        except DeviceError as error:
+            raise DeviceError(f"{error} It runs release {release} all the same.") from None
     notes = () if signed_by else ("it asks for no signature: run `edac devices trust`",)
     return Delivery(release, expected.model["sha256"], differences, installed, notes)
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.runtime import events, keys, manifest, trust
+from stages.runtime import events, keys, manifest, storage, trust
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.events import EventRule
 from stages.runtime.lines import Line
@@ -107,10 +107,12 @@ def _parser() -> argparse.ArgumentParser:
     on_device.add_argument("--device", type=Path, default=Path(), help="the device's folder; this one by default")
     accept = commands.add_parser("accept", parents=[common, on_device], help="check whether the device takes a release")
     accept.add_argument("--force", action="store_true", help="even if the device ran a newer version")
+    accept.add_argument("--today", metavar="DAY", help="at home, YYYY-MM-DD: counts where the clock here is behind")
     accept.set_defaults(command=_accept)
     remember = commands.add_parser("remember", parents=[common, on_device], help="take no older version from now on")
     remember.set_defaults(command=_remember)
     verify = commands.add_parser("verify", parents=[common, on_device], help="check every file, signature and score")
+    verify.add_argument("--today", metavar="DAY", help="at home, YYYY-MM-DD: counts where the clock here is behind")
     verify.set_defaults(command=_verify)
     signer = commands.add_parser("signer", parents=[common, on_device], help="tell which trusted key signed a release")
     signer.set_defaults(command=_signer)
@@ -197,7 +199,7 @@ def _watch(
         raise RuntimeInputError(
             f"{arguments.folder} holds no {drift.NAME} to compare with. Push a release that was selected with one."
         )
-    identity = trust.release_id((arguments.folder / manifest.NAME).read_bytes())
+    identity = trust.release_id(storage.read(arguments.folder / manifest.NAME))
 
     def on_count(counts: drift.Counts) -> None:
         if arguments.keep is not None:
@@ -309,7 +311,7 @@ def _benchmark(arguments: argparse.Namespace) -> Iterator[Line]:
 
 
 def _accept(arguments: argparse.Namespace) -> Iterator[Line]:
-    yield trust.accept(arguments.folder, arguments.device, force=arguments.force)
+    yield trust.accept(arguments.folder, arguments.device, force=arguments.force, today=arguments.today)
 
 
 def _signer(arguments: argparse.Namespace) -> Iterator[Line]:
@@ -321,7 +323,7 @@ def _remember(arguments: argparse.Namespace) -> Iterator[Line]:
 
 
 def _verify(arguments: argparse.Namespace) -> Iterator[Line]:
-    yield trust.verify(arguments.folder, arguments.device)
+    yield trust.verify(arguments.folder, arguments.device, today=arguments.today)
 
 
 def _distrust(arguments: argparse.Namespace) -> Iterator[Line]:

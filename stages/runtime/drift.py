@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from stages.runtime import storage
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.hearing import is_silent
 from stages.runtime.lines import Line
@@ -84,7 +85,7 @@ def load(folder: Path) -> Profile | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(storage.read(path))
         statistics = {
             name: Reference(
                 tuple(map(float, each["edges"])), tuple(map(float, each["shares"])), float(each["effective"])
@@ -268,6 +269,7 @@ def keep(path: Path, release: str, day: str, counts: Counts) -> None:
     newest = {each: asdict(days[each]) for each in sorted(days)[-DAYS:]}
     temporary = path.with_name(f"{path.name}.part")
     try:
+        temporary.unlink(missing_ok=True)
         temporary.write_text(json.dumps({"release": release, "days": newest}))
         temporary.replace(path)
     except OSError as error:
@@ -277,7 +279,7 @@ def keep(path: Path, release: str, day: str, counts: Counts) -> None:
 def kept(path: Path, release: str) -> dict[str, Counts]:
     """Return the counts by day that a file keeps of a release; none if it is missing, damaged or of another one."""
     try:
-        content: Any = json.loads(path.read_text())
+        content: Any = json.loads(storage.read(path))
         if content["release"] != release:
             return {}
         return {

@@ -4,15 +4,14 @@ trusted_keys/*.pub   Ed25519 public keys (RFC 8032), one line of base64 each
 """
 
 import base64
-import errno
 import hashlib
 import os
-import stat
 from pathlib import Path
 from typing import Any
 
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.lines import Line
+from stages.runtime.storage import read, write
 
 TRUSTED_KEYS = "trusted_keys"
 KEY_BYTES, SIGNATURE_BYTES = 32, 64  # RFC 8032, section 5.1
@@ -157,40 +156,6 @@ def ed25519() -> tuple[Any, type[Exception]]:
             f"this device cannot check signatures ({error}). Install cryptography: `edac devices setup`."
         ) from None
     return Ed25519PublicKey, InvalidSignature
-
-
-def write(path: Path, text: str, device: Path) -> None:
-    """Write a file of the device whole or not at all; its folder appears with it.
-
-    Raises
-    ------
-    RuntimeInputError
-        If it cannot be written.
-    """
-    aside = device / f".{path.name}.aside"
-    try:
-        with aside.open("w") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        path.parent.mkdir(exist_ok=True)
-        aside.replace(path)
-        os.sync()  # it outlives a power cut
-    except OSError as error:
-        raise RuntimeInputError(f"{path} cannot be written ({error.strerror}). Check the device's folder.") from None
-
-
-def read(path: Path) -> bytes:
-    """Return the content of a regular file.
-
-    Raises
-    ------
-    OSError
-        If it cannot be read, or is anything else, such as a pipe, which might never end.
-    """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
-    return path.read_bytes()
 
 
 def _files(device: Path) -> dict[Path, bytes]:

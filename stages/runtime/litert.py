@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from stages.runtime import storage
 from stages.runtime.crops import crops
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.quiet import quiet
@@ -42,6 +43,7 @@ class Model:
         try:
             with quiet():
                 if isinstance(source, Path):
+                    storage.require_regular(source)
                     source.open("rb").close()
                     self._interpreter = Interpreter(model_path=str(source), num_threads=threads)  # maps it into memory
                 else:

@@ -34,7 +34,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.runtime import events, hearing, rejection
+from stages.runtime import events, hearing, rejection, storage
 from stages.runtime.audio import ALIGNMENTS
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.events import EventRule
@@ -136,7 +136,7 @@ def load(folder: Path) -> Manifest:
     """
     path = folder / NAME
     try:
-        content = path.read_bytes()
+        content = storage.read(path)
     except OSError as error:
         raise RuntimeInputError(f"{path} cannot be read ({error.strerror}). Name a release's folder.") from None
     return decode(content, str(path))

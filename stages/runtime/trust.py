@@ -23,12 +23,11 @@ from stages.runtime.keys import (
     ed25519,
     encode,
     fingerprint,
-    read,
     remove_key,
     trusted_keys,
-    write,
 )
 from stages.runtime.lines import Check, Line
+from stages.runtime.storage import read, write
 from stages.runtime.versions import CURRENT, check_version, release_id, remember
 
 __all__ = [
@@ -55,11 +54,12 @@ CLOCK_IS_SET = "2025-01-01"
 """No release is older; a clock that says less was never set, as after a power cut without a battery."""
 
 
-def accept(folder: Path, device: Path, *, force: bool = False) -> Line:
+def accept(folder: Path, device: Path, *, force: bool = False, today: str | None = None) -> Line:
     """Decide whether a device takes a release; nothing in it is believed before its signature is checked.
 
-    The version alone says which of two releases of a model is newer. The device's clock counts only for a release that
-    states a last day (`not_after`).
+    The version alone says which of two releases of a model is newer. The day counts only for a release that states a
+    last one (`not_after`): it is the later one of the device's clock and `today`, so that a clock that was never set,
+    or was set back, neither stops a push nor keeps an expired release alive.
 
     Parameters
     ----------
@@ -69,6 +69,8 @@ def accept(folder: Path, device: Path, *, force: bool = False) -> Line:
         The device's folder.
     force : bool
         Take a version below the highest one that ran here. Nothing else can be forced.
+    today : str or None
+        The day at home, ``YYYY-MM-DD``, where home asks: it comes over the connection that both sides have verified.
 
     Returns
     -------
@@ -86,7 +88,7 @@ def accept(folder: Path, device: Path, *, force: bool = False) -> Line:
     incoming = manifest.decode(content, str(folder / manifest.NAME))
     _check_files(folder, incoming)
     _check_class(incoming, device)
-    _check_expiry(incoming)
+    _check_expiry(incoming, today)
     release = release_id(content)
     if not force:
         check_version(incoming, release, device)
@@ -99,7 +101,7 @@ def accept(folder: Path, device: Path, *, force: bool = False) -> Line:
     }
 
 
-def verify(folder: Path, device: Path) -> Line:
+def verify(folder: Path, device: Path, *, today: str | None = None) -> Line:
     """Check everything about the release that runs: signature, every file, last day, golden scores.
 
     Parameters
@@ -108,6 +110,8 @@ def verify(folder: Path, device: Path) -> Line:
         The release.
     device : Path
         The device's folder.
+    today : str or None
+        As of `accept`.
 
     Returns
     -------
@@ -135,7 +139,7 @@ def verify(folder: Path, device: Path) -> Line:
             elif name == "foreign files":
                 _check_foreign(folder, release)
             else:
-                _check_expiry(release)
+                _check_expiry(release, today)
         except RuntimeInputError as error:
             checks.append({"check": name, "ok": False, "detail": str(error)})
         else:
@@ -255,18 +259,22 @@ def _device_class(path: Path) -> str:
     return found
 
 
-def _check_expiry(incoming: manifest.Manifest) -> None:
-    today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    if incoming.not_after is not None and today < CLOCK_IS_SET:
+def _check_expiry(incoming: manifest.Manifest, today: str | None) -> None:
+    if today is not None and not manifest.is_day(today):
+        raise RuntimeInputError(f"the day at home must be YYYY-MM-DD; got {today!r}. Set the clock there.")
+    clock = datetime.datetime.now(datetime.UTC).date().isoformat()
+    day = max(clock, today or clock)
+    if incoming.not_after is None or CLOCK_IS_SET <= day <= incoming.not_after:
+        return
+    if day < CLOCK_IS_SET:
         raise RuntimeInputError(
-            f"the release is good until {incoming.not_after}, and this device's clock says {today}, which cannot be. "
+            f"the release is good until {incoming.not_after}, and this device's clock says {clock}, which cannot be. "
             "Set the clock."
         )
-    if incoming.not_after is not None and today > incoming.not_after:
-        raise RuntimeInputError(
-            f"the release was good until {incoming.not_after}, and this device's clock says {today}. Push a newer one, "
-            "or set the clock."
-        )
+    says = f"this device's clock says {clock}" if day == clock else f"it is {day} at home"
+    raise RuntimeInputError(
+        f"the release was good until {incoming.not_after}, and {says}. Push a newer one, or set the clock."
+    )
 
 
 def _read(path: Path, advice: str) -> bytes:

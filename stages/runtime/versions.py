@@ -7,8 +7,8 @@ from pathlib import Path
 
 from stages.runtime import manifest
 from stages.runtime.errors import RuntimeInputError
-from stages.runtime.keys import read, write
 from stages.runtime.lines import Line
+from stages.runtime.storage import read, write
 
 CURRENT = "current"
 ACCEPTED = "accepted.json"

@@ -30,9 +30,10 @@ class QuickDevice(local.LocalTransport):
     def answer(self, folder: str, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
         """Answer, or raise as the runtime does."""
         if "accept" in arguments:
+            today = arguments[arguments.index("--today") + 1] if "--today" in arguments else None
             aside = self._folder / arguments[arguments.index("--folder") + 1]
             return subprocess.CompletedProcess(
-                [], 0, json.dumps(trust.accept(aside, self._folder, force="--force" in arguments)), ""
+                [], 0, json.dumps(trust.accept(aside, self._folder, force="--force" in arguments, today=today)), ""
             )
         if "remember" in arguments:
             return subprocess.CompletedProcess(

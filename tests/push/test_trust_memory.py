@@ -4,15 +4,17 @@ import datetime
 import json
 import os
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from stages.core.project import files
 from stages.core.project.errors import DeviceError
-from stages.push import identity, rollout, signing
+from stages.push import identity, on_device, rollout, signing
 from stages.push.bundle import release_id
 from stages.push.transports import local
 from stages.push.transports.local import LocalTransport
@@ -128,22 +130,65 @@ def test_expiry(device: QuickDevice, tmp_path: Path) -> None:
             manifest.load(make_bundle(tmp_path / f"bad {day}", "m", 3, not_after=day))
 
 
-@pytest.mark.parametrize(("seconds", "day"), [(0, "1970-01-01"), (4.1e9, "2099-12-03")])
-def test_a_clock_that_cannot_be_right_is_named(
-    seconds: float, day: str, device: QuickDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def set_clock(monkeypatch: pytest.MonkeyPatch, day: str, at_home: str) -> None:
+    """Set the device's clock and home's."""
+
     class Clock(datetime.datetime):
+        today = day
+
         @classmethod
         def now(cls, tz: datetime.tzinfo | None = None) -> "Clock":
-            return cls.fromtimestamp(seconds, tz)
+            return cls.fromisoformat(cls.today).replace(tzinfo=tz)
 
-    monkeypatch.setattr("stages.runtime.trust.datetime.datetime", Clock)
-    ends = make_bundle(tmp_path / "1", "one", 1, not_after="2098-01-31")
-    with pytest.raises(
-        DeviceError, match=rf"good until 2098-01-31, and this device's clock says {day}.*[Ss]et the clock"
-    ):
-        rollout.deliver(device, ends, keep=2)
-    assert rollout.deliver(device, make_bundle(tmp_path / "2", "without a last day", 2), keep=2).installed
+    class Home(Clock):
+        today = at_home
+
+    monkeypatch.setattr(trust, "datetime", SimpleNamespace(datetime=Clock, UTC=datetime.UTC))
+    monkeypatch.setattr(on_device, "datetime", SimpleNamespace(datetime=Home, UTC=datetime.UTC))
+
+
+@pytest.mark.parametrize(
+    ("day", "at_home", "refusal"),
+    [
+        ("2026-11-28", "2026-11-28", ""),
+        ("1970-01-01", "2026-11-28", ""),  # never set: home's day counts
+        ("2026-11-28", "1970-01-01", ""),  # home's was never set
+        ("2027-02-01", "2026-11-28", "this device's clock says 2027-02-01"),
+        ("1970-01-01", "2027-02-01", "it is 2027-02-01 at home"),  # set back, it keeps no expired release alive
+        ("2026-11-28", "2027-02-01", "it is 2027-02-01 at home"),
+        ("1970-01-01", "1970-01-01", "this device's clock says 1970-01-01, which cannot be"),
+    ],
+)
+def test_the_later_one_of_two_clocks_counts_for_a_release_with_a_last_day(
+    day: str, at_home: str, refusal: str, device: QuickDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_clock(monkeypatch, day, at_home)
+    ends = make_bundle(tmp_path / "1", "one", 1, not_after="2027-01-31")
+    if refusal:
+        with pytest.raises(DeviceError, match=rf"good until 2027-01-31, and {refusal}.*[Ss]et the clock"):
+            rollout.deliver(device, ends, keep=2)
+        assert rollout.deliver(device, make_bundle(tmp_path / "2", "without a last day", 2), keep=2).installed
+    else:
+        assert rollout.deliver(device, ends, keep=2).installed
+
+
+def test_a_day_at_home_that_is_none_is_refused(tmp_path: Path) -> None:
+    release = make_bundle(tmp_path / "1", "one", 1, not_after="2027-01-31")
+    for day in ("", "9999", "2026-11-31", "tomorrow"):
+        with pytest.raises(RuntimeInputError, match="the day at home must be YYYY-MM-DD"):
+            trust.accept(release, tmp_path, today=day)
+
+
+def test_a_runtime_from_before_it_heard_the_day_at_home_still_judges(tmp_path: Path) -> None:
+    class Earlier(QuickDevice):
+        def answer(self, folder: str, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+            if "--today" in arguments:
+                said = "edac-runtime: error: unrecognized arguments: --today 2026-11-28\n"
+                return subprocess.CompletedProcess([], 2, "", said)
+            return super().answer(folder, arguments)
+
+    earlier = Earlier(local.Config(tmp_path / "device"), "bench")
+    assert rollout.deliver(earlier, make_bundle(tmp_path / "1", "one", 1), keep=2).installed
 
 
 @pytest.mark.parametrize(("name", "sentence"), [("accepted.json", "is damaged"), ("device.json", "does not say")])

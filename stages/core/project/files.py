@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import errno
 import fcntl
 import hashlib
 import json
@@ -11,9 +12,10 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from stages.core.project.errors import DataError
+from stages.runtime import storage
 
 LOCK_S = 30.0  # time for a process that ends to let go of what it works on
 
@@ -89,6 +91,22 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
+def open_lock(path: Path) -> IO[str]:
+    """Open a file that is only locked; it is made if absent.
+
+    Raises
+    ------
+    DataError
+        If it is anything else than a regular file.
+    """
+    try:
+        return storage.open_lock(path)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise DataError(f"{path} must be a lock, a file; it is none. Move it away.") from None
+        raise
+
+
 @contextlib.contextmanager
 def growing_folder(target: Path, key: str) -> Iterator[Path]:
     """Yield a work folder for `target` that outlives a kill: the next run with the same `key` goes on in it.
@@ -132,7 +150,7 @@ def _only_one(target: Path) -> Iterator[None]:
     lock.parent.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + LOCK_S
     while True:
-        stream = lock.open("w")
+        stream = open_lock(lock)
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if lock.exists() and os.path.samestat(os.fstat(stream.fileno()), lock.stat()):

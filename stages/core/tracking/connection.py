@@ -27,7 +27,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_GIT_DIRTY
 from sqlalchemy.exc import SQLAlchemyError
 
-from stages.core.project import migrations, params
+from stages.core.project import files, migrations, params
 from stages.core.project.errors import DataError, EdacError, ParameterError
 from stages.core.tracking import moved
 from stages.core.tracking.moved import DATABASE, SQLITE
@@ -101,7 +101,7 @@ def create(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if database.exists():
         return
-    with (folder / f".{DATABASE}.lock").open("w") as lock:
+    with files.open_lock(folder / f".{DATABASE}.lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if database.exists():  # by another process, meanwhile
             return

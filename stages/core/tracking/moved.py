@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stages.core.project import files
 from stages.core.project.errors import DataError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def follow(folder: Path) -> None:
     if not database.is_file() or _earlier(database) is None:
         return
     try:
-        with (folder / f".{DATABASE}.lock").open("w") as lock:
+        with files.open_lock(folder / f".{DATABASE}.lock") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             earlier = _earlier(database)
             if earlier is not None:  # else another process was faster
