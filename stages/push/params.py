@@ -88,7 +88,7 @@ class PushParams:
     device_class : str
         Kind of device that releases are for; ``"any"`` for all.
     not_after : str or None
-        Last day on which devices take the release, ``YYYY-MM-DD``, by their own clocks; None for no such day.
+        Last day on which devices take the release, ``YYYY-MM-DD``, by their clocks or home's; None for no such day.
     signing_key : Path or None
         File of the private key that signs releases, outside the repository; None for the one that the environment's
         EDAC_SIGNING_KEY names, or for unsigned releases.

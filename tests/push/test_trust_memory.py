@@ -134,14 +134,14 @@ def set_clock(monkeypatch: pytest.MonkeyPatch, day: str, at_home: str) -> None:
     """Set the device's clock and home's."""
 
     class Clock(datetime.datetime):
-        today = day
+        shown = day
 
         @classmethod
         def now(cls, tz: datetime.tzinfo | None = None) -> "Clock":
-            return cls.fromisoformat(cls.today).replace(tzinfo=tz)
+            return cls.fromisoformat(cls.shown).replace(tzinfo=tz)
 
     class Home(Clock):
-        today = at_home
+        shown = at_home
 
     monkeypatch.setattr(trust, "datetime", SimpleNamespace(datetime=Clock, UTC=datetime.UTC))
     monkeypatch.setattr(on_device, "datetime", SimpleNamespace(datetime=Home, UTC=datetime.UTC))
