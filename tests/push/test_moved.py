@@ -1,5 +1,6 @@
 """A project that is moved, copied or reached under another name: registry, push and MLflow's own `load_model`."""
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -208,7 +209,11 @@ def test_many_at_once_follow_one_move(project: Path) -> None:
 
 def test_a_copy_that_cannot_be_changed_is_one_sentence(project: Path) -> None:
     there = copy(project)
+    with contextlib.closing(sqlite3.connect(there / "mlruns/mlflow.db")) as database:  # as root, modes do not hinder
+        database.execute("CREATE TRIGGER kept BEFORE UPDATE ON experiments BEGIN SELECT RAISE(ABORT, 'kept'); END")
+    with pytest.raises(DataError, match=r"was moved or copied from .* cannot be changed \(kept\)"):
+        connection.find(there / "mlruns", experiment="tiny")
     (there / "mlruns/.mlflow.db.lock").unlink(missing_ok=True)
-    (there / "mlruns/.mlflow.db.lock").mkdir()  # as root, modes do not hinder
-    with pytest.raises(DataError, match=r"was moved or copied from .* cannot be changed"):
+    (there / "mlruns/.mlflow.db.lock").mkdir()
+    with pytest.raises(DataError, match=r"mlflow\.db\.lock must be a lock, a file"):
         connection.find(there / "mlruns", experiment="tiny")

@@ -81,7 +81,7 @@ def test_negative_zeros_are_counted_and_removed_and_nothing_else_changes(numbers
 
 def test_deflated_size_is_that_of_raw_deflate(rng: np.random.Generator) -> None:
     content = rng.integers(0, 4, 10_000, dtype=np.uint8).tobytes()
-    assert compression.deflated_bytes(content) == len(zlib.compress(content, 9)) - 6  # zlib's header and checksum
+    assert compression.deflated_bytes(content) == len(zlib.compress(content, 6)) - 6  # zlib's header and checksum
 
 
 def test_weights_of_an_unreadable_dtype_are_named() -> None:
