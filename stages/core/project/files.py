@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import IO, Any
 
 from stages.core.project.errors import DataError
-from stages.runtime import storage
 
 LOCK_S = 30.0  # time for a process that ends to let go of what it works on
 
@@ -94,17 +94,24 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 def open_lock(path: Path) -> IO[str]:
     """Open a file that is only locked; it is made if absent.
 
+    Nothing of `stages.runtime` is imported here, as MLflow reads this module before a registered model brings its own.
+
     Raises
     ------
     DataError
         If it is anything else than a regular file.
     """
+    foreign = DataError(f"{path} must be a lock, a file; it is none. Move it away.")
     try:
-        return storage.open_lock(path)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        if error.errno in (errno.EINVAL, errno.ELOOP, errno.EISDIR, errno.ENXIO):
-            raise DataError(f"{path} must be a lock, a file; it is none. Move it away.") from None
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise foreign from None
         raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):  # a pipe would be waited for
+        os.close(handle)
+        raise foreign
+    return os.fdopen(handle, "r+")
 
 
 @contextlib.contextmanager
