@@ -22,7 +22,7 @@ from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts.frontend import Frontend
 from stages.core.artifacts.split import SplitName
 from stages.core.audio import decode
-from stages.core.audio.sources import SUFFIXES
+from stages.core.audio.sources import recordings_below
 from stages.core.project import errors, files
 from stages.core.project.errors import DataError
 from stages.core.scoring.detection import TrueEvent
@@ -120,10 +120,8 @@ def recordings(given: StreamParams, features: Path, frontend: Frontend, ignored:
         raise DataError(f"{OWNER} must be a folder; {folder} is none. Correct the path.")
     sides = {clip.group: clip.split for clip in clips_file.read(features) if clip.group}
     found = []
-    for path in sorted(folder.rglob("*")):
+    for path in recordings_below(folder):
         name = path.relative_to(folder).as_posix()
-        if not path.is_file() or path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
-            continue
         matched = re.search(given.recordings_group, name)
         if matched is None or not matched.group(1):
             rule = f"{OWNER}_group must find a group in every path"

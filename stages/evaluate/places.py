@@ -13,7 +13,7 @@ from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts.clips import Clip
 from stages.core.artifacts.recordings import SEPARATOR, labels_of
 from stages.core.audio import decode
-from stages.core.audio.sources import SUFFIXES
+from stages.core.audio.sources import recordings_below
 from stages.core.audio.unusable import UnusableError
 from stages.core.project import files
 from stages.core.project.errors import DataError
@@ -21,7 +21,6 @@ from stages.core.project.progress import track
 from stages.evaluate.params import Place
 from stages.runtime.audio import clip as fit
 from stages.runtime.hearing import is_silent
-from stages.runtime.hidden import is_hidden
 from stages.runtime.litert import Model
 
 LEFT_OUT = "left out by labels"
@@ -167,9 +166,9 @@ def _rows(owner: str, place: Place) -> Iterator[tuple[str, str, str]]:
                 raise DataError(f"{table} must name paths below {place.folder}; {row['path']!r} is not.")
             yield row["path"], row["label"], row["group"]
         return
-    for file in sorted(place.folder.rglob("*")):
+    for file in recordings_below(place.folder):
         path = file.relative_to(place.folder)
-        if not file.is_file() or file.suffix.lower() not in SUFFIXES or len(path.parts) < 2 or is_hidden(path):
+        if len(path.parts) < 2:
             continue
         found = re.search(place.group_pattern or "", path.as_posix())
         if found is None or not found.group(1):

@@ -1,5 +1,6 @@
 """Score clips with a model file through LiteRT, and summarise the scores as metrics."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -60,8 +61,14 @@ def rejection(
         return NO_REJECTION
     share, measure = params.known_share, params.reject_by
     by_sound = measure in ("auto", FRONTEND, WITH_SCORES) and not isinstance(threshold, tuple)
-    sounds = Sounds(read_split(features, "train").x, validation.x) if by_sound else None
+    sounds = _sounds(features, (features / "features.npy").stat().st_mtime_ns) if by_sound else None
     return fit_rejection(scores, validation.groups, measure=measure, share=share, threshold=threshold, sounds=sounds)
+
+
+@functools.lru_cache(maxsize=1)
+def _sounds(features: Path, _written_ns: int) -> Sounds:
+    """Return the front end's output; its distance is computed once in a process for the variants of a cell."""
+    return Sounds(read_split(features, "train").x, read_split(features, "validation").x)
 
 
 def metrics(

@@ -5,13 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from stages.core.audio.apart import is_plain_wav
-from stages.core.audio.sources import SUFFIXES
+from stages.core.audio.sources import recordings_below
 from stages.core.audio.wav_copy import write_wav
 from stages.core.project.errors import DataError, DeviceError
 from stages.runtime import manifest
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.hearing import DEFAULT, Hearing
-from stages.runtime.hidden import is_hidden
 from stages.runtime.lines import Line
 
 Ask = Callable[[Sequence[str]], Iterator[Line]]
@@ -93,6 +92,5 @@ def classify(ask: Ask, paths: Sequence[Path], hearing: Hearing) -> Iterator[Line
 
 def _recordings(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        inside = [p for p in inside if not is_hidden(p.relative_to(path))]
+        inside = recordings_below(path)
         yield from inside if path.is_dir() and inside else [path]

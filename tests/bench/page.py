@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.project.provenance import ROOT
-from stages.push import browser, bundle, page
+from stages.push import browser, page
 from stages.push.page_server import Served, serving
-from stages.runtime import manifest
 from tests.push import pages
 
 AXE = ROOT / "stages/push/web/node_modules/axe-core/axe.min.js"
@@ -98,11 +97,7 @@ def main(folder: Path, release: Path | None = None, sound: Path | None = None) -
     """Write the pictures and print the reports."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
-        if release is None:
-            release = pages.release(Path(temporary))
-        elif not (release / manifest.NAME).is_file():
-            bundle.build(Path(temporary) / "release", selected=release, version=1)
-            release = Path(temporary) / "release"
+        release = pages.release_of(release, Path(temporary))
         golden = sorted((release / "golden").iterdir())
         for report in shown(folder, release, sound or golden[-1]):
             print(json.dumps(report), flush=True)

@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from stages.push import browser, bundle, page
+from stages.push import browser, page
 from stages.push.page_server import Served, serving
-from stages.runtime import manifest
 from tests.push import pages  # type: ignore[import-not-found]
 
 MINUTES = 59
@@ -117,11 +116,7 @@ def measured(release: Path, sound: Path) -> dict[str, Any]:
 def main(release: Path | None = None) -> None:
     """Print a line for each format."""
     with tempfile.TemporaryDirectory() as temporary:
-        if release is None:
-            release = pages.release(Path(temporary))
-        elif not (release / manifest.NAME).is_file():
-            bundle.build(Path(temporary) / "release", selected=release, version=1)
-            release = Path(temporary) / "release"
+        release = pages.release_of(release, Path(temporary))
         for name, (rate, n_channels, suffix) in FORMATS.items():
             sound = Path(temporary) / f"hour.{suffix}"
             write(sound, rate, n_channels)

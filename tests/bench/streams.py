@@ -3,7 +3,7 @@
     python -m tests.bench.streams [--seeds 40] [--hours 2] [--labels 8] [--targets 1 5 20] [--per-label]
 
 Every seed draws a validation and a test stream of one-second windows: each label has events, whose scores are high,
-sounds that must not trigger, and noise. Labels differ in how well they are told apart. Events
+sounds that must not trigger, and noise. Some labels are recognised more often than others. Events
 and sounds come in groups (speakers), as do the errors of a network, and both streams have other groups. The rule is
 chosen on validation (`stages.evaluate.event_rules`) and judged on test, as `evaluate.stream` does. `covered` counts the
 seeds in which Garwood's 95 % interval of the test stream's rate reaches down to the target.

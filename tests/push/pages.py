@@ -13,6 +13,7 @@ from stages.core.artifacts.frontend import Frontend
 from stages.core.litert.convert import convert
 from stages.core.nn.keras import tf
 from stages.push import bundle
+from stages.runtime import manifest
 
 sys.path.insert(0, str(Path(__file__).parent))
 import tiny  # type: ignore[import-not-found]
@@ -61,4 +62,14 @@ def selected(folder: Path, *, gain: float = 40.0) -> Path:
 def release(folder: Path, version: int = 1, *, gain: float = 40.0, key: Path | None = None) -> Path:
     """A release of the detector."""
     bundle.build(folder / "release", selected=selected(folder, gain=gain), version=version, key=key)
+    return folder / "release"
+
+
+def release_of(given: Path | None, folder: Path) -> Path:
+    """A release: the given one, or one of the given selection, or of the detector, made below a folder."""
+    if given is None:
+        return release(folder)
+    if (given / manifest.NAME).is_file():
+        return given
+    bundle.build(folder / "release", selected=given, version=1)
     return folder / "release"

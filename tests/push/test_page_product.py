@@ -29,13 +29,17 @@ def within(scheme: str) -> float:
     return WITHIN[kind]
 
 
-def test_every_scheme_architecture_and_front_end_scores_in_the_browser_as_in_python() -> None:
+@pytest.fixture(autouse=True)
+def _a_page_and_a_browser() -> None:
     pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     try:
         page.built()
         browser.find()
     except (DataError, DeviceError) as error:
         pytest.skip(str(error))
+
+
+def test_every_scheme_architecture_and_front_end_scores_in_the_browser_as_in_python() -> None:
     architectures, schemes = plugins.names(ARCHITECTURES), plugins.names(SCHEMES)
     wrong, frontends, spread = [], set(), 0.0
     with one_browser(SMALL.sample_rate) as asked:
@@ -62,12 +66,6 @@ def test_every_scheme_architecture_and_front_end_scores_in_the_browser_as_in_pyt
 
 def test_a_refused_release_is_an_error_and_not_a_score() -> None:
     """What the sample above leans on: a file that is no model gives the browser's own words."""
-    pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    try:
-        page.built()
-        browser.find()
-    except (DataError, DeviceError) as error:
-        pytest.skip(str(error))
     first, clips = SMALL.exported("raw"), waveforms(SMALL.clip_samples("raw"), 2)
     features = features_of(first, clips)
     made = quantised(SMALL.settled("micro_acdnet", features), features, ["static_wi8_ai8"])

@@ -2,16 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from stages.core.audio.sources import SUFFIXES, open_source
-from stages.core.project import lazy
+from stages.augment.presets._audiomentations import audiomentations
+from stages.core.audio.sources import open_source, recordings_below
 from stages.core.project.errors import DataError, require
-
-if TYPE_CHECKING:
-    import audiomentations
-else:
-    audiomentations = lazy.module("audiomentations")  # half a second, and `edac check` needs the Config alone
 
 
 @dataclass(frozen=True)
@@ -51,8 +45,7 @@ def sounds(config: Config) -> list[Path]:
     """
     if not config.folder.is_dir():
         raise DataError(f"augment.options.background.folder must be a folder; {config.folder} is none.")
-    found = sorted(path for path in config.folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    found = [path for path in found if not path.name.startswith(".")]
+    found = recordings_below(config.folder)
     if not found:
         raise DataError(f"augment.options.background.folder must hold recordings; {config.folder} holds none. Add one.")
     for path in found:

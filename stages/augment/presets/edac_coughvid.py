@@ -7,15 +7,9 @@ EDAC: arXiv 2309.05357, appendix A.2, after Hamdi et al., Journal of Intelligent
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from stages.core.project import lazy
+from stages.augment.presets._audiomentations import audiomentations
 from stages.core.project.errors import require
-
-if TYPE_CHECKING:
-    import audiomentations
-else:
-    audiomentations = lazy.module("audiomentations")  # half a second, and `edac check` needs the Config alone
 
 
 @dataclass(frozen=True)

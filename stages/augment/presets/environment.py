@@ -1,15 +1,9 @@
 """Augment environmental sounds: shift, gain, time stretch, pitch shift and Gaussian noise, each with probability p."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from stages.core.project import lazy
+from stages.augment.presets._audiomentations import audiomentations
 from stages.core.project.errors import require
-
-if TYPE_CHECKING:
-    import audiomentations
-else:
-    audiomentations = lazy.module("audiomentations")  # half a second, and `edac check` needs the Config alone
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,8 @@
 """Make no augmented copies."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from stages.core.project import lazy
-
-if TYPE_CHECKING:
-    import audiomentations
-else:
-    audiomentations = lazy.module("audiomentations")  # half a second, and `edac check` needs the Config alone
+from stages.augment.presets._audiomentations import audiomentations
 
 
 @dataclass(frozen=True)

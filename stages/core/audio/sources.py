@@ -23,6 +23,7 @@ from stages.core.project.errors import DataError
 from stages.runtime import wav
 from stages.runtime.errors import RuntimeInputError
 from stages.runtime.hearing import Source
+from stages.runtime.hidden import is_hidden
 
 if TYPE_CHECKING:
     import av
@@ -41,6 +42,12 @@ SUFFIXES = frozenset(
     .oga .ogg .opus .pcm .ra .raw .rf64 .snd .spx .tta .voc .w64 .wav .wave .weba .webm .wma .wv""".split()  # noqa: SIM905
 )
 """How the names of recordings end; what is in a file its content alone says."""
+
+
+def recordings_below(folder: Path) -> list[Path]:
+    """Return the files of a folder and of all folders in it that are named as audio and not hidden, sorted."""
+    named = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    return sorted(path for path in named if not is_hidden(path.relative_to(folder)))
 
 
 def open_source(path: Path) -> Source:

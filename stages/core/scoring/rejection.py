@@ -16,6 +16,7 @@ Vovk, Gammerman, Shafer, *Algorithmic Learning in a Random World* (2005), chapte
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -41,6 +42,16 @@ class Sounds:
 
     train: np.ndarray
     validation: np.ndarray
+
+    @cached_property
+    def distance(self) -> FrontEndDistance:
+        """Distance from the training clips."""
+        return fit_distance(self.train)
+
+    @cached_property
+    def confidence(self) -> np.ndarray:
+        """Minus that distance of every validation clip, (n,) float64."""
+        return self.distance.confidence(self.validation)
 
 
 def fit(
@@ -94,8 +105,8 @@ def fit(
             raise ValueError(f"{measure} needs the front end's output")
         if not _has_bands(sounds):
             return FittedRejection(None, n, n_groups, f"{measure} needs a front end with at least {LEAST_BANDS} bands")
-        distance = fit_distance(sounds.train)
-        sure.append(distance.confidence(sounds.validation))
+        distance = sounds.distance
+        sure.append(sounds.confidence)
     if measure != FRONTEND:
         sure.append(confidence(scores.reshape(n, -1), beside, threshold))
     part = 1 - (1 - share) / len(sure)

@@ -21,6 +21,11 @@ def check(owner: str, *, dropout: float, widths: Sequence[int] = (1,), weight_de
     require(weight_decay >= 0, f"{owner}.weight_decay", "be 0 or more", weight_decay)
 
 
+def check_width(owner: str, width: float, advice: str) -> None:
+    """Check the factor of all numbers of filters; errors as of `check`."""
+    require(0 < width <= 16, f"{owner}.width", "be above 0 and at most 16", width, advice)
+
+
 def scaled(n: int, width: float) -> int:
     """Return a number of filters times `width`, to the nearest even number, at least 4.
 

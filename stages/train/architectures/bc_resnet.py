@@ -54,9 +54,7 @@ class Config:
     def __post_init__(self) -> None:
         """Check the ranges."""
         owner = "train.options.bc_resnet"
-        require(
-            0 < self.width <= 16, f"{owner}.width", "be above 0 and at most 16", self.width, "1 to 8 are published."
-        )
+        _parts.check_width(owner, self.width, "1 to 8 are published.")
         four = len(self.blocks) == len(_CHANNELS) and min(self.blocks) >= 1
         require(four, f"{owner}.blocks", "be four positive numbers", list(self.blocks))
         _parts.check(owner, dropout=self.dropout, weight_decay=self.weight_decay)

@@ -45,7 +45,7 @@ class Config:
     def __post_init__(self) -> None:
         """Check the ranges."""
         owner = "train.options.ds_cnn"
-        require(0 < self.width <= 16, f"{owner}.width", "be above 0 and at most 16", self.width, "1 is as published.")
+        _parts.check_width(owner, self.width, "1 is as published.")
         require(self.stem >= 1, f"{owner}.stem", "be at least 1 filter", self.stem)
         _parts.check(owner, widths=self.widths, dropout=self.dropout, weight_decay=self.weight_decay)
 

@@ -55,9 +55,7 @@ class Config:
     def __post_init__(self) -> None:
         """Check the ranges."""
         owner = "train.options.mobilenet_v2"
-        require(
-            0 < self.width <= 16, f"{owner}.width", "be above 0 and at most 16", self.width, "1 leaves it as it is."
-        )
+        _parts.check_width(owner, self.width, "1 leaves it as it is.")
         for name in ("stem", "expansion", "head"):
             require(getattr(self, name) >= 1, f"{owner}.{name}", "be at least 1", getattr(self, name))
         _parts.check(owner, widths=self.widths, dropout=self.dropout, weight_decay=self.weight_decay)

@@ -47,7 +47,7 @@ class Config:
     def __post_init__(self) -> None:
         """Check the ranges."""
         owner = "train.options.strided_cnn"
-        require(0 < self.width <= 16, f"{owner}.width", "be above 0 and at most 16", self.width, "1 is as published.")
+        _parts.check_width(owner, self.width, "1 is as published.")
         require(self.head >= 1, f"{owner}.head", "be at least 1 filter", self.head)
         _parts.check(owner, widths=self.widths, dropout=self.dropout, weight_decay=self.weight_decay)
 
