@@ -70,6 +70,24 @@ def test_a_release_that_fails_its_self_test_or_is_damaged_is_not_used(
     assert "model.tflite is missing or altered" in visitor.text("#status")
 
 
+@pytest.mark.parametrize(
+    "altered", ["worker-*.js", "recorder-*.js", "litert_wasm_internal.js", "litert_wasm_internal.wasm"]
+)
+def test_a_script_of_the_page_that_is_altered_does_not_run_on_a_first_visit(
+    visitor: Visit, served: str, published: Published, altered: str
+) -> None:
+    (path,) = published.folder.rglob(altered)
+    path.write_bytes(path.read_bytes() + b"\n")
+    if altered.startswith("recorder"):
+        visitor.open(served)
+        visitor.tab.click("#record")
+    else:
+        visitor.tab.goto(served)
+    visitor.tab.wait_for_selector("#message:not(:empty)", timeout=30_000)
+    assert f"{path.name} is altered" in visitor.text("#message")
+    assert not visitor.tab.query_selector("#record[aria-pressed=true]")
+
+
 def test_only_a_pinned_keys_signature_is_taken(visitor: Visit, tmp_path: Path) -> None:
     mine, other = tmp_path / "mine.pem", tmp_path / "other.pem"
     public = signing.new_key(mine)

@@ -33,9 +33,10 @@ for (const name of readdirSync(from).filter((each) => !each.includes("jspi"))) {
   cpSync(`${from}/${name}`, `${out}/litert/${name}`);
   large[name] = integrity(readFileSync(`${from}/${name}`));
 }
+const script = (place) => ({ path: place, integrity: files[place] });
 const worker = write("worker.js", await bundle("worker", "iife", { LITERT: JSON.stringify(large) }));
 const recorder = write("recorder.js", await bundle("recorder", "iife"));
-const assets = { worker, recorder, version: "" };
+const assets = { worker: script(worker), recorder: script(recorder) };
 const app = write("app.js", await bundle("app", "esm", { ASSETS: JSON.stringify(assets) }));
 const css = write("page.css", readFileSync("static/page.css"));
 for (const name of ["icon.svg", "app.webmanifest"]) write(name, readFileSync(`static/${name}`), false);

@@ -1,7 +1,7 @@
 /** The page: opens the release, then records, listens, plays, decides and explains. */
 
 import { concat } from "./audio";
-import { assets, keepPage, startWorker } from "./assets";
+import { keepPage, recorder, startWorker } from "./assets";
 import { decodeFile, openMicrophone, type Microphone } from "./capture";
 import { Engine } from "./engine";
 import { answerQuestion } from "./headless";
@@ -27,7 +27,7 @@ let turn = 0;
 
 async function start(release: Release, threads = 1): Promise<Engine> {
   const single = release.manifest.reject?.frontend ? undefined : release.files.get("single.tflite");
-  return Engine.start(startWorker(), {
+  return Engine.start(await startWorker(), {
     litert: new URL("litert/", location.href).href,
     frontend: single ? undefined : release.files.get("frontend.tflite"),
     model: single ?? (release.files.get("model.tflite") as Uint8Array),
@@ -236,7 +236,7 @@ async function explain(): Promise<void> {
 async function record(): Promise<void> {
   const blocks: Float32Array[] = [];
   let ended = false;
-  microphone = await openMicrophone(assets.recorder, {
+  microphone = await openMicrophone(await recorder(), {
     take(samples) {
       if (ended) return; // a last block may come after the microphone was stopped
       blocks.push(samples);
@@ -266,7 +266,7 @@ async function listenLive(): Promise<void> {
   part("no-events").hidden = false;
   let take = (samples: Float32Array): void => void early.push(samples);
   const early: Float32Array[] = [];
-  microphone = await openMicrophone(assets.recorder, {
+  microphone = await openMicrophone(await recorder(), {
     take(samples) {
       level(samples);
       take(samples);

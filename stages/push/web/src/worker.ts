@@ -1,6 +1,6 @@
 /** Runs LiteRT beside the page, so that the page never waits. Classic worker: LiteRT's loader needs importScripts. */
 
-import { loadAndCompile, loadLiteRt, Tensor, type CompiledModel } from "@litertjs/core";
+import { loadAndCompile, loadLiteRt, supportsFeature, Tensor, type CompiledModel } from "@litertjs/core";
 
 import type { Prepared, Read, Reply, Request as Asked, Timed } from "./engine";
 import { hear } from "./recording";
@@ -40,13 +40,21 @@ let frontend: CompiledModel | undefined;
 let model: CompiledModel | undefined;
 let nCrops = 1;
 
+const THREADED = "litert_wasm_threaded_internal.js";
+
+/** Load LiteRT after a check of its loader, whose bytes no browser checks when a worker imports it. */
+async function startLiteRt(litert: string, threads: boolean): Promise<void> {
+  const single = (await supportsFeature("relaxedSimd")) ? "litert_wasm_internal.js" : "litert_wasm_compat_internal.js";
+  await self.fetch(litert + (threads ? THREADED : single));
+  await loadLiteRt(litert, { threads });
+}
+
 async function load(request: Extract<Asked, { do: "load" }>): Promise<void> {
   // In a worker the loader would look for its WebAssembly beside the worker's own script.
-  const threaded = `${request.litert}litert_wasm_threaded_internal.js`;
-  const place = { locateFile: (name: string) => request.litert + name, mainScriptUrlOrBlob: threaded };
+  const place = { locateFile: (name: string) => request.litert + name, mainScriptUrlOrBlob: request.litert + THREADED };
   Object.assign(self, { Module: place });
   const refused = new Promise<never>((_, reject) => (refuse = reject));
-  await Promise.race([loadLiteRt(request.litert, { threads: request.threads > 1 }), refused]);
+  await Promise.race([startLiteRt(request.litert, request.threads > 1), refused]);
   const options = { accelerator: "wasm" as const, cpuOptions: { numThreads: request.threads } };
   frontend = request.frontend && (await loadAndCompile(request.frontend, options));
   model = await loadAndCompile(request.model, options);
