@@ -6,13 +6,15 @@ field is chosen by what it is called and by how its values are spread over the r
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from stages.core.artifacts.recordings import SEPARATOR, labels_of
 from stages.core.project.errors import DataError, ParameterError
 from stages.core.project.params import known
+from stages.pull import joined
 
 SEPARATORS = re.compile(r"[_\-\s.+@#,]+")
 SPLIT_NAMES = {
@@ -21,7 +23,8 @@ SPLIT_NAMES = {
     **dict.fromkeys(("test", "testing", "eval", "evaluation", "heldout"), "test"),
 }
 _CALLED = {
-    "label": "label labels class classes category target keyword word command species diagnosis disease status digit",
+    "label": "label labels class classes category target keyword word command tag tags species diagnosis disease "
+    "status digit",
     "group": "group speaker speakers speaker_id spk subject subject_id patient patient_id participant participant_id "
     "contributor user user_id client client_id person animal machine machine_id individual src_file source_file "
     "source_id fsid recording_id session session_id",
@@ -74,12 +77,15 @@ class Asked:
     ----------
     label, group, split, site : str or None
         ``"file"`` for the group makes every recording its own; ``"none"`` uses no split or no site.
+    label_separator : str or None
+        Character between the several labels of a recording; None takes ``|``, or what seems to stand there.
     """
 
     label: str | None = None
     group: str | None = None
     split: str | None = None
     site: str | None = None
+    label_separator: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,11 @@ class Names:
     split: Field | None = None
     site: Field | None = None
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def classes(self) -> Counter[str]:
+        """Number of recordings of each single label."""
+        return Counter(name for value in self.label.values for name in labels_of(value))
 
 
 def path_fields(paths: Sequence[str]) -> list[dict[str, str]]:
@@ -162,6 +173,7 @@ def find(items: Sequence[Item], asked: Asked) -> Names:
         notes.append(f"{len(items) - len(keep)} recordings have no label and are left out")
     items = [items[i] for i in keep]
     label, split = _kept(label, keep), _kept(split, keep) if split else None
+    label = _apart(label, asked.label_separator, notes)
     if len(label.distinct) < 2:
         raise DataError(
             f"the recordings must have at least two labels; {label.name} holds {len(label.distinct)} "
@@ -178,6 +190,19 @@ def find(items: Sequence[Item], asked: Asked) -> Names:
             "made several, name the field with --group, or the figures will be too good"
         )
     return Names(tuple(items), label, group, split, site, tuple(notes))
+
+
+def _apart(label: Field, separator: str | None, notes: list[str]) -> Field:
+    """Return the field with `|` between the labels of a recording, and say where that is a guess."""
+    seems = joined.separator_of(label.distinct) if separator is None else None
+    values = tuple(joined.apart(value, separator or seems or SEPARATOR) for value in label.values)
+    if seems:
+        names = sorted({name for value in values for name in labels_of(value)})
+        notes.append(
+            f"{seems!r} is taken to stand between several labels of a recording ({', '.join(names[:6])}"
+            f"{', ...' if len(names) > 6 else ''}); --label-separator '{SEPARATOR}' keeps each text as one label"
+        )
+    return Field(label.name, label.reason, values)
 
 
 def _in_part(items: Sequence[Item], split: Field | None, group: Field) -> list[str]:

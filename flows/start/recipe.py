@@ -14,6 +14,7 @@ from flows.start.naming import EACH_FILE, SPLIT_NAMES, Names
 from flows.start.survey import Survey
 from stages.core.artifacts.recordings import SEPARATOR
 from stages.core.project.errors import DataError, require
+from stages.pull import joined
 
 RATES = (8000, 16000, 22050)
 LONGEST_S = 10.0
@@ -110,7 +111,7 @@ def choose(names: Names, survey: Survey, target: Target) -> Recipe:
         If no network keeps within the budget.
     """
     warnings: list[str] = []
-    labels = sorted({name for label in names.label.values for name in label.split(SEPARATOR)})
+    labels = sorted(names.classes)
     multi_label = any(SEPARATOR in label for label in names.label.values)
     task: Task = "multi-label" if multi_label else "binary" if len(labels) == 2 else "classes"
     split, n_train = _split(names, warnings)
@@ -119,6 +120,7 @@ def choose(names: Names, survey: Survey, target: Target) -> Recipe:
     width, size = sizes.widest(ARCHITECTURE, network_shape, raw_bytes=target.raw_bytes, scheme=DEPLOYED)
     training = _training(n_train, size, target, names, shape)
     choices = [
+        *_whole_labels(names),
         *_near_duplicates(names),
         *_ordered(labels, task, target, warnings),
         *split,
@@ -160,6 +162,12 @@ def _ordered(labels: list[str], task: Task, target: Target, warnings: list[str])
         warnings.append(f"{positive!r} is taken for the positive class; --positive {labels[0]!r} turns that round")
     order = [*(label for label in labels if label != positive), positive]
     return [Choice("pull.options.folder.labels", order, "the positive class of two is last")]
+
+
+def _whole_labels(names: Names) -> list[Choice]:
+    if joined.separator_of(names.label.distinct) is None:
+        return []
+    return [Choice("pull.options.folder.label_separator", SEPARATOR, "each text is one label, as asked for")]
 
 
 def _near_duplicates(names: Names) -> list[Choice]:

@@ -3,7 +3,6 @@
 import dataclasses
 import re
 import sys
-from collections import Counter
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -90,7 +89,7 @@ def start(recordings: Path, asked: Asked, device: Device, rest: Rest, manner: Ma
         print(f"note: {warning}")
     csv = write.LISTING.absolute()
     heading = (
-        f"Written by `edac start` for {root}: {len(names.items)} recordings, {len(names.label.distinct)} labels.",
+        f"Written by `edac start` for {root}: {len(names.items)} recordings, {len(names.classes)} labels.",
         "Every parameter is explained in its stage's params.py; `edac check` checks them, `dvc repro` runs them.",
     )
     text = write.document(chosen, root=root, table=csv, heading=heading)
@@ -155,12 +154,12 @@ def _found(root: Path, names: Names) -> str:
     kinds += [(kind, found) for kind, found in (("split", names.split), ("site", names.site)) if found is not None]
     lines = [f"{len(names.items)} recordings below {root}"]
     for kind, found in kinds:
-        lines.append(f"{kind}: {found.reason} ({len(found.distinct)}: {listing.shown(found.distinct)})")
+        distinct = sorted(names.classes) if kind == "label" else found.distinct
+        lines.append(f"{kind}: {found.reason} ({len(distinct)}: {listing.shown(distinct)})")
     n = len(names.items)
     rows = [range(n)[round(i * (n - 1) / max(1, min(EXAMPLES, n) - 1))] for i in range(min(EXAMPLES, n))]
     shown = [(names.items[i].path, *(found.values[i] for _, found in kinds)) for i in rows]
-    counts = Counter(names.label.values)
-    most, least = counts.most_common(1)[0], counts.most_common()[-1]
+    most, least = names.classes.most_common(1)[0], names.classes.most_common()[-1]
     lines.append(f"recordings of a label: from {least[1]} ({least[0]}) to {most[1]} ({most[0]})")
     return "\n".join([*lines, fleet.table(("recording", *(kind for kind, _ in kinds)), shown)])
 

@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from flows.start.naming import Names
 from flows.start.recipe import Choice, Recipe
+from stages.core.artifacts.recordings import SEPARATOR
 from stages.core.project import params
 from stages.core.project.errors import DataError
 from stages.pull.sources import folder as source
@@ -56,7 +57,7 @@ def require_readable(names: Names, root: Path) -> None:
         table = Path(folder, LISTING.name)
         table.write_text(listing(names))
         try:
-            source.recordings(source.Config(root=str(root), csv=str(table)), root)
+            source.recordings(source.Config(root=str(root), csv=str(table), label_separator=SEPARATOR), root)
         except DataError as error:
             raise DataError(str(error).replace(str(table), f"the listing of {root}")) from None
 

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from stages.core.project import files
-from stages.core.project.errors import DataError
+from stages.core.project.errors import DataError, ParameterError
+from stages.pull import joined
+from stages.pull.sources import folder
 from tests.pull.conftest import Run
 from tests.trees import bursts, encode
 
@@ -36,3 +38,44 @@ def test_an_empty_or_repeated_name_is_refused(tmp_path: Path, run: Run, label: s
     table(tmp_path / "mine", LABELS | {"d.wav": label})
     with pytest.raises(DataError, match=r"gives d\.wav the label '.*', where \| stands between different names"):
         run("folder", None, root=str(tmp_path / "mine"), csv="labels.csv")
+
+
+@pytest.mark.parametrize("separator", joined.CANDIDATES)
+def test_another_separator_is_asked_for_and_then_used(tmp_path: Path, run: Run, separator: str) -> None:
+    texts = [label.replace("|", separator) for label in ("dog|siren", "dog", "siren|rain", "siren", "rain")]
+    table(tmp_path / "mine", {f"{i}.wav": text for i, text in enumerate(texts)})
+    given = {"root": str(tmp_path / "mine"), "csv": "labels.csv"}
+    with pytest.raises(ParameterError, match=r"pull\.options\.folder\.label_separator") as told:
+        run("folder", None, **given)
+    assert repr(separator) in str(told.value)
+    assert texts[0] in str(told.value)
+    report, _ = run("folder", None, **given, label_separator=separator)
+    assert set(report["labels"]) == {"dog", "rain", "siren"}
+    report, _ = run("folder", None, **given, label_separator="|")
+    assert set(report["labels"]) == set(texts)
+
+
+@pytest.mark.parametrize("label", ["dog; nan", "dog; ;", ";"])
+def test_parts_that_are_missing(tmp_path: Path, run: Run, label: str) -> None:
+    table(tmp_path / "mine", {"a.wav": "dog;rain", "b.wav": "rain", "c.wav": label})
+    given = {"root": str(tmp_path / "mine"), "csv": "labels.csv", "label_separator": ";"}
+    if label == "dog; ;":
+        assert set(run("folder", None, **given)[0]["labels"]) == {"dog", "rain"}
+    else:
+        with pytest.raises(DataError, match="line 4: label must be given"):
+            run("folder", None, **given)
+
+
+@pytest.mark.parametrize("separator", ["", "ab", "x", "1", " ", "\n"])
+def test_what_cannot_stand_between_labels(separator: str) -> None:
+    with pytest.raises(ParameterError, match=r"label_separator must be one character"):
+        folder.Config(root="/x", csv="labels.csv", label_separator=separator)
+
+
+def test_names_with_commas_are_names() -> None:
+    for labels in (
+        ["rock, hard", "rock, soft", "jazz"],
+        ["north, ward 1", "north, ward 2", "south, ward 1"],
+        ["R&B", "C+"],
+    ):
+        assert joined.separator_of(labels) is None

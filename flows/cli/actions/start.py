@@ -4,11 +4,13 @@ import argparse
 
 from flows.start import run
 from flows.start.naming import Asked
+from stages.pull.joined import require_separator
 
 
 def start(given: argparse.Namespace) -> None:
     """Look at recordings and write a params.yaml for them."""
-    asked = Asked(given.label, given.group, given.split, given.site)
+    require_separator("--label-separator", given.label_separator)
+    asked = Asked(given.label, given.group, given.split, given.site, given.label_separator)
     device = run.Device(given.bytes, given.latency_ms)
     rest = run.Rest(given.minutes, given.positive, given.name, given.similar_names)
     run.start(given.recordings, asked, device, rest, run.Manner(given.yes, given.explain, given.force))

@@ -12,6 +12,8 @@ def add(commands: Commands) -> None:
     for kind, more in (("label", ""), ("group", "; `file` for each its own"), ("split", ""), ("site", "")):
         text = f"field that holds the {kind}, or a regular expression with one pair of parentheses{more}"
         start.add_argument(f"--{kind}", metavar="FIELD", help=text)
+    text = "character between several labels of a recording; default: |, or what seems to stand there"
+    start.add_argument("--label-separator", metavar="C", help=text)
     start.add_argument("--bytes", metavar="N", help="largest model file, such as 60kB or 1MB; default: 100kB")
     start.add_argument("--latency-ms", type=float, metavar="MS", help="longest time for one clip; default: 50")
     start.add_argument(

@@ -9,22 +9,26 @@
         # or, with everything in one folder, in files such as dog_anna_03.wav:
         folder: {root: /home/me/coughs, label_pattern: '^([^_]+)_', group_pattern: '_(.+)_'}
 
-A label may be several names joined by `|`: then the task is multi-label, and every class is decided for on its own.
+A label may be several names joined by `|`, or by `label_separator`: then the task is multi-label, and every class is
+decided for on its own.
 docs/labels_and_groups.md says what happens to names, tables and folders that are not as expected.
 
 `root` lies outside what DVC watches: after changing the recordings there, run `dvc repro --force pull`.
 """
 
+import dataclasses
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from stages.core.artifacts.recordings import SEPARATOR
 from stages.core.audio.sources import SUFFIXES
 from stages.core.project.errors import DataError, require
 from stages.core.project.names import clean
-from stages.pull import own_csv, split_folders
+from stages.pull import joined, own_csv, split_folders
 from stages.pull.download import sync
 from stages.pull.listing import Listing
 from stages.pull.table import Layout, read_table
@@ -56,6 +60,9 @@ class Config:
         Encoding of the CSV, such as ``cp1252``. None recognises UTF-8, and UTF-16 and UTF-32 with a byte-order mark.
     delimiter : str or None
         Delimiter of the CSV. None recognises a comma, a semicolon or a tab.
+    label_separator : str or None
+        Character between the several labels of one recording, such as ``;``. None takes ``|``, and asks if another one
+        seems to stand there.
     one_row_per_label : bool
         Several rows of one path are its several labels, instead of a mistake.
     missing_files : {"stop", "exclude"}
@@ -82,6 +89,7 @@ class Config:
     columns: dict[str, str] = field(default_factory=dict)
     encoding: str | None = None
     delimiter: str | None = None
+    label_separator: str | None = None
     one_row_per_label: bool = False
     missing_files: Literal["stop", "exclude"] = "stop"
     missing_values: tuple[str, ...] = ("nan", "none", "null", "na", "n/a", "#n/a", "<na>")
@@ -114,6 +122,7 @@ class Config:
             given = {"label_pattern": self.label_pattern, "split_folders": self.split_folders}
             advice = "The CSV's own columns say it."
             require(not any(given.values()), OWNER, "have neither of these beside csv", given, advice)
+        joined.require_separator(f"{OWNER}.label_separator", self.label_separator)
         known = set(self.columns) <= set(COLUMNS)
         require(known, f"{OWNER}.columns", f"have no keys but {', '.join(COLUMNS)}", sorted(map(str, self.columns)))
 
@@ -166,7 +175,30 @@ def _of_csv(config: Config, root: Path, table: Path) -> list[Listing]:
         encoding=config.encoding,
         delimiter=config.delimiter,
     )
-    return own_csv.listings(table, read_table(table, layout), root, _rules(config))
+    rows = read_table(table, layout)
+    separator = _separator(config, (row.values["label"] for row in rows))
+    labelled = [
+        dataclasses.replace(row, values=row.values | {"label": joined.apart(row.values["label"], separator)})
+        for row in rows
+    ]
+    return own_csv.listings(table, labelled, root, _rules(config))
+
+
+def _separator(config: Config, labels: Iterable[str]) -> str:
+    """Return the character between the labels of a recording; ask for it if another one seems to stand there."""
+    if config.label_separator is not None:
+        return config.label_separator
+    labels = sorted(set(labels))
+    found = joined.separator_of(labels)
+    example = next((label for label in labels if found and found in label), "")
+    require(
+        found is None,
+        f"{OWNER}.label_separator",
+        f"say whether {found!r} stands between several labels of a recording, as it seems to in {example!r}",
+        None,
+        f'Set it to "{found}" if so, or to "|" if each label is one name.',
+    )
+    return SEPARATOR
 
 
 def _rules(config: Config) -> own_csv.Rules:
@@ -206,6 +238,8 @@ def _of_folders(config: Config, root: Path) -> list[Listing]:
                     f"folder, or change {OWNER}.missing_values."
                 )
         listed.append(Listing(Path(name), label=label, group=group, fold=fold))
+    separator = _separator(config, (entry.label for entry in listed if entry.label))
+    listed = [dataclasses.replace(entry, label=joined.apart(entry.label, separator)) for entry in listed]
     return listed if config.label_pattern else listed + _empty(tree, candidates, depth=2 if level == 0 else 1)
 
 

@@ -13,7 +13,7 @@ from flows.check import check
 from flows.cli.main import parser
 from flows.start import listing, naming, recipe, sizes, survey
 from flows.start.naming import Asked, Item
-from stages.core.project import params
+from stages.core.project import files, params
 from stages.core.project.errors import DataError, ParameterError
 from stages.pull.params import PullParams
 from stages.pull.settle import settle
@@ -344,3 +344,25 @@ def test_similar_file_names_are_files_of_their_own(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     start(str(tmp_path / "words"), "--yes", "--group", "file")
     assert pulled() == {"no", "yes"}
+
+
+@pytest.mark.parametrize("options, labels, metric", [((), 3, "pr_auc"), (("--label-separator", "|"), 7, "accuracy")])
+def test_several_labels_of_a_recording(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    labels: int,
+    metric: str,
+) -> None:
+    texts = [";".join(n for i, n in enumerate(("bird", "frog", "rain")) if kind >> i & 1) for kind in range(1, 8)]
+    rows = []
+    for text in texts * 8:
+        rows.append({"filename": f"{len(rows):03}.wav", "tags": text})
+        encode(tmp_path / "field" / rows[-1]["filename"], tone(400, 0.3, len(rows)), RATE)
+    files.write_csv(tmp_path / "field" / "tags.csv", ("filename", "tags"), rows)
+    monkeypatch.chdir(tmp_path)
+    start(str(tmp_path / "field"), "--yes", *options)
+    assert ("--label-separator" in capsys.readouterr().out) == (not options)
+    assert params.read(Path("params.yaml"))["select"]["metric"] == metric
+    assert len({name for label in pulled() for name in label.split("|")}) == labels
