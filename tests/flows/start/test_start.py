@@ -356,7 +356,7 @@ def test_several_labels_of_a_recording(
     metric: str,
 ) -> None:
     texts = [";".join(n for i, n in enumerate(("bird", "frog", "rain")) if kind >> i & 1) for kind in range(1, 8)]
-    rows = []
+    rows: list[dict[str, str]] = []
     for text in texts * 8:
         rows.append({"filename": f"{len(rows):03}.wav", "tags": text})
         encode(tmp_path / "field" / rows[-1]["filename"], tone(400, 0.3, len(rows)), RATE)
