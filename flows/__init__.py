@@ -1,5 +1,6 @@
 """Prefect flows and everything else that composes the stages; the only package that imports Prefect."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from pathlib import Path
 os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-os.environ.setdefault("PREFECT_HOME", str(Path(".prefect").absolute()))
+with contextlib.suppress(FileNotFoundError):  # the current folder was removed: there is no project to work in
+    os.environ.setdefault("PREFECT_HOME", str(Path(".prefect").absolute()))
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # flows report their own progress and failures
 os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -14,7 +15,7 @@ from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from flows import guard
-from stages.core.project import lazy, migrations
+from stages.core.project import lazy, loopback, migrations
 from stages.core.project.errors import EdacError
 
 if TYPE_CHECKING:
@@ -75,6 +76,10 @@ def server() -> Iterator[str]:
     The latter runs in a thread of this process and ends with it, even after kill -9, unlike the server process that
     Prefect itself would start. No page in a browser has access to it. Records of the flow runs stay in PREFECT_HOME.
     """
+    if variable := loopback.foreign_proxy():
+        raise EdacError(
+            f"{variable} must name a proxy by {', '.join(loopback.SCHEMES)}; got {os.environ[variable]!r}. Unset it."
+        )
     if address := PREFECT_API_URL.value():
         require_server(address)
         yield address

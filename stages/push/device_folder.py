@@ -46,8 +46,8 @@ class Folder:
     def lock(self, patience_s: float = 0.0) -> None:
         """Make the folder and hold an advisory lock in it; the kernel frees it with the process."""
         with self._refusing():
-            self.root.mkdir(parents=True, exist_ok=True)
             self._check_places()
+            self.root.mkdir(parents=True, exist_ok=True)
             stream = self._open_lock()
             deadline = time.monotonic() + patience_s
             while True:
@@ -225,9 +225,8 @@ class Folder:
         return next(place for place in (path, *path.parents) if place.exists())
 
     def _check_places(self) -> None:
-        """Refuse a `releases` or `aside` that is no folder, such as a link to a disk that is not there."""
-        for name in (device_state.RELEASES, ASIDE):
-            place = self.root / name
+        """Refuse a place of ours that is no folder, such as a link to a disk that is not there."""
+        for place in (self.root, self.root / device_state.RELEASES, self.root / ASIDE):
             if place.is_symlink() and not place.exists():
                 raise Refusal(
                     f"keeps {place} at {place.readlink()}, which is not there. Mount the disk, then try again."
@@ -270,6 +269,8 @@ class Folder:
         except OSError as error:
             full = error.errno in _FULL
             raise Refusal(f"cannot be written at {self.root} ({error.strerror or error}).", full=full) from None
+        except ValueError as error:  # a path that no file can have
+            raise Refusal(f"cannot be written at {self.root} ({error}). Correct its `folder`.") from None
 
 
 def _exchange(one: Path, other: Path) -> None:

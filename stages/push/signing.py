@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from stages.core.project import files
 from stages.core.project.errors import ParameterError
-from stages.runtime import trust
+from stages.runtime import storage, trust
 from stages.runtime.errors import RuntimeInputError
 
 ENVIRONMENT = "EDAC_SIGNING_KEY"
@@ -78,7 +78,7 @@ def public_key(key: Path) -> bytes:
     if key.suffix != ".pub":
         return _raw(_load(key))
     try:
-        return trust.decode(key.read_text(errors="replace"), trust.KEY_BYTES, str(key))
+        return trust.decode(storage.read(key).decode(errors="replace"), trust.KEY_BYTES, str(key))
     except OSError as error:
         raise ParameterError(f"{key} cannot be read ({error.strerror}). Give the path of a public key.") from None
     except RuntimeInputError as error:
@@ -94,7 +94,7 @@ def key_path(parameter: Path | None) -> Path | None:
 def _load(path: Path) -> Ed25519PrivateKey:
     _require_outside_git(path)
     try:
-        pem, mode = path.read_bytes(), path.stat().st_mode & 0o777
+        pem, mode = storage.read(path), path.stat().st_mode & 0o777
     except OSError as error:
         raise ParameterError(
             f"The signing key {path} cannot be read ({error.strerror}). Make one with `edac keys new`."

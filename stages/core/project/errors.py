@@ -1,6 +1,8 @@
 """The errors a person can cause, each told in one sentence, and the wrapper that prints them."""
 
 import errno
+import io
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -74,8 +76,16 @@ def run(main: Callable[[], int | None]) -> None:
     """
     end_with_dvc()
     without_proxy()
+    _write_any_text()
     try:
-        sys.exit(main() or 0)
+        code = main() or 0
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        sys.exit(code)
+    except BrokenPipeError:
+        if not _stdout_ends():
+            raise
+        sys.exit(_CUT_OFF)  # by a reader that has heard enough, such as `head`
     except EdacError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
@@ -83,6 +93,7 @@ def run(main: Callable[[], int | None]) -> None:
         refused = _refused_by_disk(error)
         if refused is None:
             raise
+        _stdout_ends()
         print(f"error: {refused}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
@@ -90,21 +101,47 @@ def run(main: Callable[[], int | None]) -> None:
         sys.exit(130)
 
 
+_CUT_OFF = 141  # as shells report SIGPIPE
+
+
+def _write_any_text() -> None:
+    """Have a terminal that lacks a character show its number instead."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() not in ("utf-8", "utf8"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _stdout_ends() -> bool:
+    """Return whether nothing can be written to stdout any more, and see that nothing is from now on."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    except (AttributeError, ValueError):  # it was closed from the start
+        return True
+    return False
+
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+_IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.ELOOP)
+_BROKEN = (errno.EIO, errno.ESTALE)
+_REFUSED = (*_FULL, *_CLOSED, *_IN_THE_WAY, *_BROKEN)
 
 
 def _refused_by_disk(error: BaseException) -> str | None:
     """Return the sentence of an error that a full or unwritable disk caused, None for another."""
     seen: BaseException | None = error
-    while seen is not None and not (isinstance(seen, OSError) and seen.errno in (*_FULL, *_CLOSED)):
+    while seen is not None and not (isinstance(seen, OSError) and seen.errno in _REFUSED):
         if f"[Errno {errno.ENOSPC}]" in str(seen):  # TensorFlow raises what it caught anew, without its number
             seen = OSError(errno.ENOSPC, "No space left on device")
             break
         seen = seen.__cause__ or seen.__context__
     if not isinstance(seen, OSError):
         return None
-    where = f"{seen.filename}: " if seen.filename else ""
+    place = seen.filename2 or seen.filename
+    where = f"{place}: " if place else ""
     if seen.errno in _FULL:
         import tempfile  # slow to import, and rarely needed
 
@@ -112,7 +149,9 @@ def _refused_by_disk(error: BaseException) -> str | None:
             f"{where}{seen.strerror}. Make room on the project's disk and in the folder of temporary files "
             f"({_or(tempfile.gettempdir, 'TMPDIR')}), then run the same command again."
         )
-    return f"{where}{seen.strerror}. Make it writable, then run the same command again." if where else None
+    advice = {_IN_THE_WAY: "Move away what stands there", _BROKEN: "Check that disk"}
+    doing = next((text for numbers, text in advice.items() if seen.errno in numbers), "Make it writable")
+    return f"{where}{seen.strerror}. {doing}, then run the same command again." if where else None
 
 
 def _or(value: Callable[[], str], otherwise: str) -> str:

@@ -2,6 +2,8 @@
 
 import os
 
+SCHEMES = ("http", "https", "socks5", "socks5h")
+"""What the address of a proxy may begin with: clients of HTTP take no other."""
 NAMES = ("127.0.0.1", "localhost", "::1")
 
 
@@ -13,3 +15,21 @@ def without_proxy() -> None:
         given = [name for name in os.environ.get(variable, "").replace(" ", "").split(",") if name]
         if "*" not in given:
             os.environ[variable] = ",".join([*given, *(name for name in NAMES if name not in given)])
+
+
+def foreign_proxy() -> str | None:
+    """Return the environment variable that names a proxy of a kind with which no client of HTTP starts; None if none.
+
+    Examples
+    --------
+    >>> os.environ["ALL_PROXY"] = "socks4://proxy.example:1080"
+    >>> foreign_proxy()
+    'ALL_PROXY'
+    >>> del os.environ["ALL_PROXY"]
+    """
+    for variable, address in sorted(os.environ.items()):
+        scheme, known, _ = address.partition("://")
+        named = variable.lower() in ("http_proxy", "https_proxy", "all_proxy")
+        if named and known and scheme.lower() not in SCHEMES:
+            return variable
+    return None

@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from stages.core.project.errors import ParameterError, notice
+from stages.runtime import storage
 
 PARAMS_FILE = Path("params.yaml")
 SECTIONS = (
@@ -74,12 +75,15 @@ def read_yaml(path: Path) -> Any:
     Raises
     ------
     ParameterError
-        If the file is missing or is not YAML.
+        If the file is missing, is not YAML, or is no file, such as a folder or a pipe.
     """
     try:
+        storage.require_regular(path)
         return YAML(typ="safe", pure=True).load(path)
     except FileNotFoundError:
         raise ParameterError(f"{path} does not exist. Run the command from the project's folder.") from None
+    except OSError as error:
+        raise ParameterError(f"{path} cannot be read ({error.strerror}). Put a YAML file there.") from None
     except YAMLError as error:
         raise ParameterError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
 

@@ -98,6 +98,7 @@ def local_uri(folder: Path) -> str:
 def create(folder: Path) -> None:
     """Make a folder's database, unless it is there: whole or not at all, as MLflow can't go on with half of it."""
     database = folder / DATABASE
+    _require_there(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if database.exists():
         return
@@ -218,6 +219,13 @@ def _unavailable(uri: str, error: Exception) -> TrackingUnavailableError:
     return TrackingUnavailableError(f"MLflow{place} does not answer ({reason}). Start it, then go on.")
 
 
+def _require_there(folder: Path) -> None:
+    if folder.is_symlink() and not folder.exists():
+        raise DataError(
+            f"{folder} leads to {folder.readlink()}, which is not there. Mount that disk, or make the folder."
+        )
+
+
 def _shown(uri: str) -> str:
     """Return a URI without a password."""
     return re.sub(r"//[^@/]*@", "//", uri)
@@ -226,6 +234,8 @@ def _shown(uri: str) -> str:
 def _existing(folder: Path, uri: str | None) -> mlflow.MlflowClient:
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or local_uri(folder)
     database = Path(uri.removeprefix(SQLITE))
+    if uri.startswith(SQLITE) and database.parent == folder.absolute():
+        _require_there(folder)
     if uri.startswith(SQLITE) and not database.exists():
         raise DataError(f"{database} does not exist. Run `dvc repro`, or set MLFLOW_TRACKING_URI.")
     with reaching(uri):

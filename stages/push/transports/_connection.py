@@ -192,7 +192,7 @@ async def _agent(config: Config, name: str) -> asyncssh.SSHAgentClient:
 def _private_key(config: Config, name: str) -> asyncssh.SSHKey:
     assert config.key_file is not None
     try:
-        return asyncssh.read_private_key(config.key_file.expanduser())
+        return asyncssh.read_private_key(_readable(config.key_file.expanduser()))
     except (OSError, asyncssh.KeyImportError) as error:
         raise DeviceError(
             f"{config.key_file}, the key for device {name}, cannot be used ({reason(error)}). "
@@ -205,12 +205,19 @@ def _trusted(config: Config, name: str) -> Any:
     if config.host_key is not None:
         return [asyncssh.import_public_key(config.host_key)], [], []
     try:
-        return asyncssh.read_known_hosts(str(config.known_hosts.expanduser()))
+        return asyncssh.read_known_hosts(str(_readable(config.known_hosts.expanduser())))
     except (OSError, ValueError) as error:
         raise DeviceError(
             f"{config.known_hosts}, for the host key of device {name}, cannot be read ({reason(error)}). "
             "Name another file as its `known_hosts`, or give its `host_key`."
         ) from None
+
+
+def _readable(path: Path) -> Path:
+    """Return a path, unless reading it might never end, as at a pipe."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError("it is no regular file")
+    return path
 
 
 def _distrust(config: Config, trusted: Any, error: asyncssh.DisconnectError) -> str:
