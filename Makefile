@@ -15,6 +15,8 @@ export DVC_NO_ANALYTICS := true
 .PHONY: run ui page install test test-all arm lint types docs
 
 run: $(INSTALLED)
+	@git rev-parse --git-dir > /dev/null 2>&1 || { echo "error: DVC needs a git repository, and this folder is none, \
+	such as one that was unpacked from a ZIP. Run git init, or clone it instead; then make again."; exit 1; }
 	dvc repro
 
 ui: $(INSTALLED)

@@ -1,6 +1,7 @@
 """Odd terminals, parameter files, keys and folders around `edac devices`: one row or one sentence, never a wait."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -195,3 +196,14 @@ def test_a_proxy_of_a_kind_that_no_client_takes_is_named(monkeypatch: pytest.Mon
     monkeypatch.setenv("ALL_PROXY", "socks4://127.0.0.1:1")
     with pytest.raises(errors.EdacError, match=r"ALL_PROXY must name a proxy by http, .*; got 'socks4://"), server():
         pass
+
+
+def test_a_clone_without_git_is_told_what_to_do(project: Path) -> None:
+    shutil.copyfile(ROOT / "Makefile", project / "Makefile")
+    for name in ("pyproject.toml", "constraints.txt", ".venv/.installed"):
+        (project / name).parent.mkdir(exist_ok=True)
+        (project / name).touch()
+    done = run("make run", GIT_CEILING_DIRECTORIES=str(project.parent))
+    assert done.returncode != 0
+    assert done.stdout.startswith(b"error: DVC needs a git repository, and this folder is none, such as one that was ")
+    assert done.stdout.endswith(b"Run git init, or clone it instead; then make again.\n")
