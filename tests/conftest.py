@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,14 +50,14 @@ def one_mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     if connection is None:  # no test of this run imports MLflow
         yield
         return
-    original, template = connection.create, tmp_path_factory.mktemp("mlflow")
+    original, template, lock = connection.new_database, tmp_path_factory.mktemp("mlflow"), threading.Lock()
 
-    def create(folder: Path) -> None:
-        original(template)
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / connection.DATABASE).exists():
-            shutil.copyfile(template / connection.DATABASE, folder / connection.DATABASE)
+    def new_database(folder: Path, artifacts: str) -> None:
+        with lock:
+            if not any(template.iterdir()):
+                original(template, artifacts)
+        shutil.copyfile(template / connection.DATABASE, folder / connection.DATABASE)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connection, "create", create)
+        patch.setattr(connection, "new_database", new_database)
         yield

@@ -133,7 +133,7 @@ def run(shell: str, **environment: str) -> "subprocess.CompletedProcess[bytes]":
 PRINT = """$PYTHON -c '
 from stages.core.project import errors
 def main():
-    print("é\\u4e2d" * 3)
+    print("\\xe9\\u4e2d" * 3)
     return 3
 errors.run(main)'"""
 

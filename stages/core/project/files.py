@@ -91,6 +91,12 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
+def require_regular(path: Path) -> None:
+    """Raise `OSError` unless a path leads to a regular file: reading a pipe or a device might never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+
+
 def open_lock(path: Path) -> IO[str]:
     """Open a file that is only locked; it is made if absent.
 

@@ -17,8 +17,8 @@ from typing import Any, TypeAlias, TypeVar
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from stages.core.project import files
 from stages.core.project.errors import ParameterError, notice
-from stages.runtime import storage
 
 PARAMS_FILE = Path("params.yaml")
 SECTIONS = (
@@ -78,7 +78,7 @@ def read_yaml(path: Path) -> Any:
         If the file is missing, is not YAML, or is no file, such as a folder or a pipe.
     """
     try:
-        storage.require_regular(path)
+        files.require_regular(path)
         return YAML(typ="safe", pure=True).load(path)
     except FileNotFoundError:
         raise ParameterError(f"{path} does not exist. Run the command from the project's folder.") from None

@@ -109,11 +109,23 @@ def create(folder: Path) -> None:
         draft = folder / ".draft"
         shutil.rmtree(draft, ignore_errors=True)  # of one that was killed
         draft.mkdir()
-        with migrations.LOCK:
-            store = SqlAlchemyStore(local_uri(draft), moved.artifacts_uri(folder))  # type: ignore[no-untyped-call]
-        store.engine.dispose()
+        new_database(draft, moved.artifacts_uri(folder))
         (draft / DATABASE).replace(database)
         shutil.rmtree(draft)
+
+
+def new_database(folder: Path, artifacts: str) -> None:
+    """Write MLflow's empty database into a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    artifacts : str
+        URI of the folder of its artefacts.
+    """
+    with migrations.LOCK:
+        store = SqlAlchemyStore(local_uri(folder), artifacts)  # type: ignore[no-untyped-call]
+    store.engine.dispose()
 
 
 def connect(folder: Path, experiment: str = EXPERIMENT) -> Tracker:
