@@ -26,6 +26,8 @@ POSITIVE = frozenset(_POSITIVE.split())
 _TOLERANCE_S = 0.01  # a few samples more need no longer clip
 _OPERATIONS_PER_S = 8e9  # multiply-adds in training, forward and backward, of two ordinary cores
 _MOST_FRAMES = 220
+_MOSTLY = 0.5
+_REPEATED = "{:.0%} of the recordings are shorter than half of a clip, which silence would fill (docs/recipes.md)"
 _STEPS, _MOST_STEPS = 3000.0, 20_000.0
 
 
@@ -276,6 +278,7 @@ def _sparse(names: Names) -> str:
 def _frontend(survey: Survey, warnings: list[str]) -> tuple[list[Choice], tuple[int, ...]]:
     """Return the choices of the front end and the shape of its features."""
     seconds, why_length = _length(survey, warnings)
+    shorter = float((survey.seconds < 0.5 * seconds).mean())
     rate, why_rate = _rate(survey, warnings)
     samples = round(seconds * rate)
     n_fft = 2 ** round(math.log2(rate * (0.03 if seconds <= 3 else 0.045)))
@@ -298,6 +301,7 @@ def _frontend(survey: Survey, warnings: list[str]) -> tuple[list[Choice], tuple[
     return [
         Choice("features.frontend", "log_mel", "levels in decibels, which training can vary on the fly"),
         Choice("features.options.log_mel", options, f"{why_length}; {why_rate}; {resolution}"),
+        *([Choice("features.short", "repeat", _REPEATED.format(shorter))] if shorter > _MOSTLY else []),
     ], shape
 
 
@@ -315,7 +319,8 @@ def _length(survey: Survey, warnings: list[str]) -> tuple[float, str]:
     elif cut > 0.02:
         warnings.append(f"{cut:.0%} of the recordings are longer than {seconds:g} s and are cut there")
     if padded > 0.25:
-        warnings.append(f"{padded:.0%} of the recordings are shorter than half of {seconds:g} s and are padded")
+        becomes = "repeated until it is full" if padded > _MOSTLY else "padded"
+        warnings.append(f"{padded:.0%} of the recordings are shorter than half of {seconds:g} s and are {becomes}")
     if survey.quantile(0.5) < 0.25:
         warnings.append(f"half of the recordings are shorter than {middle:.2f} s: check that they hold the whole sound")
     return seconds, f"{seconds:g} s hold {kept} % of the recordings whole (median {middle:.2f} s)"

@@ -38,7 +38,7 @@ def remarks(path: Path = params.PARAMS_FILE) -> list[str]:
     clip_s = config.clip_samples / config.sample_rate
     return [
         *found,
-        *of_lengths(seconds, clip_s, owner, segments=features.segment is not None),
+        *of_lengths(seconds, clip_s, owner, repeated=features.short == "repeat", segments=features.segment is not None),
         *_of_rates(rates, config),
     ]
 
@@ -62,7 +62,9 @@ def _of_windows(config: Any, owner: str) -> list[str]:
     return found
 
 
-def of_lengths(seconds: np.ndarray, clip_s: float, owner: str, *, segments: bool = False) -> list[str]:
+def of_lengths(
+    seconds: np.ndarray, clip_s: float, owner: str, *, repeated: bool = False, segments: bool = False
+) -> list[str]:
     """Return what is to be said of recordings that are longer or shorter than a clip.
 
     Parameters
@@ -73,18 +75,24 @@ def of_lengths(seconds: np.ndarray, clip_s: float, owner: str, *, segments: bool
         Length of a clip (seconds).
     owner : str
         The front end's dotted name.
+    repeated : bool
+        Whether short recordings are repeated, so that nothing is silence.
     segments : bool
         Whether recordings are cut into several clips, so that nothing is lost.
 
     Examples
     --------
-    >>> of_lengths(np.array([0.5, 0.5, 0.6]), 7.0, "mfcc")
-    ['100% of the recordings are shorter than half of the clip of 7 s (mfcc.clip_samples): the rest of it is silence']
+    >>> of_lengths(np.array([0.5, 0.5, 0.6]), 7.0, "mfcc")  # doctest: +NORMALIZE_WHITESPACE
+    ['100% of the recordings are shorter than half of the clip of 7 s (mfcc.clip_samples); the rest is silence, or with
+    features.short: repeat the recording again']
     """
     found, clip = [], f"the clip of {clip_s:g} s ({owner}.clip_samples)"
     padded, cut = float((seconds < 0.5 * clip_s).mean()), float((seconds > _SAME * clip_s).mean())
-    if padded > _RARE:
-        found.append(f"{padded:.0%} of the recordings are shorter than half of {clip}: the rest of it is silence")
+    if padded > _RARE and not repeated:
+        found.append(
+            f"{padded:.0%} of the recordings are shorter than half of {clip}; the rest is silence, "
+            "or with features.short: repeat the recording again"
+        )
     if cut > _RARE and not segments:
         longest = float(seconds.max())
         advice = "features.segment or features.place says which part is heard"

@@ -44,6 +44,8 @@ class FeatureParams:
     place : {"aligned", "loudest"}
         Part of a longer recording that is its clip: as the front end says (from the start or from the middle), or where
         it has the most energy.
+    short : {"pad", "repeat"}
+        What follows a recording that is shorter than a clip: silence, or the recording again until the clip is full.
     segment : Segment or None
         Cut every recording into several clips; null makes one clip of each.
     """
@@ -52,6 +54,7 @@ class FeatureParams:
     options: Options = field(default_factory=dict)
     remove_dc: bool = False
     place: Literal["aligned", "loudest"] = "aligned"
+    short: Literal["pad", "repeat"] = "pad"
     segment: Segment | None = None
 
     def __post_init__(self) -> None:
@@ -69,7 +72,7 @@ class FeatureParams:
             If segments do not fit the front end's clips.
         """
         clip_s, segment = clip_samples / sample_rate, self.segment
-        rules = dataclasses.replace(heard, remove_dc=self.remove_dc, place=self.place)
+        rules = dataclasses.replace(heard, remove_dc=self.remove_dc, place=self.place, short=self.short)
         if segment is None:
             return rules
         name, rule = "features.segment", f"be a clip's length, {clip_s:g} s, or null"

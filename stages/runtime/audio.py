@@ -255,13 +255,13 @@ class Loudest:
 
 
 def clip(samples: np.ndarray, n_samples: int, align: str = "start", hearing: Hearing = DEFAULT) -> np.ndarray:
-    """Return what the front end is given of a waveform: placed, without its mean if so wanted, and padded.
+    """Return what the front end is given of a waveform: placed, without its mean if so wanted, and of a clip's length.
 
     Parameters
     ----------
     samples : np.ndarray, shape (n,), float32
     n_samples, align, hearing
-        As of `clip_start`; what is shorter is padded as by `fit_length`.
+        As of `clip_start`; what is shorter is padded as by `fit_length`, or with `short` repeat, repeated.
 
     Returns
     -------
@@ -271,11 +271,15 @@ def clip(samples: np.ndarray, n_samples: int, align: str = "start", hearing: Hea
     --------
     >>> clip(np.array([1, 3], np.float32), 3, hearing=Hearing(remove_dc=True)).tolist()
     [-1.0, 1.0, 0.0]
+    >>> clip(np.array([1, 3], np.float32), 5, hearing=Hearing(short="repeat")).tolist()
+    [1.0, 3.0, 1.0, 3.0, 1.0]
     """
     start = clip_start(samples, n_samples, align, hearing)
     part = np.asarray(samples[start : start + n_samples], np.float32)
     if hearing.remove_dc and len(part):
         part = part - np.float32(part.mean(dtype=np.float64))
+    if hearing.short == "repeat" and 0 < len(part) < n_samples:
+        return np.resize(part, n_samples)
     return fit_length(part, n_samples, align)
 
 

@@ -15,6 +15,8 @@ silence_dbfs  a recording, clip or window is silent if its peak about its mean s
 remove_dc     whether the mean of what is heard of a clip is subtracted from it, before it is padded
 place         which part of a longer recording a clip is: `aligned` as the front end says (from its start or from its
               middle), or `loudest`: the part with the most energy about the recording's mean
+short         what follows a recording that is shorter than a clip: silence (`pad`), or the recording again, until the clip
+              is full (`repeat`)
 segment_s     length of the segments that a recording is cut into, each of them a clip; 0 for one clip per recording
 hop_s         from the start of one segment to the next
 """
@@ -33,6 +35,7 @@ CHANNELS = ("mean", "left", "right", "loudest")
 OVERLOADS = ("exclude", "scale")
 PARTIALS = ("exclude", "keep")
 PLACES = ("aligned", "loudest")
+SHORTS = ("pad", "repeat")
 PARTIAL, OVERLOADED = "heard in part", "beyond full scale"
 OVERLOAD_DB = 1.0
 MOST_GAIN = 32.0
@@ -55,6 +58,7 @@ class Hearing:
     silence_dbfs: float = -60.0
     remove_dc: bool = False
     place: str = "aligned"
+    short: str = "pad"
     segment_s: float = 0.0
     hop_s: float = 0.0
 
@@ -65,6 +69,7 @@ class Hearing:
             ("overload", OVERLOADS),
             ("partial", PARTIALS),
             ("place", PLACES),
+            ("short", SHORTS),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be {' or '.join(known)}; got {getattr(self, name)!r}")

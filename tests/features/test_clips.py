@@ -96,6 +96,14 @@ def test_or_it_is_placed_where_the_sound_is(task: Task) -> None:
     assert frontend_file.read(task.folder / "features").hearing == Hearing(place="loudest")
 
 
+def test_a_short_recording_is_repeated(task: Task) -> None:
+    task.run(short="repeat")
+    repeat = Hearing(short="repeat")
+    samples = decode.load(task.recordings[1].path, RATE)
+    np.testing.assert_array_equal(task.row("b"), task.frontend(clip(samples, CLIP, hearing=repeat)))
+    assert frontend_file.read(task.folder / "features").hearing == repeat
+
+
 def test_a_class_without_any_sound_in_its_clips_is_told(task: Task) -> None:
     task.recordings.pop(1)
     with pytest.raises(DataError, match=r"No clip of the class 'yes' holds any sound: .* Set features\.place: loudest"):
@@ -154,6 +162,7 @@ def test_how_files_are_heard_and_the_mean_reach_the_features(task: Task) -> None
         ({"segment": {"hop_s": 0.1, "length_s": 1}}, r"features\.segment\.length_s must be a clip's length, 0\.25 s"),
         ({"segment": {"hop_s": 0.1}, "place": "loudest"}, r"features\.place must be aligned where features\.segment"),
         ({"segment": {}}, r"features\.segment\.hop_s must be given"),
+        ({"short": "mirror"}, r"features\.short must be one of pad, repeat"),
         ({"place": "middle"}, r"features\.place must be one of aligned, loudest"),
     ],
 )

@@ -64,6 +64,8 @@ CHANGES: list[dict[str, Any]] = [
     {"sample_rate": -1},
     {"align": "end"},
     {"crops": 0},
+    {"hearing": {"short": "repeat"}},
+    {"hearing": {"short": "mirror"}},
     {"hearing": {"channel": "both"}},
     {"hearing": {"silence_dbfs": 0.0}},
     {"hearing": {"segment_s": 1.0}},
@@ -147,6 +149,8 @@ _PLACES = [
     (Hearing(), "middle"),
     (Hearing(remove_dc=True), "middle"),
     (Hearing(place="loudest"), "start"),
+    (Hearing(short="repeat"), "middle"),
+    (Hearing(short="repeat", remove_dc=True), "start"),
 ]
 _CONFIDENCES: list[tuple[str, list[float], float | None]] = [
     ("max_probability", [0.2, 0.7, 0.1], None),

@@ -97,6 +97,18 @@ def test_a_clip_is_placed_where_the_sound_is() -> None:
     assert clip_start(samples + np.float32(0.5), RATE, hearing=loudest) == start  # a constant is no sound
 
 
+@pytest.mark.parametrize("align", ["start", "middle"])
+@pytest.mark.parametrize("n", [0, 1, 7, 800, 1599, 1600, 4000])
+def test_a_short_recording_is_repeated(n: int, align: str) -> None:
+    x, repeat = sound(n)[:, 0].astype(np.float32), Hearing(short="repeat")
+    found = clip(x, 1600, align, repeat)
+    if n >= 1600 or not n:
+        np.testing.assert_array_equal(found, clip(x, 1600, align))
+    else:
+        np.testing.assert_array_equal(found, x[np.arange(1600) % n])
+    assert found.dtype == np.float32
+
+
 @pytest.mark.parametrize("n", [700, 1600, 4000])
 def test_the_mean_of_what_is_heard_is_removed_before_padding(n: int) -> None:
     x = sound(n)[:, 0].astype(np.float32) + np.float32(0.3)

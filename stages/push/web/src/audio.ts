@@ -21,6 +21,7 @@ export interface Hearing {
   readonly silence_dbfs: number;
   readonly remove_dc: boolean;
   readonly place: "aligned" | "loudest";
+  readonly short: "pad" | "repeat";
   readonly segment_s: number;
   readonly hop_s: number;
 }
@@ -32,6 +33,7 @@ export const DEFAULT_HEARING: Hearing = {
   silence_dbfs: -60,
   remove_dc: false,
   place: "aligned",
+  short: "pad",
   segment_s: 0,
   hop_s: 0,
 };
@@ -270,7 +272,7 @@ export function clipStart(samples: Float32Array, nSamples: number, align: Align,
   return best;
 }
 
-/** What the front end is given of a waveform: placed, without its mean if the rules say so, and padded. */
+/** What the front end is given of a waveform: placed, without its mean if the rules say so, and of a clip's length. */
 export function clip(samples: Float32Array, nSamples: number, align: Align, hearing: Hearing): Float32Array<ArrayBuffer> {
   const start = clipStart(samples, nSamples, align, hearing);
   const part = samples.slice(start, start + nSamples);
@@ -280,9 +282,13 @@ export function clip(samples: Float32Array, nSamples: number, align: Align, hear
     const mean = Math.fround(sum / part.length);
     for (let i = 0; i < part.length; i++) part[i] -= mean;
   }
-  const padded = new Float32Array(nSamples);
-  padded.set(part, align === "start" ? 0 : Math.floor((nSamples - part.length) / 2));
-  return padded;
+  const whole = new Float32Array(nSamples);
+  if (hearing.short === "repeat" && part.length) {
+    for (let at = 0; at < nSamples; at += part.length) whole.set(part.subarray(0, nSamples - at), at);
+  } else {
+    whole.set(part, align === "start" ? 0 : Math.floor((nSamples - part.length) / 2));
+  }
+  return whole;
 }
 
 /** Starts of the windows of a recording; the last one ends where the recording does. */

@@ -44,6 +44,7 @@ const CHOICES: Record<string, readonly string[]> = {
   overload: ["exclude", "scale"],
   partial: ["exclude", "keep"],
   place: ["aligned", "loudest"],
+  short: ["pad", "repeat"],
 };
 
 type Plain = Record<string, unknown>;
