@@ -15,8 +15,8 @@ silence_dbfs  a recording, clip or window is silent if its peak about its mean s
 remove_dc     whether the mean of what is heard of a clip is subtracted from it, before it is padded
 place         which part of a longer recording a clip is: `aligned` as the front end says (from its start or from its
               middle), or `loudest`: the part with the most energy about the recording's mean
-short         what follows a recording that is shorter than a clip: silence (`pad`), or the recording again, until the clip
-              is full (`repeat`)
+short         what follows a recording that is shorter than a clip: silence (`pad`), or the recording again, until it is
+              full (`repeat`)
 segment_s     length of the segments that a recording is cut into, each of them a clip; 0 for one clip per recording
 hop_s         from the start of one segment to the next
 """
