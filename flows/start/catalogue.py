@@ -1,6 +1,7 @@
 """Plug-ins with what they are and, where it follows from shapes, what they take; and the table of finished variants."""
 
 import importlib
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def catalogue(kind: str) -> str:
 
 def _summary(module: str) -> str:
     text = (importlib.import_module(module).__doc__ or "").strip().partition("\n")[0]
-    return text.partition(": ")[0].rstrip(".:")[:80]
+    return textwrap.shorten(text.partition(": ")[0].partition("; ")[0].rstrip(".:"), 80, placeholder=" ...")
 
 
 def _shape() -> sizes.Shape:
