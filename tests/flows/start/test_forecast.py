@@ -104,6 +104,8 @@ def test_padding_cutting_upsampling_and_windows_are_told(project: Path) -> None:
     assert "67% of the recordings have a lower rate than 8000 Hz, from 4000 Hz on" in found
     assert "half of the recordings are shorter than 0.20 s" in found
     assert "window" not in found
+    write(project.parent, features=params.read(project)["features"] | {"short": "repeat"})
+    assert "shorter than half of" not in "\n".join(remarks.remarks(project))
     log_mel = {"sample_rate": 8000, "clip_samples": 1200, "n_fft": 2048, "hop_length": 1024, "n_mels": 20}
     write(project.parent, features={"frontend": "log_mel", "options": {"log_mel": log_mel}})
     found = "\n".join(remarks.remarks(project))

@@ -166,6 +166,16 @@ def chosen(names: naming.Names, found: survey.Survey) -> tuple[dict[str, object]
 
 
 @pytest.mark.usefixtures("any_width")
+@pytest.mark.parametrize("seconds, short", [([1.0, 1.2, 4.0], "repeat"), ([1.0, 3.0, 4.0], None), ([1.0], None)])
+def test_mostly_short_recordings_are_repeated(seconds: list[float], short: str | None) -> None:
+    values, told = chosen(
+        names_of([(w, f"s{p}", "") for w in ("a", "b") for p in range(12)]), surveyed(seconds, {16000: 24})
+    )
+    assert values.get("features.short") == short
+    assert ("repeated" in told) == (short is not None)
+
+
+@pytest.mark.usefixtures("any_width")
 def test_a_split_with_a_leak_or_without_a_class_is_not_used() -> None:
     whole = [
         (w, f"s{p}", side) for w in ("a", "b", "c") for side, ps in (("train", range(9)), ("test", (9, 10))) for p in ps
