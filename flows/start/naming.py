@@ -35,6 +35,7 @@ CALLED = {kind: tuple(words.split()) for kind, words in _CALLED.items()}
 MOST_CLASSES = 1000
 EACH_FILE = "file"
 NONE = "none"
+_HOLDS = dict.fromkeys(("1", "1.0", "true", "yes"), True) | dict.fromkeys(("0", "0.0", "false", "no", ""), False)
 _ENOUGH = 1.5  # recordings per value on average, from which on a field says more than which file it is
 
 
@@ -71,7 +72,8 @@ class Field:
 class Asked:
     """The user's choice of fields; None where they leave it to us.
 
-    A choice is a field's name, or a regular expression with one pair of parentheses.
+    A choice is a field's name, or a regular expression with one pair of parentheses; of the label, or several fields
+    of 0 and 1 with commas between them, one for each class.
 
     Attributes
     ----------
@@ -225,6 +227,9 @@ def _asked(items: Sequence[Item], wanted: str, kind: str) -> Field:
     fields = _fields(items)
     if wanted in fields:
         return Field(wanted, "as asked for", fields[wanted])
+    columns = [name.strip() for name in wanted.split(",")]
+    if kind == "label" and len(columns) > 1 and any(name in fields for name in columns):
+        return _of_columns(columns, fields)
     try:
         pattern = re.compile(wanted)
     except re.error:
@@ -241,6 +246,22 @@ def _asked(items: Sequence[Item], wanted: str, kind: str) -> Field:
             raise ParameterError(f"--{kind} must find something in every path; {wanted!r} finds none in {item.path}.")
         values.append(match[1])
     return Field(wanted, "the regular expression asked for", tuple(values))
+
+
+def _of_columns(columns: Sequence[str], fields: Mapping[str, Sequence[str]]) -> Field:
+    """Return the label that columns of 0 and 1 tell, one for each class."""
+    for name in columns:
+        if name not in fields:
+            raise ParameterError(f"--label must name fields; got {name!r}. {known(name, fields)}")
+        odd = sorted({value for value in fields[name] if value.casefold() not in _HOLDS})
+        if odd:
+            raise ParameterError(
+                f"--label must name columns of 0 and 1 where it names several; {name} has {odd[0]!r}. Correct it, or "
+                "name one field."
+            )
+    rows = zip(*(fields[name] for name in columns), strict=True)
+    held = ([name for name, value in zip(columns, row, strict=True) if _HOLDS[value.casefold()]] for row in rows)
+    return Field(",".join(columns), "a column of 0 and 1 for each label", tuple(SEPARATOR.join(each) for each in held))
 
 
 def _fields(items: Sequence[Item]) -> dict[str, tuple[str, ...]]:
@@ -307,7 +328,8 @@ def _label(items: Sequence[Item], taken: set[str]) -> Field:
     best = max(scores, key=lambda name: scores[name], default=None)
     if best is None or (tables and not best.startswith("folder")):
         raise ParameterError(
-            f"the field that holds the label cannot be told. Name it with --label FIELD. {_listed(items)}"
+            "the field that holds the label cannot be told. Name it with --label FIELD, or several with commas that have "
+            f"1 where their label holds. {_listed(items)}"
         )
     said = "the folders' names" if best.startswith("folder") else f"{best} of the file names"
     return Field(best, said, fields[best])

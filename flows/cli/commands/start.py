@@ -9,7 +9,8 @@ def add(commands: Commands) -> None:
     """Add the command."""
     start = commands.add_parser("start", help="look at your recordings and write a params.yaml that is right for them")
     start.add_argument("recordings", type=Path, metavar="FOLDER|CSV", help="recordings, or a table that lists them")
-    for kind, more in (("label", ""), ("group", "; `file` for each its own"), ("split", ""), ("site", "")):
+    several = "; or several, with commas, that have 1 where their label holds"
+    for kind, more in (("label", several), ("group", "; `file` for each its own"), ("split", ""), ("site", "")):
         text = f"field that holds the {kind}, or a regular expression with one pair of parentheses{more}"
         start.add_argument(f"--{kind}", metavar="FIELD", help=text)
     text = "character between several labels of a recording; default: |, or what seems to stand there"

@@ -102,3 +102,16 @@ def test_one_label() -> None:
 
 def test_no_group_is_told() -> None:
     assert any("--group" in note for note in found(LAYOUTS["label/random"][0]).notes)
+
+
+def test_a_column_of_0_and_1_for_each_label() -> None:
+    rows = [("1", "0", "x"), ("0", "True", "y"), ("1.0", "yes", "z"), ("", "0", "w")]
+    items = [Item(f"{i}.wav", {"bird": a, "frog": b, "by": c}) for i, (a, b, c) in enumerate(rows)]
+    seen = find(items, Asked(label="bird, frog"))
+    assert seen.label.values == ("bird", "frog", "bird|frog")
+    assert "1 recordings have no label" in seen.notes[0]
+    assert seen.classes == {"bird": 2, "frog": 2}
+    for asked, named in (("bird,frogs", "frogs"), ("bird,by", "'w'")):
+        with pytest.raises(ParameterError, match="--label must name") as told:
+            find(items, Asked(label=asked))
+        assert named in str(told.value)
