@@ -328,8 +328,8 @@ def _label(items: Sequence[Item], taken: set[str]) -> Field:
     best = max(scores, key=lambda name: scores[name], default=None)
     if best is None or (tables and not best.startswith("folder")):
         raise ParameterError(
-            "the field that holds the label cannot be told. Name it with --label FIELD, or several with commas that have "
-            f"1 where their label holds. {_listed(items)}"
+            "the field that holds the label cannot be told. Name it with --label FIELD, or several with commas that "
+            f"have 1 where their label holds. {_listed(items)}"
         )
     said = "the folders' names" if best.startswith("folder") else f"{best} of the file names"
     return Field(best, said, fields[best])
