@@ -6,6 +6,7 @@ plug-ins of the folders it names: of a plug-in that `params.yaml` chooses by nam
 """
 
 import ast
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ def runnable(module: str) -> str:
     return f"{module}.__main__" if provenance.source_file(module).name == "__init__.py" else module
 
 
+@functools.cache
 def named(module: str) -> set[str]:
     """Return the modules that a module names in strings or as a registry: the plug-ins of a folder, or a command."""
     found: set[str] = set()
@@ -51,6 +53,7 @@ def named(module: str) -> set[str]:
     return found
 
 
+@functools.cache
 def made_of(module: str) -> set[str]:
     """Return the files that a command is made of, except for packages that hold a docstring only."""
     seen: set[str] = set()
@@ -60,7 +63,12 @@ def made_of(module: str) -> set[str]:
         seen |= fresh
         waiting = {m for name in fresh for m in named(name)} - seen
     paths = [provenance.source_file(m) for m in seen]
-    return {p.relative_to(ROOT).as_posix() for p in paths if len(ast.parse(p.read_text()).body) > 1}
+    return {p.relative_to(ROOT).as_posix() for p in paths if holds_code(p)}
+
+
+@functools.cache
+def holds_code(path: Path) -> bool:
+    return len(ast.parse(path.read_text()).body) > 1
 
 
 def listed(stage: str) -> set[str]:

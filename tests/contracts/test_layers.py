@@ -4,6 +4,7 @@ runtime < core < plug-in files < a stage's logic < its `__main__` < flows < the 
 """
 
 import ast
+import functools
 import re
 import sys
 
@@ -83,7 +84,8 @@ def forbidden(module: str, imported: str) -> str | None:
     return None
 
 
-def third_party(module: str) -> set[str]:
+@functools.cache
+def third_party(module: str) -> frozenset[str]:
     """Return the top-level names of everything a module imports when it runs, anywhere in its source."""
     found: set[str] = set()
     waiting: list[ast.AST] = [ast.parse(provenance.source_file(module).read_text())]
@@ -100,7 +102,7 @@ def third_party(module: str) -> set[str]:
             waiting.extend(node.orelse)
         else:
             waiting.extend(ast.iter_child_nodes(node))
-    return {name.split(".")[0] for name in found}
+    return frozenset(name.split(".")[0] for name in found)
 
 
 def is_behind(module: str, wall: set[str]) -> bool:

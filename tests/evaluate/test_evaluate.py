@@ -105,6 +105,7 @@ def test_the_lines_against_sparsity_start_at_the_baseline_whatever_the_pruning(
         assert int(least["deflated_bytes"]) == by_name["baseline-s0.0-narrow"]["deflated_bytes"]
 
 
+@pytest.mark.thorough
 def test_an_interrupted_measurement_goes_on_where_it_stopped(
     sweep: Path, features: Path, tmp_path: Path, params: EvaluateParams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +151,7 @@ def test_without_a_float32_baseline_there_is_nothing_to_compare_with(
         evaluate(sweep, features, tmp_path / "evaluation", params)
 
 
+@pytest.mark.thorough
 def test_a_sweep_of_baselines_alone_is_enough(
     sweep: Path,
     features: Path,

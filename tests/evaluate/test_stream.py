@@ -97,6 +97,7 @@ def simulated(rng: np.random.Generator, hours: float) -> tuple[Windows, list[Tru
     return Windows(two, np.arange(n, dtype=float), np.ones(n, bool), 1.0, 1.0, ("no", "yes")), truth
 
 
+@pytest.mark.thorough
 def test_false_alarms_on_a_new_stream_keep_within_the_target() -> None:
     rng, rates = np.random.default_rng(7), []
     for _ in range(25):

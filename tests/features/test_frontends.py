@@ -117,18 +117,18 @@ def test_log_mel_is_librosas(log_mel_model: tuple[log_mel.Config, Model], name: 
 
 
 @pytest.mark.parametrize("center", [True, False])
-@pytest.mark.parametrize("name", SIGNALS)
-def test_the_zero_crossing_rate_is_librosas_in_per_cent(name: str, center: bool) -> None:
+def test_the_zero_crossing_rate_is_librosas_in_per_cent(center: bool) -> None:
     options: dict[str, Any] = {"clip_samples": 9000, "n_fft": 512, "hop_length": 160, "n_mels": 20, "center": center}
     config = log_mel.Config(**options, zero_crossing_rate=True)
-    samples = signal(name, config.clip_samples, config.sample_rate)
-    features = Model(export(log_mel, config)).run(samples[np.newaxis])[0]
-    assert features.shape == log_mel.feature_shape(config) == (*features.shape[:1], 21, 1)
-    padded = np.pad(samples, 256) if center else samples
-    rate = librosa.feature.zero_crossing_rate(padded, frame_length=512, hop_length=160, center=False)[0]
-    np.testing.assert_allclose(features[:, -1, 0], 100 * rate, atol=1e-4)
-    without = Model(export(log_mel, log_mel.Config(**options))).run(samples[np.newaxis])[0]
-    np.testing.assert_array_equal(features[:, :-1], without)
+    model, plain = Model(export(log_mel, config)), Model(export(log_mel, log_mel.Config(**options)))
+    for name in SIGNALS:
+        samples = signal(name, config.clip_samples, config.sample_rate)
+        features = model.run(samples[np.newaxis])[0]
+        assert features.shape == log_mel.feature_shape(config) == (*features.shape[:1], 21, 1)
+        padded = np.pad(samples, 256) if center else samples
+        rate = librosa.feature.zero_crossing_rate(padded, frame_length=512, hop_length=160, center=False)[0]
+        np.testing.assert_allclose(features[:, -1, 0], 100 * rate, atol=1e-4, err_msg=name)
+        np.testing.assert_array_equal(features[:, :-1], plain.run(samples[np.newaxis])[0], err_msg=name)
 
 
 def test_bands_are_where_librosas_filters_peak() -> None:

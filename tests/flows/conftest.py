@@ -1,5 +1,6 @@
 """A Prefect server for the flows, and what a cell is made of."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -18,27 +19,47 @@ from stages.core.project import files
 
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp()  # before Prefect is imported
 
-SERVE = (
-    "from flows.execution.prefect_server import server\nwith server() as address: print(address, flush=True); input()"
-)
+SERVE = """
+import sys
+from flows.execution.prefect_server import server
+with server() as address:
+    print(address, flush=True)
+    sys.stdin.read()
+"""
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[str]:
-    """Serve the whole session from a process of its own, where Prefect's warnings are no errors."""
-    root = Path(__file__).parents[2]
-    with subprocess.Popen(
-        [sys.executable, "-c", SERVE], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin
-        assert process.stdout
-        address = process.stdout.readline().strip()
-        from prefect.settings import PREFECT_API_URL, temporary_settings
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Share one server, in a process of its own where Prefect's warnings are no errors, between the workers of a run.
 
-        with pytest.MonkeyPatch.context() as patch, temporary_settings({PREFECT_API_URL: address}):
-            patch.setenv("PREFECT_API_URL", address)  # for processes that tests start
-            yield address
-        process.stdin.write("\n")
+    Its start takes longer than what most tests ask of it. It ends once no worker holds its pipe open any more.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    shared = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "prefect_server"
+    shared.mkdir(exist_ok=True)
+    pipe, told, started = shared / "pipe", shared / "address", None
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not pipe.exists():
+            os.mkfifo(pipe)
+        held = os.open(pipe, os.O_RDWR)
+        if not told.exists():
+            with pipe.open("rb") as end:
+                command, root = [sys.executable, "-c", SERVE], Path(__file__).parents[2]
+                started = subprocess.Popen(command, cwd=root, stdin=end, stdout=subprocess.PIPE, text=True)
+            assert started.stdout
+            address = started.stdout.readline().strip()
+            assert address, "Prefect's server does not start"
+            told.write_text(address)
+    address = told.read_text()
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with pytest.MonkeyPatch.context() as patch, temporary_settings({PREFECT_API_URL: address}):
+        patch.setenv("PREFECT_API_URL", address)  # for processes that tests start
+        yield address
+    os.close(held)
+    if started:
+        started.communicate()
 
 
 @pytest.fixture(scope="module", autouse=True)

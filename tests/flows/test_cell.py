@@ -36,6 +36,7 @@ def spec_of(which: int, store: Path, sources: Sources, sweep: SweepParams = SWEE
     return Spec(plan(sweep, inputs)[which], store, 1, inputs)
 
 
+@pytest.mark.thorough
 def test_a_cell_is_made_and_another_scheme_needs_no_tensorflow(tmp_path: Path, sources: Sources) -> None:
     spec = spec_of(1, tmp_path / "cells", sources)
     done = subprocess.run(

@@ -41,6 +41,7 @@ def test_flipped_labels_stand_first(several: bool, tmp_path: Path) -> None:
     assert artifact.read(tmp_path) == found
 
 
+@pytest.mark.thorough
 def test_no_recording_is_judged_by_its_own_group() -> None:
     """Each group has a value of its own that tells its label: whoever saw the group would know it."""
     rng = np.random.default_rng(1)

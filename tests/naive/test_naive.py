@@ -65,6 +65,7 @@ def test_what_sounds_alike_is_not_told_apart(tmp_path: Path) -> None:
     assert value < 0.7
 
 
+@pytest.mark.thorough
 def test_a_class_that_nobody_can_learn(tmp_path: Path) -> None:
     whole = task(tmp_path, ("a", "b"))
     lacking = {name: "test" if name.startswith("0") else side for name, side in whole.splits.items()}

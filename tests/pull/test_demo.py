@@ -44,6 +44,7 @@ def tree(folder: Path) -> dict[str, str]:
     return {p.relative_to(folder).as_posix(): files.sha256(p) for p in folder.rglob("*") if p.is_file()}
 
 
+@pytest.mark.thorough
 def test_is_reproducible_and_more_subjects_leave_the_earlier_ones_alone(corpus: Path, tmp_path: Path) -> None:
     demo.fetch(demo.Config(subjects=12), tmp_path, None)
     again, whole = tree(tmp_path), tree(corpus)

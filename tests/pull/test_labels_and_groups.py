@@ -15,6 +15,7 @@ from stages.pull.params import PullParams
 from stages.pull.stage import pull
 from stages.split.params import SplitParams
 from stages.split.stage import Known, split
+from tests.marks import thorough_but
 from tests.trees import bursts, encode
 
 RATE = 8000
@@ -79,7 +80,7 @@ SPELLINGS: tuple[Callable[[str, int], str], ...] = (
 )
 
 
-@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("spelling", thorough_but(SPELLINGS, *SPELLINGS[:2]))
 def test_a_speaker_in_two_spellings_stops_the_pull_or_is_merged(own: Own, spelling: Callable[[str, int], str]) -> None:
     speakers(own, lambda s, i: spelling(f"speaker{s:02}", i))
     with pytest.raises(DataError, match=r"must spell every name in one way; .* groups '?.*and 2 more\. Correct them"):

@@ -135,6 +135,7 @@ def test_samples_that_are_not_finite_are_not_audio(project: Project) -> None:
     )
 
 
+@pytest.mark.thorough
 def test_an_interrupted_check_goes_on_where_it_stopped(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(6):
         project.add(f"c{number}.wav", "ill", f"c{number}", tone(800 + 50 * number))

@@ -79,6 +79,7 @@ def test_twelve_classes_with_silence_of_noise_that_is_on_one_side(tree: Path, ru
     np.testing.assert_allclose(got, whole[RATE : 2 * RATE], atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_all_words_and_all_other_words(tree: Path, run: Run) -> None:
     report, index = run("speech_commands", tree, task="words35")
     assert (report["usable"], set(report["labels"])) == (13 * 8, {*KEYWORDS, *OTHERS})
@@ -88,6 +89,7 @@ def test_all_words_and_all_other_words(tree: Path, run: Run) -> None:
     assert report["labels"]["_silence_"]["found"] == 4 * 3
 
 
+@pytest.mark.thorough
 def test_the_published_archive_is_checked(
     tree: Path, run: Run, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:

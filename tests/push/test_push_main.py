@@ -30,6 +30,7 @@ def configure(project: Path, *folders: str, rollout: str = "{}") -> None:
     (project / "params.yaml").write_text(f"push:\n  rollout: {rollout}\n  devices:\n" + "".join(lines))
 
 
+@pytest.mark.thorough
 def test_pushes_to_every_device_and_says_so_the_same_way_twice(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -85,6 +85,7 @@ def test_three_classes(bundles: list[Path], device: LocalTransport) -> None:
     assert answer["label"] == max(answer["scores"], key=answer["scores"].get)
 
 
+@pytest.mark.thorough
 def test_push_roll_back_and_keep(bundles: list[Path], device: LocalTransport) -> None:
     a, b, _ = map(bundle.release_id, bundles)
     for folder in (bundles[0], bundles[1], bundles[0]):
@@ -156,6 +157,7 @@ def test_a_device_of_another_class(selections: list[Path], device: LocalTranspor
     assert rollout.deliver(device, tmp_path / "b", keep=2).installed
 
 
+@pytest.mark.thorough
 def test_the_code_that_comes_in_has_no_say(bundles: list[Path], device: LocalTransport, tmp_path: Path) -> None:
     def take_anything(release: Path) -> None:
         with (release / "stages/runtime/trust.py").open("a") as stream:
@@ -210,6 +212,7 @@ def test_a_release_that_needs_what_home_has(
     assert device.names("releases") == []
 
 
+@pytest.mark.thorough
 def test_failing_health_check_returns_to_the_release_before(bundles: list[Path], tmp_path: Path) -> None:
     device = SickInPlace(local.Config(tmp_path / "device"), "bench")
     a, b, _ = map(bundle.release_id, bundles)

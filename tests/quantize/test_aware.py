@@ -150,7 +150,9 @@ def with_bias(network: Any) -> bytes:
     return to_float32(copy)
 
 
-@pytest.mark.parametrize("name", ["static_wi8_ai8", "static_wi4_ai8", "dynamic_wi4_afp32"])
+@pytest.mark.parametrize(
+    "name", thorough_but(["static_wi8_ai8", "static_wi4_ai8", "dynamic_wi4_afp32"], "static_wi8_ai8")
+)
 @pytest.mark.parametrize("n_classes", [2, 5])
 def test_logits_are_scaled_in_the_last_layer_alone_and_the_file_stays_its_simulation(
     name: str, n_classes: int, networks: dict[int, Any], clips: np.ndarray
@@ -179,6 +181,7 @@ def test_logits_are_scaled_in_the_last_layer_alone_and_the_file_stays_its_simula
     np.testing.assert_allclose(Model(after).run(clips), found, atol=2 / 256 if scheme.NEEDS_CALIBRATION else 2e-2)
 
 
+@pytest.mark.thorough
 def test_scores_are_calibrated_after_it(networks: dict[int, Any], split: Split) -> None:
     tuned, _ = tune("static_wi8_ai8", with_bias(networks[2]), split)
     before = tuned.simulation(split.x, training=False).numpy()[:, 0]
@@ -189,6 +192,7 @@ def test_scores_are_calibrated_after_it(networks: dict[int, Any], split: Split) 
     assert (calibrated.float32 != tuned.float32, calibrated.ranges != tuned.ranges) == (True, True)
 
 
+@pytest.mark.thorough
 def test_a_file_whose_last_layer_has_no_bias_is_not_calibrated(float32s: dict[int, bytes], split: Split) -> None:
     tuned, _ = tune("static_wi8_ai8", float32s[2], split)
     same, found = aware.calibrate(tuned, split, "temperature")

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 
 from stages.core.tracking import connection
 from stages.report import figures, paper, results
+from tests.marks import thorough_but
 
 PAPER = paper.read("edac")
 
@@ -67,7 +68,7 @@ def test_lines_differ_without_colour(found: results.Results) -> None:
         assert len({to_hex(line.get_color()) for line in ours}) == len(ours)
 
 
-@pytest.mark.parametrize("suffix", ["png", "svg"])
+@pytest.mark.parametrize("suffix", thorough_but(["png", "svg"], "svg"))
 def test_files_depend_on_the_figures_alone(called: Callable[..., str], tmp_path: Path, suffix: str) -> None:
     made = []
     for folder in (tmp_path / "a", tmp_path / "b"):

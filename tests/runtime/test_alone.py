@@ -12,6 +12,9 @@ import pytest
 
 from stages.push.wheels import runtime_wheel
 
+pytestmark = (
+    pytest.mark.thorough
+)  # `make test` runs a release in processes of its own: test_runtime_cli.py, test_bundle.py
 HOME_ONLY = ("tensorflow", "keras", "librosa", "sklearn", "scipy", "soundfile", "stages.core")
 
 

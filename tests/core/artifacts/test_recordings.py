@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from stages.core.artifacts.recordings import Recording, read_index, write_index
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"))
+NAME = st.text(st.sampled_from("aZ09 äß日,'\"_-"), min_size=1)
 RECORDINGS = st.builds(
     Recording,
     recording_id=TEXT,
-    path=st.from_regex(r"[\w äß,'\"-]+(/[\w ,]+)*\.wav", fullmatch=True).map(Path),
+    path=st.lists(NAME, min_size=1, max_size=3).map(lambda names: Path(*names).with_suffix(".wav")),
     label=TEXT,
     group=TEXT,
     site=TEXT,

@@ -78,6 +78,7 @@ def test_the_last_layer_of_every_architecture_takes_a_calibration(architecture: 
         np.testing.assert_array_equal(kernel == 0, weights[-2] == 0)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("n_classes", thorough_but([2, 5], 5))
 def test_the_file_is_no_larger_and_says_the_calibrated_networks_scores(n_classes: int) -> None:
     model, split = made("ds_cnn", n_classes)
