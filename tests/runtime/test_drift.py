@@ -31,9 +31,10 @@ def counted(profile: Profile, values: np.ndarray) -> Counts:
     return counts
 
 
-@pytest.mark.parametrize("sizes", thorough_but([(25, 100), (25, 100, 1000)], (25, 100)))
-def test_a_day_without_drift_is_reported_as_seldom_as_stated(sizes: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("largest", thorough_but([100, 1000], 100))
+def test_a_day_without_drift_is_reported_as_seldom_as_stated(largest: int) -> None:
     rng, reports, days = np.random.default_rng(1), 0, 0
+    sizes = [size for size in (25, 100, 1000) if size <= largest]
     for n in (30, 60, 200):
         for _ in range(30):
             profile = profile_of(rng.normal(size=(n, 3)), np.arange(n).astype(str), rate=0.05)
