@@ -1,6 +1,6 @@
 """A sweep to be killed: `fake_sweep.py FOLDER MODE DASK CELL...`, with the arrangement of the real one.
 
-DASK is empty for the local runner, the address of a scheduler, or `null` for a cluster of the sweep's own.
+DASK is empty for the local runner, the address of a scheduler, or `null` for a cluster of the sweep's own: one worker.
 """
 
 import sys
@@ -20,6 +20,7 @@ if __name__ == "__main__":
     params = SweepParams(schemes=("float32",), workers=2, store=folder / "cells")
     if dask:
         params = replace(params, runner="dask", dask=DaskParams(None if dask == "null" else dask))
+        params = replace(params, workers=1 if dask == "null" else 2)
     cells = [make_cell(name) for name in names]
     work = Work(cells, fake_arguments(params.store, mode))
     run(work, params, Tracking(folder / "mlruns"), folder / "sweep")

@@ -127,7 +127,7 @@ def test_the_same_files_as_the_local_runner_though_a_worker_is_killed(tmp_path: 
 
 
 def test_without_an_address_the_sweep_has_a_cluster_of_its_own(tmp_path: Path) -> None:
-    names = NAMES[:2]  # one for each worker
+    names = NAMES[:2]  # one after the other
     process = start(tmp_path / "work", "null", names)
     assert process.wait(300) == 0, (tmp_path / "work" / "told").read_text()
     assert attempts(tmp_path / "work") == dict.fromkeys(NAMES, 0) | dict.fromkeys(names, 1)
