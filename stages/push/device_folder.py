@@ -226,12 +226,13 @@ class Folder:
 
     def _check_places(self) -> None:
         """Refuse a place of ours that is no folder, such as a link to a disk that is not there."""
-        for place in (self.root, self.root / device_state.RELEASES, self.root / ASIDE):
+        ours = (self.root, self.root / device_state.RELEASES, self.root / ASIDE)
+        for place in (*reversed(self.root.parents), *ours):
             if place.is_symlink() and not place.exists():
                 raise Refusal(
                     f"keeps {place} at {place.readlink()}, which is not there. Mount the disk, then try again."
                 )
-            if os.path.lexists(place) and not place.is_dir():
+            if place in ours and os.path.lexists(place) and not place.is_dir():
                 raise Refusal(f"has {place}, which must be a folder and is none. Move it away, then try again.")
 
     def _settle(self, link: str, aside: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stages.core.project import files
+from stages.core.project.errors import warning
 
 
 def note(path: Path, names: Sequence[str]) -> dict[str, str]:
@@ -13,7 +14,8 @@ def note(path: Path, names: Sequence[str]) -> dict[str, str]:
     Parameters
     ----------
     path : Path
-        File that keeps the times; made if it does not exist, begun anew if it is damaged.
+        File that keeps the times; made if it does not exist, begun anew if it is damaged. Where it cannot be written a
+        warning says so.
     names : Sequence[str]
 
     Returns
@@ -31,5 +33,9 @@ def note(path: Path, names: Sequence[str]) -> dict[str, str]:
     at = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M")
     known |= dict.fromkeys(names, at)
     if names:
-        files.write_json(path, known)
+        try:
+            files.write_json(path, known)
+        except OSError as error:
+            reason = f"{path} cannot be written ({error.strerror})"
+            warning(f"{reason}: it does not keep when devices were last heard of. Make it a writable file.")
     return known | dict.fromkeys(names, "now")

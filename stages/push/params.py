@@ -44,6 +44,11 @@ class Device:
     group: str = ""
     labels: tuple[str, ...] = ()
 
+    @property
+    def place(self) -> str:
+        """Where the device keeps its releases, "" if its transport does not say."""
+        return getattr(self.config, "place", "")
+
     def connect(self) -> Any:
         """Return the way to the device, a `stages.push.transport.Transport`."""
         return self.module.connect(self.config, self.name)
@@ -120,10 +125,15 @@ class PushParams:
         require(is_class(self.device_class), "push.device_class", f"be {CLASS_RULE}", self.device_class)
         day = self.not_after is None or is_day(self.not_after)
         require(day, "push.not_after", "be a day, YYYY-MM-DD", self.not_after, "Put it in quotes, or leave it out.")
-        names = [device.name for device in devices(self)]
-        for name in names:
-            where = f"push.devices{f' with {self.inventory}' if self.inventory else ''}"
-            require(names.count(name) == 1, where, "have one entry per name", name, "Rename one of them.")
+        known = devices(self)
+        where = f"push.devices{f' with {self.inventory}' if self.inventory else ''}"
+        for device in known:
+            named = [other.name for other in known if other.name == device.name]
+            require(len(named) == 1, where, "have one entry per name", device.name, "Rename one of them.")
+        for device in known:
+            there = [other.name for other in known if device.place and other.place == device.place]
+            advice = f"All are {device.place}: correct a `folder` or remove an entry."
+            require(len(there) <= 1, where, "have one entry per folder of a device", there, advice)
 
 
 def devices(push: PushParams) -> list[Device]:

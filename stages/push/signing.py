@@ -96,9 +96,9 @@ def _load(path: Path) -> Ed25519PrivateKey:
     try:
         pem, mode = storage.read(path), path.stat().st_mode & 0o777
     except OSError as error:
-        raise ParameterError(
-            f"The signing key {path} cannot be read ({error.strerror}). Make one with `edac keys new`."
-        ) from None
+        absent = isinstance(error, FileNotFoundError)
+        advice = "Make one with `edac keys new`." if absent else "Give the path of a file that you may read."
+        raise ParameterError(f"The signing key {path} cannot be read ({error.strerror}). {advice}") from None
     if mode & 0o077:
         raise ParameterError(
             f"The signing key {path} must be its owner's alone; got mode {mode:o}. Run `chmod 600` on it."

@@ -63,7 +63,7 @@ def test_a_file_that_a_person_names_is_none(
 ) -> None:
     make(project / "odd")
     refused = r"odd cannot be read (it is no regular file)"
-    assert refused in said(capsys, "devices", "trust", "odd")
+    assert f"{refused}. Give the path of a file that you may read." in said(capsys, "devices", "trust", "odd")
     (project / "params.yaml").write_text("push: {inventory: odd}\n")
     assert f"{refused}. Put a YAML file there." in said(capsys, "devices")
     (project / "params.yaml").unlink()
@@ -71,7 +71,7 @@ def test_a_file_that_a_person_names_is_none(
     assert "params.yaml cannot be read (it is no regular file). Put a YAML file there." in said(capsys, "devices")
 
 
-@pytest.mark.parametrize("option", ["key_file", "known_hosts"])
+@pytest.mark.parametrize("option", ["key_file", "known_hosts", "IdentityFile", "Include"])
 @pytest.mark.parametrize("make", [a_pipe, endless])
 def test_a_file_of_ssh_that_never_ends_fails_in_its_row(
     make: Callable[[Path], None], option: str, project: Path, capsys: pytest.CaptureFixture[str]
@@ -80,6 +80,9 @@ def test_a_file_of_ssh_that_never_ends_fails_in_its_row(
     (project / "known").touch()
     make(project / "odd")
     options = {"key_file": "key", "known_hosts": "known"} | {option: "odd"}
+    if option in ("IdentityFile", "Include"):
+        (project / "config").write_text(f"Host 127.0.0.1\n  {option} {project / 'odd'}\n")
+        options = {"ssh_config": "config", "known_hosts": "known"}
     (project / "params.yaml").write_text(SSH % ", ".join(f"{name}: {value}" for name, value in options.items()))
     assert edac("devices") == 1
     row = capsys.readouterr().out.splitlines()[-1]
@@ -114,9 +117,38 @@ def test_a_folder_that_no_file_system_takes_is_one_row(project: Path, capsys: py
     assert [row.split()[0] for row in rows] == ["a", "b"]
 
 
-def test_a_folder_where_a_file_is_kept(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("folder", "target"), [("loop/edac", "loop"), ("card/edac/pi", "/mnt/card")])
+def test_a_folder_behind_a_link_that_leads_nowhere(
+    folder: str, target: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / folder.partition("/")[0]).symlink_to(target)
+    (project / "params.yaml").write_text(LOCAL % ("attic", folder))
+    assert edac("devices") == 1
+    assert f"at {target}, which is not there. Mount the disk" in capsys.readouterr().out.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("{name: a, transport: local, folder: x}", "{name: b, transport: web, folder: ./x/}"),
+        ("{name: a, transport: ssh, host: pi, folder: x}", "{name: b, transport: ssh, host: pi, port: 22, folder: x/}"),
+    ],
+)
+def test_two_devices_in_one_folder(one: str, other: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "params.yaml").write_text("push: {inventory: inventory.yaml}\n")
+    (project / "inventory.yaml").write_text(f"- {one}\n- {other}\n")
+    rule = "push.devices with inventory.yaml must have one entry per folder of a device; got ['a', 'b']. All are "
+    assert rule in said(capsys, "devices")
+
+
+def test_the_table_is_shown_where_its_memory_cannot_be_written(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (project / "models/heard.json").mkdir(parents=True)
-    assert "models/heard.json: Is a directory. Move away what stands there" in said(capsys, "devices")
+    assert edac("devices") == 1
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[-1].startswith("attic ")
+    assert shown.err.startswith("warning: models/heard.json cannot be written (Is a directory): it does not keep when ")
 
 
 def test_an_mlruns_on_a_disk_that_is_not_there(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,6 +187,30 @@ def test_a_terminal_that_is_none(where: str, environment: dict[str, str], code: 
     assert (done.returncode, done.stdout) == (code, out), done.stderr
     assert done.stderr.startswith(error)
     assert done.stderr.count(b"\n") == bool(error)
+
+
+END = """$PYTHON -c '
+import os, tempfile
+from stages.core.project import errors
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        print(folder, flush=True)
+        os.kill(os.getpid(), %d)
+        import time; time.sleep(60)
+errors.run(main)'"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_is_one_sentence_and_leaves_nothing_behind(number: signal.Signals) -> None:
+    done = run(END % number)
+    assert done.returncode == 128 + number
+    assert done.stderr == b"interrupted; run the same command again to go on where it stopped\n"
+    assert not Path(done.stdout.decode().strip()).exists()
+
+
+def test_a_signal_that_is_ignored_ends_nothing() -> None:
+    done = run("trap '' HUP; " + (END % signal.SIGHUP).replace("sleep(60)", "sleep(0)"))
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_broken_pipe_of_something_else_keeps_its_traceback() -> None:

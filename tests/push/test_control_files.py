@@ -1,17 +1,19 @@
 """Whatever stands where a push keeps its own files: done, or refused in a sentence; no wait, and nothing is lost."""
 
 import contextlib
+import errno
 import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stages.core.project import files
 from stages.core.project.errors import DataError, DeviceError
-from stages.push import rollout
+from stages.push import device_upload, rollout
 from stages.push.bundle import release_id
 from stages.push.transports import local
 from stages.runtime import drift, litert, manifest
@@ -155,3 +157,36 @@ def test_pipes_among_what_a_device_reads_and_writes(tmp_path: Path) -> None:
         assert drift.kept(tmp_path / "drift.json", "0" * 12) == {}
         drift.keep(tmp_path / "drift.json", "0" * 12, "2026-11-28", drift.Counts({"level": [1, 2]}))
         assert drift.kept(tmp_path / "drift.json", "0" * 12)["2026-11-28"].counts == {"level": [1, 2]}
+
+
+@pytest.mark.parametrize("call", ["symlink_to", "rename"])
+def test_a_disk_that_fills_up_between_upload_and_switch(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = QuickDevice(local.Config(tmp_path / "device"), "bench")
+    old, new = (make_bundle(tmp_path / f"v{i}", f"model {i}", i) for i in (1, 2))
+    rollout.deliver(device, old, keep=3)
+    upload = device.upload
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def upload_and_fill(*given: Any, **named: Any) -> None:
+        upload(*given, **named)
+        monkeypatch.setattr(Path, call, full)
+
+    monkeypatch.setattr(device, "upload", upload_and_fill)
+    with pytest.raises(DeviceError, match=r"^Device bench cannot be written at .* \(No space left on device\)"):
+        rollout.deliver(device, new, keep=3)
+    monkeypatch.undo()
+    assert contents(device.folder / "current") == contents(old)
+    assert rollout.deliver(device, new, keep=3).installed
+    assert contents(device.folder / "current") == contents(new)
+
+
+def test_a_device_whose_python_lacks_xz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_upload, "lzma", None)
+    device = QuickDevice(local.Config(tmp_path / "device"), "bench")
+    release = make_bundle(tmp_path / "v1", "model", 1)
+    assert rollout.deliver(device, release, keep=3).installed
+    assert contents(device.folder / "current") == contents(release)

@@ -18,7 +18,8 @@ def load(**values: Any) -> PushParams:
 
 
 def test_devices_are_configured_in_the_order_given() -> None:
-    first, second = devices(load(devices=[LOCAL, LOCAL | {"name": "attic", "python": "/opt/python", "timeout_s": 5}]))
+    attic = LOCAL | {"name": "attic", "folder": "attic", "python": "/opt/python", "timeout_s": 5}
+    first, second = devices(load(devices=[LOCAL, attic]))
     assert (first.name, first.transport) == ("bench", "local")
     assert first.config == Config(Path("models/devices/bench"))
     assert (second.name, second.config.python, second.config.timeout_s) == ("attic", "/opt/python", 5.0)
@@ -29,6 +30,10 @@ def test_devices_are_configured_in_the_order_given() -> None:
     [
         ({"keep_releases": 1}, "push.keep_releases must be at least 2; got 1. A device needs the release before"),
         ({"devices": [LOCAL, LOCAL]}, "push.devices must have one entry per name; got 'bench'"),
+        (
+            {"devices": [LOCAL, LOCAL | {"name": "x"}]},
+            r"push.devices must have one entry per folder .*got \['bench', 'x'\]",
+        ),
         (
             {"devices": [{"transport": "local"}]},
             r"push.devices\[0\].name must be text; got None. Give the device a name",
@@ -89,7 +94,7 @@ def test_an_inventory_adds_devices(tmp_path: Path) -> None:
 @pytest.fixture
 def known() -> list[Device]:
     tables = [("a", "house", ["roof", "old"]), ("b", "house", []), ("c", "", ["roof"])]
-    return devices(load(devices=[LOCAL | {"name": n, "group": g, "labels": ls} for n, g, ls in tables]))
+    return devices(load(devices=[LOCAL | {"name": n, "folder": n, "group": g, "labels": ls} for n, g, ls in tables]))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,6 +74,20 @@ def test_the_flow_refuses_what_there_is_not(project: Path) -> None:
         push.fn(alias="nobody")
     with pytest.raises(ParameterError, match=r"push\.devices has no group 'hut'"):
         push.fn(group="hut")
+    assert not (project / "devices").exists()
+
+
+def test_no_room_for_temporary_files_is_no_incomplete_registry(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))
+    try:
+        assert edac("push", "--name", "attic") == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    said = capsys.readouterr().err
+    assert "File too large. Make room on the project's disk and in the folder of temporary files" in said
     assert not (project / "devices").exists()
 
 

@@ -1,9 +1,12 @@
 """The errors a person can cause, each told in one sentence, and the wrapper that prints them."""
 
+import contextlib
 import errno
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -72,11 +75,12 @@ def run(main: Callable[[], int | None]) -> None:
     """Run a `__main__`, turning an `EdacError` into one line on stderr and exit code 1.
 
     A process that DVC started ends with it, and no proxy is asked for what runs on this machine. A disk that is full or
-    cannot be written is one line too, whatever was being written.
+    cannot be written is one line too, whatever was being written. SIGTERM and SIGHUP end it as Ctrl-C does.
     """
     end_with_dvc()
     without_proxy()
     _write_any_text()
+    _end_like_ctrl_c()
     try:
         code = main() or 0
         if sys.stdout is not None:
@@ -96,9 +100,30 @@ def run(main: Callable[[], int | None]) -> None:
         _stdout_ends()
         print(f"error: {refused}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on where it stopped", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as ended:
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print("interrupted; run the same command again to go on where it stopped", file=sys.stderr, flush=True)
+        sys.exit(128 + (ended.number if isinstance(ended, _Ended) else signal.SIGINT))
+
+
+class _Ended(KeyboardInterrupt):
+    """Another signal than that of Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+def _end_like_ctrl_c() -> None:
+    """Have SIGTERM and SIGHUP raise `KeyboardInterrupt`, so that what is being written is cleaned up."""
+
+    def end(number: int, _: object) -> None:
+        raise _Ended(number)
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` ignores the latter
+                signal.signal(number, end)
 
 
 _CUT_OFF = 141  # as shells report SIGPIPE

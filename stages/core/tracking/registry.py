@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mlflow.exceptions import MlflowException
+
 from stages.core.project import files, params
 from stages.core.project.errors import DataError
 from stages.core.tracking.experiment import absent_is, metrics_of
@@ -14,6 +16,7 @@ from stages.core.tracking.packaging import save_pyfunc
 from stages.core.tracking.records import Registration, Version, plain
 from stages.core.tracking.runs import Runs
 
+_ROOM = 2**20  # bytes
 _RELEASE = "release"  # tag of a version: where among its run's artefacts what a release is made of lies
 
 
@@ -122,6 +125,8 @@ class Registry(Runs):
         ------
         DataError
             If there is no such model or alias, or what was registered is not all there.
+        OSError
+            If there is no room in the folder of temporary files.
         """
         with absent_is(
             f"The registry has no model {name!r} with the alias {alias!r}. Run `dvc repro select`, or check "
@@ -136,7 +141,11 @@ class Registry(Runs):
         place = found.tags.get(_RELEASE, "")
         with tempfile.TemporaryDirectory() as temporary:
             with absent_is(incomplete):
-                fetched = Path(self.client.download_artifacts(str(found.run_id), place, temporary))
+                try:
+                    fetched = Path(self.client.download_artifacts(str(found.run_id), place, temporary))
+                except MlflowException:
+                    (Path(temporary) / "room").write_bytes(bytes(_ROOM))  # MLflow takes a full disk for an absent file
+                    raise
             if _digest(fetched)[:12] != place.rpartition("/")[2]:
                 raise DataError(incomplete)
             shutil.copytree(fetched, folder)

@@ -63,6 +63,12 @@ class Config:
     connect_timeout_s: float = 15.0
     command_timeout_s: float = 300.0
 
+    @property
+    def place(self) -> str:
+        """What no two devices share."""
+        way = f" by {self.proxy_jump}" if self.proxy_jump else ""
+        return f"{self.user or getpass.getuser()}@{self.host}:{self.port}{way}, folder {self.folder.rstrip('/')}"
+
     def __post_init__(self) -> None:
         """Check what can be checked at home."""
         for name in ("host", "user", "folder", "python"):
@@ -84,8 +90,7 @@ async def open_connection(config: Config, name: str) -> asyncssh.SSHClientConnec
     DeviceError
         If that fails, with the reason.
     """
-    if config.ssh_config is not None and not config.ssh_config.expanduser().is_file():
-        raise DeviceError(f"{config.ssh_config}, the `ssh_config` of device {name}, is no file. Correct its path.")
+    _require_files(config, name)
     agent = await _agent(config, name) if config.key_file is None and config.ssh_config is None else None
     try:
         keys: Any = ()  # those that `ssh_config` names, or the usual ones
@@ -211,6 +216,30 @@ def _trusted(config: Config, name: str) -> Any:
             f"{config.known_hosts}, for the host key of device {name}, cannot be read ({reason(error)}). "
             "Name another file as its `known_hosts`, or give its `host_key`."
         ) from None
+
+
+def _require_files(config: Config, name: str) -> None:
+    """Refuse an `ssh_config` that is no file, or that names anything else as one: reading it might never end."""
+    if config.ssh_config is None:
+        return
+    path = config.ssh_config.expanduser()
+    listed = f"{config.ssh_config}, the `ssh_config` of device {name},"
+    if not path.is_file():
+        raise DeviceError(f"{listed} is no file. Correct its path.")
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError as error:
+        raise DeviceError(f"{listed} cannot be read ({reason(error)}). Make it readable.") from None
+    for line in lines:
+        option, _, named = line.strip().replace("=", " ", 1).partition(" ")
+        if option.lower() in ("identityfile", "certificatefile", "include"):
+            try:
+                _readable(Path(named.strip().strip('"')).expanduser())
+            except (OSError, RuntimeError, ValueError) as error:
+                raise DeviceError(
+                    f"{named.strip()}, which the `ssh_config` of device {name} names, cannot be used "
+                    f"({reason(error)}). Correct its path."
+                ) from None
 
 
 def _readable(path: Path) -> Path:

@@ -30,6 +30,11 @@ class Config:
     python: str | None = None
     timeout_s: float = 120.0
 
+    @property
+    def place(self) -> str:
+        """What no two devices share."""
+        return str(self.folder.absolute())
+
     def __post_init__(self) -> None:
         """Check the time."""
         require(self.timeout_s > 0, "push.devices: timeout_s", "be positive", self.timeout_s, "Give seconds.")
