@@ -77,11 +77,11 @@ def run(main: Callable[[], int | None]) -> None:
     A process that DVC started ends with it, and no proxy is asked for what runs on this machine. A disk that is full or
     cannot be written is one line too, whatever was being written. SIGTERM and SIGHUP end it as Ctrl-C does.
     """
-    end_with_dvc()
-    without_proxy()
-    _write_any_text()
-    _end_like_ctrl_c()
     try:
+        _end_like_ctrl_c()
+        end_with_dvc()
+        without_proxy()
+        _write_any_text()
         code = main() or 0
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -1,5 +1,6 @@
 """A stage ends with the DVC that started it: after `kill -9` of dvc alone, no orphan goes on working."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -26,25 +27,30 @@ def end_with_dvc() -> None:
     """
     if "DVC_STAGE" not in os.environ or threading.current_thread() is not threading.main_thread():
         return
-    above = _above()
-    if above is not None:
-        signal.signal(signal.SIGUSR1, signal.default_int_handler)  # SIGINT is ignored in what `nohup ... &` started
-        threading.Thread(target=_watch, args=(above,), daemon=True, name="end_with_dvc").start()
+    signal.signal(signal.SIGUSR1, signal.default_int_handler)  # SIGINT is ignored in what `nohup ... &` started
+    threading.Thread(target=_watch, args=(_above(),), daemon=True, name="end_with_dvc").start()
 
 
 def _above() -> "psutil.Process | None":
-    for process in psutil.Process().parents():
-        try:
-            if process.name() not in _SHELLS:
-                return process
-        except psutil.NoSuchProcess:
-            return None
+    """Return the DVC that started this process, None if it was killed while this process began."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in psutil.Process().parents():
+            name = process.name()
+            if name not in _SHELLS:
+                takes_orphans = name == "systemd" or (process.pid == 1 and not name.startswith(("python", "dvc")))
+                return None if takes_orphans else process
     return None
 
 
-def _watch(above: "psutil.Process") -> None:
-    while above.is_running() and above.status() != "zombie":
+def _watch(above: "psutil.Process | None") -> None:
+    while _lives(above):
         time.sleep(_LOOK_S)
     os.kill(os.getpid(), signal.SIGUSR1)  # the way of Ctrl-C: what is being written is cleaned up
     time.sleep(_GRACE_S)
     os._exit(130)
+
+
+def _lives(process: "psutil.Process | None") -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process is not None and process.is_running() and process.status() != "zombie"
+    return False

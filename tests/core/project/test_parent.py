@@ -69,6 +69,17 @@ def test_a_stage_ends_when_dvc_is_killed_although_a_shell_is_between(tmp_path: P
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at /proc")
+def test_a_stage_whose_dvc_was_killed_before_the_stage_began_ends_too(tmp_path: Path) -> None:
+    (tmp_path / "stage.py").write_text(STAGE)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DVC_STAGE": "pull"}
+    command = f"(sleep 0.2; exec {sys.executable} stage.py 2> said) &"
+    subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, env=environment, check=True)
+    wait_for(tmp_path / "said")
+    assert (tmp_path / "said").read_text() == "interrupted; run the same command again to go on where it stopped\n"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at /proc")
 def test_a_stage_that_a_person_started_lives_on_and_its_folder_is_locked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
