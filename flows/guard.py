@@ -44,6 +44,7 @@ _TYPES = (
     "application/octet-stream",
 )  # what no HTML form can send
 _HEALTH = ("/api/health", "/health")
+_ASSISTANT = "/mlflow/assistant/"  # of MLflow: a language model that runs programs on this machine
 _LARGEST = 2**22  # bytes of a request about deployments, which is read before it passes
 _OUTSIDE = ("pull_steps", "job_variables", "infra_overrides", "storage_document_id", "infrastructure_document_id")
 _ENTRYPOINT = re.compile(r"flows/(serve|push)\.py:\w+")
@@ -107,6 +108,8 @@ class Guard:
             self._log_in(scope)
         if method == "GET" and path in _HEALTH:
             return receive
+        if _ASSISTANT in path.lower():
+            raise _Refusal(403, "MLflow's assistant is off: it runs programs on this machine.")
         if self._open or self._is_authorised(headers):
             return await _without_foreign_code(scope, receive)
         if not self._has_cookie(headers):

@@ -197,6 +197,12 @@ ATTACKS: dict[str, tuple[str, str, dict[str, str]]] = {
     "other code from the start": ("POST", "/api/deployments/", AUTHORISED),
     "other folder": ("PATCH", "/api/deployments/1", AUTHORISED),
     "no JSON for deployments": ("POST", "/api/deployments/", {"Authorization": guard.authorization(PASSWORD)}),
+    "assistant of MLflow": (
+        "POST",
+        "/ajax-api/3.0/mlflow/assistant/message",
+        {"Origin": OWN, "Cookie": COOKIE} | JSON,
+    ),
+    "assistant of MLflow, by a program": ("GET", "/ajax-api/3.0/mlflow/assistant/sessions/1/stream", AUTHORISED),
 }
 
 
