@@ -176,21 +176,19 @@ def test_the_masks_are_handed_on_class_by_class(tmp_path: Path, corpus: list[Rec
     augment(params, corpus, splits=SPLITS, target=tmp_path / "out", workers=1)
     handed = Masks(**files.read_json(tmp_path / "out" / "masks.json"))
     assert handed == Masks(copies={"ill": 2, "well": 1}, time=7)
-    with pytest.raises(ParameterError, match=r"a key of augment\.masks\.copies must be a class or `all`"):
+    with pytest.raises(ParameterError, match=r"augment\.masks\.copies .*`all`"):
         AugmentParams(masks=Masks(copies={"positive": 2})).masks_per_class({"a", "b"})
 
 
 def test_copies_per_class() -> None:
     assert AugmentParams(copies={"ill": 2}).copies_per_class({"ill", "well"}) == {"ill": 2, "well": 0}
     assert AugmentParams(copies={"all": 1, "ill": 3}).copies_per_class({"ill", "well"}) == {"ill": 3, "well": 1}
-    with pytest.raises(
-        ParameterError, match=r"augment\.copies must be a class or `all` \(classes: a, b\); got 'positive'"
-    ):
+    with pytest.raises(ParameterError, match=r"augment\.copies .*a, b.*got 'positive'"):
         AugmentParams(copies={"positive": 2}).copies_per_class({"a", "b"})
 
 
 def test_a_recording_without_a_side_is_told(tmp_path: Path, corpus: list[Recording]) -> None:
-    with pytest.raises(DataError, match=r"c\.wav and 2 others are on no side. Run `dvc repro split` first"):
+    with pytest.raises(DataError, match=r"c\.wav and 2 others.*`dvc repro split`"):
         augment(PARAMS, corpus, splits={"a.wav": "train", "b.wav": "train"}, target=tmp_path / "out", workers=1)
 
 
@@ -201,10 +199,10 @@ def test_a_recording_without_a_side_is_told(tmp_path: Path, corpus: list[Recordi
         ({"copies": {"ill": 1.5}}, r"augment\.copies\.ill must be a whole number; got 1\.5"),
         (
             {"preset": "edac_coswar"},
-            r"augment\.preset must name a file of .*Did you mean 'edac_coswara'\? Known: .*edac_coswara",
+            r"augment\.preset .*mean 'edac_coswara'.*Known: .*edac_coswara",
         ),
         ({"options": {"edac_coswara": {"trim_db": 0}}}, r"augment\.options\.edac_coswara\.trim_db must be above 0"),
-        ({"chained": 1}, r"augment\.chained must be true or false; got 1"),
+        ({"chained": 1}, r"augment\.chained .*got 1"),
     ],
 )
 def test_wrong_params_are_refused(values: dict[str, object], sentence: str) -> None:
@@ -274,7 +272,7 @@ def test_a_folder_without_backgrounds_and_what_is_no_sound_are_named(tmp_path: P
         params = AugmentParams(preset="background", options={"background": {"folder": str(folder)}})
         augment(params, corpus, splits=SPLITS, target=tmp_path / "augmented", workers=1)
 
-    with pytest.raises(DataError, match=r"augment.options.background.folder must be a folder; .*nowhere is none"):
+    with pytest.raises(DataError, match=r"augment.options.background.folder .*nowhere"):
         run(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"must hold recordings; .*empty holds none"):

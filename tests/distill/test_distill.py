@@ -117,16 +117,15 @@ def answers(material: TeacherInputs, **changes: Any) -> TeacherOutputs:
         (
             {"labels": ("high", "middle", "low")},
             DataError,
-            r"The teacher 'ensemble' must answer for the labels high, low, middle, in this order; it answers for high, "
-            r"middle, low\. Choose a teacher of the same task",
+            r"'ensemble' .*high, low, middle, .*high, middle, low\.",
         ),
         (
             {"logits": {"train": np.zeros((46, 2))}},
             ModelError,
-            r"the train split with finite logits of shape \(46, 3\)",
+            r"train split .*\(46, 3\)",
         ),
         ({"logits": {"train": np.full((46, 3), np.nan)}}, ModelError, r"with finite logits of shape \(46, 3\); got"),
-        ({"embeddings": {"train": np.zeros((3, 2))}}, ModelError, r"must give an embedding of each clip of the train"),
+        ({"embeddings": {"train": np.zeros((3, 2))}}, ModelError, "an embedding of each clip of the train"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(

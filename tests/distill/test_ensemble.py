@@ -100,7 +100,5 @@ def test_a_killed_teacher_goes_on_within_a_member(
 
 
 def test_one_member_is_no_fold() -> None:
-    with pytest.raises(
-        ParameterError, match=r"distill.options.ensemble.members must be from 2 to 100 over folds; got 1"
-    ):
+    with pytest.raises(ParameterError, match=r"distill.options.ensemble.members .*2 to 100 .*got 1"):
         Config(members=1, over="folds")

@@ -176,11 +176,11 @@ def test_defaults_are_the_preset_of_the_report() -> None:
 @pytest.mark.parametrize(
     "options, sentence",
     [
-        ({"epochs": 0}, r"wav2vec2.epochs must be at least 1, or 0 with head: checkpoint; got 0"),
-        ({"warmup_epochs": 9}, r"wav2vec2.warmup_epochs must be 0 or more, at most epochs; got 9"),
+        ({"epochs": 0}, "wav2vec2.epochs .*checkpoint; got 0"),
+        ({"warmup_epochs": 9}, "wav2vec2.warmup_epochs .*got 9"),
         ({"dropout": 1.0}, r"wav2vec2.dropout must be a fraction in \[0, 1\); got 1.0"),
-        ({"learning_rate": 0.0}, r"wav2vec2.learning_rate must be above 0 and at most 1; got 0.0"),
-        ({"head": "checkpoint", "pooling": "sum"}, r"wav2vec2.pooling must be the mean that the head has; got 'sum'"),
+        ({"learning_rate": 0.0}, "wav2vec2.learning_rate .*1; got 0.0"),
+        ({"head": "checkpoint", "pooling": "sum"}, "wav2vec2.pooling .*mean .*got 'sum'"),
     ],
 )
 def test_bad_options(tmp_path: Path, options: dict[str, Any], sentence: str) -> None:
@@ -191,20 +191,18 @@ def test_bad_options(tmp_path: Path, options: dict[str, Any], sentence: str) -> 
 
 def test_bad_checkpoints(tmp_path: Path) -> None:
     given, work = material(tmp_path), tmp_path / "work"
-    with pytest.raises(EdacError, match=r"wav2vec2.checkpoint must be the folder of a Hugging Face checkpoint; .*none"):
+    with pytest.raises(EdacError, match=r"wav2vec2.checkpoint .*Hugging Face"):
         teach(given, work, tmp_path / "none")
     headed = checkpoints.save(tmp_path / "headed", labels=("cat", "dog"))
-    with pytest.raises(EdacError, match=r"must answer for the labels low, middle, in this order; .* for cat, dog"):
+    with pytest.raises(EdacError, match=r"labels low, middle, .*cat, dog"):
         teach(given, work, headed, head="checkpoint")
     pickled = shutil.copytree(headed, tmp_path / "pickled")
     (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
-    with pytest.raises(EdacError, match=r"must hold model.safetensors; .* has the pickle pytorch_model.bin"):
+    with pytest.raises(EdacError, match=r"model.safetensors; .*pytorch_model.bin"):
         teach(given, work, pickled)
     described = files.read_json(headed / "config.json")
     files.write_json(headed / "config.json", {**described, "problem_type": "regression"})
-    with pytest.raises(
-        EdacError, match=r"must be a network for labels, which the clips have; .* is one for regression"
-    ):
+    with pytest.raises(EdacError, match=r"for labels, .*regression"):
         teach(given, work, headed)
 
 
@@ -228,7 +226,7 @@ def test_without_pytorch_a_sentence_says_what_to_install(
     tmp_path: Path, pretrained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(EdacError, match=r"wav2vec2 only where PyTorch and transformers .*pip install edac\[wav2vec2\]"):
+    with pytest.raises(EdacError, match=r"PyTorch and transformers .*edac\[wav2vec2\]"):
         teach(material(tmp_path), tmp_path / "work", pretrained)
     with pytest.raises(EdacError, match=r"pip install edac\[wav2vec2\]"):
         wav2vec2.identity(Config(checkpoint=pretrained))

@@ -106,7 +106,7 @@ def test_a_short_recording_is_repeated(task: Task) -> None:
 
 def test_a_class_without_any_sound_in_its_clips_is_told(task: Task) -> None:
     task.recordings.pop(1)
-    with pytest.raises(DataError, match=r"No clip of the class 'yes' holds any sound: .* Set features\.place: loudest"):
+    with pytest.raises(DataError, match=r"'yes' .*features\.place: loudest"):
         task.run()
 
 
@@ -157,13 +157,13 @@ def test_how_files_are_heard_and_the_mean_reach_the_features(task: Task) -> None
     [
         (
             {"segment": {"hop_s": 0.5}},
-            r"features\.segment\.hop_s must be above 0 and at most a segment's length, 0\.25 s",
+            r"features\.segment\.hop_s .*0\.25 s",
         ),
         ({"segment": {"hop_s": 0.1, "length_s": 1}}, r"features\.segment\.length_s must be a clip's length, 0\.25 s"),
         ({"segment": {"hop_s": 0.1}, "place": "loudest"}, r"features\.place must be aligned where features\.segment"),
         ({"segment": {}}, r"features\.segment\.hop_s must be given"),
         ({"short": "mirror"}, r"features\.short must be one of pad, repeat"),
-        ({"place": "middle"}, r"features\.place must be one of aligned, loudest"),
+        ({"place": "middle"}, r"features\.place .*aligned, loudest"),
     ],
 )
 def test_rules_that_contradict_are_refused(task: Task, params: dict[str, Any], sentence: str) -> None:
@@ -176,5 +176,5 @@ def test_the_rules_of_hearing_survive_their_file(tmp_path: Path) -> None:
         hearing_file.write(tmp_path / "hearing.json", rules)
         assert hearing_file.read(tmp_path / "hearing.json") == rules
     (tmp_path / "hearing.json").write_text('{"channel": "rear"}')
-    with pytest.raises(DataError, match=r"channel must be .*; got 'rear'\. Run `dvc repro pull` again"):
+    with pytest.raises(DataError, match=r"channel .*got 'rear'.*`dvc repro pull`"):
         hearing_file.read(tmp_path / "hearing.json")

@@ -14,16 +14,14 @@ def test_options_reach_the_front_end() -> None:
 
 
 def test_an_unknown_front_end_lists_the_known_ones() -> None:
-    with pytest.raises(
-        ParameterError, match=r"features.frontend must name a file .*'mfc'.*mean 'mfcc'.*log_mel, .*mfcc"
-    ):
+    with pytest.raises(ParameterError, match=r"features.frontend .*'mfc'.*mean 'mfcc'.*log_mel, .*mfcc"):
         FeatureParams("mfc").configure()
 
 
 @pytest.mark.parametrize(
     "options, match",
     [
-        ({"n_fft": 2000}, "mfcc.n_fft must be a power of two, .*; got 2000. Write 2048."),
+        ({"n_fft": 2000}, "mfcc.n_fft .*got 2000.*2048"),
         ({"n_fft": 0}, "mfcc.n_fft must be a power of two"),
         ({"hop_length": 4096}, r"mfcc.hop_length must be in 1..n_fft \(2048\); got 4096"),
         ({"hop_length": 0}, "mfcc.hop_length must be in"),
@@ -32,8 +30,8 @@ def test_an_unknown_front_end_lists_the_known_ones() -> None:
         ({"n_mfcc": 200}, r"mfcc.n_mfcc must be in 1..n_mels \(128\); got 200"),
         ({"n_mfcc": 0}, "mfcc.n_mfcc must be in"),
         ({"n_mels": 0}, "mfcc.n_mels must be at least 1"),
-        ({"n_mels": 1000}, "mfcc.n_mels must be so few .*; got 1000. Filter .* lies between two bins"),
-        ({"n_mel": 64}, "no parameter 'n_mel'. Did you mean 'n_mels'"),
+        ({"n_mels": 1000}, "mfcc.n_mels .*got 1000.*two bins"),
+        ({"n_mel": 64}, "'n_mel'.*'n_mels'"),
     ],
 )
 def test_mfcc_refuses(options: dict[str, Any], match: str) -> None:
@@ -44,15 +42,15 @@ def test_mfcc_refuses(options: dict[str, Any], match: str) -> None:
 @pytest.mark.parametrize(
     "options, match",
     [
-        ({"fmax": 12000.0}, r"log_mel.fmax must be at most sample_rate / 2 \(11025 Hz\); got 12000"),
-        ({"fmin": 500.0, "fmax": 400.0}, r"log_mel.fmin must be in \[0, fmax\), here \[0, 400\) Hz; got 500"),
+        ({"fmax": 12000.0}, r"log_mel.fmax .*\(11025 Hz\); got 12000"),
+        ({"fmin": 500.0, "fmax": 400.0}, r"log_mel.fmin .*\[0, 400\) Hz; got 500"),
         ({"fmin": -1.0}, "log_mel.fmin must be in"),
         ({"win_length": 2000}, r"log_mel.win_length must be in 1..n_fft \(1024\); got 2000"),
         ({"win_length": 0}, "log_mel.win_length must be in"),
         ({"power": 0.0}, "log_mel.power must be greater than 0"),
         ({"floor": 0.0}, "log_mel.floor must be greater than 0"),
         ({"top_db": -80.0}, "log_mel.top_db must be greater than 0 dB"),
-        ({"center": False, "clip_samples": 1000}, r"clip_samples must be at least n_fft \(1024\) without center"),
+        ({"center": False, "clip_samples": 1000}, r"clip_samples .*n_fft \(1024\)"),
     ],
 )
 def test_log_mel_refuses(options: dict[str, Any], match: str) -> None:

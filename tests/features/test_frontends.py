@@ -153,7 +153,7 @@ def test_raw_is_the_waveform_amid_silence() -> None:
     [
         ({"crops": 0}, r"features.options.raw.crops must be at least 1; got 0"),
         ({"pad_samples": -1}, r"features.options.raw.pad_samples must be 0 or more; got -1"),
-        ({"crop_samples": 130_216}, r"crop_samples must be at most 130215, so that 10 crops differ; got 130216"),
+        ({"crop_samples": 130_216}, "crop_samples .*130215.*got 130216"),
     ],
 )
 def test_raw_options_out_of_range_are_refused(options: dict[str, int], sentence: str) -> None:

@@ -128,7 +128,7 @@ def test_training_clips_alone_are_masked_between_the_halves_of_the_front_end(
 
 def test_masks_that_do_not_fit_are_refused_before_any_work(recordings: list[Recording], tmp_path: Path) -> None:
     inputs = Inputs(recordings[:3], [], SPLITS, ["no", "yes"], Masks(copies={"yes": 1}))
-    with pytest.raises(ParameterError, match=r"augment\.masks\.frequency must be at most the 8 bands; got 30"):
+    with pytest.raises(ParameterError, match=r"augment\.masks\.frequency .*8 bands; got 30"):
         make_features(PARAMS, inputs, target=tmp_path / "features", workers=1)
     assert not (tmp_path / "features").exists()
 
@@ -157,11 +157,11 @@ def test_bad_tables_are_refused_before_any_work(recordings: list[Recording], tmp
         target = tmp_path / "features"
         return make_features(PARAMS, Inputs(originals, copies, splits, labels), target=target, workers=1)
 
-    with pytest.raises(DataError, match=r"b must .*got None. Run `dvc repro split`"):
+    with pytest.raises(DataError, match=r"b must .*got None.*`dvc repro split`"):
         make({"a": "train", "c": "test"}, originals)
-    with pytest.raises(DataError, match=r"a\+0 is a copy of a, which must .*got 'test'"):
+    with pytest.raises(DataError, match=r"a\+0 .*copy of a, .*got 'test'"):
         make(SPLITS | {"a": "test"}, originals)
-    with pytest.raises(DataError, match=r"must have one of the labels .*; got 'yes'"):
+    with pytest.raises(DataError, match=r"labels .*; got 'yes'"):
         make(SPLITS, originals, ("no", "maybe"))
     with pytest.raises(DataError, match="holds no recording"):
         make(SPLITS, [])

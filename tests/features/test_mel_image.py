@@ -101,5 +101,5 @@ def test_empty_bands_are_allowed_and_masks_too() -> None:
     params.require_levels()
     with pytest.raises(ParameterError, match=r"features\.options\.mel_image\.fmax must .*got 12000"):
         mel_image.Config(fmax=12000.0)
-    with pytest.raises(ParameterError, match=r"features\.options\.mel_image\.width must be at least 1 pixel; got 0"):
+    with pytest.raises(ParameterError, match=r"features\.options\.mel_image\.width .*got 0"):
         mel_image.Config(width=0)

@@ -224,9 +224,7 @@ def test_a_layer_of_no_part_stays_whole(criterion: str, scope: Any) -> None:
 
 
 def test_patterns_of_layers_must_fit() -> None:
-    with pytest.raises(
-        ParameterError, match=r"^prune\.layers has 'hiden', but no such layer .* Did you mean 'hidden'\?"
-    ):
+    with pytest.raises(ParameterError, match=r"^prune\.layers .*'hiden'.*'hidden'"):
         prunables_of(network(), "unit", {"hiden": 0.5})
 
 
@@ -236,7 +234,7 @@ def test_patterns_of_layers_must_fit() -> None:
         ({"layers": {"conv": 1.5}}, r"prune\.layers\.conv must be a fraction in \[0, 1\]; got 1\.5"),
         (
             {"layers": {"conv": 0.5}, "scope": "global"},
-            r"prune\.layers\.conv must be 0 or 1 with prune\.scope: glob",
+            r"prune\.layers\.conv .*prune\.scope: glob",
         ),
         ({"unit_multiple": 0}, r"prune\.unit_multiple must be at least 1; got 0"),
     ],

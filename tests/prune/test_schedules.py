@@ -76,12 +76,12 @@ def test_every_schedule_ends_at_its_target_and_never_falls(schedule: str, n_step
 @pytest.mark.parametrize(
     "schedule, options, sentence",
     [
-        ("constant", {"frequency": 0}, "prune.options.constant.frequency must be at least 1 step; got 0"),
+        ("constant", {"frequency": 0}, "prune.options.constant.frequency .*got 0"),
         ("polynomial", {"power": 0}, "prune.options.polynomial.power must be at least 1; got 0"),
         ("polynomial", {"initial_sparsity": 50.0}, r"initial_sparsity must be a fraction in \[0, 1\); got 50.0"),
         ("polynomial", {"end": 0}, r"prune.options.polynomial.end must be a fraction in \(0, 1\]; got 0"),
         ("polynomial", {"begin": 1}, "prune.options.polynomial has no parameter 'begin'"),
-        ("linear", {}, "prune.options has no plug-in 'linear'.* Known: constant, "),
+        ("linear", {}, "prune.options .*'linear'.* Known: constant, "),
     ],
 )
 def test_bad_options(schedule: str, options: dict[str, Any], sentence: str) -> None:
@@ -90,7 +90,7 @@ def test_bad_options(schedule: str, options: dict[str, Any], sentence: str) -> N
 
 
 def test_an_unknown_schedule_lists_the_known() -> None:
-    with pytest.raises(ParameterError, match=r"got 'cubic'.* Known: constant, iterative, one_shot, polynomial"):
+    with pytest.raises(ParameterError, match=r"got 'cubic'.*Known: constant, iterative, one_shot, polynomial"):
         sparsity_at(PruneParams(), "cubic", target=0.5, n_steps=1)
 
 

@@ -67,7 +67,7 @@ def test_an_interrupted_unpacking_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../evil.txt", "a/../../evil.txt", "/evil.txt", "..\\evil.txt", "C:/evil.txt"])
 def test_a_zip_member_that_leaves_its_folder_is_refused_before_anything_is_written(tmp_path: Path, name: str) -> None:
     archive = zip_with(tmp_path / "a.zip", ("good.txt", b"good"), (name, b"evil"))
-    with pytest.raises(DataError, match=r"evil.txt', which would land outside its folder.*Nothing was unpacked"):
+    with pytest.raises(DataError, match=r"evil.txt'.*outside its folder"):
         extract(archive, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -144,16 +144,14 @@ def test_tables_are_downloaded(
 
 
 def test_mistakes_are_told(tables: Path, clips: str, run: Run, tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError, match=r"publishes no audio\. Name the folder of your clips in pull\.options\.audioset"
-    ):
+    with pytest.raises(DataError, match=r"pull\.options\.audioset"):
         run("audioset", None)
-    with pytest.raises(DataError, match=r"audioset\.clips must be a folder; .*nowhere is none"):
+    with pytest.raises(DataError, match=r"audioset\.clips .*nowhere"):
         run("audioset", tables, clips=str(tmp_path / "nowhere"))
-    with pytest.raises(ParameterError, match=r"labels has no label 'Dgo'\. Did you mean 'Dog'\?"):
+    with pytest.raises(ParameterError, match=r"label 'Dgo'.*'Dog'"):
         run("audioset", tables, clips=clips, labels=["Dgo", "Speech"])
     with pytest.raises(ParameterError, match=r"audioset\.labels must name each one once"):
         run("audioset", tables, clips=clips, labels=["Dog", "Dog"])
     (tables / "eval_segments.csv").write_text("# a\n# b\n# c\nnot a video, 1, 2\n")
-    with pytest.raises(DataError, match=r"eval_segments\.csv must hold a video, two times and labels in every row"):
+    with pytest.raises(DataError, match=r"eval_segments\.csv .*in every row"):
         run("audioset", tables, clips=clips, labels=["Dog", "Speech"])

@@ -172,7 +172,7 @@ def test_a_part_with_other_bytes_is_refused(published: Publisher, run: Run) -> N
 
 def test_a_listing_cut_short_is_refused(published: Publisher, run: Run) -> None:
     published.contents["/api/git/trees/7ee?recursive=1"] = b'{"tree": [], "truncated": true}'
-    with pytest.raises(DataError, match=r"does not list all of commit 4942c97\. Name a clone .* in pull\.mirror"):
+    with pytest.raises(DataError, match=r"commit 4942c97.*pull\.mirror"):
         run("coswara", None)
 
 
@@ -246,9 +246,7 @@ def test_a_missing_or_damaged_part_is_told(tree: Path, run: Run) -> None:
     parts = sorted((tree / DAYS[0]).glob("*.tar.gz.*"))
     whole = b"".join(part.read_bytes() for part in parts)
     parts[-1].unlink()
-    with pytest.raises(
-        DataError, match=r"20200413\.tar\.gz\.\* \(\d+ parts\) must join to a whole archive; they do not"
-    ):
+    with pytest.raises(DataError, match=r"20200413\.tar\.gz\.\* \(\d+ parts\)"):
         run("coswara", tree)
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 1
@@ -257,7 +255,7 @@ def test_a_missing_or_damaged_part_is_told(tree: Path, run: Run) -> None:
         with pytest.raises(DataError, match="must join to a whole archive"):
             run("coswara", tree)
     (tree / DAYS[0] / f"{DAYS[0]}.tar.gz.aa").unlink()
-    with pytest.raises(DataError, match=r"20200413 must hold the parts of the day's archive"):
+    with pytest.raises(DataError, match=r"20200413 .*archive"):
         run("coswara", tree)
 
 
@@ -267,10 +265,10 @@ def test_an_incomplete_or_other_table_is_told(tree: Path, run: Run) -> None:
         run("coswara", tree)
     metadata = tree / "combined_data.csv"
     metadata.write_text(metadata.read_text().replace("Ann,30,healthy", "Ann,30,positive_mild"))
-    with pytest.raises(DataError, match=r"must hold the participants and status of commit 4942c97; its 12 rows differ"):
+    with pytest.raises(DataError, match=r"commit 4942c97; .*12 rows"):
         run("coswara", tree)
     metadata.write_text("name,status\nAnn,healthy\n")
-    with pytest.raises(DataError, match="must have the columns id and covid_status"):
+    with pytest.raises(DataError, match="columns id and covid_status"):
         run("coswara", tree)
 
 
@@ -278,9 +276,9 @@ def test_an_incomplete_or_other_table_is_told(tree: Path, run: Run) -> None:
     ("options", "sentence"),
     [
         ({"min_quality": 3}, r"pull\.options\.coswara\.min_quality must be 0, 1 or 2; got 3"),
-        ({"sounds": []}, r"pull\.options\.coswara\.sounds must name one sound or two, each once"),
+        ({"sounds": []}, r"pull\.options\.coswara\.sounds .*once"),
         ({"sounds": ["cough-heavy", "cough-heavy"]}, r"each once"),
-        ({"sounds": ["vowel-a"]}, r"sounds.* must be one of cough-shallow, cough-heavy; got 'vowel-a'"),
+        ({"sounds": ["vowel-a"]}, "sounds.* cough-shallow, cough-heavy; got 'vowel-a'"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, object], sentence: str) -> None:

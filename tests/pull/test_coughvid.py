@@ -137,7 +137,7 @@ def test_a_changed_archive_is_refused(archive: Path, run: Run) -> None:
 
 def test_a_table_without_a_column_is_told(tree: Path, run: Run) -> None:
     (tree / "metadata_compiled.csv").write_text("uuid,status\na,healthy\n")
-    with pytest.raises(DataError, match=r"metadata_compiled\.csv must have the column cough_detected; it has not"):
+    with pytest.raises(DataError, match=r"metadata_compiled\.csv .*cough_detected"):
         run("coughvid", tree)
 
 
@@ -183,8 +183,8 @@ def test_what_kill_9_leaves_is_taken_up(tree: Path, tmp_path: Path) -> None:
     ("options", "sentence"),
     [
         ({"min_cough_detected": 70}, r"pull\.options\.coughvid\.min_cough_detected must be a probability in \[0, 1\]"),
-        ({"positive": ["healthy"]}, r"pull\.options\.coughvid must give positive and negative each at least one"),
-        ({"positive": ["covid"]}, r"at least one of healthy, symptomatic, COVID-19, and none twice"),
+        ({"positive": ["healthy"]}, r"pull\.options\.coughvid .*positive and negative"),
+        ({"positive": ["covid"]}, "healthy, symptomatic, COVID-19, .*twice"),
         ({"negative": []}, r"each at least one"),
         ({"silence_removal": {"level": -35}}, r"coughvid\.silence_removal has no parameter 'level'"),
     ],

@@ -122,7 +122,7 @@ def test_everything_goes_by_the_last_test(mirror: Path, run: Run) -> None:
 
 
 def test_it_is_given_on_request(run: Run, mirror: Path) -> None:
-    with pytest.raises(DataError, match=r"COVID-19 Sounds is given on request alone .* name the folder in pull.mirror"):
+    with pytest.raises(DataError, match=r"on request .*pull.mirror"):
         run("covid19_sounds", None)
     (mirror / "all_metadata/results_raw_20210426_lan_yamnet_web_noloc.csv").unlink()
     with pytest.raises(
@@ -134,18 +134,18 @@ def test_it_is_given_on_request(run: Run, mirror: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "text", "options", "message"),
     [
-        ("task2", "a,b\n1,2\n", {}, r"data_0426_en_task2.csv must have the column fold; it has a, b\. Get it from"),
+        ("task2", "a,b\n1,2\n", {}, r"data_0426_en_task2.csv .*column fold; it has a, b\."),
         (
             "task1",
             "a;b\n1;2\n",
             {"part": "symptoms"},
-            r"data_0426_en_task1.csv must have at least 17 columns; it has a, b",
+            "data_0426_en_task1.csv .*17 columns; it has a, b",
         ),
         (
             "task2",
             ",c,b,v,label,uid,categs,fold\n0,..\\x.wav,,,1,u,n,train\n",
             {},
-            r"must name files within its tree; got",
+            "within its tree; got",
         ),
     ],
 )
@@ -158,7 +158,5 @@ def test_a_table_of_another_kind_is_refused(
 
 
 def test_a_status_of_both_classes_is_refused(mirror: Path, run: Run) -> None:
-    with pytest.raises(
-        ParameterError, match=r"pull.options.covid19_sounds must give positive and negative each a status"
-    ):
+    with pytest.raises(ParameterError, match=r"pull.options.covid19_sounds .*positive and negative"):
         run("covid19_sounds", mirror, positive=["yes"], negative=["yes"])

@@ -111,14 +111,14 @@ def test_a_passing_refusal_is_tried_again_and_a_firm_one_is_not(server: Server, 
     server.codes = [503, 429]
     download(server.url, tmp_path / "file.bin", checksum=SHA256, pause_s=0)
     server.codes = [404]
-    with pytest.raises(DataError, match=r"file.bin cannot be downloaded: the server says 404 .*pull\.mirror"):
+    with pytest.raises(DataError, match=r"file.bin .*404 .*pull\.mirror"):
         download(server.url, tmp_path / "other.bin", pause_s=0)
     assert len(server.asked) == 4
 
 
 def test_a_server_that_never_answers_is_given_up(server: Server, tmp_path: Path) -> None:
     server.codes = [503] * 99
-    with pytest.raises(DataError, match=r"did not answer in full after 6 attempts.*to go on where it stopped"):
+    with pytest.raises(DataError, match="after 6 attempts"):
         download(server.url, tmp_path / "file.bin", pause_s=0)
 
 
@@ -221,14 +221,14 @@ def test_a_damaged_archive_is_not_kept(tmp_path: Path, server: Server) -> None:
 
 def test_a_mirror_with_other_bytes_is_refused(tmp_path: Path) -> None:
     published(tmp_path / "mirror" / "tree", content="2")
-    with pytest.raises(DataError, match=r"the 2 files of .*tree must have the joint checksum sha256:.*; got sha256:"):
+    with pytest.raises(DataError, match=r"2 files of .*tree .*sha256:.*; got sha256:"):
         fetch(tmp_path / "out", tmp_path / "mirror")
     assert contents(tmp_path / "out") == {}
 
 
 def test_an_incomplete_mirror_is_refused(tmp_path: Path) -> None:
     (published(tmp_path / "mirror") / "sub" / "b.txt").unlink()
-    with pytest.raises(DataError, match=r"mirror must hold sub/b\.txt, as published; it does not"):
+    with pytest.raises(DataError, match=r"mirror .*sub/b\.txt"):
         fetch(tmp_path / "out", tmp_path / "mirror")
 
 
@@ -236,7 +236,7 @@ def test_a_missing_or_empty_mirror_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=re.escape(f"{tmp_path / 'none'} is not a folder. Correct pull.mirror")):
         fetch(tmp_path / "out", tmp_path / "none")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"must hold a\.txt, or one of tree, tree-main, tree\.zip; it does not"):
+    with pytest.raises(DataError, match=r"a\.txt, .*tree, tree-main, tree\.zip"):
         fetch(tmp_path / "out", tmp_path / "empty")
 
 

@@ -72,9 +72,9 @@ def test_without_the_metadata_every_clip_is_a_group(tree: Path, run: Run) -> Non
 
 
 def test_mistakes_are_told(tree: Path, run: Run) -> None:
-    with pytest.raises(DataError, match=r"zip archives in several parts\. Get them from https://zenodo\.org"):
+    with pytest.raises(DataError, match=r"several parts.*https://zenodo\.org"):
         run("fsd50k", None)
-    with pytest.raises(ParameterError, match=r"fsd50k\.labels has no label 'Dgo'\. Did you mean 'Dog'\?"):
+    with pytest.raises(ParameterError, match=r"fsd50k\.labels .*'Dgo'.*'Dog'"):
         run("fsd50k", tree, labels=["Dgo", "Siren"])
     with pytest.raises(ParameterError, match=r"fsd50k\.labels must name each one once"):
         run("fsd50k", tree, labels=["Dog", "Dog"])

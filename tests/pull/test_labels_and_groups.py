@@ -16,6 +16,7 @@ from stages.pull.stage import pull
 from stages.split.params import SplitParams
 from stages.split.stage import Known, split
 from tests.marks import thorough_but
+from tests.messages import line_with
 from tests.trees import bursts, encode
 
 RATE = 8000
@@ -83,7 +84,7 @@ SPELLINGS: tuple[Callable[[str, int], str], ...] = (
 @pytest.mark.parametrize("spelling", thorough_but(SPELLINGS, *SPELLINGS[:2]))
 def test_a_speaker_in_two_spellings_stops_the_pull_or_is_merged(own: Own, spelling: Callable[[str, int], str]) -> None:
     speakers(own, lambda s, i: spelling(f"speaker{s:02}", i))
-    with pytest.raises(DataError, match=r"must spell every name in one way; .* groups '?.*and 2 more\. Correct them"):
+    with pytest.raises(DataError, match=r"groups '?.*and 2 more"):
         own.pull()
     assert not (own.out / "index.csv").exists()
     report = own.pull({"similar_names": "merge"})
@@ -105,7 +106,7 @@ def test_names_are_allowed_to_stay_apart_and_the_split_says_so(own: Own) -> None
     written = pull_report.read(own.out / "report.json")
     assert written.similar_names["groups"][0] == ("Dog00", "dog00")
     recordings = list(own.index().values())
-    with pytest.raises(DataError, match=r"no group may be on two sides of the split; these are, in different sp"):
+    with pytest.raises(DataError, match=r"group .*two sides"):
         split(SplitParams(seed=1), recordings)
     sides = split(SplitParams(seed=1), recordings, Known(apart=written.similar_names["groups"]))
     assert len(sides) == 36
@@ -116,9 +117,9 @@ def test_names_are_renamed_one_by_one(own: Own) -> None:
     report = own.pull({"rename": {"labels": {"Hund": "dog"}, "groups": {"Dog00": "dog00"}}})
     assert report["labels"] == {"cat": {"found": 2, "usable": 2}, "dog": {"found": 2, "usable": 2}}
     assert report["groups"] == 3
-    with pytest.raises(ParameterError, match=r"pull\.rename\.labels has 'Hnud', which no .* Did you mean 'Hund'\?"):
+    with pytest.raises(ParameterError, match=r"pull\.rename\.labels .*'Hnud'.*'Hund'"):
         own.pull({"rename": {"labels": {"Hnud": "dog"}}})
-    with pytest.raises(ParameterError, match=r"pull\.rename must have no keys but labels, groups, sites, splits"):
+    with pytest.raises(ParameterError, match=r"pull\.rename .*labels, groups, sites, splits"):
         own.pull({"rename": {"label": {"Hund": "dog"}}})
 
 
@@ -164,12 +165,12 @@ def test_a_name_that_only_looks_missing_can_be_allowed(own: Own) -> None:
 
 def test_several_rows_of_one_path(own: Own) -> None:
     own.csv("a.wav,dog,x", "a.wav,cat,x", "b.wav,cat,y", "c.wav,dog,z")
-    with pytest.raises(DataError, match=r"lists a\.wav 2 times, in lines 2 and 3\. Keep one row, or set .*one_row_per"):
+    with pytest.raises(DataError, match=r"a\.wav 2 times, .*lines 2 and 3\..*one_row_per"):
         own.pull()
     own.pull(one_row_per_label=True)
     assert own.index()["a.wav"].label == "cat|dog"
     own.csv("a.wav,dog,x", "a.wav,cat,other", "b.wav,cat,y")
-    with pytest.raises(DataError, match=r"line 3: group of a\.wav must be 'x', as in line 2; got 'other'"):
+    with pytest.raises(DataError, match=r"line 3: group of a\.wav .*'x', .*line 2; got 'other'"):
         own.pull(one_row_per_label=True)
 
 
@@ -185,12 +186,11 @@ def test_a_split_column_is_used_or_told(own: Own, capsys: pytest.CaptureFixture[
     rows += [f"{label}validation.wav,{label},{label}validation," for label in ("a", "b")]
     own.csv(*rows, head=head)
     report = own.pull()
-    assert report["notes"] == [
-        {"path": "avalidation.wav", "note": "split is empty in line 6 of list.csv"},
-        {"path": "bvalidation.wav", "note": "split is empty in line 7 of list.csv"},
-    ]
+    assert [note["path"] for note in report["notes"]] == ["avalidation.wav", "bvalidation.wav"]
+    for note, line in zip(report["notes"], (6, 7), strict=True):
+        assert line_with(note["note"], "split", f"line {line} of list.csv")
     recordings = list(own.index().values())
-    with pytest.raises(DataError, match=r"needs a published fold of every recording; 'avalidation\.wav', 'b.*have"):
+    with pytest.raises(DataError, match=r"'avalidation\.wav', 'b.*have"):
         split(SplitParams(method="official"), recordings)
     own.csv(*[f"{row}validation" if row.endswith(",") else row for row in rows], head=head)
     assert own.pull()["notes"] == []
@@ -229,16 +229,14 @@ def test_a_name_in_another_unicode_form_is_found(own: Own) -> None:
 def test_paths_that_leave_the_root_are_told(own: Own, written: str) -> None:
     own.sound("b.wav")
     (own.root / "list.csv").write_text(f"path,label,group\nb.wav,cat,y\n{written},dog,x\n")
-    with pytest.raises(DataError, match=r"list\.csv, line 3: path must lie below the root"):
+    with pytest.raises(DataError, match=r"list\.csv, line 3: path"):
         own.pull()
 
 
 def test_rows_without_a_file_are_named(own: Own) -> None:
     own.sound("B.wav")
     (own.root / "list.csv").write_text("path,label,group\nb.wav,cat,y\nc.wav,dog,x\n")
-    with pytest.raises(
-        DataError, match=r"names 2 files that are not below .*mine: b\.wav \(line 2\), c\.wav.*Did you mean B\.wav\?"
-    ):
+    with pytest.raises(DataError, match=r"2 files .*b\.wav \(line 2\), c\.wav.*B\.wav\?"):
         own.pull()
     own.csv("d.wav,dog,x", "e.wav,cat,z", "gone.wav,cat,y")
     (own.root / "gone.wav").unlink()
@@ -249,23 +247,23 @@ def test_rows_without_a_file_are_named(own: Own) -> None:
 def test_globs_choose_and_every_exclusion_is_counted(own: Own) -> None:
     own.csv("ward/a.wav,dog,x", "home/b.wav,cat,y", "home/c.flac,dog,z", "home/._d.wav,cat,w")
     report = own.pull(include=["*.wav", "home/*"], exclude=["ward/*"], missing_files="exclude")
-    assert {e["path"]: e["reason"] for e in report["excluded"]} == {
-        "ward/a.wav": "left out by pull.options.folder's include or exclude",
-        "home/._d.wav": "hidden file",
-    }
+    left_out = {e["path"]: e["reason"] for e in report["excluded"]}
+    assert left_out.keys() == {"ward/a.wav", "home/._d.wav"}
+    assert line_with(left_out["ward/a.wav"], "pull.options.folder", "include or exclude")
+    assert left_out["home/._d.wav"] == "hidden file"
     assert report["excluded_by_reason"]["hidden file"] == 1
     assert report["found"] == report["usable"] + len(report["excluded"])
-    with pytest.raises(DataError, match=r"folder\.exclude has '\*\.mp3', which fits no file"):
+    with pytest.raises(DataError, match=r"folder\.exclude .*'\*\.mp3'"):
         own.pull(exclude=["*.mp3"])
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"columns": {"lable": "x"}}, r"folder\.columns must have no keys but path, label, group, split, site"),
-        ({"label_pattern": "(a)"}, r"must have neither of these beside csv"),
-        ({"split_folders": True}, r"must have neither of these beside csv"),
-        ({"missing_files": "ignore"}, r"missing_files must be one of stop, exclude"),
+        ({"columns": {"lable": "x"}}, r"folder\.columns .*path, label, group, split, site"),
+        ({"label_pattern": "(a)"}, "neither of these beside csv"),
+        ({"split_folders": True}, "neither of these beside csv"),
+        ({"missing_files": "ignore"}, "missing_files .*stop, exclude"),
     ],
 )
 def test_wrong_options_are_refused(own: Own, options: dict[str, Any], sentence: str) -> None:
@@ -288,5 +286,5 @@ def test_labels_and_groups_of_folders_and_patterns_are_compared_too(own: Own) ->
     own.pull({"similar_names": "merge"}, **PATTERN)
     (own.root / "NaN").mkdir()
     own.sound("NaN/x-1.wav")
-    with pytest.raises(DataError, match=r"the label of NaN/x-1\.wav must be given; 'NaN' stands for a missing value"):
+    with pytest.raises(DataError, match=r"NaN/x-1\.wav .*'NaN'"):
         own.pull(**PATTERN)

@@ -62,9 +62,7 @@ def test_a_root_in_or_around_an_output_is_refused(project: Path, root: str) -> N
     (project / "deep" / "link").symlink_to("../data/recordings")
     (project / "linked").mkdir()
     (project / "linked" / "dog").symlink_to("../data/recordings/dog")
-    with pytest.raises(
-        ParameterError, match=r"folder\.root must be apart from what the pipeline writes; .*was touched"
-    ):
+    with pytest.raises(ParameterError, match=r"folder\.root .*was touched"):
         guard.protect({"pull.options.folder.root": Path(root.format(project=project))}, guard.outputs())
     assert (project / "data" / "recordings" / "dog" / "mine.wav").read_bytes() == b"precious"
 
@@ -80,7 +78,7 @@ def test_folders_beside_the_outputs_are_safe(project: Path) -> None:
 def test_a_mirror_may_hold_the_project_but_not_lie_in_it_around_an_output(project: Path) -> None:
     guard.protect({"pull.mirror": project.parent}, guard.outputs())
     for mirror in (project, project / "data", project / "data" / "recordings"):
-        with pytest.raises(ParameterError, match=r"pull\.mirror must be apart from what the pipeline writes"):
+        with pytest.raises(ParameterError, match=r"pull\.mirror must be apart"):
             guard.protect({"pull.mirror": mirror}, guard.outputs())
 
 
@@ -93,7 +91,7 @@ def test_check_refuses_before_any_stage_runs(project: Path, monkeypatch: pytest.
     Path("params.yaml").write_text(params)
     if mirror:
         monkeypatch.setenv("EDAC_MIRROR", "data/recordings")
-    with pytest.raises(ParameterError, match="must be apart from what the pipeline writes"):
+    with pytest.raises(ParameterError, match="apart from what the pipeline writes"):
         check.check(Path("params.yaml"))
 
 

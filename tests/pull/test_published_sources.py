@@ -64,7 +64,7 @@ def test_esc10_without_dead_space_is_shorter(datasets: Path, tmp_path: Path) -> 
 
 
 def test_the_subset_alone_is_not_esc50(datasets: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"ESC-10 holds ESC-10 alone. Set pull\.options\.esc50\.subset: esc10"):
+    with pytest.raises(DataError, match=r"ESC-10.*pull\.options\.esc50\.subset: esc10"):
         run(tmp_path, datasets, "esc50", subset="esc50")
 
 
@@ -82,7 +82,7 @@ def test_a_mirror_with_one_changed_clip_is_refused(datasets: Path, tmp_path: Pat
     clip = mirror / "audio" / "1-100032-A-0.ogg"
     clip.unlink()
     clip.write_bytes(b"changed")
-    with pytest.raises(DataError, match=r"the 401 files of .* must have the joint checksum sha256:.*; got sha256:"):
+    with pytest.raises(DataError, match=r"401 files .*sha256:.*; got sha256:"):
         run(tmp_path, mirror, "esc50", subset="esc10")
     clip.unlink()
     with pytest.raises(DataError, match=r"must hold audio/1-100032-A-0\.ogg, as published"):
@@ -92,5 +92,5 @@ def test_a_mirror_with_one_changed_clip_is_refused(datasets: Path, tmp_path: Pat
 def test_changed_metadata_is_named(datasets: Path, tmp_path: Path) -> None:
     (tmp_path / "covid19-cough").mkdir()
     (tmp_path / "covid19-cough" / "metadata.json").write_text("[]")
-    with pytest.raises(DataError, match=r"covid19-cough/metadata\.json must have sha256 1ef7589f\w+; got \w+\. Run"):
+    with pytest.raises(DataError, match=r"covid19-cough/metadata\.json .*1ef7589f\w+; got \w+"):
         run(tmp_path, tmp_path, "covid19_cough")

@@ -20,6 +20,7 @@ from stages.pull.decoding import Unusable, decode
 from stages.pull.joining import merge_groups
 from stages.pull.params import PullParams
 from stages.pull.stage import pull
+from tests.messages import line_with
 
 RATE = 8000
 
@@ -103,7 +104,7 @@ def test_unusable_recordings_are_named_with_their_reason(project: Project) -> No
     project.add("twin2.flac", "well", "emil", soundfile.read(project.root / "twin1.wav")[0])
     report = project.pull()
     details = {entry["path"]: entry.pop("detail") for entry in report["excluded"] if "detail" in entry}
-    assert details["empty.wav"] == "empty.wav holds no samples. Record it again."
+    assert line_with(details["empty.wav"], "empty.wav", "no samples")
     assert details["text.wav"].startswith("text.wav cannot be decoded as audio (")
     assert set(details) == {"empty.wav", "text.wav"}
     assert report["excluded"] == [
@@ -130,9 +131,7 @@ def test_samples_that_are_not_finite_are_not_audio(project: Project) -> None:
     soundfile.write(project.root / "nan.wav", broken, RATE, subtype="FLOAT")
     (excluded,) = project.pull()["excluded"]
     assert (excluded["path"], excluded["reason"]) == ("nan.wav", "undecodable")
-    assert excluded["detail"] == (
-        "nan.wav holds samples that are not finite numbers, the first at 0.000875 s. Record it again."
-    )
+    assert line_with(excluded["detail"], "nan.wav", "not finite", "0.000875 s")
 
 
 @pytest.mark.thorough
@@ -228,10 +227,10 @@ def test_a_failed_pull_leaves_the_finished_one_alone(project: Project) -> None:
 @pytest.mark.parametrize(
     ("row", "sentence"),
     [
-        ("gone.wav,ill,x,,", r"labels\.csv names gone\.wav, which is not below"),
-        ("a1.wav,ill,,,", r"labels\.csv, line 4: group must be given; it is empty"),
-        ("a1.wav,,x,,", r"labels\.csv, line 4: label must be given; it is empty"),
-        ("../a1.wav,ill,x,,", r"labels\.csv, line 4: path must lie below the root"),
+        ("gone.wav,ill,x,,", r"labels\.csv .*gone\.wav"),
+        ("a1.wav,ill,,,", r"labels\.csv, line 4: group .*empty"),
+        ("a1.wav,,x,,", r"labels\.csv, line 4: label .*empty"),
+        ("../a1.wav,ill,x,,", r"labels\.csv, line 4: path .*below"),
         ("a1.wav,ill,anna,,", r"lists a1\.wav 2 times"),
     ],
 )
@@ -244,10 +243,10 @@ def test_a_wrong_row_is_told(project: Project, row: str, sentence: str) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"path,label\na1.wav,ill\n", r"must have the columns path, label and group, .*; it has no group"),
-        (b"path|label|group\n", r"separated by commas; it has no path"),
+        (b"path,label\na1.wav,ill\n", "path, label and group, .*no group"),
+        (b"path|label|group\n", "commas; .*no path"),
         (b"", r"it has no path"),
-        (b"\xff\xfe1", r"other\.csv must be text in UTF-8; it is not"),
+        (b"\xff\xfe1", r"other\.csv .*UTF-8"),
         (b"path,label,group\n", r"lists no recordings"),
     ],
 )
@@ -266,12 +265,12 @@ def test_a_csv_out_of_a_spreadsheet_is_read(project: Project) -> None:
 def test_nothing_usable_one_class_or_an_empty_class_is_told(project: Project) -> None:
     rows = list(project.rows)
     project.rows = rows[:2]
-    with pytest.raises(DataError, match="at least two classes; all recordings are 'ill'"):
+    with pytest.raises(DataError, match=r"two classes; .*'ill'"):
         project.pull()
     project.rows = rows
-    with pytest.raises(DataError, match="the label 'ill' is not among well, sick"):
+    with pytest.raises(DataError, match=r"label 'ill' .*well, sick"):
         project.pull(labels=["well", "sick"])
-    with pytest.raises(DataError, match="the class 'third' has no usable recording"):
+    with pytest.raises(DataError, match=r"class 'third' .*no usable"):
         project.pull(labels=["well", "ill", "third"])
     for name in ("a1.wav", "b1.wav"):
         (project.root / name).write_text("these are words")
@@ -290,7 +289,7 @@ def test_class_folders_with_a_pattern(tmp_path: Path) -> None:
         "well/anna-1.wav": ("well", "anna"),
         "well/anna-2.wav": ("well", "anna"),
     }
-    with pytest.raises(DataError, match=r"must find a group in every path.*finds none in ill/ben-1\.wav"):
+    with pytest.raises(DataError, match=r"group .*ill/ben-1\.wav"):
         project.pull(csv=None, group_pattern="(anna)")
 
 
@@ -310,9 +309,7 @@ def test_wrong_options_are_refused(options: Mapping[str, str], sentence: str) ->
 
 
 def test_wrong_params_are_refused() -> None:
-    with pytest.raises(
-        ParameterError, match=r"pull\.source must name a file of .*'covid19'. Did you mean 'covid19_cough'"
-    ):
+    with pytest.raises(ParameterError, match=r"pull\.source .*'covid19'.*'covid19_cough'"):
         PullParams(source="covid19").configure()
     with pytest.raises(ParameterError, match=r"pull\.silence_dbfs must be in \[-120, 0\) dB; got 3"):
         PullParams(silence_dbfs=3)
@@ -321,5 +318,5 @@ def test_wrong_params_are_refused() -> None:
 def test_a_missing_root_or_csv_is_told(project: Project) -> None:
     with pytest.raises(DataError, match=r"names .*other\.csv, which does not exist"):
         project.pull(csv="other.csv")
-    with pytest.raises(DataError, match=r"root must be a folder; .*nowhere is none"):
+    with pytest.raises(DataError, match=r"root .*nowhere"):
         project.pull(root=str(project.root / "nowhere"))

@@ -36,7 +36,7 @@ def test_labels_are_counted_one_by_one_and_kept_together_in_the_index(tmp_path: 
 @pytest.mark.parametrize("label", ["dog|", "|dog", "dog||rain", "dog|dog"])
 def test_an_empty_or_repeated_name_is_refused(tmp_path: Path, run: Run, label: str) -> None:
     table(tmp_path / "mine", LABELS | {"d.wav": label})
-    with pytest.raises(DataError, match=r"gives d\.wav the label '.*', where \| stands between different names"):
+    with pytest.raises(DataError, match=r"d\.wav the label '.*\|"):
         run("folder", None, root=str(tmp_path / "mine"), csv="labels.csv")
 
 

@@ -63,7 +63,7 @@ def test_every_loud_stretch_long_enough_stays_and_no_long_silence_does(lengths_m
     [
         ({"level_dbfs": 3.0}, r"silence_removal\.level_dbfs must be in \[-120, 0\) dB; got 3"),
         ({"min_sound_s": -1.0}, r"silence_removal\.min_sound_s must be 0 s or more"),
-        ({"margin_s": 0.3}, r"silence_removal\.margin_s must be from 0 to half of min_silence_s; got 0\.3"),
+        ({"margin_s": 0.3}, r"silence_removal\.margin_s .*min_silence_s; got 0\.3"),
     ],
 )
 def test_wrong_rules_are_refused(options: dict[str, float], sentence: str) -> None:

@@ -106,10 +106,10 @@ def test_the_published_archive_is_checked(
 def test_a_tree_of_another_version_is_refused(tree: Path, run: Run) -> None:
     table = tree / "testing_list.txt"
     table.write_text(table.read_text() + "yes/0a7c2a8d_nohash_0.wav\n")
-    with pytest.raises(DataError, match=r"testing_list\.txt must name the test recordings .* such as yes/0a7c2a8d"):
+    with pytest.raises(DataError, match=r"testing_list\.txt .*yes/0a7c2a8d"):
         run("speech_commands", tree)
     table.unlink()
     with pytest.raises(DataError, match=r"must hold testing_list\.txt"):
         run("speech_commands", tree)
-    with pytest.raises(ParameterError, match=r"speech_commands\.unknown must be above 0, or null; got 0\.0"):
+    with pytest.raises(ParameterError, match=r"speech_commands\.unknown .*got 0\.0"):
         run("speech_commands", tree, unknown=0.0)

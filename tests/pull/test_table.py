@@ -74,8 +74,8 @@ HEAD = b"path,label,group\na.wav,dog,x\n\n"  # the next line is the fourth
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (HEAD + b"b.wav,dog,ward 3,y\n", r"line 4 must have 3 fields, as the header has; it has 4"),
-        (HEAD + b"b.wav,dog\n", r"line 4 must have 3 fields, as the header has; it has 2"),
+        (HEAD + b"b.wav,dog,ward 3,y\n", "line 4 .*3 fields.*has 4"),
+        (HEAD + b"b.wav,dog\n", "line 4 .*3 fields.*has 2"),
         (HEAD + b"b.wav,dog,y,\n", r"line 4 must have 3 fields"),
         (HEAD + b'b.wav,5" dog,y\nc.wav,dog,z\n', r"line 4 has a stray quotation mark"),
         (HEAD + b'b.wav,"dog,y\nc.wav,dog,z\n', r"line 4 has a stray quotation mark"),
@@ -84,19 +84,19 @@ HEAD = b"path,label,group\na.wav,dog,x\n\n"  # the next line is the fourth
         (b'path,label,group,note\na.wav,dog,x,"5 in\nb.wav,cat,y,6 in"\n', r"line 2 has a stray quotation mark"),
         (
             HEAD + "b.wav,dog,Zoë\n".encode("cp1252"),
-            r"line 4 must be text in UTF-8; it is not.*such as cp1252",
+            "line 4 .*UTF-8.*cp1252",
         ),
         (HEAD + "b.wav,собака,y\n".encode("cp1251"), r"line 4 must be text in UTF-8"),
         (b"path,label,group,Group\n", r"every column once; 'Group' is repeated"),
         (b"path,label,group,label \n", r"every column once; 'label' is repeated"),
-        (b"path,label\n", r"columns path, label and group, separated by commas; it has no group"),
-        (b"path;label\n", r"separated by semicolons; it has no group"),
-        (b"file,label,group\n", r"it has no path\..*Known: file, group, label\."),
+        (b"path,label\n", "path, label and group, .*commas; .*no group"),
+        (b"path;label\n", "semicolons; .*no group"),
+        (b"file,label,group\n", r"no path\..*Known: file, group, label\."),
         (b"", r"it has no path"),
-        (b"path|label|group\n", r"it has no path.*or the delimiter in pull\.options\.folder\.delimiter"),
+        (b"path|label|group\n", r"no path.*pull\.options\.folder\.delimiter"),
         (HEAD + b"b.wav,d\0g,y\n", r"line 4 holds NUL characters"),
-        (b"PK\x03\x04" + bytes(range(256)), r"must be a CSV file; it is a zip archive, as spreadsheets are"),
-        (b"%PDF-1.7\n", r"must be a CSV file; it is a PDF document"),
+        (b"PK\x03\x04" + bytes(range(256)), "CSV file; .*zip archive"),
+        (b"%PDF-1.7\n", "CSV file; .*PDF"),
         (b"\xff\xfe1", r"must be text in UTF-8"),
         (b"a\0b\xff\xff", r"must be text in UTF-8"),
     ],
@@ -111,7 +111,7 @@ def test_an_encoding_that_is_named_is_certain(tmp_path: Path) -> None:
     assert read(tmp_path / "t.csv", TEXT.encode("cp1252"), named) == [(2, "a.wav", "Hündin", "Zoë")]
     with pytest.raises(ParameterError, match=r"folder\.encoding must .*got 'utf-7000'"):
         read(tmp_path / "t.csv", b"x", Layout(COLUMNS, LAYOUT.required, LAYOUT.owner, encoding="utf-7000"))
-    with pytest.raises(DataError, match="must be text in ascii; it is not"):
+    with pytest.raises(DataError, match="text in ascii"):
         read(tmp_path / "t.csv", TEXT.encode(), Layout(COLUMNS, LAYOUT.required, LAYOUT.owner, encoding="ascii"))
 
 
@@ -136,7 +136,7 @@ def test_a_delimiter_that_is_named_is_taken(tmp_path: Path) -> None:
 def test_columns_are_renamed(tmp_path: Path) -> None:
     layout = Layout(COLUMNS | {"path": "File", "group": "speaker"}, LAYOUT.required, LAYOUT.owner)
     assert read(tmp_path / "t.csv", b"speaker,file,label\nx,a.wav,dog\n", layout) == [(2, "a.wav", "dog", "x")]
-    with pytest.raises(DataError, match=r"it has no speaker\. Did you mean 'speakr'\?.*folder\.columns"):
+    with pytest.raises(DataError, match=r"no speaker.*'speakr'.*folder\.columns"):
         read(tmp_path / "t.csv", b"speakr,file,label\n", layout)
     layout = Layout(COLUMNS | {"site": "ward"}, LAYOUT.required, LAYOUT.owner)
     with pytest.raises(ParameterError, match=r"folder\.columns\.site names 'ward', which .*t\.csv lacks"):

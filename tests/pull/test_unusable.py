@@ -18,6 +18,7 @@ from stages.core.project.params import load
 from stages.pull import download
 from stages.pull.params import PullParams
 from stages.pull.stage import pull
+from tests.messages import line_with
 from tests.wavs import Pcm, chunk, form, riff, sound
 from tests.wavs import wav as plain
 
@@ -75,10 +76,8 @@ def test_whatever_one_file_does_the_rest_is_pulled(tmp_path: Path) -> None:
         r"caf\xe9.wav": "name is not UTF-8",
     }
     details = {entry["path"]: entry["detail"] for entry in report["excluded"] if "detail" in entry}
-    assert details["dog/cut.wav"].startswith("cut.wav can be heard in part only: 0.01 s of the 0.1 s")
-    assert details["dog/rate.wav"] == (
-        "rate.wav must have a sample rate of 1000 to 768000 Hz; got 3000000000. Correct its header, or resample it."
-    )
+    assert line_with(details["dog/cut.wav"], "cut.wav", "0.01 s of the 0.1 s")
+    assert line_with(details["dog/rate.wav"], "rate.wav", "1000 to 768000 Hz; got 3000000000")
     assert report["usable"] == 4
     (note,) = report["notes"]
     assert note["path"] == "dog/open.wav"
@@ -112,7 +111,7 @@ def test_parts_of_a_long_recording_are_recordings_of_one_group(tmp_path: Path) -
     (silent, beyond) = report["excluded"]
     assert silent == {"path": "long.flac@1-2", "reason": "silent"}
     assert (beyond["path"], beyond["reason"]) == ("long.flac@4.5-6", "part beyond the end")
-    assert "ends at 5 s; the part to 6 s is not in it" in beyond["detail"]
+    assert line_with(beyond["detail"], "at 5 s", "to 6 s")
     found = {r.recording_id: r for r in read_index(out / "index.csv")}
     assert {name: (r.group, r.label, r.span, r.duration_s) for name, r in found.items()} == {
         "long.flac@0-1": ("anna", "dog", (0, 1), 1),
@@ -127,7 +126,7 @@ def test_parts_of_a_long_recording_are_recordings_of_one_group(tmp_path: Path) -
 def test_times_of_a_part_that_make_no_sense_are_told_with_their_line(tmp_path: Path, times: str) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "a.wav").write_bytes(plain(sound()))
-    with pytest.raises(DataError, match=r"labels\.csv, line 3: start_s and end_s must be seconds with 0 <= "):
+    with pytest.raises(DataError, match=r"labels\.csv, line 3: start_s and end_s .*0 <= "):
         parts(tmp_path / "mine", tmp_path / "data", "a.wav,dog,anna,0,0.05", f"a.wav,dog,anna,{times}")
 
 

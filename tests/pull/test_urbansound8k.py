@@ -90,7 +90,7 @@ def test_a_mirror_with_the_archive_is_checked_too(tree: Path, run: Run, tmp_path
 
 def test_a_missing_clip_and_a_changed_table_are_named(tree: Path, run: Run) -> None:
     (tree / "audio/fold7/1066-6-0-0.wav").unlink()
-    with pytest.raises(DataError, match=r"must hold audio/fold7/1066-6-0-0\.wav, as published; it does not"):
+    with pytest.raises(DataError, match=r"audio/fold7/1066-6-0-0\.wav"):
         run("urbansound8k", tree)
     with (tree / urbansound8k.TABLE).open("a") as stream:
         stream.write("\n")

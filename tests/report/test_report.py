@@ -28,6 +28,8 @@ from stages.report import facts, judgement, plots, stage
 sys.path.insert(0, str(Path(__file__).parent))
 import made_up  # type: ignore[import-not-found]
 
+from tests.messages import line_with
+
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 TEN = tuple(f"class {i}" for i in range(10))
 
@@ -170,9 +172,7 @@ def test_thousands_of_variants_are_thinned_but_for_the_front(tmp_path: Path) -> 
     assert plots.SHOWN <= len(told) <= plots.SHOWN + len(found.front) + len(made_up.SCHEMES) + 1
     for name in (*found.front, found.winner_row["name"]):
         assert any(text.startswith(f"<b>{name}</b>") for text in told)
-    assert f"Of 4000 variants, those on the front and {plots.SHOWN} more are drawn." in words(
-        page(found, tmp_path / "report.html")
-    )
+    assert line_with(words(page(found, tmp_path / "report.html")), "Of 4000 variants", f"{plots.SHOWN} more")
 
 
 def test_colour_is_never_alone(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_colour_is_never_alone(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     places = made_up.write(tmp_path, variants=3)
     (places.selected / "comparison.json").unlink()
-    with pytest.raises(DataError, match=r"comparison\.json does not exist\. Run `dvc repro select`"):
+    with pytest.raises(DataError, match=r"comparison\.json .*`dvc repro select`"):
         facts.read(places, MetricParams())
 
 

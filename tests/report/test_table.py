@@ -9,6 +9,7 @@ import pytest
 from stages.core.project.errors import DataError
 from stages.core.tracking import connection
 from stages.report import document, results
+from tests.messages import line_with
 
 
 def row_of(page: str, schedule: str, sparsity: str) -> dict[str, str]:
@@ -62,16 +63,16 @@ def test_what_was_not_measured_is_a_dash_beside_the_published(called: Callable[.
 
 def test_the_notes_say_what_validation_picks_and_what_test_says_of_it(called: Callable[..., str]) -> None:
     page = called("table", "edac-cnn")
-    assert "8 variants; test set of 100 clips of 99 groups, 40 positive" in page
+    assert line_with(page, "8 variants", "100 clips of 99 groups, 40 positive")
     # Best on validation 0.82; from 0.80 on there are 0.81 (22 MB), 0.80 (0.4 MB), 0.82 (2 MB).
     assert re.search(
-        r"Validation would pick .*0\.02 .*: baseline-s0-dynamic_wi8_afp32-seed0, 55\.0x deflated, 4\.0x raw; "
+        r"Validation .*0\.02 .*: baseline-s0-dynamic_wi8_afp32-seed0, 55\.0x deflated, 4\.0x raw; "
         r"test AUC 0\.790 \[0\.740, 0\.840\], the baseline's 0\.800 \[0\.750, 0\.850\]",
         page,
     )
-    assert "baseline (which is no test): constant-s0.9-dynamic_wi8_afp32-seed2, 220.0x deflated" in page
+    assert line_with(page, "(which is no test)", "constant-s0.9-dynamic_wi8_afp32-seed2, 220.0x deflated")
     wider = called("table", "edac-cnn", "--margin", "0.05")
-    assert "within 0.05 of the best validation AUC): constant-s0.9-dynamic_wi8_afp32-seed1" in wider
+    assert line_with(wider, "within 0.05", "constant-s0.9-dynamic_wi8_afp32-seed1")
 
 
 def test_what_the_paper_calls_auc_is_told(called: Callable[..., str]) -> None:
@@ -109,20 +110,19 @@ def test_a_sweep_holds_what_an_earlier_one_made_and_nothing_else(mlruns: Path) -
 
 
 def test_a_wrong_name_is_told_in_one_sentence(called: Callable[..., str]) -> None:
-    assert called("table", "edac-cnn", "--experiment", "edacc") == (
-        "error: MLflow has no experiment 'edacc'. Did you mean 'edac'? Known: Default, edac.\n"
-    )
-    assert called("table", "edac-cnn-lstm") == (
-        "error: MLflow has no sweep of the architecture 'edac_cnn_lstm'; it has sweep-00000002 (edac_cnn), "
-        "sweep-00000001 (ds_cnn). Run `dvc repro sweep`, or name one.\n"
-    )
+    said = called("table", "edac-cnn", "--experiment", "edacc")
+    assert said.count("\n") == 1
+    assert line_with(said, "error: ", "'edacc'", "'edac'", "Known: Default, edac")
+    said = called("table", "edac-cnn-lstm")
+    assert said.count("\n") == 1
+    assert line_with(said, "error: ", "'edac_cnn_lstm'", "sweep-00000002 (edac_cnn), sweep-00000001 (ds_cnn)")
     assert "no sweep called 'sweep-9'" in called("table", "edac-cnn", "--sweep", "sweep-9")
     assert "The paper has no model 'edac-rnn'" in called("table", "edac-rnn")
 
 
 def test_an_absent_store_is_told_and_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with pytest.raises(DataError, match=r"mlflow\.db does not exist\. Run `dvc repro`"):
+    with pytest.raises(DataError, match=r"mlflow\.db .*`dvc repro`"):
         connection.find(tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -12,9 +12,8 @@ import pytest
 
 from stages.push.wheels import runtime_wheel
 
-pytestmark = (
-    pytest.mark.thorough
-)  # `make test` runs a release in processes of its own: test_runtime_cli.py, test_bundle.py
+# `make test` runs a release in processes of its own in test_runtime_cli.py and test_bundle.py.
+pytestmark = pytest.mark.thorough
 HOME_ONLY = ("tensorflow", "keras", "librosa", "sklearn", "scipy", "soundfile", "stages.core")
 
 

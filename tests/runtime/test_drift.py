@@ -103,7 +103,7 @@ def test_one_clip_of_a_recording_and_one_in_so_many_seconds_counts_and_silence_n
 
 
 def test_a_file_of_counts_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeInputError, match=r"counts.json cannot be written \(No such file or directory\)\. Name"):
+    with pytest.raises(RuntimeInputError, match=r"counts.json .*\(No such file"):
         drift.keep(tmp_path / "none" / "counts.json", "release", "2026-01-01", drift.Counts({"level": [1, 0]}))
 
 

@@ -81,21 +81,21 @@ def test_three_labels_have_three_outputs_and_no_threshold() -> None:
         ({"schema": 1}, "schema must be 2; got 1"),
         ({"extra": 1}, "its keys must be"),
         ({"name": ""}, "name must be text"),
-        ({"version": 0}, "version must be a whole number of at least 1; got 0"),
+        ({"version": 0}, "^manifest.json: version .*got 0"),
         ({"version": "2"}, "version must be a whole number"),
         ({"version": True}, "version must be a whole number"),
-        ({"device_class": ""}, "device_class must be a name of small letters"),
-        ({"device_class": "Raspberry Pi"}, "device_class must be a name of small letters"),
-        ({"device_class": None}, "device_class must be a name of small letters"),
+        ({"device_class": ""}, "device_class .*small letters"),
+        ({"device_class": "Raspberry Pi"}, "device_class .*small letters"),
+        ({"device_class": None}, "device_class .*small letters"),
         ({"labels": ["no"]}, "at least two different names"),
         ({"labels": ["no", "no"]}, "at least two different names"),
-        ({"threshold": None}, "threshold must be a number when there are two labels; got None"),
+        ({"threshold": None}, "threshold .*got None"),
         ({"threshold": True}, "threshold must be a number"),
         ({"labels": ["a", "b", "c"]}, "threshold must be null"),
         ({"sample_rate": 22050.0}, "sample_rate must be a whole number"),
-        ({"clip_samples": 0}, "clip_samples must be a whole number of at least 1"),
-        ({"align": "centre"}, "align must be start or middle; got 'centre'"),
-        ({"crops": 0}, "crops must be a whole number of at least 1; got 0"),
+        ({"clip_samples": 0}, "clip_samples .*at least 1"),
+        ({"align": "centre"}, "align .*got 'centre'"),
+        ({"crops": 0}, "crops .*got 0"),
         ({"files": []}, "files must be an object"),
         ({"files": {"model.tflite": SHA256}}, "files must hold frontend.tflite"),
         ({"files": values()["files"] | {"model.tflite": "abc"}}, "64 hexadecimal digits"),
@@ -104,26 +104,26 @@ def test_three_labels_have_three_outputs_and_no_threshold() -> None:
         ({"golden": [{"file": "golden/0.wav", "scores": [0.5, 0.5]}]}, "golden scores must be 1 numbers"),
         ({"golden": [{"file": "golden/0.wav", "scores": [NAN]}]}, "golden scores must be 1 numbers"),
         ({"threshold": 10**400}, "threshold must be a number"),
-        ({"tolerance": -1}, "tolerance must be a number of at least 0"),
+        ({"tolerance": -1}, "tolerance .*at least 0"),
         ({"model": "m"}, "model must be an object"),
-        ({"reject": {"measure": "margin", "limit": 1, "kept": 0.9}}, "reject must have a measure of its kind of task"),
+        ({"reject": {"measure": "margin", "limit": 1, "kept": 0.9}}, "reject .*measure"),
         (
             {"reject": {"measure": "distance", "limit": 1, "kept": 1}},
-            r"must have a finite limit and kept in \(0",
+            "finite limit and kept",
         ),
-        ({"reject": {"measure": "distance", "limit": "1", "kept": 0.9}}, "reject must have numbers as limit and kept"),
-        ({"reject": FAR | {"frontend": None}}, "reject must have frontend as an object of means and scales"),
-        ({"reject": FAR | {"measure": "distance"}}, "reject must have frontend if measure is frontend_distance"),
+        ({"reject": {"measure": "distance", "limit": "1", "kept": 0.9}}, "reject .*numbers as limit and kept"),
+        ({"reject": FAR | {"frontend": None}}, "reject .*frontend .*means and scales"),
+        ({"reject": FAR | {"measure": "distance"}}, "reject .*frontend if .*frontend_distance"),
         (
             {"reject": {"measure": "frontend_distance", "limit": -1, "kept": 0.9}},
             "reject must have frontend if measure",
         ),
-        ({"reject": {"limit": 1}}, "reject must be an object of measure, limit, kept and by"),
-        ({"events": []}, "events must be an object of hop_s, smooth, on, off, refractory_s, merge_s; got"),
-        ({"events": {"on": {"yes": 0}}}, r"events must have on-thresholds in \(0, 1\]; got 0.0 for yes"),
+        ({"reject": {"limit": 1}}, "reject .*measure, limit, kept and by"),
+        ({"events": []}, "events .*hop_s, smooth, on, off, refractory_s, merge_s; got"),
+        ({"events": {"on": {"yes": 0}}}, "events .*got 0.0 for yes"),
         ({"events": {"on": {"yes": 0.5}, "smooth": "median:3"}}, "events must have smooth as mean:N"),
-        ({"events": {"on": {"yes": 0.5}, "merge_s": -1}}, "events must have merge_s of at least 0 s"),
-        ({"events": {"on": {"yes": 0.5}, "hop_s": "1"}}, "events must have a number of seconds as hop_s"),
+        ({"events": {"on": {"yes": 0.5}, "merge_s": -1}}, "events .*merge_s"),
+        ({"events": {"on": {"yes": 0.5}, "hop_s": "1"}}, "events .*hop_s"),
     ],
 )
 def test_a_broken_rule_is_told(changes: dict[str, Any], match: str) -> None:
@@ -206,7 +206,7 @@ def test_every_key_is_needed(key: str) -> None:
     ],
 )
 def test_a_path_never_leaves_the_folder(path: str) -> None:
-    with pytest.raises(RuntimeInputError, match="relative paths that stay in the folder"):
+    with pytest.raises(RuntimeInputError, match="stay in the folder"):
         manifest.parse(values(files=values()["files"] | {path: SHA256}))
 
 
@@ -237,11 +237,11 @@ def test_how_recordings_are_heard_travels_and_may_be_left_out() -> None:
 @pytest.mark.parametrize(
     ("rules", "sentence"),
     [
-        ({"channel": "rear"}, "channel must be mean or left or right or loudest; got 'rear'"),
+        ({"channel": "rear"}, "channel .*got 'rear'"),
         ({"volume": 11}, "hearing must hold channel, .*; got volume 11"),
         ({"remove_dc": 1}, "got remove_dc 1"),
         ({"silence_dbfs": 3}, r"silence_dbfs must be in \[-120, 0\) dB; got 3"),
-        ({"segment_s": 1.0, "hop_s": 2.0}, "hop_s must be above 0 and at most segment_s; got 2.0 of 1.0"),
+        ({"segment_s": 1.0, "hop_s": 2.0}, "hop_s .*segment_s; got 2.0 of 1.0"),
         ([], "hearing must be an object"),
     ],
 )

@@ -16,6 +16,7 @@ from stages.runtime.errors import RuntimeInputError
 from stages.runtime.hearing import Hearing, Listener
 from stages.runtime.recording import Recording, windows
 from stages.runtime.wav import open_wav
+from tests.messages import line_with
 from tests.wavs import Pcm, chunk, form, riff, wav
 
 RATE, CLIP = 8000, 8000
@@ -156,7 +157,7 @@ def test_no_file_ends_a_run_over_several(releases: dict[int, Path], tmp_path: Pa
 
 @pytest.mark.parametrize("hop_s", [0.0, 1.5, -1.0])
 def test_a_hop_beyond_a_window_is_refused(releases: dict[int, Path], record: Callable[..., Path], hop_s: float) -> None:
-    with pytest.raises(RuntimeInputError, match=r"hop-s must be above 0 and at most a window's 1 s; got"):
+    with pytest.raises(RuntimeInputError, match=r"hop-s .*1 s; got"):
         Recording(Classifier(releases[1]), record(long_sound(2.0)), hop_s=hop_s)
 
 
@@ -164,5 +165,6 @@ def test_what_is_odd_about_a_file_is_told_in_the_answer(releases: dict[int, Path
     pcm = Pcm().encode(long_sound(0.5))
     (tmp_path / "open.wav").write_bytes(riff(chunk(b"fmt ", form(rate=RATE)), chunk(b"data", pcm, size=0)))
     (answer,), _ = classify(releases[1], tmp_path / "open.wav")
-    assert answer["notes"] == ["has an open header, which claims 0 bytes of sound: read to the end of the file"]
+    (note,) = answer["notes"]
+    assert line_with(note, "open header", "0 bytes", "end of the file")
     assert (answer["duration_s"], answer["silent"]) == (0.5, False)

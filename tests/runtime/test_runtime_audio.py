@@ -118,14 +118,14 @@ def test_chunks_around_the_data_are_skipped(tmp_path: Path) -> None:
     "content, match",
     [
         (b"hello, I am text", "not a WAV file"),
-        (b"", "not a WAV file; it is a file of 0 bytes"),
+        (b"", "0 bytes"),
         (b"version https://git-lfs.github.com/spec/v1", "it is a Git LFS pointer"),
         (wav()[:-1], "holds no samples"),
-        (wav(data=bytes(999))[:-500], "can be heard in part only: 0.03[0-9]+ s of the 0.06[0-9]+ s that it claims"),
+        (wav(data=bytes(999))[:-500], "0.03[0-9]+ s of the 0.06[0-9]+ s"),
         (wav()[:36], "without a complete format and data chunk"),
         (
             wav()[:12] + b"LIST" + struct.pack("<I", 99),
-            "is cut short before its sound: its 'LIST' chunk claims 99 bytes",
+            "'LIST' chunk claims 99 bytes",
         ),
         (wav()[:30], "without a complete format and data chunk"),
         (wav(data=b""), "holds no samples"),
@@ -143,5 +143,5 @@ def test_what_is_no_good_wav_file_is_refused(tmp_path: Path, content: bytes, mat
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeInputError, match=r"none\.wav cannot be read \(No such file"):
+    with pytest.raises(RuntimeInputError, match=r"none\.wav .*\(No such file"):
         read_wav(tmp_path / "none.wav")

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.messages import line_with
+
 PRINT_FOREIGN_MODULES = """
 import importlib, pkgutil, sys
 import stages.runtime
@@ -53,15 +55,15 @@ def test_classify_goes_through_a_folder_and_names_what_it_cannot_read(
     finished = python(releases[1], "-m", "stages.runtime", "classify", str(tmp_path), "golden/0.wav")
     bad, deep, last = map(json.loads, finished.stdout.splitlines())
     assert [Path(line["file"]).name for line in (bad, deep, last)] == ["a.wav", "B.WAV", "0.wav"]
-    assert bad["error"].endswith("a.wav is not a WAV file. Convert it to WAV.")
+    assert line_with(bad["error"], "a.wav", "WAV")
     assert deep["score"] == last["score"]
     assert finished.returncode == 1
-    assert finished.stderr.endswith(f"error: 1 of 3 files cannot be classified. The first: {bad['error']}\n")
+    assert line_with(finished.stderr, "error: 1 of 3 files", bad["error"])
 
 
 def test_an_empty_folder_is_told(releases: dict[int, Path], tmp_path: Path) -> None:
     finished = python(releases[1], "-m", "stages.runtime", "classify", str(tmp_path))
-    assert finished.stderr.endswith(f"error: {tmp_path} holds no WAV file. Name another folder.\n")
+    assert line_with(finished.stderr, f"error: {tmp_path}", "no WAV file")
 
 
 def test_a_release_passes_its_self_test_on_its_own(releases: dict[int, Path]) -> None:
@@ -96,21 +98,18 @@ def test_benchmark_reports_times_and_memory(releases: dict[int, Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments, sentence",
+    "arguments, facts",
     [
-        (["classify", "none.wav"], "error: none.wav cannot be read (No such file or directory). Check the path.\n"),
-        (
-            ["classify", "manifest.json"],
-            "error: manifest.json is not a WAV file; it is JSON text. Convert it to WAV.\n",
-        ),
-        (["benchmark", "--runs", "0"], "error: runs and threads must be at least 1 and warmup 0; got 0, 1, 20.\n"),
+        (["classify", "none.wav"], ["error: none.wav", "(No such file or directory)"]),
+        (["classify", "manifest.json"], ["error: manifest.json", "WAV", "JSON"]),
+        (["benchmark", "--runs", "0"], ["error: runs", "threads", "warmup", "got 0, 1, 20"]),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_1(
-    releases: dict[int, Path], arguments: list[str], sentence: str
+    releases: dict[int, Path], arguments: list[str], facts: list[str]
 ) -> None:
     finished = python(releases[1], "-m", "stages.runtime", *arguments)
     assert finished.returncode == 1
     assert all(json.loads(line)["ok"] is False for line in finished.stdout.splitlines())
-    assert finished.stderr.endswith(sentence)
+    assert line_with(finished.stderr.splitlines()[-1], *facts)
     assert "Traceback" not in finished.stderr

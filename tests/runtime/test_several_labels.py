@@ -59,7 +59,7 @@ def test_two_labels_may_both_be_there(tagger: Path) -> None:
 
 @pytest.mark.parametrize("threshold", [[0.5, 0.5], [0.5, 0.5, None], [], [0.5, 0.5, True]])
 def test_thresholds_that_do_not_fit_are_refused(tagger: Path, threshold: list[Any]) -> None:
-    with pytest.raises(RuntimeInputError, match="a list of thresholds must hold 3 numbers, one for each label"):
+    with pytest.raises(RuntimeInputError, match=r"thresholds .*3 numbers"):
         manifest.parse(read(tagger) | {"threshold": threshold})
 
 

@@ -22,6 +22,7 @@ from stages.runtime import stream
 from stages.runtime.audio import Resampler, fit_length, resample
 from stages.runtime.classify import Classifier
 from stages.runtime.errors import RuntimeInputError
+from tests.messages import line_with
 
 CLIP, RATE = 8000, 8000
 
@@ -151,9 +152,9 @@ def test_a_bad_live_stream_is_told(classifier: Classifier) -> None:
 @pytest.mark.parametrize(
     "options, match",
     [
-        ({"hop_s": 0}, "hop-s must be above 0 and at most a window's 1 s; got 0"),
+        ({"hop_s": 0}, "hop-s .*1 s; got 0"),
         ({"hop_s": 1.1}, "at most a window's 1 s; got 1.1"),
-        ({"smooth": "mean:0"}, "smooth must be mean:N or exponential:A with 0 < A <= 1; got mean:0"),
+        ({"smooth": "mean:0"}, "smooth .*got mean:0"),
         ({"smooth": "median:3"}, "smooth must be mean:N"),
         ({"smooth": "exponential:0.0"}, "smooth must be mean:N"),
         ({"smooth": "exponential:1.5"}, "smooth must be mean:N"),
@@ -173,7 +174,7 @@ def test_a_threshold_needs_two_labels(releases: dict[int, Path]) -> None:
 @pytest.mark.parametrize("options", [{"sample_rate": 0}, {"n_channels": 0}, {"encoding": "s24le"}])
 def test_a_wrong_format_is_told(options: dict[str, Any]) -> None:
     given: dict[str, Any] = {"sample_rate": 1, "encoding": "s16le", "n_channels": 1} | options
-    with pytest.raises(RuntimeInputError, match="rate and channels must be at least 1 and format s16le or f32le"):
+    with pytest.raises(RuntimeInputError, match=r"rate and channels .*s16le or f32le"):
         list(chunks_of.pcm(io.BytesIO(), given.pop("sample_rate"), **given))
 
 
@@ -231,7 +232,7 @@ def test_on_a_terminal_it_says_what_it_listens_for(releases: dict[int, Path]) ->
     said = os.read(ours, 10_000).decode()
     os.close(ours)
     assert (process.returncode, out) == (0, b"")
-    assert f"listening at {RATE} Hz for positive, every 0.25 s; Ctrl-C ends" in said
+    assert line_with(said, f"{RATE} Hz", "positive", "0.25 s", "Ctrl-C")
 
 
 @pytest.mark.parametrize("live", [[], ["--live"]])

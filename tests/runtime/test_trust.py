@@ -84,7 +84,7 @@ def test_keys_are_added_once_and_named_by_their_fingerprint(device: Path) -> Non
 
 @pytest.mark.parametrize("text", ["", "hello", "AAAA", trust.encode(bytes(31)), trust.encode(bytes(32)) + "="])
 def test_what_is_no_key_is_not_trusted(device: Path, text: str) -> None:
-    with pytest.raises(RuntimeInputError, match=r"the key must be base64 of 32 bytes, on one line"):
+    with pytest.raises(RuntimeInputError, match=r"key .*base64 of 32 bytes"):
         trust.add_key(device, text)
     assert list(device.iterdir()) == []
 
@@ -94,7 +94,7 @@ def test_a_device_is_told_what_it_is(device: Path) -> None:
     assert json.loads((device / "device.json").read_text()) == {"name": "attic", "class": "jetson"}
     with pytest.raises(RuntimeInputError, match=r"the class must .*got 'Jet Son'"):
         trust.identify(device, "attic", "Jet Son")
-    with pytest.raises(RuntimeInputError, match=r"device.json cannot be written \(No such file or directory\)"):
+    with pytest.raises(RuntimeInputError, match=r"device.json .*\(No such file"):
         trust.identify(device / "none", "attic", "any")
     assert [path.name for path in device.iterdir()] == ["device.json"]
 

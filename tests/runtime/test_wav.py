@@ -201,7 +201,7 @@ def test_what_cannot_be_right_is_refused_in_one_sentence(write: Callable[[bytes]
 def test_a_compressed_file_names_its_encoding(tmp_path: Path) -> None:
     for subtype, name in (("IMA_ADPCM", "IMA ADPCM"), ("MS_ADPCM", "Microsoft ADPCM"), ("GSM610", "GSM 6.10")):
         soundfile.write(tmp_path / "x.wav", X, RATE, subtype=subtype)
-        with pytest.raises(wav.CompressedWavError, match=f"is a WAV file of {name} .* Convert it to PCM"):
+        with pytest.raises(wav.CompressedWavError, match=f"WAV file of {name} .*PCM"):
             read_wav(tmp_path / "x.wav")
 
 

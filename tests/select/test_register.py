@@ -128,7 +128,7 @@ def test_the_champion_is_moved_by_hand_after_checks_and_listed(
 
 def test_what_is_worse_or_beyond_the_budget_needs_force(registry: Registry) -> None:
     assert champion(registry) == 2
-    with pytest.raises(EdacError, match=r"version 1 has validation.accuracy 0.7, more than select.margin 0.05 below"):
+    with pytest.raises(EdacError, match=r"version 1 .*validation.accuracy 0.7, .*select.margin 0.05"):
         promote(registry, "1", SelectParams(registered_name="tiny", metric="accuracy", margin=0.05))
     for budget, over in (
         ({"raw_bytes": 1e6}, r"raw_bytes 1000000 by 23.5%"),
@@ -171,14 +171,14 @@ def test_a_release_that_is_not_what_it_was_is_refused_even_by_force(registry: Re
 
     other = shutil.copytree(good, tmp_path / "other")
     shutil.copyfile(registry.folders[0] / "model.tflite", other / "model.tflite")
-    with pytest.raises(ModelError, match=r"it holds another model.tflite than was registered"):
+    with pytest.raises(ModelError, match=r"another model.tflite"):
         register.check_release(other, "it", sha256)
     sha256 = claim(other, selection)
-    with pytest.raises(ModelError, match=r"it scores golden/\d.wav .* away from the sweep; 0.05 is allowed"):
+    with pytest.raises(ModelError, match=r"golden/\d.wav .*0.05"):
         register.check_release(other, "it", sha256)
     (other / "model.tflite").write_bytes(b"no model")
     sha256 = claim(other, selection)
-    with pytest.raises(ModelError, match=r"it does not run: .*model.tflite is not a model that LiteRT can run"):
+    with pytest.raises(ModelError, match=r"model.tflite is not a model"):
         register.check_release(other, "it", sha256)
 
 
@@ -191,7 +191,7 @@ def test_no_better_than_chance_is_promoted_by_force_alone(registry: Registry, tm
     selection_file.write(selected, selection)
     version = register.register(registry.tracker, variant_of(selection), selection, selected, ["chancy"])
     params = replace(PARAMS, margin=0.5)
-    with pytest.raises(EdacError, match=f"tiny version {version} is like chance. Or add --force"):
+    with pytest.raises(EdacError, match=f"tiny version {version} .*chance.*--force"):
         register.promote(registry.tracker, "chancy", to="other", params=params)
     assert register.promote(registry.tracker, "chancy", to="other", params=params, force=True) == version
     text = describe.description(selection, frontend_file.read(selected))

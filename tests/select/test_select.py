@@ -1,4 +1,3 @@
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +32,7 @@ from stages.select.params import SelectParams
 from stages.select.rules import RefusedError, choose, pareto_front
 from stages.select.stage import Inputs, refuse, select
 from tests import examples
+from tests.messages import line_with
 
 
 def row(name: str, auc: float | None, size: int, latency: float = 1.0) -> Row:
@@ -81,8 +81,7 @@ def test_a_budget_measured_on_a_device_spares_what_was_not_measured_there() -> N
     known = {"big": 40.0, "small": 31.0, "middle": None, "useless": None}
     table = [{**variant, limit: known[variant["name"]]} for variant in TABLE]
     assert choose(table, params)["name"] == "middle"
-    sentence = "small, has device.pi.latency_ms 31.0, 3.3% over."
-    with pytest.raises(EdacError, match=re.escape(sentence)):
+    with pytest.raises(EdacError, match=r"small, .*device\.pi\.latency_ms 31\.0, 3\.3% over"):
         choose([{**variant, limit: known[variant["name"]] or 50.0} for variant in TABLE], params)
 
 
@@ -93,11 +92,9 @@ def test_ties_go_to_the_better_metric_and_then_to_the_name() -> None:
 
 
 def test_a_budget_that_no_variant_meets_names_the_closest_and_by_how_much_it_misses() -> None:
-    sentence = (
-        "None of the 4 variants keeps within select.budget (raw_bytes at most 100, roc_auc at least 0.86); the "
-        "closest, small, has raw_bytes 200, 100.0% over and has roc_auc 0.85, 1.2% under."
-    )
-    with pytest.raises(EdacError, match=re.escape(sentence)):
+    limits = r"of the 4 variants .*select\.budget \(raw_bytes at most 100, roc_auc at least 0\.86\)"
+    misses = r"small, .*raw_bytes 200, 100\.0% over .*roc_auc 0\.85, 1\.2% under"
+    with pytest.raises(EdacError, match=f"{limits}.*{misses}"):
         choose(TABLE, SelectParams(budget={"raw_bytes": 100, "roc_auc": 0.86}))
 
 
@@ -138,30 +135,30 @@ def test_the_front_is_what_nobody_beats(table: list[Row]) -> None:
 @pytest.mark.parametrize(
     "values, sentence",
     [
-        ({"metric": "auc"}, "select.metric must be a metric; got 'auc'. Did you mean"),
-        ({"metric": "calibration_error"}, "select.metric must be one of which more is better"),
-        ({"margin": 2}, "select.margin must be in [0, 1); got 2.0. Write 0.02 for two points."),
+        ({"metric": "auc"}, r"select\.metric .*got 'auc'.*mean"),
+        ({"metric": "calibration_error"}, r"select\.metric .*more is better"),
+        ({"margin": 2}, r"select\.margin .*got 2\.0.*0\.02"),
         (
             {"confidence": 95},
-            "select.confidence must be a fraction in (0, 1), auto or null; got 95.0. Write 0.95 for 95 %",
+            r"select\.confidence .*auto or null; got 95\.0.*0\.95",
         ),
-        ({"budget": {"ram": 1}}, "select.budget has no limit 'ram'."),
-        ({"budget": {"raw_bytes": -1}}, "select.budget.raw_bytes must be positive; got -1.0."),
-        ({"budget": {"device.pi.latency_ms": 0}}, "select.budget.device.pi.latency_ms must be positive; got 0.0."),
-        ({"budget": {"device.pi.latency": 9}}, "select.budget has no limit 'device.pi.latency'."),
-        ({"budget": {"accuracy": 80}}, "select.budget.accuracy must be in [0, 1]; got 80.0. Write 0.8 for 80 %."),
-        ({"false_alarms_per_hour": 0}, "select.false_alarms_per_hour must be a rate above 0 or null; got 0.0. Try 1."),
+        ({"budget": {"ram": 1}}, r"select\.budget .*limit 'ram'"),
+        ({"budget": {"raw_bytes": -1}}, r"select\.budget\.raw_bytes .*got -1\.0"),
+        ({"budget": {"device.pi.latency_ms": 0}}, r"select\.budget\.device\.pi\.latency_ms .*got 0\.0"),
+        ({"budget": {"device.pi.latency": 9}}, r"select\.budget .*limit 'device\.pi\.latency'"),
+        ({"budget": {"accuracy": 80}}, r"select\.budget\.accuracy .*got 80\.0.*0\.8\b"),
+        ({"false_alarms_per_hour": 0}, r"select\.false_alarms_per_hour .*got 0\.0"),
         (
             {"false_alarms_per_hour": 1, "confidence": 0.9},
-            "select.confidence must be auto or null beside select.false_alarms_per_hour, for which there is no bound",
+            r"select\.confidence .*beside select\.false_alarms_per_hour",
         ),
-        ({"golden_recordings": 3}, "select.golden_recordings must be at least 4; got 3."),
-        ({"prefer": "size"}, "select.prefer must be one of sent_bytes, release_bytes, raw_bytes, deflated_bytes, "),
-        ({"registered_name": "a/b"}, "select.registered_name must be a name without"),
+        ({"golden_recordings": 3}, r"select\.golden_recordings .*got 3"),
+        ({"prefer": "size"}, r"select\.prefer .*sent_bytes, release_bytes, raw_bytes, deflated_bytes, "),
+        ({"registered_name": "a/b"}, r"select\.registered_name .*without"),
     ],
 )
 def test_mistakes_in_the_section_are_told(values: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(ParameterError, match=re.escape(sentence)):
+    with pytest.raises(ParameterError, match=sentence):
         params.load(SelectParams, values, "select")
 
 
@@ -327,9 +324,7 @@ def test_variants_can_be_ranked_by_misses_at_a_rate_of_false_alarms(stages_befor
     assert chosen()[0].name == "b", "by the metric, which both have"
     variant, selection = chosen(false_alarms_per_hour=1.0)
     assert variant.name == "a"
-    assert (
-        "share of events detected at 1 false alarms an hour is within 0.02 of their best (0.800000)" in selection.reason
-    )
+    assert line_with(selection.reason, "1 false alarms an hour", "0.02", "(0.800000)")
     assert selection.events == EventRule({"yes": 0.9})
     assert selection.rule.chance_of_worse is None
     variant, selection = chosen(false_alarms_per_hour=5.0)
@@ -339,7 +334,7 @@ def test_variants_can_be_ranked_by_misses_at_a_rate_of_false_alarms(stages_befor
     with pytest.raises(DataError, match=r"must be among evaluate.stream.false_alarms_per_hour; got 2, measured: 1, 5"):
         chosen(false_alarms_per_hour=2.0)
     streams["a"] = streams["b"]
-    with pytest.raises(DataError, match=r"No variant has an event rule for select.false_alarms_per_hour 1"):
+    with pytest.raises(DataError, match=r"No variant .*select.false_alarms_per_hour 1\b"):
         chosen(false_alarms_per_hour=1.0)
 
 
@@ -351,8 +346,7 @@ def test_with_a_confidence_only_variants_shown_not_to_be_inferior_may_win() -> N
     assert choose(table, SelectParams(margin=0.01))["name"] == "middle", "auto: they show it of none but the baseline"
     assert choose(table, asked)["name"] == "middle"
     assert choose(table, replace(asked, budget={"roc_auc": 0.5, "raw_bytes": 2000}))["name"] == "middle"
-    sentence = "None of the 1 variants in the budget is shown to lie at most select.margin 0.05 below the baseline's"
-    with pytest.raises(EdacError, match=re.escape(sentence)) as caught:
+    with pytest.raises(EdacError, match=r"of the 1 variants .*select\.margin 0\.05 below") as caught:
         choose(table, replace(asked, budget={"raw_bytes": 300}))
     assert "small, may lie 0.2 below" in str(caught.value)
 
@@ -363,7 +357,7 @@ def test_the_reason_tells_what_no_device_has_measured_yet(stages_before: Inputs,
     variant, selection = select(params, replace(stages_before, latencies=latencies), tmp_path / "selected")
     assert variant.name == "a"
     assert "not measured yet on attic" in selection.reason
-    assert "by the estimates as they came out" in selection.reason
+    assert line_with(selection.reason, "as they came out")
     assert selection.rule.chance_of_worse == 0
     (front, *_) = files.read_csv(tmp_path / "selected/front.csv")
     assert (front["name"], front["device.pi.latency_ms"], front["device.attic.latency_ms"]) == ("b", "40.0", "")
@@ -379,13 +373,13 @@ def forget_table(folders: Inputs) -> None:
 
 @pytest.mark.parametrize(
     "damage, sentence",
-    [(break_model, "b.tflite is not the file that"), (forget_table, "does not exist. Run `dvc repro evaluate` first.")],
+    [(break_model, r"b\.tflite is not the file"), (forget_table, r"evaluation\.json .*`dvc repro evaluate`")],
 )
 def test_folders_that_do_not_belong_together_are_refused(
     stages_before: Inputs, tmp_path: Path, damage: Callable[[Inputs], None], sentence: str
 ) -> None:
     damage(stages_before)
-    with pytest.raises(DataError, match=re.escape(sentence)):
+    with pytest.raises(DataError, match=sentence):
         select(SelectParams(), stages_before, tmp_path / "selected")
     assert not (tmp_path / "selected").exists()
 
@@ -400,11 +394,11 @@ def test_a_refusal_is_told_written_and_read_in_place_of_a_selection(
     assert set(caught.value.misses) == {row["name"] for row in TABLE}
     refuse(section, caught.value, tmp_path / "selected")
     said = capsys.readouterr().err
-    assert "warning: no variant is chosen, and nothing is registered. None of the 4 variants keeps within" in said
+    assert line_with(said, "warning: ", "None of the 4 variants")
     assert "stops before the devices" in said
     found = selection_file.refusal(tmp_path / "selected")
     assert found is not None
     assert found.misses == caught.value.misses
-    with pytest.raises(EdacError, match="no variant was chosen: None of the 4 variants keeps within"):
+    with pytest.raises(EdacError, match="None of the 4 variants"):
         selection_file.read(tmp_path / "selected")
     assert selection_file.refusal(tmp_path) is None

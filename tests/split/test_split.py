@@ -91,9 +91,7 @@ def test_groups_that_hold_two_classes_stay_whole() -> None:
 
 def test_a_class_with_too_few_groups_is_told() -> None:
     corpus = [recording(f"a{i}", "a", f"a{i}") for i in range(9)] + [recording(f"b{i}", "b", "ben") for i in range(9)]
-    with pytest.raises(
-        DataError, match=r"every class needs a group for each of .*; 'b' has 1 \('ben'\)\. Add recordings"
-    ):
+    with pytest.raises(DataError, match=r"'b' has 1 \('ben'\)"):
         split(SplitParams(), corpus)
 
 
@@ -139,21 +137,21 @@ def test_official_split_names_need_no_folds() -> None:
 
 
 def test_a_fold_without_a_side_and_a_source_without_folds_are_told() -> None:
-    with pytest.raises(DataError, match=r"every published fold on a side; '1', '2', '3' and 2 more have none"):
+    with pytest.raises(DataError, match=r"fold .*'1', '2', '3' and 2 more"):
         split(SplitParams(method="official"), folded())
     with pytest.raises(DataError, match=r"'6' has none"):
         split(SplitParams(method="official", folds=FOLDS), [*folded(), recording("x", "a", "x", fold="6")])
-    with pytest.raises(DataError, match=r"needs published folds; this source has none"):
+    with pytest.raises(DataError, match=r"published folds; .*none"):
         split(SplitParams(method="official", folds=FOLDS), [dataclasses.replace(r, fold="") for r in folded()])
 
 
 def test_leaks_in_official_folds_fail_the_stage() -> None:
     params = SplitParams(method="official", folds=FOLDS)
-    with pytest.raises(DataError, match=r"no group may be on two sides of the split; 'a1' is"):
+    with pytest.raises(DataError, match=r"group .*two sides .*'a1' is"):
         split(params, [*folded(), recording("leak", "a", "a1", fold="5")])
-    with pytest.raises(DataError, match=r"no sha256 may be on two sides of the split; 'hash of a1' is"):
+    with pytest.raises(DataError, match=r"sha256 .*two sides .*'hash of a1' is"):
         split(params, [*folded(), recording("leak", "a", "z", fold="5", sha256="hash of a1")])
-    with pytest.raises(DataError, match=r"every class must be on every side; test has no 'b'"):
+    with pytest.raises(DataError, match=r"every side; test .*'b'"):
         split(params, [r for r in folded() if r.recording_id != "b5"])
 
 
@@ -188,16 +186,16 @@ def test_the_summary_counts_by_hand() -> None:
     [
         (
             {"fractions": {"train": 0.7, "test": 0.3}},
-            r"split\.fractions must name each side once; got \['test', 'train'\]",
+            r"split\.fractions .*got \['test', 'train'\]",
         ),
         ({"fractions": {"train": 0.7, "validation": 0.2, "test": 0.2}}, r"split\.fractions must sum to 1; got 1\.09"),
         ({"fractions": {"train": 70, "validation": 15, "test": 15}}, r"split\.fractions must lie in \(0, 1\)"),
         (
             {"folds": {"train": [1, 2], "validation": [2], "test": [3]}},
-            r"split\.folds must put each fold on one side only",
+            r"split\.folds .*one side only",
         ),
-        ({"folds": {"train": [1]}}, r"split\.folds must name each side, or test; got \['train'\]"),
-        ({"method": "random"}, r"split\.method must be one of groups, official; got 'random'"),
+        ({"folds": {"train": [1]}}, r"split\.folds .*got \['train'\]"),
+        ({"method": "random"}, r"split\.method .*groups, official; got 'random'"),
     ],
 )
 def test_wrong_params_are_refused(values: dict[str, object], sentence: str) -> None:
@@ -220,14 +218,14 @@ def test_each_group_is_tested_once_over_the_parts(parts: int) -> None:
 
 def test_more_parts_than_groups() -> None:
     corpus = [recording(f"{g}-{w}", w, f"g{g}") for g in range(4) for w in "ab"]
-    with pytest.raises(DataError, match=r"split\.parts must be at most the 4 groups; got 5"):
+    with pytest.raises(DataError, match=r"split\.parts .*4 groups; got 5"):
         split(SplitParams(parts=5), corpus)
-    with pytest.raises(ParameterError, match=r"split\.part must be from 0 to below the 3 parts; got 3"):
+    with pytest.raises(ParameterError, match=r"split\.part .*3 parts; got 3"):
         SplitParams(parts=3, part=3)
 
 
 def test_a_published_split_is_used_or_ignored_on_purpose() -> None:
-    with pytest.raises(DataError, match=r"published split \('1', '2', '3' and 2 more\), which split.method: groups"):
+    with pytest.raises(DataError, match=r"\('1', '2', '3' and 2 more\), .*split.method: groups"):
         split(SplitParams(), folded())
     sides = split(SplitParams(ignore_published=True), folded())
     assert set(sides.values()) == set(SPLITS)
@@ -252,9 +250,9 @@ def test_tested_sites_must_exist_and_leave_others() -> None:
         for label in "ab"
         for i in range(20)
     ]
-    with pytest.raises(DataError, match=r"test_sites must .*got 'attic'. Known: 'home', 'ward'"):
+    with pytest.raises(DataError, match=r"test_sites .*got 'attic'. Known: 'home', 'ward'"):
         split(SplitParams(test_sites=("attic",)), corpus)
-    with pytest.raises(DataError, match="test_sites must leave recordings to train on"):
+    with pytest.raises(DataError, match=r"test_sites .*train on"):
         split(SplitParams(test_sites=("home", "ward")), corpus)
-    with pytest.raises(ParameterError, match=r"test_sites must go with split.method: groups alone"):
+    with pytest.raises(ParameterError, match=r"test_sites .*split.method: groups"):
         SplitParams(test_sites=("home",), parts=3)

@@ -130,5 +130,5 @@ def test_official_folds_of_recordings_with_several_labels() -> None:
 
 def test_a_class_that_comes_with_too_few_groups_is_told() -> None:
     corpus = [recording(f"r{i}", "ab" if i < 2 else "a", f"g{i}") for i in range(9)]
-    with pytest.raises(DataError, match=r"every class needs a group for each of .*; 'b' has 2 \('g0', 'g1'\)"):
+    with pytest.raises(DataError, match=r"'b' has 2 \('g0', 'g1'\)"):
         split(SplitParams(), corpus)

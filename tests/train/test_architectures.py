@@ -20,6 +20,7 @@ from stages.prune.shrink import shrink
 from stages.quantize.convert import to_float32
 from stages.train.params import TrainParams
 from tests import checkpoints
+from tests.messages import line_with
 
 pytestmark = pytest.mark.thorough
 
@@ -136,13 +137,13 @@ def test_edac_cnn_lstm_computes_what_plain_keras_layers_compute(rng: np.random.G
 
 def test_edac_cnn_lstm_takes_as_many_steps_as_the_features_leave() -> None:
     assert built("edac_cnn_lstm", (9, 30)).get_layer("rows").output_shape == (None, 1, 22 * 128)
-    with pytest.raises(ParameterError, match=r"features must have at least 9 rows .*; got \(8, 30\)"):
+    with pytest.raises(ParameterError, match=r"features .*9 rows .*got \(8, 30\)"):
         built("edac_cnn_lstm", (8, 30))
 
 
 @pytest.mark.parametrize("name", ["ds_cnn", "edac_cnn", "bilstm"])
 def test_features_that_an_architecture_cannot_take_are_one_sentence(name: str) -> None:
-    with pytest.raises(ParameterError, match=rf"features must fit {name}; got the shape \(24, 24, 3\)\. Choose"):
+    with pytest.raises(ParameterError, match=rf"fit {name}; got .*\(24, 24, 3\)"):
         network.build(name, {}, (24, 24, 3), 2)
 
 
@@ -270,7 +271,7 @@ def test_acdnet_gives_up_filters_on_both_sides_of_its_transpose(rng: np.random.G
     model = built("acdnet", (300, 1), 5, channels=channels, pool=8)
     fixed = structure.obstacles(model)
     assert set(fixed) == {"conv2", "scores"}
-    assert fixed["conv2"] == "picture (Permute) reads them, which is not understood"
+    assert line_with(fixed["conv2"], "picture (Permute)")
     groups = structure.unit_groups(model)
     assert [group.name for group in groups] == [f"conv{i}" for i in (1, *range(3, 13))]
     for group in groups:
@@ -359,34 +360,34 @@ def test_learns_one_step_and_the_same_one_again(name: str, rng: np.random.Genera
     "name, options, sentence",
     [
         ("edac_cnn", {"dropout": [0.5]}, r"train.options.edac_cnn.dropout must be two fractions in \[0, 1\)"),
-        ("edac_cnn", {"dropout": [50.0, 30.0]}, r"dropout must be two fractions in \[0, 1\); got \(50.0, 30.0\)"),
+        ("edac_cnn", {"dropout": [50.0, 30.0]}, r"dropout .*got \(50.0, 30.0\)"),
         ("edac_cnn", {"regularisation": -1.0}, r"regularisation must be 0 or more; got -1.0"),
         ("edac_cnn_lstm", {"units": 0}, r"train.options.edac_cnn_lstm.units must be at least 1; got 0"),
         ("edac_cnn_lstm", {"dropout": 1.0}, r"edac_cnn_lstm.dropout must be a fraction in \[0, 1\); got 1.0"),
         ("edac_cnn_lstm", {"dense_dropout": -0.1}, r"dense_dropout must be a fraction in \[0, 1\); got -0.1"),
-        ("ds_cnn", {"stem": 0}, r"train.options.ds_cnn.stem must be at least 1 filter; got 0"),
-        ("ds_cnn", {"widths": []}, r"widths must be a list of positive numbers of filters; got \[\]"),
-        ("ds_cnn", {"widths": [8, 0]}, r"widths must be a list of positive numbers of filters; got \[8, 0\]"),
+        ("ds_cnn", {"stem": 0}, "train.options.ds_cnn.stem .*got 0"),
+        ("ds_cnn", {"widths": []}, r"widths .*got \[\]"),
+        ("ds_cnn", {"widths": [8, 0]}, r"widths .*got \[8, 0\]"),
         ("ds_cnn", {"dropout": 1.0}, r"dropout must be a fraction in \[0, 1\); got 1.0"),
         ("ds_cnn", {"weight_decay": -0.1}, r"weight_decay must be 0 or more; got -0.1"),
-        ("sparse_cnn", {"stem": 0}, r"train.options.sparse_cnn.stem must be at least 1 filter; got 0"),
-        ("sparse_cnn", {"widths": [8, 0]}, r"widths must be a list of positive numbers of filters; got \[8, 0\]"),
+        ("sparse_cnn", {"stem": 0}, "train.options.sparse_cnn.stem .*got 0"),
+        ("sparse_cnn", {"widths": [8, 0]}, r"widths .*got \[8, 0\]"),
         ("sparse_cnn", {"dropout": 1.0}, r"dropout must be a fraction in \[0, 1\); got 1.0"),
         ("sparse_cnn", {"weight_decay": -0.1}, r"weight_decay must be 0 or more; got -0.1"),
         ("acdnet", {"channels": [8, 64]}, r"train.options.acdnet.channels must be 11 or 12 positive numbers"),
         ("acdnet", {"pool": 0}, r"train.options.acdnet.pool must be at least 1; got 0"),
-        ("acdnet", {}, r"features must have at least 213 samples for acdnet with a pool of 50; got \(40, 16\)"),
+        ("acdnet", {}, r"213 samples for acdnet .*got \(40, 16\)"),
         ("micro_acdnet", {"dropout": 1.0}, r"train.options.micro_acdnet.dropout must be a fraction in \[0, 1\)"),
-        ("mel_cnn", {"widths": [4] * 5}, r"features must have at least 32 frames and bands for mel_cnn with 5 blocks"),
+        ("mel_cnn", {"widths": [4] * 5}, "32 frames and bands for mel_cnn"),
         ("mel_cnn", {"weight_decay": -1.0}, r"train.options.mel_cnn.weight_decay must be 0 or more; got -1.0"),
         ("mobilenet_v2", {"expansion": 0}, r"train.options.mobilenet_v2.expansion must be at least 1; got 0"),
-        ("mobilenet_v2", {"width": 0}, r"mobilenet_v2.width must be above 0 and at most 16; got 0.0"),
-        ("strided_cnn", {"widths": []}, r"widths must be a list of positive numbers of filters; got \[\]"),
-        ("strided_cnn", {"head": 0}, r"train.options.strided_cnn.head must be at least 1 filter; got 0"),
+        ("mobilenet_v2", {"width": 0}, "mobilenet_v2.width .*got 0.0"),
+        ("strided_cnn", {"widths": []}, r"widths .*got \[\]"),
+        ("strided_cnn", {"head": 0}, "train.options.strided_cnn.head .*got 0"),
         ("strided_cnn", {"dropout": 1.0}, r"strided_cnn.dropout must be a fraction in \[0, 1\); got 1.0"),
         ("bilstm", {"units": 0}, r"train.options.bilstm.units must be at least 1; got 0"),
-        ("bilstm", {"pool": 41}, r"train.options.bilstm.pool must be at most the 40 frames of a clip; got 41"),
-        ("ds_cnn", {"widhts": 8}, r"train.options.ds_cnn has no parameter 'widhts'. Did you mean 'widths'"),
+        ("bilstm", {"pool": 41}, "train.options.bilstm.pool .*40 frames .*got 41"),
+        ("ds_cnn", {"widhts": 8}, "train.options.ds_cnn .*'widhts'.*'widths'"),
     ],
 )
 def test_bad_options(name: str, options: dict[str, Any], sentence: str) -> None:

@@ -101,7 +101,7 @@ def test_a_network_comes_back_as_it_was(tmp_path: Path) -> None:
     network_file.write(tmp_path, replace(description, config={**description.config, "stem": 5}))
     with pytest.raises(ModelError, match=r"weights.npz does not fit the architecture"):
         network.load(tmp_path)
-    with pytest.raises(DataError, match=r"nowhere holds no weights.npz. Run `dvc repro train` first"):
+    with pytest.raises(DataError, match=r"nowhere .*weights.npz.*`dvc repro train`"):
         network.load(tmp_path / "nowhere")
 
 
@@ -121,7 +121,7 @@ def test_a_taught_baseline_is_another_one_and_says_what_its_teacher_says(feature
 
 
 def test_an_unknown_architecture_lists_the_known(features: Path, tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match=r"train.architecture .* got 'cnn'.* Known: acdnet, bc_resnet, bilstm, "):
+    with pytest.raises(ParameterError, match=r"train.architecture .*got 'cnn'.*Known: acdnet, bc_resnet, bilstm, "):
         train(features, tmp_path / "baseline", TrainParams(architecture="cnn"))
     assert not list(tmp_path.iterdir())
 

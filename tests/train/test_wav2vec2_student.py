@@ -129,25 +129,25 @@ def test_feed_forward_units_can_be_taken_out(folder: Path) -> None:
 @pytest.mark.parametrize(
     "options, shape, sentence",
     [
-        ({"layers": 5}, SHAPE, r"wav2vec2_student.layers must be at most the 4 that .*teacher has; got 5"),
+        ({"layers": 5}, SHAPE, "wav2vec2_student.layers .*4 .*got 5"),
         ({"layers": 0}, SHAPE, r"wav2vec2_student.layers must be at least 1; got 0"),
         ({"dropout": 1.0}, SHAPE, r"wav2vec2_student.dropout must be a fraction in \[0, 1\); got 1.0"),
-        ({"shape": {}}, SHAPE, r"wav2vec2_student.shape must be left out where checkpoint is given"),
+        ({"shape": {}}, SHAPE, "wav2vec2_student.shape .*checkpoint"),
         (
             {"checkpoint": None, "head": "checkpoint"},
             SHAPE,
             r"wav2vec2_student.head must be fresh without a checkpoint",
         ),
-        ({"head": "checkpoint", "pooling": "max"}, SHAPE, r"pooling must be the mean that the checkpoint's head has"),
-        ({}, (40, 16), r"features must be waveforms for wav2vec2_student; got \(40, 16\). Choose the front end raw"),
-        ({}, (29, 1), r"features must have samples enough for a frame of wav2vec2_student; got \(29, 1\)"),
+        ({"head": "checkpoint", "pooling": "max"}, SHAPE, "pooling .*checkpoint's head"),
+        ({}, (40, 16), r"wav2vec2_student; got \(40, 16\).*raw"),
+        ({}, (29, 1), r"wav2vec2_student; got \(29, 1\)"),
         (
             {"checkpoint": None, "shape": {"num_attention_heads": 5}},
             SHAPE,
             r"heads must divide hidden_size \(768\); got 5",
         ),
-        ({"checkpoint": None, "shape": {"conv_dim": [8]}}, SHAPE, r"conv_kernel must be as many positive numbers as"),
-        ({"checkpoint": None, "shape": {"hidden_act": "silu"}}, SHAPE, r"hidden_act must be gelu or relu; got 'silu'"),
+        ({"checkpoint": None, "shape": {"conv_dim": [8]}}, SHAPE, "conv_kernel .*as many"),
+        ({"checkpoint": None, "shape": {"hidden_act": "silu"}}, SHAPE, "hidden_act .*got 'silu'"),
     ],
 )
 def test_bad_options(folder: Path, options: dict[str, Any], shape: tuple[int, ...], sentence: str) -> None:
@@ -156,37 +156,35 @@ def test_bad_options(folder: Path, options: dict[str, Any], shape: tuple[int, ..
 
 
 def test_a_head_of_other_classes_is_refused(folder: Path) -> None:
-    with pytest.raises(EdacError, match=r"head can be the checkpoint's only if it is of the task's 5 classes; .* of 3"):
+    with pytest.raises(EdacError, match=r"5 classes; .* of 3"):
         built(5, checkpoint=folder, head="checkpoint")
 
 
 def test_a_pickle_is_refused(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(EdacError, match=r"checkpoint must hold model.safetensors; .* has the pickle pytorch_model.bin"):
+    with pytest.raises(EdacError, match=r"model.safetensors; .*pytorch_model.bin"):
         built(checkpoint=folder)
 
 
 def test_a_missing_or_broken_checkpoint_is_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        EdacError, match=r"must be the folder of a Hugging Face checkpoint; .*nowhere has no config.json"
-    ):
+    with pytest.raises(EdacError, match=r"Hugging Face .*nowhere has no config.json"):
         built(checkpoint=tmp_path / "nowhere")
     (folder / "model.safetensors").write_bytes(b"\x80\x04" + bytes(40))
-    with pytest.raises(EdacError, match=r"model.safetensors must be a file of safetensors; it cannot be read"):
+    with pytest.raises(EdacError, match=r"model.safetensors .*cannot be read"):
         built(checkpoint=folder)
 
 
 @pytest.mark.parametrize(
     "changed, sentence",
     [
-        ({"model_type": "hubert"}, r"must be a checkpoint of a wav2vec2 network; .* is one of 'hubert'"),
+        ({"model_type": "hubert"}, "wav2vec2 .*'hubert'"),
         (
             {"hidden_act": "silu"},
-            r"network of a known shape; of that in .*, hidden_act must be gelu or relu; got 'silu'",
+            "hidden_act .*got 'silu'",
         ),
-        ({"add_adapter": True}, r"must be a wav2vec2 network without add_adapter; .* has it"),
-        ({"hidden_size": 32}, r"must hold .* of shape \(32, 8\), as config.json has it; got \(16, 8\)"),
-        ({"conv_bias": True}, r"must hold feature_extractor.conv_layers.0.conv.bias of shape \(8,\).*; got none"),
+        ({"add_adapter": True}, "without add_adapter"),
+        ({"hidden_size": 32}, r"\(32, 8\), .*config.json .*got \(16, 8\)"),
+        ({"conv_bias": True}, r"feature_extractor.conv_layers.0.conv.bias .*\(8,\).*got none"),
     ],
 )
 def test_a_checkpoint_of_another_network_is_refused(folder: Path, changed: dict[str, Any], sentence: str) -> None:

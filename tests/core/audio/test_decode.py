@@ -37,7 +37,7 @@ def test_a_container_cut_short_is_refused_or_gives_what_it_holds(tmp_path: Path)
     encode(tmp_path / "tone.webm", TONE, RATE)
     whole = (tmp_path / "tone.webm").read_bytes()
     (tmp_path / "tone.webm").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=r"in part only: 0\.\d+ s of the 1\.\d+ s that it claims or holds"):
+    with pytest.raises(DataError, match=r"0\.\d+ s of the 1\.\d+ s"):
         decode.decode(tmp_path / "tone.webm")
     samples, _ = decode.decode(tmp_path / "tone.webm", Hearing(partial="keep"))
     assert 0.3 * RATE < len(samples) < 0.7 * RATE

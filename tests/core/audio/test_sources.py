@@ -11,6 +11,7 @@ import soundfile
 from stages.core.audio import decode
 from stages.core.audio.unusable import UnusableError, shown
 from stages.runtime.hearing import Hearing
+from tests.messages import line_with
 from tests.trees import encode
 from tests.wavs import encoded, sound
 
@@ -38,13 +39,13 @@ def test_all_of_two_joined_files_is_heard_and_told(tmp_path: Path, suffix: str) 
     assert len(samples) / rate == pytest.approx(2, abs=0.1)
     assert [round(pitch(half), -1) for half in (samples[8000:40_000], samples[-40_000:-8000])] == [440, 880]
     (note,) = decode.hear(path).notes
-    assert note == "holds more than the 1 s that it claims, as joined files do: all of it is heard"
+    assert line_with(note, "more than the 1 s")
 
 
 def test_an_mp4_with_another_behind_it_is_heard_in_part_and_told(tmp_path: Path) -> None:
     encode(tmp_path / "one.m4a", A, RATE)
     (tmp_path / "two.m4a").write_bytes((tmp_path / "one.m4a").read_bytes() * 2)
-    with pytest.raises(UnusableError, match=r"heard in part only: 1\.\d+ s \(another file is joined to it\)"):
+    with pytest.raises(UnusableError, match=r"in part only: 1\.\d+ s"):
         decode.decode(tmp_path / "two.m4a")
     assert len(decode.decode(tmp_path / "two.m4a", KEEP)[0]) == pytest.approx(RATE, abs=2048)
 
@@ -74,7 +75,7 @@ def test_an_xing_header_of_years_is_no_memory_error(tmp_path: Path, frames: int)
 def test_half_a_file_tells_both_lengths(tmp_path: Path, suffix: str) -> None:
     content = written(tmp_path, suffix, A)
     (tmp_path / f"x.{suffix}").write_bytes(content[: len(content) // 2])
-    with pytest.raises(UnusableError, match=r"in part only: 0\.\d+ s of the 1 s that it claims or holds") as caught:
+    with pytest.raises(UnusableError, match=r"in part only: 0\.\d+ s of the 1 s") as caught:
         decode.decode(tmp_path / f"x.{suffix}")
     assert caught.value.kind == "heard in part"
     samples, _ = decode.decode(tmp_path / f"x.{suffix}", KEEP)
@@ -139,7 +140,7 @@ def test_floats_beyond_full_scale_are_excluded_or_scaled_in_every_format_that_st
     x = sound()[:, 0]
     for name, form in (("x.aiff", "AIFF"), ("x.wav", "WAV"), ("x.caf", "CAF")):
         soundfile.write(tmp_path / name, x * 32767, RATE, format=form, subtype="FLOAT")
-        with pytest.raises(UnusableError, match=r"exceeds full scale by 83\.\d dB.* set overload: scale\.$") as caught:
+        with pytest.raises(UnusableError, match=r"by 83\.\d dB.* overload: scale\.$") as caught:
             decode.decode(tmp_path / name)
         assert caught.value.kind == "beyond full scale"
         samples, _ = decode.decode(tmp_path / name, Hearing(overload="scale"))

@@ -95,7 +95,7 @@ def test_wrong_params_are_refused(values: dict[str, object], sentence: str) -> N
 
 def test_masks_must_fit_the_spectrogram() -> None:
     Masks(frequency=40, time=60).require_room(60, 40)
-    with pytest.raises(ParameterError, match=r"augment\.masks\.frequency must be at most the 20 bands; got 30"):
+    with pytest.raises(ParameterError, match=r"augment\.masks\.frequency .*20 bands; got 30"):
         Masks().require_room(60, 20)
-    with pytest.raises(ParameterError, match=r"augment\.masks\.time must be at most the 20 bands; got 30"):
+    with pytest.raises(ParameterError, match=r"augment\.masks\.time .*20 bands; got 30"):
         Masks(as_published=True).require_room(60, 20)

@@ -41,5 +41,5 @@ def test_every_operator_that_multiplies_matrices(layer: Any, shape: Any, expecte
 
 def test_a_loop_cannot_be_counted() -> None:
     model = keras.Sequential([layers.Input((6, 3)), layers.GRU(4)])
-    with pytest.raises(ModelError, match=r"^The operations of a model with a loop cannot be counted"):
+    with pytest.raises(ModelError, match="with a loop cannot be counted"):
         flops(to_float32(model))

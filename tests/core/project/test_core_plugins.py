@@ -67,9 +67,9 @@ def test_configure_without_a_table_takes_the_defaults(package: str, options: dic
 @pytest.mark.parametrize(
     ("name", "options", "sentence"),
     [
-        ("lion", {}, "zoo.animal must name a file of zoo/animals/; got 'lion'"),
+        ("lion", {}, "zoo.animal .*zoo/animals/; got 'lion'"),
         ("tiger", {"lion": {}}, "zoo.options has no plug-in 'lion'"),
-        ("tiger", {"tiger": {"rat": 1}}, "zoo.options.tiger has no parameter 'rat'. Did you mean 'rate'"),
+        ("tiger", {"tiger": {"rat": 1}}, "zoo.options.tiger .*'rat'.*'rate'"),
         ("tiger", {"tiger": {"rate": "x"}}, "zoo.options.tiger.rate must be a whole number; got 'x'"),
     ],
 )

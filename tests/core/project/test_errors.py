@@ -24,13 +24,13 @@ def test_require_lets_pass_what_holds() -> None:
 @pytest.mark.parametrize("kind", [EdacError, ParameterError, DataError, ModelError, DeviceError])
 def test_a_mistake_is_one_line_and_exit_code_1(kind: type[EdacError], capsys: pytest.CaptureFixture[str]) -> None:
     def main() -> None:
-        raise kind("x.wav is missing. Put it there.")
+        raise kind("x.wav is missing.")
 
     with pytest.raises(SystemExit) as ended:
         errors.run(main)
     assert ended.value.code == 1
     said = capsys.readouterr()
-    assert (said.out, said.err) == ("", "error: x.wav is missing. Put it there.\n")
+    assert (said.out, said.err) == ("", "error: x.wav is missing.\n")
 
 
 def test_an_interruption_says_that_it_can_go_on(capsys: pytest.CaptureFixture[str]) -> None:

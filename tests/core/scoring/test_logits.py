@@ -1,6 +1,7 @@
 """Scale and shift of logits against scikit-learn's Platt scaling, by their laws, and by simulation."""
 
 import doctest
+import re
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from sklearn.calibration import _sigmoid_calibration
 from stages.core.artifacts.network import ScoreCalibration
 from stages.core.scoring import logits as scaling
 from stages.core.scoring.logits import Logits, fit
+from tests.messages import line_with
 
 
 def binary(rng: np.random.Generator, n: int, scale: float, shift: float, spread: float = 1.0) -> Logits:
@@ -99,20 +101,20 @@ def test_each_class_of_a_multi_label_task_is_fitted_or_refused_on_its_own() -> N
     found = fit(Logits(z, y, first.groups), "temperature")
     assert found.scale[:2] == fit(first, "temperature").scale + fit(second, "temperature").scale
     assert (found.scale[2], found.shift[2]) == (1, 0)
-    assert found.reason == "output 2: validation has 0 groups of a class; calibration needs 3"
+    assert line_with(found.reason, "output 2", "0 groups", "needs 3")
 
 
 @pytest.mark.parametrize(
     "n, groups, reason",
     [
-        (200, 4, "validation has 4 groups; calibration needs 5"),
-        (6, 6, "validation has 2 groups of a class; calibration needs 3"),
+        (200, 4, "4 groups; .*needs 5"),
+        (6, 6, "2 groups .*needs 3"),
     ],
 )
 def test_too_small_a_validation_split_is_refused(n: int, groups: int, reason: str) -> None:
     y = np.arange(n) % 2 if n > 10 else np.array([1, 1, 0, 0, 0, 0])
     found = fit(Logits(np.ones((n, 1, 1)), y, (np.arange(n) % groups).astype(str)), "temperature")
-    assert found.reason == reason
+    assert re.search(reason, found.reason)
     assert not found.changes_scores
 
 

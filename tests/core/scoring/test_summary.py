@@ -134,7 +134,7 @@ def test_a_column_of_scores_is_a_binary_score(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize(
     ("scores", "match"),
     [
-        (np.zeros((4, 3)), "must describe the same 4 clips of 2 classes"),
+        (np.zeros((4, 3)), "the same 4 clips of 2 classes"),
         (np.zeros(3), "must describe the same 4 clips"),
         (np.array([0.1, np.nan, 0.2, 0.3]), "must be finite"),
     ],

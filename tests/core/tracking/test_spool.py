@@ -25,6 +25,7 @@ from stages.core.tracking import connection
 from stages.core.tracking.connection import Tracker, TrackingUnavailableError
 from stages.core.tracking.spool import spooled
 from tests import examples
+from tests.messages import line_with
 
 VARIANT = examples.variant(metrics={"test": examples.split_metrics(n=5)})
 
@@ -69,7 +70,7 @@ def test_what_is_logged_while_mlflow_is_away_is_there_once_it_is_back(
     tracker = connection.connect(tmp_path / "mlruns")
     assert finished(tracker) == {"a": 1}
     assert statuses(tracker) == {"FINISHED": 2, "FAILED": 1}
-    assert capsys.readouterr().err == "warning: MLflow does not answer. The sweep goes on meanwhile.\n"
+    assert line_with(capsys.readouterr().err, "warning: ", "MLflow")
 
 
 def test_an_mlflow_that_stays_away_is_told_and_the_assembled_sweep_is_logged_later(
@@ -81,7 +82,7 @@ def test_an_mlflow_that_stays_away_is_told_and_the_assembled_sweep_is_logged_lat
     with spooled(connect, "grid", {}, retry_s=60) as spool:
         for key in "ab":
             spool.variant(variant(key), model)
-    assert "2 results are not logged; `dvc repro` will" in capsys.readouterr().err
+    assert line_with(capsys.readouterr().err, "2 results", "`dvc repro`")
 
     sweep = tmp_path / "sweep"
     write_variants(sweep / "variants.json", [variant(key) for key in "ab"])

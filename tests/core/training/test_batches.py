@@ -151,12 +151,12 @@ def test_levels_are_padded_with_their_own_silence() -> None:
 
 def test_other_features_cannot_be_blended() -> None:
     split = clips(np.zeros((4, 5, 2), np.float32))
-    with pytest.raises(ParameterError, match=r"train.between_class needs features that are waveforms or levels in dB"):
+    with pytest.raises(ParameterError, match=r"train.between_class .*dB"):
         batches.batch(split, np.eye(4, 2, dtype=np.float32), np.arange(4), Params(between_class=BetweenClass()), None)  # type: ignore[arg-type]
 
 
 def test_it_stands_alone() -> None:
-    with pytest.raises(ParameterError, match=r"train\.between_class must not be combined with mixup"):
+    with pytest.raises(ParameterError, match=r"train\.between_class .*mixup"):
         Params(between_class=BetweenClass(), mixup=0.2)
     with pytest.raises(ParameterError, match=r"between_class.stretch must be in \[1, 4\]; got 0.8"):
         BetweenClass(stretch=0.8)
@@ -218,7 +218,7 @@ def test_noise_is_as_far_below_the_peak_as_it_is_told() -> None:
 
 def test_variations_need_levels_and_stand_without_between_class_learning() -> None:
     split = clips(np.zeros((4, 30, 1), np.float32), bands=())
-    with pytest.raises(ParameterError, match=r"train.vary needs features that are levels in dB"):
+    with pytest.raises(ParameterError, match=r"train.vary .*dB"):
         batches.batch(
             split,
             np.eye(4, dtype=np.float32),
@@ -226,7 +226,7 @@ def test_variations_need_levels_and_stand_without_between_class_learning() -> No
             Params(vary=SpectrogramAugment()),
             np.random.default_rng(1),
         )
-    with pytest.raises(ParameterError, match="between_class must not be combined with mixup, time_shift or vary"):
+    with pytest.raises(ParameterError, match=r"between_class .*mixup, time_shift or vary"):
         Params(vary=SpectrogramAugment(), between_class=BetweenClass())
-    with pytest.raises(ParameterError, match=r"vary.noise_db must be the least and the most dB below the peak"):
+    with pytest.raises(ParameterError, match=r"vary.noise_db .*peak"):
         SpectrogramAugment(noise_db=(60.0, 20.0))

@@ -19,6 +19,7 @@ from stages.quantize.params import QuantizeParams
 from stages.runtime.litert import Model
 from tests import checkpoints
 from tests.marks import thorough_but
+from tests.messages import line_with
 
 SHAPES = {"acdnet": (3_000, 1), "micro_acdnet": (3_000, 1), "wav2vec2_student": (3_000, 1)}
 OPTIONS: dict[str, dict[str, Any]] = {"wav2vec2_student": {"shape": checkpoints.SMALL}}
@@ -111,4 +112,4 @@ def test_it_is_refused_where_it_cannot_be_folded_or_validation_is_small() -> Non
     layers = keras.layers
     other = keras.Sequential([layers.Input((48, 40)), layers.Flatten(), layers.Dense(1), layers.Activation("sigmoid")])
     reason = calibrate(other, split, "temperature").reason
-    assert "not in a dense layer of a sigmoid or softmax with a bias" in reason
+    assert line_with(reason, "dense layer", "sigmoid or softmax")

@@ -237,19 +237,19 @@ def test_every_architecture_has_logits_a_hidden_vector_and_an_encoder(name: str,
 def test_what_a_network_lacks_is_told(rng: np.random.Generator) -> None:
     layers = keras.layers
     flat = keras.Sequential([layers.Input((4,)), layers.Dense(3, "softmax")], name="flat")
-    with pytest.raises(ModelError, match=r"flat must have a layer called 'encoder' for distill.feature_penalty"):
+    with pytest.raises(ModelError, match=r"^flat .*'encoder' .*distill.feature_penalty"):
         distillation_loss.encoder_output(flat)
     odd = keras.Sequential([layers.Input((4,)), layers.Dense(3), layers.Softmax(name="end")], name="odd")
     lesson = taught(clips(rng), rng)
-    with pytest.raises(ModelError, match=r"odd must end in a dense layer to be distilled; it ends in end"):
+    with pytest.raises(ModelError, match=r"^odd .*to be distilled; .*end\.$"):
         distillation_loss.Student(odd, lesson, multi_label=False, seed=1)
-    with pytest.raises(ModelError, match=r"odd must end in a dense layer to teach; it ends in end"):
+    with pytest.raises(ModelError, match=r"^odd .*to teach; .*end\.$"):
         logits_network(odd)
 
 
 def test_answers_must_be_of_these_clips(rng: np.random.Generator, tmp_path: Path) -> None:
     split, teaching = clips(rng), TeacherFolder(tmp_path, replace(RULE, hidden_cosine=0.1))
-    with pytest.raises(DataError, match=r"holds no logits_train.npy. Run `dvc repro distill` first\.$"):
+    with pytest.raises(DataError, match=r"logits_train.npy.*`dvc repro distill`"):
         teaching.identity()
     np.save(tmp_path / "logits_train.npy", np.zeros((24, 3), np.float32))
     with pytest.raises(DataError, match=r"holds no embeddings_train.npy.* set distill.hidden_cosine to 0\."):
@@ -264,17 +264,17 @@ def test_answers_must_be_of_these_clips(rng: np.random.Generator, tmp_path: Path
     assert teaching.identity() != first
     assert TeacherFolder(tmp_path, replace(teaching.rule, temperature=4.0)).identity() != teaching.identity()
     files.write_json(tmp_path / "teacher.json", {"teacher": "ensemble", "labels": ["a", "c", "b"]})
-    with pytest.raises(DataError, match=r"must answer for the 24 training clips of a, b, c; it answers for 24 of a, c"):
+    with pytest.raises(DataError, match=r"24 training clips of a, b, c; .*24 of a, c"):
         teaching.targets(split)
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"temperature": 0.0}, "distill.temperature must be above 0 and at most 100; got 0.0"),
+        ({"temperature": 0.0}, "distill.temperature .*100; got 0.0"),
         ({"alpha": 1.5}, r"distill.alpha must be a fraction in \[0, 1\]; got 1.5"),
-        ({"feature_penalty": -1.0}, r"distill.feature_penalty must be 0 \(off\) or more; got -1.0"),
-        ({"hidden_cosine": -1.0}, r"distill.hidden_cosine must be 0 \(off\) or more; got -1.0"),
+        ({"feature_penalty": -1.0}, "distill.feature_penalty .*got -1.0"),
+        ({"hidden_cosine": -1.0}, "distill.hidden_cosine .*got -1.0"),
         ({"threads": 0}, "distill.threads must be at least 1; got 0"),
     ],
 )

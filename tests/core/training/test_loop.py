@@ -243,11 +243,9 @@ def test_decay_in_steps_is_acdnets() -> None:
     steps = [0, 19, 20, 1199, 1200, 2399, 2400, 3599, 3600, 3999]
     expected = [0.01, 0.01, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001, 1e-4, 1e-4]
     assert [float(rate(step)) for step in steps] == pytest.approx(expected)
-    with pytest.raises(
-        ParameterError, match=r"train.milestones must be rising fractions in \(0, 1\); got \[0.6, 0.3\]"
-    ):
+    with pytest.raises(ParameterError, match=r"train.milestones .*got \[0.6, 0.3\]"):
         Params(milestones=(0.6, 0.3))
-    with pytest.raises(ParameterError, match=r"train.warmup_epochs must be 0 or more and end before the first"):
+    with pytest.raises(ParameterError, match=r"train.warmup_epochs .*before the first"):
         Params(epochs=20, warmup_epochs=7)
 
 
@@ -259,9 +257,7 @@ def test_linear_decay_rises_over_the_warm_up_and_falls_to_zero() -> None:
     assert [float(rate(step)) for step in (0, 1, 19, 20, 170, 319, 320)] == pytest.approx(expected)
     straight = make_optimizer(Params(learning_rate=0.1, decay="linear"), 100)._learning_rate
     assert [float(straight(step)) for step in (0, 50, 100)] == pytest.approx([0.1, 0.05, 0.0])
-    with pytest.raises(
-        ParameterError, match=r"train.warmup_epochs must be 0 or more and fewer than the 3 epochs; got 3"
-    ):
+    with pytest.raises(ParameterError, match=r"train.warmup_epochs .*3 epochs; got 3"):
         Params(decay="linear", epochs=3, warmup_epochs=3)
 
 
@@ -295,19 +291,19 @@ def test_every_optimizer_takes_the_learning_rate(name: str) -> None:
 def test_a_diverged_loss_is_an_error(rng: np.random.Generator) -> None:
     split = clips(rng)
     split = dataclasses.replace(split, x=np.where(split.x > 2, np.float32(np.nan), split.x))
-    with pytest.raises(ModelError, match=r"training: the loss is not finite at step \d+. Lower the learning rate"):
+    with pytest.raises(ModelError, match=r"training: .*not finite at step \d+"):
         loop.fit(network(), split, Params(), loop.Run(1))
 
 
 @pytest.mark.parametrize(
     "name, value, sentence",
     [
-        ("learning_rate", 0.0, r"train.learning_rate must be above 0 and at most 1; got 0.0"),
-        ("learning_rate", 10.0, r"train.learning_rate must be above 0 and at most 1; got 10.0"),
+        ("learning_rate", 0.0, "train.learning_rate .*1; got 0.0"),
+        ("learning_rate", 10.0, "train.learning_rate .*1; got 10.0"),
         ("batch_size", 0, r"train.batch_size must be at least 1; got 0"),
         ("epochs", 0, r"train.epochs must be at least 1; got 0"),
-        ("mixup", -1.0, r"train.mixup must be 0 \(off\) or more; got -1.0"),
-        ("time_shift", 10.0, r"train.time_shift must be a fraction in \[0, 0.5\]; got 10.0. Write 0.1 for 10 %"),
+        ("mixup", -1.0, "train.mixup .*got -1.0"),
+        ("time_shift", 10.0, r"train.time_shift .*\[0, 0.5\]; got 10.0.*0.1"),
     ],
 )
 def test_bad_values(name: str, value: Any, sentence: str) -> None:
