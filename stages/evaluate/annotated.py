@@ -25,7 +25,7 @@ from stages.core.audio import decode
 from stages.core.audio.sources import recordings_below
 from stages.core.project import errors, files
 from stages.core.project.errors import DataError
-from stages.core.scoring.detection import TrueEvent
+from stages.core.scoring.detection import Sounds, TrueEvent
 from stages.evaluate.params import StreamParams
 from stages.evaluate.soundscape import BLOCK_S, Stream
 
@@ -70,6 +70,7 @@ class Recordings(Stream):
         self._recordings, self._frontend = tuple(recordings), frontend
         self._gap = 2 * frontend.clip_samples
         self.truth = []
+        whole: list[TrueEvent] = []
         start = heard = 0
         for each in self._recordings:
             n = len(self._load(each))
@@ -81,9 +82,11 @@ class Recordings(Stream):
                     )
                 at = start / frontend.sample_rate
                 self.truth.append(TrueEvent(event.label, at + event.onset_s, at + event.offset_s, event.group))
+            whole.append(TrueEvent("", start / frontend.sample_rate, (start + n) / frontend.sample_rate, each.group))
             start += n + self._gap
             heard += n
         self.hours = heard / frontend.sample_rate / 3600
+        self.sounds = Sounds.of(whole, hours=self.hours)
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Yield the recordings, each followed by silence, in blocks: (n,) float32."""

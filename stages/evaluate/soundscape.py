@@ -14,7 +14,7 @@ import numpy as np
 from stages.core.artifacts.clips import Clip
 from stages.core.audio import decode
 from stages.core.project.errors import DataError
-from stages.core.scoring.detection import TrueEvent
+from stages.core.scoring.detection import Sounds, TrueEvent
 from stages.runtime.hearing import Hearing
 
 ACTIVE_DB = 30.0
@@ -100,10 +100,13 @@ class Stream(ABC):
     ----------
     truth : list[TrueEvent]
         Events, by onset.
+    sounds : Sounds
+        Whose sound is heard when, that of no event too.
     hours : float
     """
 
     truth: list[TrueEvent]
+    sounds: Sounds
     hours: float
 
     @abstractmethod
@@ -158,6 +161,7 @@ class Soundscape(Stream):
         self._sounds: list[tuple[int, np.ndarray]] = []
         self.truth: list[TrueEvent] = []
         heard: dict[str, np.ndarray] = {}
+        sounding_clips: list[TrueEvent] = []
         for each in placed:
             name = each.clip.clip_id
             if name not in heard:
@@ -167,9 +171,11 @@ class Soundscape(Stream):
             own = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) or 1.0
             self._sounds.append((each.start, samples * np.float32(level * 10 ** (each.snr_db / 20) / own)))
             ends = each.start / rate, (each.start + len(samples)) / rate
+            sounding_clips.append(TrueEvent("", *ends, each.clip.group))
             self.truth += [
                 TrueEvent(label, *ends, each.clip.group) for label in each.clip.labels if label not in ignored
             ]
+        self.sounds = Sounds.of(sounding_clips, hours=self.hours, background_s=len(background) / rate)
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Yield the sound in blocks of `BLOCK_S`: (n,) float32, cut off at full scale."""

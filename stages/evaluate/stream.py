@@ -25,7 +25,7 @@ from stages.core.project.errors import DataError
 from stages.core.project.progress import track
 from stages.core.scoring import detection
 from stages.core.scoring.arrays import rounded
-from stages.core.scoring.detection import TrueEvent
+from stages.core.scoring.detection import Sounds, TrueEvent
 from stages.evaluate import annotated
 from stages.evaluate.event_rules import choose
 from stages.evaluate.params import EvaluateParams, StreamParams
@@ -67,7 +67,7 @@ class Heard:
     summaries : np.ndarray, shape (n, n_values), float64
         Front end's output of each window, as `stages.runtime.frontend_distance` sums it up.
     truth : tuple[TrueEvent, ...]
-    hours : float
+    sounds : Sounds
     """
 
     starts_s: np.ndarray
@@ -75,7 +75,7 @@ class Heard:
     scores: dict[str, np.ndarray]
     summaries: np.ndarray
     truth: tuple[TrueEvent, ...]
-    hours: float
+    sounds: Sounds
 
 
 def measure(
@@ -113,7 +113,7 @@ def measure(
             sounds["validation"],
             validation.truth,
             labels,
-            hours=validation.hours,
+            sounds=validation.sounds,
             targets=targets,
             per_label=given.thresholds == "per_label",
         )
@@ -149,7 +149,7 @@ def _hear(
     with np.load(path) as stored:
         scores = {variant.name: stored[variant.name] for variant in variants}
         known = (stored["starts_s"], stored["silent"], scores, stored["summaries"])
-        return Heard(*known, tuple(sound.truth), sound.hours)
+        return Heard(*known, tuple(sound.truth), sound.sounds)
 
 
 def compose(side: SplitName, features: Path, frontend: Frontend, given: StreamParams) -> Stream:
@@ -239,7 +239,7 @@ def _judge(
     sure: float,
 ) -> StreamResult:
     if rule is None:
-        hours = heard["validation"].hours
+        hours = heard["validation"].sounds.hours
         reason = f"no threshold keeps within {target:g} an hour on {hours:.4g} h of validation"
         if target * hours < 1 - 1e-9:
             reason = f"{target:g} an hour needs at least {1 / target:.4g} h of stream; there are {hours:.4g}"
@@ -248,26 +248,29 @@ def _judge(
     for side in SIDES:
         smoothed = smooth_all(np.where(sounds[side].heard[:, np.newaxis], sounds[side].scores, 0.0), rule.smooth)
         found = events_from(smoothed, sounds[side], rule)
-        figures[str(side)] = figures_of(heard[side].truth, found, heard[side].hours, confidence=sure)
+        figures[str(side)] = figures_of(heard[side].truth, found, heard[side].sounds, confidence=sure)
     return StreamResult(target, rule, figures)
 
 
-def figures_of(truth: Sequence[TrueEvent], found: Sequence[Event], hours: float, *, confidence: float) -> StreamFigures:
+def figures_of(
+    truth: Sequence[TrueEvent], found: Sequence[Event], sounds: Sounds, *, confidence: float
+) -> StreamFigures:
     """Return misses, false alarms per hour, median delay and event-based F1.
 
     Parameters
     ----------
     truth : Sequence[TrueEvent]
     found : Sequence[Event]
-    hours : float
+    sounds : Sounds
     confidence : float
         Confidence of the intervals: Clopper and Pearson's for misses, with events taken as independent, and Garwood's
-        for false alarms.
+        for false alarms, which is wider where they come in clusters, by speaker or by place of the background.
     """
-    matching, n = detection.match(truth, found), len(truth)
+    matching, n, hours = detection.match(truth, found), len(truth), sounds.hours
     missed = int((~matching.detected).sum())
     ends = detection.binomial_interval(missed, n, confidence=confidence) if n else (np.nan, np.nan)
-    rate = detection.poisson_interval(matching.n_false, hours, confidence=confidence)
+    spread = sounds.dispersion(sounds.clusters([found[i] for i in matching.false.tolist()]))
+    rate = detection.poisson_interval(matching.n_false, hours, confidence=confidence, dispersion=spread)
     delays = matching.delay_s[matching.detected]
     quartiles = np.percentile(delays, [50, 5, 95]) if len(delays) else np.full(3, np.nan)
     return StreamFigures(

@@ -18,7 +18,7 @@ from stages.core.artifacts.frontend import Frontend
 from stages.core.project import files
 from stages.core.project import params as core_params
 from stages.core.project.errors import DataError, ParameterError
-from stages.core.scoring.detection import TrueEvent, match
+from stages.core.scoring.detection import Sounds, TrueEvent, match
 from stages.evaluate import event_rules, soundscape, stream
 from stages.evaluate.params import EvaluateParams, StreamParams
 from stages.evaluate.soundscape import Soundscape, place
@@ -102,7 +102,7 @@ def test_false_alarms_on_a_new_stream_keep_within_the_target() -> None:
     rng, rates = np.random.default_rng(7), []
     for _ in range(25):
         windows, truth = simulated(rng, 4.0)
-        (rule,) = event_rules.choose(windows, truth, ["yes"], hours=4.0, targets=[2.0])
+        (rule,) = event_rules.choose(windows, truth, ["yes"], sounds=Sounds.of(truth, hours=4.0), targets=[2.0])
         assert rule is not None
         fresh, there = simulated(rng, 4.0)
         rates.append(match(there, find_events(fresh, rule)).n_false / 4.0)
@@ -113,7 +113,7 @@ def test_false_alarms_on_a_new_stream_keep_within_the_target() -> None:
 
 def test_a_target_below_what_the_stream_can_show_is_refused() -> None:
     windows, truth = simulated(np.random.default_rng(1), 0.5)
-    assert event_rules.choose(windows, truth, ["yes"], hours=0.5, targets=[1.0]) == [None]
+    assert event_rules.choose(windows, truth, ["yes"], sounds=Sounds.of(truth, hours=0.5), targets=[1.0]) == [None]
 
 
 def test_a_preset_states_minutes_and_rate_and_is_passed_or_not() -> None:
@@ -129,7 +129,7 @@ def test_a_preset_states_minutes_and_rate_and_is_passed_or_not() -> None:
         truth = [TrueEvent("yes", 10.0 * i, 10.0 * i + 1) for i in range(50)]
         found = [Event("yes", 10.0 * i, 10.0 * i + 1, 0.9, 10.0 * i + 1) for i in range(missed, 50)]
         found += [Event("yes", 600.0 + 10 * i, 601.0 + 10 * i, 0.9, 601.0) for i in range(false)]
-        figures = stream.figures_of(truth, found, 1 / 3, confidence=0.95)
+        figures = stream.figures_of(truth, found, Sounds.of(truth, hours=1 / 3), confidence=0.95)
         assert StreamResult(24.0, rule, {"test": figures}, most=8).passes("test") is passed
         assert StreamResult(24.0, rule, {"test": figures}).passes("test") is None
 

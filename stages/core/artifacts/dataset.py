@@ -22,6 +22,7 @@ from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts.clips import Clip
 from stages.core.artifacts.split import SplitName
+from stages.core.project.errors import require
 from stages.runtime import crops
 
 FILES = ("features.npy", clips_file.FILE, frontend_file.FILE)
@@ -103,6 +104,28 @@ class Split:
     def multi_label(self) -> bool:
         """Whether a clip may have several labels."""
         return self.y.ndim == 2
+
+    def of_label(self, label: str | None, owner: str) -> np.ndarray:
+        """Return which clips have a label, (n,) int, ascending; all of them for None.
+
+        Parameters
+        ----------
+        label : str or None
+        owner : str
+            Parameter that names it, for the message.
+
+        Raises
+        ------
+        ParameterError
+            If no clip has it.
+        """
+        if label is None:
+            return np.arange(len(self))
+        known = label in self.labels
+        found = np.flatnonzero(indicators(self.y, len(self.labels))[:, self.labels.index(label)]) if known else []
+        rule = f"be a label of training clips ({', '.join(self.labels)})"
+        require(len(found) > 0, owner, rule, label)
+        return np.asarray(found)
 
     @cached_property
     def label_sets(self) -> "LabelSets":

@@ -54,7 +54,8 @@ def batch(
             )
         x = np.stack([augmented(clip, params.vary, rng) for clip in x])
         if params.vary.has_surroundings:
-            others = split.x[np.sort(rng.integers(len(split), size=len(x)))][:, :length]
+            heard = split.of_label(params.vary.background, "train.vary.background")
+            others = split.x[heard[np.sort(rng.integers(len(heard), size=len(x)))]][:, :length]
             x = surrounded(x, others, params.vary, rng)
     if params.time_shift:
         most = round(params.time_shift * x.shape[1])

@@ -69,6 +69,8 @@ class SpectrogramAugment:
         Standard deviation of the gains of a random smooth filter, as microphones differ (dB); 0 is off.
     background_db : tuple[float, float] or None
         Lowest and highest signal-to-noise ratio at which another clip of the training split is heard (dB); None is off.
+    background : str or None
+        Label of the clips that are heard so, such as that of a class of background sounds; None: any clip.
     """
 
     p: float = 0.7
@@ -80,6 +82,7 @@ class SpectrogramAugment:
     room: float = 0.0
     filter_db: float = 0.0
     background_db: tuple[float, float] | None = None
+    background: str | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -97,6 +100,8 @@ class SpectrogramAugment:
         snr = self.background_db
         rises = snr is None or (len(snr) == 2 and -20 <= snr[0] <= snr[1])
         require(rises, f"{owner}.background_db", "be the least and the most dB, from -20 on", snr, "Write [5, 40].")
+        rule = "be left out where background_db is, as nothing is heard in the background"
+        require(self.background is None or snr is not None, f"{owner}.background", rule, self.background)
 
     @property
     def has_surroundings(self) -> bool:

@@ -56,5 +56,28 @@ def test_poisson_intervals_cover_what_they_promise(rate: float) -> None:
     assert np.mean([low <= rate <= high for low, high in ends]) >= 0.89
 
 
+@pytest.mark.parametrize("spread, least", [(0.0, 0.94), (0.5, 0.94), (1.0, 0.9)])
+def test_intervals_cover_rates_of_false_alarms_that_come_by_group(spread: float, least: float) -> None:
+    """Twelve groups, whose rates differ by a log-normal factor of this deviation; Poisson's own covers 0.96 to 0.62."""
+    rng, rate, n = np.random.default_rng(4), 12.0, 12
+    sounds = detection.Sounds.of([TrueEvent("", float(i), i + 0.5, f"{i:02}") for i in range(n)], hours=2.0)
+    covered = []
+    for _ in range(1000):
+        means = np.exp(spread * rng.normal(size=n) - spread**2 / 2) * rate * 2.0 / n
+        clusters = np.repeat(np.arange(n), rng.poisson(means))
+        dispersion = sounds.dispersion(clusters)
+        low, high = detection.poisson_interval(len(clusters), 2.0, confidence=0.95, dispersion=dispersion)
+        covered.append(low <= rate <= high)
+    assert np.mean(covered) >= least
+
+
+def test_an_alarm_that_a_repeated_background_raises_each_time_is_one_cluster() -> None:
+    sounds = detection.Sounds.of([], hours=1.0, background_s=60.0)
+    again = sounds.clusters([Event("a", 60.0 * i + 7.2, 60.0 * i + 8.0, 0.9, 60.0 * i + 8.2) for i in range(9)])
+    assert len(set(again.tolist())) == 1
+    assert sounds.dispersion(again) == 9.0
+    assert sounds.dispersion(-np.arange(1, 10)) == 1.0
+
+
 def test_the_examples_run() -> None:
     assert doctest.testmod(detection).failed == 0

@@ -230,3 +230,23 @@ def test_variations_need_levels_and_stand_without_between_class_learning() -> No
         Params(vary=SpectrogramAugment(), between_class=BetweenClass())
     with pytest.raises(ParameterError, match=r"vary.noise_db .*peak"):
         SpectrogramAugment(noise_db=(60.0, 20.0))
+
+
+def test_only_clips_of_the_background_class_are_heard_in_the_background() -> None:
+    """Class 0 sounds in one band alone, class 1 in another; what is mixed in must be of class 1."""
+    x = np.full((40, 6, 4, 1), -60.0, np.float32)
+    x[::2, :, 0], x[1::2, :, 3] = 0.0, 0.0
+    split = clips(x, 2, sample_rate=RATE, bands=(200.0, 400.0, 800.0, 1600.0))
+    rule = SpectrogramAugment(
+        p=1.0, stretch=1.0, bands=0.0, gain_db=0.0, noise_db=None, background_db=(10.0, 10.0), background="b"
+    )
+    targets, rows = np.eye(2, dtype=np.float32)[split.y], np.arange(0, 40, 2)
+    heard, t = batches.batch(split, targets, rows, Params(vary=rule), np.random.default_rng(3))
+    np.testing.assert_allclose(heard[:, :, 3], -10.0, atol=0.01)
+    np.testing.assert_array_equal(t, targets[rows])
+    with pytest.raises(ParameterError, match=r"train.vary.background must be a label of training clips \(a, b\)"):
+        batches.batch(
+            split, targets, rows, Params(vary=dataclasses.replace(rule, background="c")), np.random.default_rng(3)
+        )
+    with pytest.raises(ParameterError, match=r"vary.background must be left out where background_db is"):
+        SpectrogramAugment(background="b")
