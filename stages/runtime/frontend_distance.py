@@ -28,7 +28,7 @@ class FrontEndDistance:
     Attributes
     ----------
     means, scales : tuple[float, ...]
-        Centre and unit of every value of `summaries`; the unit is above 0.
+        Centre and unit of every value of `summaries`; the unit is above 0, and of a mean wider than its spread.
 
     Raises
     ------
@@ -50,7 +50,7 @@ class FrontEndDistance:
             raise ValueError("must have frontend with finite numbers and scales above 0")
 
     def confidence(self, features: np.ndarray) -> np.ndarray:
-        """Return minus the distance, 0 at the centre of the training clips and about -1 for one of them.
+        """Return minus the distance, 0 at the centre of the training clips and within -1 for most of them.
 
         Parameters
         ----------

@@ -27,6 +27,8 @@ from stages.runtime.rejection import BINARY, FRONTEND, MULTI_CLASS, Rejection, S
 
 WITH_SCORES = f"{FRONTEND}_and_scores"
 LEAST_BANDS = 2
+MEANS_UNIT = 3.0
+"""Units of a band's mean, in standard deviations: another level or microphone moves all means of a clip."""
 CHOICES = ("auto", *MULTI_CLASS, *BINARY, FRONTEND, WITH_SCORES)
 
 
@@ -126,6 +128,9 @@ def fit(
 def fit_distance(features: np.ndarray) -> FrontEndDistance:
     """Return the distance of a clip's front-end output from that of training clips; five significant digits.
 
+    Means count for less than deviations over time (`MEANS_UNIT`), so that a clip through another microphone stays
+    known.
+
     Parameters
     ----------
     features : np.ndarray, shape (n, n_steps, ...), float32
@@ -134,7 +139,7 @@ def fit_distance(features: np.ndarray) -> FrontEndDistance:
     Examples
     --------
     >>> clips = np.random.default_rng(0).normal(size=(50, 20, 2))
-    >>> near, far = fit_distance(clips).confidence(np.stack([clips[0], clips[0] + 1]))
+    >>> near, far = fit_distance(clips).confidence(np.stack([clips[0], 3 * clips[0]]))
     >>> bool(near > -2 and far < -3)
     True
     """
@@ -142,6 +147,7 @@ def fit_distance(features: np.ndarray) -> FrontEndDistance:
     values = np.concatenate([summaries(features[rows]) for rows in blocks])
     spread = values.std(axis=0)
     spread = np.maximum(spread, 1e-3 * spread.max()) if spread.max() > 0 else np.ones_like(spread)
+    spread[: len(spread) // 2] *= MEANS_UNIT
     return FrontEndDistance(_digits(values.mean(axis=0)), _digits(spread))
 
 

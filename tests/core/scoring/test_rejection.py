@@ -160,3 +160,25 @@ def test_confidences_are_what_they_say() -> None:
 @pytest.mark.parametrize("module", [rejection, runtime])
 def test_the_examples_run(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cepstral", [False, True])
+def test_another_microphone_keeps_known_sounds_and_steady_noise_stays_unknown(cepstral: bool) -> None:
+    """Clips whose level rises and falls; a microphone shifts every band by up to 12 dB; noise is steady."""
+    rng, basis = np.random.default_rng(12), np.linalg.qr(np.random.default_rng(13).normal(size=(8, 8)))[0]
+
+    def levels(n: int, depth: float) -> np.ndarray:
+        envelope = depth * np.sin(np.linspace(0, np.pi, 20))[:, np.newaxis] * rng.uniform(0.7, 1.3, (n, 1, 8))
+        return rng.normal(-50, 5, (n, 1, 8)) + envelope + rng.normal(scale=2, size=(n, 20, 8))
+
+    def seen(each: np.ndarray) -> np.ndarray:
+        return np.asarray(each @ basis if cepstral else each, np.float32)
+
+    train, validation, test, noise = levels(300, 30.0), levels(300, 30.0), levels(300, 30.0), levels(100, 0.0)
+    sounds, names = Sounds(seen(train), seen(validation)), np.arange(300).astype(str)
+    rule = fit(np.full((300, 3), 1 / 3), names, measure="frontend_distance", share=0.95, sounds=sounds).rule
+    assert rule is not None
+    scores = np.full((300, 3), 1 / 3)
+    other = test + np.linspace(-12, 0, 8)
+    assert np.mean(rule.excess(scores, rule.sound(seen(other))) >= 0) > 0.85
+    assert np.mean(rule.excess(scores[:100], rule.sound(seen(noise))) >= 0) == 0.0
