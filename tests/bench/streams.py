@@ -70,13 +70,13 @@ def main() -> None:
     rows: dict[float, list[dict[str, float]]] = {target: [] for target in given.targets}
     for seed in range(given.seeds):
         rng = np.random.default_rng(seed)
-        (windows, truth, sounds), (fresh, *there) = (simulated(rng, labels, given.hours) for _ in range(2))
+        (windows, truth, sounds), (fresh, there, heard) = (simulated(rng, labels, given.hours) for _ in range(2))
         chosen = event_rules.choose(
             windows, truth, labels, sounds=sounds, targets=given.targets, per_label=given.per_label
         )
         for target, rule in zip(given.targets, chosen, strict=True):
             if rule is not None:
-                missed, n_false, spread = judge(rule, fresh, *there)
+                missed, n_false, spread = judge(rule, fresh, there, heard)
                 plain, _ = poisson_interval(n_false, given.hours, confidence=0.95)
                 low, _ = poisson_interval(n_false, given.hours, confidence=0.95, dispersion=spread)
                 own = len(set(rule.on.values())) > 1

@@ -121,11 +121,11 @@ class Split:
         """
         if label is None:
             return np.arange(len(self))
-        known = label in self.labels
-        found = np.flatnonzero(indicators(self.y, len(self.labels))[:, self.labels.index(label)]) if known else []
         rule = f"be a label of training clips ({', '.join(self.labels)})"
+        require(label in self.labels, owner, rule, label)
+        found = np.flatnonzero(indicators(self.y, len(self.labels))[:, self.labels.index(label)])
         require(len(found) > 0, owner, rule, label)
-        return np.asarray(found)
+        return found
 
     @cached_property
     def label_sets(self) -> "LabelSets":
