@@ -14,7 +14,7 @@ from stages.core.project.errors import ParameterError
 from stages.core.project.params import Options
 from stages.features.params import FeatureParams
 from stages.quantize import convert
-from stages.quantize.params import QuantizeParams
+from stages.quantize.params import QuantizeParams, to_nearest
 
 if TYPE_CHECKING:
     from stages.core.nn.keras import keras
@@ -102,7 +102,7 @@ def measure(model: "keras.Model", schemes: Sequence[str], quantize: QuantizePara
     found = {}
     for name in schemes:
         module, config = quantize.scheme(name)
-        content = module.quantize(config, float32, clips if module.NEEDS_CALIBRATION else None)
+        content = module.quantize(to_nearest(config), float32, clips if module.NEEDS_CALIBRATION else None)
         found[name] = Size(len(content), flops(float32), int(model.count_params()))
     return found
 

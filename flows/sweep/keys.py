@@ -12,6 +12,7 @@ from stages.core.project import files
 from stages.core.project.errors import DataError
 from stages.core.project.provenance import code_hash
 from stages.prune.params import CRITERIA, SCHEDULES
+from stages.quantize.params import needs_clips, to_nearest
 
 _TRAINING_PACKAGES = ("tensorflow", "tf_keras", "numpy")
 _QAT_PACKAGES = (*_TRAINING_PACKAGES, "ai-edge-quantizer", "ai-edge-litert")
@@ -80,13 +81,14 @@ class Keys:
         calibration = [quantize.calibration_clips, quantize.seed]
         code = self._code_hash(("flows.sweep.steps.qat", module.__name__), _QAT_PACKAGES)
         teacher = self._teacher if distilled else []
-        return files.digest(finetuned, scheme, asdict(config), calibration, asdict(quantize.aware), code, *teacher)
+        parameters = asdict(to_nearest(config))
+        return files.digest(finetuned, scheme, parameters, calibration, asdict(quantize.aware), code, *teacher)
 
     def variant(self, network: str, scheme: str) -> str:
         """Return the key of a variant made from the network with the key `network`, fine-tuned or QAT's."""
         quantize = self._inputs.quantize
         module, config = quantize.scheme(scheme)
-        calibration = [quantize.calibration_clips, quantize.seed] if module.NEEDS_CALIBRATION else []
+        calibration = [quantize.calibration_clips, quantize.seed] if needs_clips(module, config) else []
         code = self._code_hash(("flows.sweep.steps.variant", module.__name__), _VARIANT_PACKAGES)
         return files.digest(network, scheme, asdict(config), calibration, code, self._scoring())
 

@@ -1,6 +1,6 @@
 """The `quantize` section of `params.yaml`."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from types import ModuleType
 from typing import Any, ClassVar, Literal
 
@@ -8,14 +8,27 @@ from stages.core.project import plugins
 from stages.core.project.errors import require
 from stages.core.project.params import Options
 from stages.core.training.params import FitParams
+from stages.quantize.weights.post_training import PostTraining
 
 SCHEMES = "stages.quantize.schemes"
 CALIBRATIONS = ("min_max", "percentile", "mse")
+_GENERAL = ("calibration", "weight_rounding", "bias_correction")
+"""Parameters of this section that are options of the schemes too."""
 
 
 def is_lossy(scheme: ModuleType) -> bool:
     """Tell whether a scheme's module changes scores by more than rounding: it has few bits, or says so itself."""
     return scheme.BIT_WIDTH <= 8 or getattr(scheme, "LOSSY", False)
+
+
+def needs_clips(scheme: ModuleType, config: Any) -> bool:
+    """Tell whether a scheme must be given calibration clips: for ranges of activations, or for rounding weights."""
+    return scheme.NEEDS_CALIBRATION or getattr(config, "needs_clips", False)
+
+
+def to_nearest(config: Any) -> Any:
+    """Return a scheme's config without the rounding that needs calibration clips; sizes and QAT do not depend on it."""
+    return replace(config, **asdict(PostTraining())) if isinstance(config, PostTraining) else config
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,13 @@ class QuantizeParams:
     calibration : str
         Method that takes a range from them: ``"min_max"``, or clipped by ``"percentile"`` or by ``"mse"``; see
         `stages.quantize.ranges`. A scheme's own option of this name goes first.
+    weight_rounding : str
+        How weights of fewer than 8 bits are rounded: each to the ``"nearest"``, or all of a layer to the least error of
+        its output on the calibration clips, by ``"adaround"`` or by ``"gptq"``; see
+        `stages.quantize.weights`. Weights that quantisation-aware training has found are rounded to the nearest. A
+        scheme's own option of this name goes first, as of the next.
+    bias_correction : bool
+        Whether biases take up the mean error that this rounding adds to each filter's output.
     options : dict
         Scheme name to that scheme's own parameters.
     aware : AwareParams
@@ -51,6 +71,8 @@ class QuantizeParams:
     calibration_clips: int = 128
     seed: int = 1234
     calibration: str = "min_max"
+    weight_rounding: str = "nearest"
+    bias_correction: bool = False
     options: dict[str, Options] = field(default_factory=dict)
     aware: AwareParams = field(default_factory=AwareParams)
 
@@ -61,6 +83,7 @@ class QuantizeParams:
         require(self.seed >= 0, "quantize.seed", "be 0 or more", self.seed, "Any fixed whole number will do.")
         known = self.calibration in CALIBRATIONS
         require(known, "quantize.calibration", f"be one of {', '.join(CALIBRATIONS)}", self.calibration)
+        PostTraining(self.weight_rounding, self.bias_correction)
 
     def scheme(self, name: str) -> tuple[ModuleType, Any]:
         """Return a scheme's module and its filled `Config`.
@@ -71,6 +94,7 @@ class QuantizeParams:
             If there is no such scheme, or its options do not fit.
         """
         module = plugins.load(SCHEMES, name, "quantize.scheme")
-        general = {"calibration": self.calibration} if module.NEEDS_CALIBRATION else {}
+        own = {field.name for field in fields(module.Config)}
+        general = {option: getattr(self, option) for option in _GENERAL if option in own}
         options = {**self.options, name: general | (self.options.get(name) or {})}
         return plugins.configure(SCHEMES, name, options, "quantize")

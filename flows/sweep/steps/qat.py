@@ -18,6 +18,7 @@ from stages.core.training.inference import predict
 from stages.core.training.loop import HISTORY_COLUMNS, Run
 from stages.quantize import aware
 from stages.quantize.calibration import calibration_set
+from stages.quantize.params import to_nearest
 
 
 def write(
@@ -51,7 +52,7 @@ def write(
     float32 = (finetuned / "float32.tflite").read_bytes()
     tuned = aware.finetune(
         float32,
-        scheme.quantize(config, float32, clips if scheme.NEEDS_CALIBRATION else None),
+        scheme.quantize(to_nearest(config), float32, clips if scheme.NEEDS_CALIBRATION else None),
         train,
         quantize.aware,
         Run(cell.seed, checkpoint=workspace.checkpoint, description=f"QAT {planned.scheme}"),

@@ -21,7 +21,8 @@ from stages.evaluate import scoring
 from stages.quantize import agreement, check
 from stages.quantize.agreement import Agreement
 from stages.quantize.calibration import calibration_set
-from stages.quantize.params import is_lossy
+from stages.quantize.params import is_lossy, needs_clips
+from stages.quantize.weights.post_training import PostTraining
 
 KERAS_TOLERANCE = {32: 1e-3, 16: 5e-2}
 """Largest difference from the network's scores by bit-width; that of a lossy scheme is a result and not a mistake."""
@@ -56,10 +57,14 @@ def write(folder: Path, cell: Cell, planned: PlannedVariant, trained: Path, inpu
     calibrated: dict[str, str | float] = {}
     if planned.qat_key:
         calibration = {name: (low, high) for name, (low, high) in files.read_json(trained / "ranges.json").items()}
-    elif module.NEEDS_CALIBRATION:
+    elif needs_clips(module, config):
         train = dataset.read_split(features, "train")
         calibration = calibration_set(train.crops, n=quantize.calibration_clips, seed=quantize.seed)
-        calibrated = {"clips": len(calibration), "seed": quantize.seed, "method": config.calibration}
+        calibrated = {"clips": len(calibration), "seed": quantize.seed}
+        if module.NEEDS_CALIBRATION:
+            calibrated["method"] = config.calibration
+        if isinstance(config, PostTraining):
+            calibrated |= {"weight_rounding": config.weight_rounding, "bias_correction": config.bias_correction}
     float32 = (trained / "float32.tflite").read_bytes()
     model = module.quantize(config, float32, calibration)
     network = network_file.read(trained)

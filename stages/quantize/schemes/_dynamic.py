@@ -8,15 +8,16 @@ Both hold a small part of the weights.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 from stages.core.litert import flatbuffer
 from stages.core.litert.operators import WEIGHTED, names_of
 from stages.core.project import lazy
 from stages.core.project.errors import require
-from stages.quantize.schemes import _quantizer
+from stages.quantize.schemes import _narrow, _quantizer
 from stages.quantize.schemes._dtypes import WIDENED, Claim
+from stages.quantize.schemes._narrow import Narrow
 from stages.quantize.schemes._quantizer import Calibration, Quantize
 
 if TYPE_CHECKING:
@@ -31,41 +32,41 @@ WEIGHT_RANGES = {"min_max": "min_max_uniform_quantize", "octav": "OCTAV"}
 2022, section 3, is the source of OCTAV."""
 
 
-@dataclass(frozen=True)
-class Narrow:
-    """Weights of fewer than 8 bits.
+class HasRange(Protocol):
+    """A scheme's config that may clip weights and may round them after training."""
 
-    Attributes
-    ----------
-    bits : int
-    operators : tuple[str, ...]
-        Operators whose weights have so many bits; all others have 8.
-    """
+    @property
+    def weight_range(self) -> str:
+        """One of `WEIGHT_RANGES`."""
 
-    bits: int = 8
-    operators: tuple[str, ...] = ()
+    @property
+    def needs_clips(self) -> bool:
+        """Whether weights are rounded otherwise than to the nearest."""
 
 
-def require_range(weight_range: str, scheme: str) -> None:
-    """Raise unless a scheme's `weight_range` is known.
+def require_range(config: HasRange, scheme: str) -> None:
+    """Raise unless a scheme's `weight_range` is known, and is min_max if weights are rounded to that grid.
 
     Raises
     ------
     ParameterError
     """
-    known = weight_range in WEIGHT_RANGES
     parameter = f"quantize.options.{scheme}.weight_range"
-    require(known, parameter, f"be one of {', '.join(WEIGHT_RANGES)}", weight_range)
+    known = config.weight_range in WEIGHT_RANGES
+    require(known, parameter, f"be one of {', '.join(WEIGHT_RANGES)}", config.weight_range)
+    fits = not config.needs_clips or config.weight_range == "min_max"
+    rule = "be min_max with quantize.weight_rounding or quantize.bias_correction, which round to that grid"
+    require(fits, parameter, rule, config.weight_range)
 
 
 def quantizer(narrow: Narrow) -> Quantize:
     """Return the `quantize` of a dynamic-range scheme.
 
     Its config may have `weight_range`, of `WEIGHT_RANGES`, and `block_size`, the number of weights that share a scale
-    in fully connected operators whose number of inputs it divides (0: a scale per channel).
+    in fully connected operators whose number of inputs it divides (0: a scale per channel), and be a `PostTraining`.
     """
 
-    def quantize(config: Any, float32: bytes, calibration: Calibration = None) -> bytes:  # noqa: ARG001
+    def quantize(config: Any, float32: bytes, calibration: Calibration = None) -> bytes:
         block_size = getattr(config, "block_size", 0)
         manager, algorithm = recipe_manager.RecipeManager(), WEIGHT_RANGES[getattr(config, "weight_range", "min_max")]
         manager.add_dynamic_config(".*", "*", 8)
@@ -77,7 +78,10 @@ def quantizer(narrow: Narrow) -> Quantize:
             elif block_size and operator == "FULLY_CONNECTED" and shape[-1] % block_size == 0:
                 blocks = qtyping.QuantGranularity(f"BLOCKWISE_{block_size}")
                 manager.add_dynamic_config(scope, operator, narrow.bits, blocks, algorithm)
-        return _quantizer.apply(manager.get_quantization_recipe(), float32)
+        rounded = _narrow.rounded(
+            config, float32, calibration, narrow, lambda layer: _is_widened(layer.operator, layer.shape)
+        )
+        return _quantizer.apply(manager.get_quantization_recipe(), rounded.float32, weights=rounded.largest)
 
     return quantize
 

@@ -6,7 +6,7 @@ Its files keep large constants behind the flatbuffer; they are moved inside, whe
 import contextlib
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,12 @@ def weights_only(recipe: Callable[[], Recipe]) -> Quantize:
     return quantize
 
 
-def apply(recipe: Recipe, float32: bytes, activations: ranges.Ranges = MappingProxyType({})) -> bytes:
+def apply(
+    recipe: Recipe,
+    float32: bytes,
+    activations: ranges.Ranges = MappingProxyType({}),
+    weights: Mapping[str, np.ndarray] = MappingProxyType({}),
+) -> bytes:
     """Quantise a float32 flatbuffer.
 
     Parameters
@@ -57,8 +62,12 @@ def apply(recipe: Recipe, float32: bytes, activations: ranges.Ranges = MappingPr
     float32 : bytes
     activations : Ranges
         Ranges that a static recipe needs.
+    weights : Mapping[str, np.ndarray]
+        Name of a kernel to the largest magnitude of its grid for each filter, of the kernel's rank; by default the
+        largest weight's.
     """
     statistics = {name: {"min": np.array([low]), "max": np.array([high])} for name, (low, high) in activations.items()}
+    statistics |= {name: {"min": -largest, "max": largest} for name, largest in weights.items()}
     with (
         warnings.catch_warnings(),
         contextlib.redirect_stderr(io.StringIO()),

@@ -8,17 +8,23 @@ constant, with XNNPACK and without, so it is left out. Blocks of a channel fail 
 from dataclasses import dataclass
 
 from stages.quantize.schemes import _dynamic
+from stages.quantize.schemes._narrow import Narrow
+from stages.quantize.weights.post_training import PostTraining
 
 BIT_WIDTH, NEEDS_CALIBRATION = 2, False
-_NARROW = _dynamic.Narrow(2, ("FULLY_CONNECTED",))
+_NARROW = Narrow(2, ("FULLY_CONNECTED",))
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(PostTraining):
     """Parameters of the scheme.
 
     Attributes
     ----------
+    weight_rounding : {"nearest", "adaround", "gptq"}
+        By default `quantize.weight_rounding`.
+    bias_correction : bool
+        By default `quantize.bias_correction`.
     weight_range : str
         ``"min_max"``, or ``"octav"``, which clips the largest weights where that rounds the others better.
     """
@@ -26,8 +32,9 @@ class Config:
     weight_range: str = "min_max"
 
     def __post_init__(self) -> None:
-        """Check the choice."""
-        _dynamic.require_range(self.weight_range, "dynamic_wi2_afp32")
+        """Check the choices."""
+        PostTraining.__post_init__(self)
+        _dynamic.require_range(self, "dynamic_wi2_afp32")
 
 
 quantize = _dynamic.quantizer(_NARROW)

@@ -9,18 +9,24 @@ from dataclasses import dataclass
 
 from stages.core.project.errors import require
 from stages.quantize.schemes import _dynamic
+from stages.quantize.schemes._narrow import Narrow
+from stages.quantize.weights.post_training import PostTraining
 
 BIT_WIDTH, NEEDS_CALIBRATION = 4, False
 _BLOCKS = (0, 32, 64, 128, 256)
-_NARROW = _dynamic.Narrow(4, ("CONV_2D", "FULLY_CONNECTED"))
+_NARROW = Narrow(4, ("CONV_2D", "FULLY_CONNECTED"))
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(PostTraining):
     """Parameters of the scheme.
 
     Attributes
     ----------
+    weight_rounding : {"nearest", "adaround", "gptq"}
+        By default `quantize.weight_rounding`.
+    bias_correction : bool
+        By default `quantize.bias_correction`.
     block_size : int
         Number of weights that share a scale in fully connected operators; 0 means all of a channel. An operator whose
         number of inputs is no multiple of it keeps one scale per channel. Needs XNNPACK: LiteRT's plain kernels
@@ -34,10 +40,14 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check the choices."""
+        PostTraining.__post_init__(self)
         owner = "quantize.options.dynamic_wi4_afp32"
         known = self.block_size in _BLOCKS
         require(known, f"{owner}.block_size", f"be one of {', '.join(map(str, _BLOCKS))}", self.block_size)
-        _dynamic.require_range(self.weight_range, "dynamic_wi4_afp32")
+        _dynamic.require_range(self, "dynamic_wi4_afp32")
+        plain = not self.needs_clips or self.block_size == 0
+        rule = "be 0 with quantize.weight_rounding or quantize.bias_correction, whose grids are per channel"
+        require(plain, f"{owner}.block_size", rule, self.block_size)
 
 
 quantize = _dynamic.quantizer(_NARROW)

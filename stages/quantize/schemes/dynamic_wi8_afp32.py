@@ -6,8 +6,9 @@ see `stages/quantize/schemes/_dynamic.py`.
 
 from stages.quantize.schemes import _dynamic
 from stages.quantize.schemes._dtypes import NoOptions
+from stages.quantize.schemes._narrow import Narrow
 
 BIT_WIDTH, NEEDS_CALIBRATION = 8, False
 Config = NoOptions
-quantize = _dynamic.quantizer(_dynamic.Narrow())
-verify = _dynamic.verifier("dynamic_wi8_afp32", _dynamic.Narrow())
+quantize = _dynamic.quantizer(Narrow())
+verify = _dynamic.verifier("dynamic_wi8_afp32", Narrow())

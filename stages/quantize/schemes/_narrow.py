@@ -1,0 +1,66 @@
+"""Weights of fewer than 8 bits: which operators have them, and how they are rounded after training."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stages.core.project.errors import DataError
+from stages.quantize.schemes._quantizer import Calibration
+from stages.quantize.weights import layers, post_training
+from stages.quantize.weights.layers import Layer
+from stages.quantize.weights.post_training import PostTraining, Rounded
+
+
+@dataclass(frozen=True)
+class Narrow:
+    """Weights of fewer than 8 bits.
+
+    Attributes
+    ----------
+    bits : int
+    operators : tuple[str, ...]
+        Operators whose weights have so many bits; all others have 8.
+    """
+
+    bits: int = 8
+    operators: tuple[str, ...] = ()
+
+
+def rounded(
+    config: Any,
+    float32: bytes,
+    calibration: Calibration,
+    narrow: Narrow,
+    is_wide: Callable[[Layer], bool] = lambda _: False,
+) -> Rounded:
+    """Round narrow weights as a scheme's config asks, if it is a `PostTraining`.
+
+    Parameters
+    ----------
+    config : Config
+    float32 : bytes
+    calibration : np.ndarray, Ranges or None
+        Ranges in place of clips come with weights that quantisation-aware training has found: rounding each to the
+        nearest is left to the quantiser then.
+    narrow : Narrow
+    is_wide : callable
+        Whether a layer of such an operator has 8 bits all the same.
+
+    Raises
+    ------
+    DataError
+        Without clips, if the config needs them.
+    """
+    asked = isinstance(config, PostTraining) and config.needs_clips
+    if not asked or isinstance(calibration, Mapping):
+        return Rounded(float32, {})
+    if calibration is None or not len(calibration):
+        raise DataError(
+            "quantize.weight_rounding and quantize.bias_correction must be given calibration clips; got none. "
+            "Pass features of the training split."
+        )
+    found = layers.find(float32)
+    bits = {layer.kernel: narrow.bits for layer in found if layer.operator in narrow.operators and not is_wide(layer)}
+    return post_training.round_weights(float32, np.asarray(calibration), bits, config)

@@ -1,0 +1,105 @@
+"""Round the weights of a float32 file layer by layer, each to the least error of its output on calibration clips."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from stages.core.litert import flatbuffer
+from stages.core.project.errors import require
+from stages.quantize.weights import adaround, gptq, grid, layers, objective
+from stages.quantize.weights.grid import Grid
+from stages.quantize.weights.objective import Objective
+
+Method = Callable[[np.ndarray, Grid, Objective], np.ndarray]
+METHODS: Mapping[str, Method | None] = {
+    "nearest": None,
+    "adaround": adaround.round_weights,
+    "gptq": gptq.round_weights,
+}
+
+
+@dataclass(frozen=True)
+class PostTraining:
+    """Parameters of the rounding of weights to fewer than 8 bits.
+
+    Attributes
+    ----------
+    weight_rounding : {"nearest", "adaround", "gptq"}
+        How weights are rounded: each to the nearest, or all of a layer to the least error of its output on the
+        calibration clips, by AdaRound or by GPTQ.
+    bias_correction : bool
+        Whether biases take up the mean error that rounding adds to each filter's output on the calibration clips.
+    """
+
+    weight_rounding: str = "nearest"
+    bias_correction: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the method."""
+        known = self.weight_rounding in METHODS
+        require(known, "quantize.weight_rounding", f"be one of {', '.join(METHODS)}", self.weight_rounding)
+
+    @property
+    def needs_clips(self) -> bool:
+        """Whether calibration clips are needed."""
+        return self.weight_rounding != "nearest" or self.bias_correction
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """A float32 file whose weights lie on a grid.
+
+    Attributes
+    ----------
+    float32 : bytes
+    largest : Mapping[str, np.ndarray]
+        Name of each rounded kernel to the largest magnitude of the grid of each of its filters, float32, of the
+        kernel's rank.
+    """
+
+    float32: bytes
+    largest: Mapping[str, np.ndarray]
+
+
+def round_weights(float32: bytes, clips: np.ndarray, bits: Mapping[str, int], params: PostTraining) -> Rounded:
+    """Round the weights of layers that a scheme stores in few bits.
+
+    Layers are rounded in the order in which they run; each sees its inputs as the layers before leave them. A filter
+    whose error on the clips is larger than that of rounding to the nearest is rounded to the nearest.
+
+    Parameters
+    ----------
+    float32 : bytes
+    clips : np.ndarray, shape (n, ...), float32
+    bits : Mapping[str, int]
+        Names of kernels to the bits of their weights; others are left as they are.
+    params : PostTraining
+
+    Returns
+    -------
+    Rounded
+    """
+    constants, current = flatbuffer.float_constants(float32), float32
+    method, largest = METHODS[params.weight_rounding], {}
+    for layer in layers.find(float32):
+        if layer.kernel not in bits:
+            continue
+        kernel = constants[layer.kernel]
+        weights = kernel.reshape(len(kernel), -1).astype(np.float64)
+        bias = layer.bias if params.bias_correction else None
+        measured = objective.measure(layer, float32, current, weights, clips, centred=bias is not None)
+        to = grid.by_extremes(weights, bits[layer.kernel])
+        integers = to.nearest(weights)
+        if method is not None:
+            found = method(weights, to, measured)
+            better = measured.error(to.values(found) - weights) < measured.error(to.values(integers) - weights)
+            integers = np.where(better[:, np.newaxis], found, integers)
+        values = to.values(integers)
+        changed = {layer.kernel: values.reshape(kernel.shape).astype(np.float32)}
+        if bias is not None:
+            change = measured.bias_change(values - weights)
+            changed[bias] = (constants[bias] + change).astype(np.float32)
+        current = flatbuffer.with_float_constants(current, changed)
+        largest[layer.kernel] = to.largest.reshape(-1, *[1] * (kernel.ndim - 1))
+    return Rounded(current, largest)
