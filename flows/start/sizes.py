@@ -14,7 +14,8 @@ from stages.core.project.errors import ParameterError
 from stages.core.project.params import Options
 from stages.features.params import FeatureParams
 from stages.quantize import convert
-from stages.quantize.params import QuantizeParams, to_nearest
+from stages.quantize.params import QuantizeParams
+from stages.quantize.post_training import to_nearest
 
 if TYPE_CHECKING:
     from stages.core.nn.keras import keras

@@ -12,7 +12,8 @@ from stages.core.project import files
 from stages.core.project.errors import DataError
 from stages.core.project.provenance import code_hash
 from stages.prune.params import CRITERIA, SCHEDULES
-from stages.quantize.params import needs_clips, to_nearest
+from stages.quantize.params import needs_clips
+from stages.quantize.post_training import to_nearest
 
 _TRAINING_PACKAGES = ("tensorflow", "tf_keras", "numpy")
 _QAT_PACKAGES = (*_TRAINING_PACKAGES, "ai-edge-quantizer", "ai-edge-litert")

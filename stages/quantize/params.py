@@ -1,6 +1,6 @@
 """The `quantize` section of `params.yaml`."""
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from types import ModuleType
 from typing import Any, ClassVar, Literal
 
@@ -8,10 +8,10 @@ from stages.core.project import plugins
 from stages.core.project.errors import require
 from stages.core.project.params import Options
 from stages.core.training.params import FitParams
-from stages.quantize.weights.post_training import PostTraining
 
 SCHEMES = "stages.quantize.schemes"
 CALIBRATIONS = ("min_max", "percentile", "mse")
+ROUNDINGS = ("nearest", "adaround", "gptq")
 _GENERAL = ("calibration", "weight_rounding", "bias_correction")
 """Parameters of this section that are options of the schemes too."""
 
@@ -24,11 +24,6 @@ def is_lossy(scheme: ModuleType) -> bool:
 def needs_clips(scheme: ModuleType, config: Any) -> bool:
     """Tell whether a scheme must be given calibration clips: for ranges of activations, or for rounding weights."""
     return scheme.NEEDS_CALIBRATION or getattr(config, "needs_clips", False)
-
-
-def to_nearest(config: Any) -> Any:
-    """Return a scheme's config without the rounding that needs calibration clips; sizes and QAT do not depend on it."""
-    return replace(config, **asdict(PostTraining())) if isinstance(config, PostTraining) else config
 
 
 @dataclass(frozen=True)
@@ -57,11 +52,12 @@ class QuantizeParams:
         `stages.quantize.ranges`. A scheme's own option of this name goes first.
     weight_rounding : str
         How weights of fewer than 8 bits are rounded: each to the ``"nearest"``, or all of a layer to the least error of
-        its output on the calibration clips, by ``"adaround"`` or by ``"gptq"``; see
-        `stages.quantize.weights`. Weights that quantisation-aware training has found are rounded to the nearest. A
-        scheme's own option of this name goes first, as of the next.
+        its output on the calibration clips, by ``"adaround"`` or by ``"gptq"``; see `stages.quantize.post_training`.
+        Weights that quantisation-aware training has found are rounded to the nearest. A scheme's own option of this
+        name goes first.
     bias_correction : bool
-        Whether biases take up the mean error that this rounding adds to each filter's output.
+        Whether biases take up the mean error that this rounding adds to each filter's output on the calibration clips.
+        A scheme's own option of this name goes first.
     options : dict
         Scheme name to that scheme's own parameters.
     aware : AwareParams
@@ -83,7 +79,8 @@ class QuantizeParams:
         require(self.seed >= 0, "quantize.seed", "be 0 or more", self.seed, "Any fixed whole number will do.")
         known = self.calibration in CALIBRATIONS
         require(known, "quantize.calibration", f"be one of {', '.join(CALIBRATIONS)}", self.calibration)
-        PostTraining(self.weight_rounding, self.bias_correction)
+        known = self.weight_rounding in ROUNDINGS
+        require(known, "quantize.weight_rounding", f"be one of {', '.join(ROUNDINGS)}", self.weight_rounding)
 
     def scheme(self, name: str) -> tuple[ModuleType, Any]:
         """Return a scheme's module and its filled `Config`.

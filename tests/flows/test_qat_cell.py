@@ -83,3 +83,18 @@ def test_keys_change_with_the_parameters_of_the_fine_tuning(sources: Sources) ->
     assert cells[0].key == cells[1].key
     for before, after in zip(cells[0].variants, cells[1].variants, strict=True):
         assert (before.key == after.key) == (not before.qat_key)
+
+
+def test_rounding_after_training_changes_the_keys_of_narrow_files_alone_and_no_training(sources: Sources) -> None:
+    asked = replace(QUANTIZE, weight_rounding="gptq")
+    sweep = replace(SWEEP, schemes=(*SWEEP.schemes, "static_wi8_ai8", "dynamic_wi4_afp32"))
+    more_clips = replace(asked, calibration_clips=9)
+    before, after, more = (
+        plan(sweep, SweepInputs(sources, PruneParams(), each, EVALUATE))[0] for each in (QUANTIZE, asked, more_clips)
+    )
+    assert before.key == after.key
+    changed = {b.scheme for b, a in zip(before.variants, after.variants, strict=True) if b.key != a.key}
+    assert changed == {"static_wi4_ai8", "dynamic_wi4_afp32"}
+    assert [v.qat_key for v in before.variants] == [v.qat_key for v in after.variants]
+    dynamic = [v.key for v in after.variants + more.variants if v.scheme == "dynamic_wi4_afp32"]
+    assert len(set(dynamic)) == 2, "which clips is part of what such a file is made from"

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from stages.core.project.errors import DataError, ParameterError
-from stages.quantize import ranges
+from stages.quantize import post_training, ranges
 from stages.quantize.calibration import calibration_set
-from stages.quantize.params import CALIBRATIONS, QuantizeParams
+from stages.quantize.params import CALIBRATIONS, ROUNDINGS, QuantizeParams
 
 X = np.arange(300, dtype=np.float32).reshape(100, 3)
 
@@ -62,5 +62,6 @@ def test_the_general_method_goes_to_static_schemes_and_their_own_option_first() 
 
 def test_an_unknown_method_is_refused_and_the_known_ones_are_listed() -> None:
     assert set(CALIBRATIONS) == set(ranges.METHODS)
+    assert set(ROUNDINGS) == set(post_training.METHODS)
     with pytest.raises(ParameterError, match=r"quantize\.calibration must .*got 'kl'"):
         QuantizeParams(calibration="kl")

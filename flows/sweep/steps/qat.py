@@ -18,7 +18,7 @@ from stages.core.training.inference import predict
 from stages.core.training.loop import HISTORY_COLUMNS, Run
 from stages.quantize import aware
 from stages.quantize.calibration import calibration_set
-from stages.quantize.params import to_nearest
+from stages.quantize.post_training import to_nearest
 
 
 def write(

@@ -22,7 +22,7 @@ from stages.quantize import agreement, check
 from stages.quantize.agreement import Agreement
 from stages.quantize.calibration import calibration_set
 from stages.quantize.params import is_lossy, needs_clips
-from stages.quantize.weights.post_training import PostTraining
+from stages.quantize.post_training import PostTraining
 
 KERAS_TOLERANCE = {32: 1e-3, 16: 5e-2}
 """Largest difference from the network's scores by bit-width; that of a lossy scheme is a result and not a mistake."""

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from stages.core.project.errors import DataError
+from stages.quantize import post_training, weight_layers
+from stages.quantize.post_training import PostTraining, Rounded
 from stages.quantize.schemes._quantizer import Calibration
-from stages.quantize.weights import layers, post_training
-from stages.quantize.weights.layers import Layer
-from stages.quantize.weights.post_training import PostTraining, Rounded
+from stages.quantize.weight_layers import Layer
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,6 @@ def rounded(
             "quantize.weight_rounding and quantize.bias_correction must be given calibration clips; got none. "
             "Pass features of the training split."
         )
-    found = layers.find(float32)
+    found = weight_layers.find(float32)
     bits = {layer.kernel: narrow.bits for layer in found if layer.operator in narrow.operators and not is_wide(layer)}
     return post_training.round_weights(float32, np.asarray(calibration), bits, config)

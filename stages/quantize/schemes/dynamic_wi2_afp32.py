@@ -7,9 +7,9 @@ constant, with XNNPACK and without, so it is left out. Blocks of a channel fail 
 
 from dataclasses import dataclass
 
+from stages.quantize.post_training import PostTraining
 from stages.quantize.schemes import _dynamic
 from stages.quantize.schemes._narrow import Narrow
-from stages.quantize.weights.post_training import PostTraining
 
 BIT_WIDTH, NEEDS_CALIBRATION = 2, False
 _NARROW = Narrow(2, ("FULLY_CONNECTED",))

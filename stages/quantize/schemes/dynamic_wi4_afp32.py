@@ -8,9 +8,9 @@ block of a channel in fully connected operators.
 from dataclasses import dataclass
 
 from stages.core.project.errors import require
+from stages.quantize.post_training import PostTraining
 from stages.quantize.schemes import _dynamic
 from stages.quantize.schemes._narrow import Narrow
-from stages.quantize.weights.post_training import PostTraining
 
 BIT_WIDTH, NEEDS_CALIBRATION = 4, False
 _BLOCKS = (0, 32, 64, 128, 256)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stages.core.project import lazy
+from stages.quantize.post_training import PostTraining
 from stages.quantize.schemes import _dtypes, _static
 from stages.quantize.schemes._narrow import Narrow
 from stages.quantize.schemes._quantizer import Recipe
-from stages.quantize.weights.post_training import PostTraining
 
 if TYPE_CHECKING:
     from ai_edge_quantizer import recipe_manager

@@ -9,10 +9,10 @@ from ai_edge_quantizer.algorithms.uniform_quantize import gptq as theirs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.quantize.weights import adaround, gptq
-from stages.quantize.weights.objective import Objective
-from stages.quantize.weights.post_training import Method
-from tests.quantize.weights.problems import least, problem
+from stages.quantize import adaround, gptq
+from stages.quantize.post_training import Method
+from stages.quantize.rounding_error import Objective
+from tests.quantize.rounding_problems import least, problem
 
 METHODS = {"adaround": adaround.round_weights, "gptq": gptq.round_weights}
 PARTS = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)

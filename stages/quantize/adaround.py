@@ -2,14 +2,14 @@
 
 Nagel et al., "Up or Down? Adaptive Rounding for Post-Training Quantization", ICML 2020, equations 21 to 24: a rectified
 sigmoid between the two neighbours on the grid, pushed to either end by a regulariser whose exponent falls. The layer's
-error is a quadratic function of its weights (`stages.quantize.weights.objective`), so that each step sees all
+error is a quadratic function of its weights (`stages.quantize.rounding_error`), so that each step sees all
 calibration clips and a thousand steps do for the paper's ten thousand. The activation function is not part of it.
 """
 
 import numpy as np
 
-from stages.quantize.weights.grid import Grid
-from stages.quantize.weights.objective import Objective
+from stages.quantize.rounding_error import Objective
+from stages.quantize.weight_grid import Grid
 
 STEPS = 1000
 LEARNING_RATE = 0.02

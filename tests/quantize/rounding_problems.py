@@ -4,9 +4,9 @@ from itertools import product
 
 import numpy as np
 
-from stages.quantize.weights import grid, objective
-from stages.quantize.weights.grid import Grid
-from stages.quantize.weights.objective import Objective
+from stages.quantize import rounding_error, weight_grid
+from stages.quantize.rounding_error import Objective
+from stages.quantize.weight_grid import Grid
 
 
 def problem(
@@ -16,8 +16,8 @@ def problem(
     rng = np.random.default_rng(seed)
     inputs = rng.normal(size=(rows, n_weights)) @ rng.normal(size=(n_weights, n_weights)) + 1
     weights = rng.normal(size=(filters, n_weights)) * (rng.random((filters, n_weights)) >= zeros)
-    found = objective.of_rows(inputs, gap * rng.normal(size=(rows, filters)), centred=True)
-    return weights, grid.by_extremes(weights, bits), found
+    found = rounding_error.of_rows(inputs, gap * rng.normal(size=(rows, filters)), centred=True)
+    return weights, weight_grid.by_extremes(weights, bits), found
 
 
 def least(weights: np.ndarray, to: Grid, found: Objective) -> float:

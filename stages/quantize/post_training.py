@@ -1,15 +1,16 @@
 """Round the weights of a float32 file layer by layer, each to the least error of its output on calibration clips."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from stages.core.litert import flatbuffer
 from stages.core.project.errors import require
-from stages.quantize.weights import adaround, gptq, grid, layers, objective
-from stages.quantize.weights.grid import Grid
-from stages.quantize.weights.objective import Objective
+from stages.quantize import adaround, gptq, rounding_error, weight_grid, weight_layers
+from stages.quantize.rounding_error import Objective
+from stages.quantize.weight_grid import Grid
 
 Method = Callable[[np.ndarray, Grid, Objective], np.ndarray]
 METHODS: Mapping[str, Method | None] = {
@@ -62,6 +63,11 @@ class Rounded:
     largest: Mapping[str, np.ndarray]
 
 
+def to_nearest(config: Any) -> Any:
+    """Return a scheme's config without the rounding that needs calibration clips; sizes and QAT do not depend on it."""
+    return replace(config, **asdict(PostTraining())) if isinstance(config, PostTraining) else config
+
+
 def round_weights(float32: bytes, clips: np.ndarray, bits: Mapping[str, int], params: PostTraining) -> Rounded:
     """Round the weights of layers that a scheme stores in few bits.
 
@@ -82,14 +88,14 @@ def round_weights(float32: bytes, clips: np.ndarray, bits: Mapping[str, int], pa
     """
     constants, current = flatbuffer.float_constants(float32), float32
     method, largest = METHODS[params.weight_rounding], {}
-    for layer in layers.find(float32):
+    for layer in weight_layers.find(float32):
         if layer.kernel not in bits:
             continue
         kernel = constants[layer.kernel]
         weights = kernel.reshape(len(kernel), -1).astype(np.float64)
         bias = layer.bias if params.bias_correction else None
-        measured = objective.measure(layer, float32, current, weights, clips, centred=bias is not None)
-        to = grid.by_extremes(weights, bits[layer.kernel])
+        measured = rounding_error.measure(layer, float32, current, weights, clips, centred=bias is not None)
+        to = weight_grid.by_extremes(weights, bits[layer.kernel])
         integers = to.nearest(weights)
         if method is not None:
             found = method(weights, to, measured)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.quantize.weights.layers import Layer, Values
+from stages.quantize.weight_layers import Layer, Values
 
 DAMPING = 0.01
 """Penalty on the change of a weight, in mean squares of an input; GPTQ's own default. Without it, a layer with fewer

@@ -10,8 +10,8 @@ needs no matrix of weights by weights.
 
 import numpy as np
 
-from stages.quantize.weights.grid import Grid
-from stages.quantize.weights.objective import Objective
+from stages.quantize.rounding_error import Objective
+from stages.quantize.weight_grid import Grid
 
 
 def round_weights(weights: np.ndarray, grid: Grid, objective: Objective) -> np.ndarray:

@@ -8,10 +8,10 @@ from ai_edge_litert import schema_py_generated as schema
 
 from stages.core.litert import flatbuffer
 from stages.core.project.errors import DataError, ParameterError
-from stages.quantize.params import QuantizeParams, needs_clips, to_nearest
-from stages.quantize.weights import layers, post_training
-from stages.quantize.weights.layers import Values
-from stages.quantize.weights.post_training import PostTraining
+from stages.quantize import post_training, weight_layers
+from stages.quantize.params import QuantizeParams, needs_clips
+from stages.quantize.post_training import PostTraining, to_nearest
+from stages.quantize.weight_layers import Values
 from stages.runtime.litert import Model
 
 METHODS = ("nearest", "adaround", "gptq")
@@ -54,7 +54,7 @@ def test_the_file_holds_the_weights_that_were_chosen(name: str, method: str, flo
 def test_bias_correction_leaves_no_mean_error_in_a_layers_output(
     method: str, float32: bytes, clips: np.ndarray
 ) -> None:
-    found = layers.find(float32)
+    found = weight_layers.find(float32)
     bits = {layer.kernel: 4 for layer in found}
 
     def mean_errors(*, corrected: bool) -> list[float]:
