@@ -31,8 +31,10 @@ KERNELS = ("stem", "block1_depthwise", "block1_pointwise", "scores")
 ROOT = Path(__file__).parents[2]
 
 
-def spec_of(which: int, store: Path, sources: Sources, sweep: SweepParams = SWEEP) -> Spec:
-    inputs = SweepInputs(sources, PRUNE, QUANTIZE, EVALUATE)
+def spec_of(
+    which: int, store: Path, sources: Sources, sweep: SweepParams = SWEEP, quantize: QuantizeParams = QUANTIZE
+) -> Spec:
+    inputs = SweepInputs(sources, PRUNE, quantize, EVALUATE)
     return Spec(plan(sweep, inputs)[which], store, 1, inputs)
 
 
@@ -60,7 +62,9 @@ def test_a_cell_is_made_and_another_scheme_needs_no_tensorflow(tmp_path: Path, s
     assert variant.metrics["test"].n == 12
 
     stamps = {path: path.stat().st_mtime_ns for path in spec.store.rglob("*") if path.is_file()}
-    more = spec_of(1, spec.store, sources, replace(SWEEP, schemes=("float32", "sparse_float32", "static_wi4_ai8")))
+    rounded = replace(QUANTIZE, weight_rounding="gptq", bias_correction=True)
+    sweep = replace(SWEEP, schemes=("float32", "sparse_float32", "static_wi4_ai8"))
+    more = spec_of(1, spec.store, sources, sweep, rounded)
     assert more.cell.key == cell.key
     files.write_json(tmp_path / "more.json", asdict(more))
     script = f"""
@@ -75,7 +79,8 @@ print(json.dumps("tensorflow" in sys.modules))
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) is False
     *_, narrow = (read_variant(store.folder("variants", v.key) / "variant.json") for v in more.cell.variants)
-    assert narrow.calibration == {"clips": 8, "seed": 1234, "method": "min_max"}
+    asked = {"weight_rounding": "gptq", "bias_correction": "yes"}
+    assert narrow.calibration == {"clips": 8, "seed": 1234, "method": "min_max"} | asked
     small = network.load(finetuned)
     sizes = {name: int(np.prod(small.get_layer(name).weights[0].shape)) for name in KERNELS}
     stem, depthwise, pointwise, scores = sizes.values()
