@@ -1,0 +1,99 @@
+"""Rounding of weights to 4 and 2 bits after training: every method beside the float network; prints JSON.
+
+    python -m tests.bench.four_bits [--features data/features] [--float32 FILE] [--baseline models/baseline]
+                                   [--clips 240]
+
+The float network is a `float32.tflite` of the cell store, or a baseline that is converted first. `drop` is the float
+network's figure less the file's, on the same clips, with an interval over groups; `rms` the root mean square difference
+of their scores; `agree` the part of the clips that both decide alike. Seconds are of the processor, one thread.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.core.artifacts import dataset
+from stages.core.project import compression
+from stages.core.scoring import metrics, uncertainty
+from stages.core.scoring.resampling import Draws
+from stages.evaluate import scoring
+from stages.quantize.calibration import calibration_set
+from stages.quantize.params import ROUNDINGS, QuantizeParams
+
+SCHEMES = ("static_wi4_ai8", "dynamic_wi4_afp32", "dynamic_wi2_afp32")
+
+
+class Side:
+    """A split, and the float network's scores on it."""
+
+    def __init__(self, float32: bytes, split: dataset.Split) -> None:
+        self.split, self.binary = split, len(split.labels) == 2
+        self.metric = "roc_auc" if self.binary else "accuracy"
+        n_classes = 2 if self.binary else int(split.y.max()) + 1
+        self.draws = Draws.of(split.y, split.groups, n_classes, resamples=1000, seed=1)
+        self.expected = scoring.score(float32, split.crops)
+        self.figure = self.measured(self.expected)
+
+    def measured(self, scores: np.ndarray) -> Any:
+        """Return the metric on all draws of groups."""
+        return self.draws.measure(lambda weights: metrics.measure(self.metric, self.split.y, scores, weights))
+
+    def decided(self, scores: np.ndarray) -> np.ndarray:
+        """Return each clip's class."""
+        return scores > 0.5 if self.binary else scores.argmax(axis=1)
+
+    def row(self, model: bytes) -> dict[str, Any]:
+        """Return a file's figures on this split."""
+        scores = scoring.score(model, self.split.crops)
+        found = self.measured(scores)
+        lost = self.figure - found
+        ends = uncertainty.difference_interval(lost, self.draws, confidence=0.95, decisions=not self.binary)
+        return {
+            self.metric: round(float(found.value), 4),
+            "drop": [round(float(value), 4) for value in (lost.value, *ends)],
+            "agree": round(float((self.decided(scores) == self.decided(self.expected)).mean()), 4),
+            "rms": round(float(np.sqrt(((scores - self.expected) ** 2).mean())), 4),
+        }
+
+
+def measure(float32: bytes, features: Path, n_clips: int) -> dict[str, Any]:
+    """Return the figures of every scheme and method."""
+    train = dataset.read_split(features, "train")
+    clips = calibration_set(train.crops, n=min(n_clips, len(train)), seed=1234)
+    sides = {name: Side(float32, dataset.read_split(features, name)) for name in ("validation", "test")}
+    result: dict[str, Any] = {
+        name: {"n": len(s.split), "groups": len(set(s.split.groups)), s.metric: round(float(s.figure.value), 4)}
+        for name, s in sides.items()
+    }
+    for scheme in ("static_wi8_ai8", *SCHEMES):
+        for rounding in ROUNDINGS if scheme in SCHEMES else ROUNDINGS[:1]:
+            for corrected in (False, True) if scheme in SCHEMES else (False,):
+                module, config = QuantizeParams(weight_rounding=rounding, bias_correction=corrected).scheme(scheme)
+                start = time.process_time()
+                model = module.quantize(config, float32, clips)
+                seconds = round(time.process_time() - start, 1)
+                name = f"{scheme}, {rounding}{', bias correction' if corrected else ''}"
+                size = {"raw_bytes": len(model), "deflated_bytes": compression.deflated_bytes(model)}
+                result[name] = {"seconds": seconds} | size | {n: side.row(model) for n, side in sides.items()}
+    return result
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--features", type=Path, default=Path("data/features"))
+    parser.add_argument("--float32", type=Path)
+    parser.add_argument("--baseline", type=Path, default=Path("models/baseline"))
+    parser.add_argument("--clips", type=int, default=240)
+    given = parser.parse_args()
+    if given.float32:
+        content = given.float32.read_bytes()
+    else:
+        from stages.core.nn import network
+        from stages.quantize.convert import to_float32
+
+        content = to_float32(network.load(given.baseline))
+    print(json.dumps(measure(content, given.features, given.clips), indent=2))
