@@ -90,19 +90,19 @@ def test_without_a_recording_of_validation_a_composed_stream_chooses(
 @pytest.mark.parametrize(
     "text, sentence",
     [
-        ("start,end,label\n1,2,dog\n", "must have the columns onset, offset, label; got start, end, label"),
-        ("", "must have the columns onset, offset, label; got none"),
+        ("start,end,label\n1,2,dog\n", "onset, offset, label; got start, end, label"),
+        ("", "onset, offset, label; got none"),
         (
             "onset,offset,label\n2,1,dog\n",
-            "line 2, must have an onset in seconds, and an offset after it; got '2' and '1'",
+            r"line 2, .*got '2' and '1'",
         ),
         ("onset,offset,label\n1,2,dog\n1,,dog\n", "line 3, must have an onset"),
         ("onset,offset,label\n1,nan,dog\n", "line 2, must have an onset"),
         (
             "onset,offset,label\n1,2,cat\n",
-            "must have a label of the task .* got 'cat'. Correct it, or add it to evaluate",
+            r"got 'cat'.*evaluate",
         ),
-        ("onset,offset,label\n1,2,door, slam\n", "must have 3 fields; it has more. Put a label with a comma in quotes"),
+        ("onset,offset,label\n1,2,door, slam\n", r"3 fields; .*quotes"),
         ("onset,offset,label\n9,10,dog\n", "has an event at 9 s; .* ends at 4.000 s"),
     ],
 )
@@ -118,17 +118,17 @@ def test_what_is_missing_is_named(features: Path, frontend: Frontend, params: St
     with pytest.raises(DataError, match="must hold recordings"):
         stream.compose("test", features, frontend, params)
     record(params, "ann-1.wav", "onset,offset,label\n")
-    with pytest.raises(DataError, match="of a group that neither trained nor chose the model; none of 1 is"):
+    with pytest.raises(DataError, match=r"neither trained nor chose .*none of 1"):
         stream.compose("test", features, frontend, params)
     path = record(params, "cy-1.wav", "onset,offset,label\n")
     path.with_suffix(".csv").unlink()
-    with pytest.raises(DataError, match=r"must have a CSV file cy-1.csv beside it"):
+    with pytest.raises(DataError, match=r"file cy-1.csv beside"):
         stream.compose("test", features, frontend, params)
     path.with_suffix(".csv").write_bytes("onset,offset,label\n1,2,Türe\n".encode("latin-1"))
     with pytest.raises(DataError, match="must be a CSV file in UTF-8"):
         stream.compose("test", features, frontend, params)
     record(params, "Cy2.wav", "onset,offset,label\n")
-    with pytest.raises(DataError, match=r"recordings_group must find a group in every path; .* finds none in Cy2.wav"):
+    with pytest.raises(DataError, match=r"recordings_group .*Cy2.wav"):
         stream.compose("test", features, frontend, params)
     with pytest.raises(ParameterError, match=r"evaluate.stream.recordings_group must be a regular expression"):
         StreamParams(minutes=1, recordings=tmp_path, recordings_group="[a-z]+")

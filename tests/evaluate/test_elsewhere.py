@@ -102,17 +102,17 @@ def test_a_csv_names_label_and_group(recorded: Path, ward: Path) -> None:
     clips, _ = places.listing("ward", Place(ward, csv="list.csv"), ("negative", "positive"))
     assert [(clip.label, clip.group) for clip in clips] == [("positive", "anna")] * 5
     files.write_csv(ward / "list.csv", ("path", "label"), [{"path": "a.wav", "label": "positive"}])
-    with pytest.raises(DataError, match="must have the columns path, label, group; group is missing"):
+    with pytest.raises(DataError, match="path, label, group; group is missing"):
         places.listing("ward", Place(ward, csv="list.csv"), ("negative", "positive"))
     outside = [{"path": "../a.wav", "label": "positive", "group": "anna"}]
     files.write_csv(ward / "list.csv", ("path", "label", "group"), outside)
-    with pytest.raises(DataError, match=r"must name paths below .*; '../a.wav' is not"):
+    with pytest.raises(DataError, match=r"paths below .*'../a.wav'"):
         places.listing("ward", Place(ward, csv="list.csv"), ("negative", "positive"))
 
 
 def test_labels_lead_home_or_are_left_out(ward: Path) -> None:
     labels = ("negative", "positive")
-    with pytest.raises(DataError, match=r"elsewhere.ward.labels must lead every label .*'healthy' of healthy/"):
+    with pytest.raises(DataError, match=r"elsewhere.ward.labels .*'healthy' of healthy/"):
         places.listing("ward", place(ward, labels={"ill": "positive"}), labels)
     clips, left_out = places.listing("ward", place(ward, labels={"ill": "positive", "healthy": None}), labels)
     assert {clip.label for clip in clips} == {"positive"}
@@ -125,8 +125,8 @@ def test_labels_lead_home_or_are_left_out(ward: Path) -> None:
     [
         ({"folder": "x"}, "must have either csv or group_pattern"),
         ({"folder": "x", "csv": "a", "group_pattern": "(a)"}, "must have either csv or group_pattern"),
-        ({"folder": "x", "group_pattern": "a"}, "one pair of parentheses around the group; got 'a'"),
-        ({"folder": "x", "group_pattern": "(a"}, "one pair of parentheses around the group"),
+        ({"folder": "x", "group_pattern": "a"}, r"parentheses .*got 'a'"),
+        ({"folder": "x", "group_pattern": "(a"}, "one pair of parentheses"),
     ],
 )
 def test_a_place_that_cannot_be_read_is_refused_at_once(given: dict[str, Any], message: str) -> None:
@@ -135,7 +135,7 @@ def test_a_place_that_cannot_be_read_is_refused_at_once(given: dict[str, Any], m
 
 
 def test_a_place_needs_a_plain_name_and_a_folder(recorded: Path, tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match=r"names of letters, digits, dots, dashes and underscores; got '../ward'"):
+    with pytest.raises(ParameterError, match=r"got '../ward'"):
         EvaluateParams(elsewhere={"../ward": place(tmp_path)})
-    with pytest.raises(DataError, match=r"evaluate.elsewhere.ward.folder must be a folder; .*absent is none"):
+    with pytest.raises(DataError, match=r"evaluate.elsewhere.ward.folder .*absent"):
         places.hear("ward", place(tmp_path / "absent"), recorded)

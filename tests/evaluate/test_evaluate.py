@@ -135,7 +135,7 @@ def test_a_model_file_that_was_changed_is_refused(
     sweep: Path, features: Path, tmp_path: Path, params: EvaluateParams
 ) -> None:
     (sweep / "constant-s0.5-narrow.tflite").write_bytes(b"something else")
-    with pytest.raises(DataError, match=r"constant-s0.5-narrow.tflite must be the file that was scored"):
+    with pytest.raises(DataError, match=r"constant-s0.5-narrow.tflite .*scored"):
         evaluate(sweep, features, tmp_path / "evaluation", params)
 
 
@@ -166,7 +166,7 @@ def test_a_sweep_of_baselines_alone_is_enough(
 @pytest.mark.parametrize(
     ("field", "value", "match"),
     [
-        ("confidence", 95.0, r"evaluate.confidence must be a fraction in \(0, 1\); got 95.0. Write 0.95 for 95 %."),
+        ("confidence", 95.0, r"evaluate.confidence .*got 95.0.*0.95"),
         ("specificity", 0.0, "evaluate.specificity must be a fraction"),
         ("bootstrap_resamples", 10, "evaluate.bootstrap_resamples must be at least 100; got 10"),
         ("calibration_bins", 1, "evaluate.calibration_bins must be at least 2"),

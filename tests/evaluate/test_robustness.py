@@ -92,11 +92,11 @@ def test_the_stage_writes_a_table_if_it_is_asked_to(recorded: Path, sweep: Path,
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        ({"sample_rates": (8,)}, "evaluate.robustness.sample_rates must be at least 1000 Hz; got 8. Try 8000"),
+        ({"sample_rates": (8,)}, r"evaluate.robustness.sample_rates .*1000 Hz; got 8\b"),
         ({"gain_db": (500,)}, "evaluate.robustness.gain_db must be decibels"),
         ({"clip_db": (0.0,)}, r"evaluate.robustness.clip_db must be decibels in \(0, 100\]; got 0.0"),
         ({"reverberation_s": (-1,)}, "evaluate.robustness.reverberation_s must be seconds"),
-        ({"bands_hz": ((3400.0, 300.0),)}, "evaluate.robustness.bands_hz must be pairs of rising frequencies"),
+        ({"bands_hz": ((3400.0, 300.0),)}, r"evaluate.robustness.bands_hz .*rising"),
         ({"shift_s": (0.0,)}, "evaluate.robustness.shift_s must be seconds"),
         ({"pgd_snr_db": (1000.0,)}, "evaluate.robustness.pgd_snr_db must be decibels"),
         ({"noise_snr_db": (10, 10)}, "evaluate.robustness.noise_snr_db must name each value once"),

@@ -26,6 +26,7 @@ from stages.evaluate.stage import evaluate
 from stages.runtime.events import Event, EventRule, Windows, find_events
 from stages.runtime.hearing import DEFAULT
 from stages.runtime.litert import Model
+from tests.messages import line_with
 
 RATE = 8000
 
@@ -120,9 +121,9 @@ def test_a_preset_states_minutes_and_rate_and_is_passed_or_not() -> None:
     asked = StreamParams(preset="mlperf_tiny")
     assert (asked.minutes, asked.false_alarms_per_hour, asked.most) == (20.0, (24.0,), 8)
     assert core_params.load(StreamParams, asdict(asked), "evaluate.stream") == asked
-    with pytest.raises(ParameterError, match=r"evaluate.stream.minutes must be left out beside preset mlperf_tiny"):
+    with pytest.raises(ParameterError, match=r"evaluate.stream.minutes .*preset mlperf_tiny"):
         StreamParams(preset="mlperf_tiny", minutes=60)
-    with pytest.raises(ParameterError, match=r"evaluate.stream.preset must be null or one of mlperf_tiny"):
+    with pytest.raises(ParameterError, match=r"evaluate.stream.preset .*mlperf_tiny"):
         StreamParams(preset="tiny")
     rule = EventRule({"yes": 0.5})
     for missed, false, passed in ((8, 8, True), (9, 0, False), (0, 9, False)):
@@ -168,7 +169,7 @@ def test_a_sweep_is_judged_on_streams_of_either_side(
     for each in found:
         first, second = each.streams
         assert second.rule is None
-        assert "1 an hour needs at least 1 h of stream" in second.reason
+        assert line_with(second.reason, "1 an hour", "1 h of stream")
         if first.rule is not None:
             assert first.figures["validation"].false_alarms_per_hour.value <= 600  # type: ignore[operator]
             assert first.figures["test"].n_true > 0

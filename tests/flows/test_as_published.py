@@ -149,7 +149,7 @@ def test_the_table_shows_the_mean_over_seeds_and_what_a_fault_adds() -> None:
 def test_seeds_are_checked() -> None:
     with pytest.raises(ParameterError, match=r"--seeds must .*got \[1, 1\]"):
         replace(EXPERIMENT, seeds=(1, 1))
-    with pytest.raises(ParameterError, match="--seeds must hold at least one seed"):
+    with pytest.raises(ParameterError, match=r"--seeds .*at least one"):
         replace(EXPERIMENT, seeds=())
 
 

@@ -276,7 +276,7 @@ def test_gains_by_hand(tmp_path: Path) -> None:
 
     elsewhere = made_up(tmp_path / "third", "7", 1, {"baseline-float32": right[1]})
     third = Figures([elsewhere], metric="accuracy", evaluate=EvaluateParams())
-    with pytest.raises(DataError, match="must be tested on the same clips"):
+    with pytest.raises(DataError, match="tested on the same clips"):
         summary.compare(figures[0], third)
 
 
@@ -284,9 +284,9 @@ def test_gains_by_hand(tmp_path: Path) -> None:
     ("against", "said"),
     [
         ("train.mixup", r"--against must be KEY=VALUE; got 'train.mixup'"),
-        ("mixup=0", r"--against must name a parameter of params.yaml; got 'mixup'"),
+        ("mixup=0", r"--against .*params.yaml; got 'mixup'"),
         ("train.learning_rate.mixup=0", r"--against must name a parameter of params.yaml"),
-        ("tarin.mixup=0", r"--against must name a parameter of params.yaml; got 'tarin.mixup'"),
+        ("tarin.mixup=0", r"--against .*params.yaml; got 'tarin.mixup'"),
     ],
 )
 def test_a_wrong_twin_is_refused_before_any_work(inside: Path, against: str, said: str) -> None:

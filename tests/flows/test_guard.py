@@ -343,16 +343,12 @@ def test_a_prefect_server_that_is_away_or_refuses_is_a_sentence(served: Served) 
     from flows.execution.prefect_server import require_server
 
     address = f"http://127.0.0.1:{served.port}/api"
-    with pytest.raises(
-        EdacError, match=rf"^The Prefect server at {address} refuses access. Set PREFECT_API_AUTH_STRING"
-    ):
+    with pytest.raises(EdacError, match=rf"{address} refuses access.*PREFECT_API_AUTH_STRING"):
         require_server(address)
     with temporary_settings({PREFECT_API_AUTH_STRING: f"{guard.USER}:{PASSWORD}"}):
         require_server(address)
     for dead in ("http://127.0.0.1:9/api", "nonsense", "http://no-such-host.invalid/api"):
-        with pytest.raises(
-            EdacError, match=rf"^The Prefect server at {dead} does not answer \(.*correct PREFECT_API_URL"
-        ):
+        with pytest.raises(EdacError, match=rf"{dead} does not answer \(.*PREFECT_API_URL"):
             require_server(dead)
 
 
@@ -366,10 +362,10 @@ def test_the_password_is_made_once_and_its_owners_alone(tmp_path: Path) -> None:
     guard.password(file)
     assert file.stat().st_mode & 0o777 == 0o600
     file.write_text("short")
-    with pytest.raises(EdacError, match="must hold a password of at least 16 characters"):
+    with pytest.raises(EdacError, match="at least 16 characters"):
         guard.password(file)
     (tmp_path / "file").write_text("")
-    with pytest.raises(EdacError, match=r"password, cannot be kept \(File exists\). Check PREFECT_HOME"):
+    with pytest.raises(EdacError, match=r"\(File exists\).*PREFECT_HOME"):
         guard.password(tmp_path / "file/password")
 
 

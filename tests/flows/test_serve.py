@@ -183,16 +183,14 @@ def test_a_port_that_is_taken_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -
     with socket.create_server((ui.HOST, 0)) as listener:
         port = listener.getsockname()[1]
         monkeypatch.setenv("MLFLOW_PORT", str(port))
-        with pytest.raises(
-            EdacError, match=rf"Port {port} is not available .* choose another port: `make ui MLFLOW_PORT="
-        ):
+        with pytest.raises(EdacError, match=rf"Port {port} .*`make ui MLFLOW_PORT="):
             ui.free_port("MLFLOW_PORT", 5000)
     monkeypatch.setenv("MLFLOW_PORT", "http")
-    with pytest.raises(ParameterError, match="MLFLOW_PORT must be a port, 1 to 65535; got 'http'"):
+    with pytest.raises(ParameterError, match=r"MLFLOW_PORT .*got 'http'"):
         ui.free_port("MLFLOW_PORT", 5000)
 
 
 @pytest.mark.parametrize("cron", ["at two", "0 25 * * *", "0 2 * *"])
 def test_a_schedule_must_be_one(cron: str) -> None:
-    with pytest.raises(ParameterError, match=r"sweep\.nightly must be a cron expression or null; got "):
+    with pytest.raises(ParameterError, match=r"sweep\.nightly .*got "):
         SweepParams(schemes=("float32",), nightly=cron)

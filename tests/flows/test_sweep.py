@@ -107,15 +107,13 @@ def test_a_sweep_makes_each_cell_once_and_its_output_is_exactly_the_grid(tmp_pat
 
 def test_failed_cells_are_named_at_the_end_and_the_others_are_kept(tmp_path: Path, mlruns: Path) -> None:
     cells = [make_cell(name) for name in "xyz"]
-    with pytest.raises(
-        EdacError, match=r"1 of 3 cells failed: title of y \(The weights went sour\. Try again\)\. What"
-    ):
+    with pytest.raises(EdacError, match=r"1 of 3 cells failed: title of y \(The weights went sour"):
         run(tmp_path, cells, mlruns, "fail y")
     assert not (tmp_path / "sweep").exists()
     kept = finished(tmp_path)
     with pytest.raises(EdacError, match=r"title of y \(was killed by SIGABRT\)"):
         run(tmp_path, cells, mlruns, "die y")
-    with pytest.raises(EdacError, match=r"title of y \(exceeded its time limit of 2 s\)"):
+    with pytest.raises(EdacError, match=r"title of y \(.*limit of 2 s\)"):
         run(tmp_path, cells, mlruns, "hang y", cell_timeout_s=2.0)
     (hung,) = [int(line.split()[1]) for line in (tmp_path / "attempts.txt").read_text().splitlines() if line[0] == "y"][
         -1:

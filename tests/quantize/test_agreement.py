@@ -39,7 +39,7 @@ def test_a_sound_file_passes_and_a_broken_one_does_not(
 
     judge(float32)
     for change in BROKEN.values():
-        with pytest.raises(ModelError, match=rf"{name}: the .*The file is not the network"):
+        with pytest.raises(ModelError, match=rf"{name}: .*not the network"):
             judge(flatbuffer.with_float_constants(float32, {last.name: change(large)}))
 
 
@@ -52,7 +52,7 @@ def test_a_score_that_is_no_number_is_refused(rng: np.random.Generator, scores: 
 
 def test_a_constant_is_refused_unless_the_network_is_one(rng: np.random.Generator) -> None:
     expected = rng.uniform(size=40)
-    with pytest.raises(ModelError, match="the file answers the same to every clip, and its network does not"):
+    with pytest.raises(ModelError, match="the same to every clip"):
         agreement.require(agreement.measure(np.full(40, expected.mean()), expected), COARSE, "v")
     flat = 0.61 + 0.002 * rng.uniform(size=40)
     found = agreement.measure(np.full(40, 0.61), flat)
@@ -64,7 +64,7 @@ def test_exchanged_classes_are_named(rng: np.random.Generator) -> None:
     expected = rng.dirichlet(np.full(4, 0.5), size=60)
     found = agreement.measure(expected[:, [0, 2, 1, 3]], expected)
     assert found.exchanged in ((1, 2), (2, 1))
-    with pytest.raises(ModelError, match=r"the file's class \d ranks clips as class \d of the network does"):
+    with pytest.raises(ModelError, match=r"class \d ranks .*class \d of the network"):
         agreement.require(found, COARSE, "v")
 
 
@@ -82,7 +82,7 @@ def test_a_wrong_scale_spreads_the_scores_otherwise(rng: np.random.Generator) ->
     for scale in (0.3, 3.0):
         found = agreement.measure(1 / (1 + np.exp(-scale * logits)), expected)
         assert found.rank_correlation == pytest.approx(1, abs=0.03)
-        with pytest.raises(ModelError, match=r"must spread its scores 0\.6 to 1\.6 times as far as its network; got"):
+        with pytest.raises(ModelError, match=r"0\.6 to 1\.6 times"):
             agreement.require(found, EIGHT_BITS, "v")
-    with pytest.raises(ModelError, match="the median difference from the network's scores must be at most"):
+    with pytest.raises(ModelError, match=r"median difference .*at most"):
         agreement.require(agreement.measure(1 / (1 + np.exp(-logits - 2)), expected), EIGHT_BITS, "v")

@@ -31,9 +31,7 @@ def test_one_crop_of_a_clip_is_taken() -> None:
 
 
 def test_more_clips_than_there_are_is_an_error() -> None:
-    with pytest.raises(
-        ParameterError, match=r"quantize.calibration_clips must be between 1 and the 100 clips .* got 101"
-    ):
+    with pytest.raises(ParameterError, match=r"quantize.calibration_clips .*1 and the 100 clips .*got 101"):
         calibration_set(X[:, None], n=101, seed=1)
 
 

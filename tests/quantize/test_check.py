@@ -34,7 +34,7 @@ def test_an_honest_file_passes_and_its_contents_come_back(float32s: dict[int, by
 
 
 def test_fewer_zeros_than_claimed_are_refused(float32s: dict[int, bytes]) -> None:
-    with pytest.raises(ModelError, match=r"must have 90\.00% zeros among its prunable weights; got 79\.98%"):
+    with pytest.raises(ModelError, match=r"90\.00% zeros .*got 79\.98%"):
         checked(float32s[2], expected_sparsity=0.9)
 
 
@@ -47,7 +47,7 @@ def test_zeros_that_rounding_made_are_not_pruning() -> None:
     assert found.pruned == 0
     assert found.rounded == pytest.approx(found.contents.sparsity)
     assert found.rounded > 0.05
-    with pytest.raises(ModelError, match=r"must have 5\.00% zeros .* got 0\.00%, zeros that rounding made aside"):
+    with pytest.raises(ModelError, match=r"5\.00% zeros .*got 0\.00%, .*rounding"):
         check(model, scheme=scheme, config=config, float32=float32, expected_sparsity=0.05)
 
 
@@ -55,12 +55,12 @@ def test_a_masked_weight_that_came_back_is_refused(float32s: dict[int, bytes]) -
     last = flatbuffer.read(float32s[2]).prunable[-1]
     revived = flatbuffer.with_float_constants(float32s[2], {last.name: np.where(last.values == 0, 0.1, last.values)})
     n_masked = np.count_nonzero(last.values == 0)
-    with pytest.raises(ModelError, match=f"A masked weight must be zero in the model; {n_masked} are not"):
+    with pytest.raises(ModelError, match=rf"masked weight .*; {n_masked} "):
         checked(revived, float32=float32s[2])
 
 
 def test_a_file_of_other_weights_is_refused(float32s: dict[int, bytes]) -> None:
-    with pytest.raises(ModelError, match="must hold the weights of the float32 model that it was made from"):
+    with pytest.raises(ModelError, match="weights of the float32 model"):
         checked(float32s[2], float32=float32s[5])
 
 
@@ -71,7 +71,7 @@ def test_a_negative_zero_is_refused(float32s: dict[int, bytes]) -> None:
         values[np.flatnonzero(values == 0)[0]] = -0.0
         largest.data = values.view(np.uint8)
 
-    with pytest.raises(ModelError, match="no negative zeros, which spoil compression; got 1"):
+    with pytest.raises(ModelError, match=r"negative zeros, .*got 1\b"):
         checked(edited(float32s[2], spoil), float32=float32s[2])
 
 

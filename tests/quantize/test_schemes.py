@@ -153,7 +153,7 @@ def test_dynamic_files_widen_what_is_slower_in_integers_and_nothing_else(name: s
 def test_a_dynamic_file_that_widens_nothing_is_refused(float32s: dict[int, bytes]) -> None:
     scheme, config = QuantizeParams().scheme("dynamic_wi8_afp32")
     plain = bytes(Quantizer(float32s[2], recipe.dynamic_wi8_afp32()).quantize().quantized_model)
-    with pytest.raises(ModelError, match="weights that reach their operators through DEQUANTIZE; got directly"):
+    with pytest.raises(ModelError, match="DEQUANTIZE; got directly"):
         scheme.verify(config, plain)
 
 
@@ -226,9 +226,9 @@ def test_blocks_have_scales_of_their_own_where_they_divide_the_inputs(
     ("scheme", "options", "message"),
     [
         ("dynamic_wi4_afp32", {"block_size": 48}, "block_size must be one of 0, 32, 64, 128, 256; got 48"),
-        ("dynamic_wi4_afp32", {"weight_range": "mse"}, "weight_range must be one of min_max, octav; got 'mse'"),
+        ("dynamic_wi4_afp32", {"weight_range": "mse"}, r"weight_range .*min_max, octav; got 'mse'"),
         ("dynamic_wi2_afp32", {"weight_range": ""}, "dynamic_wi2_afp32.weight_range must be one of"),
-        ("static_wi4_ai8", {"calibration": "max"}, "quantize.calibration must be one of min_max, percentile, mse"),
+        ("static_wi4_ai8", {"calibration": "max"}, r"quantize.calibration .*min_max, percentile, mse"),
     ],
 )
 def test_options_that_litert_has_no_form_for_are_refused(scheme: str, options: dict[str, Any], message: str) -> None:

@@ -127,5 +127,5 @@ def test_an_operator_without_counterpart_is_named() -> None:
     inputs = keras.Input((8,))
     model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(keras.layers.Lambda(tf.cos)(inputs)))
     float32 = to_float32(model)
-    with pytest.raises(ModelError, match="must know every operator of a network; got COS"):
+    with pytest.raises(ModelError, match=r"every operator .*got COS"):
         simulate(float32, float32)

@@ -28,6 +28,7 @@ from stages.core.tracking import connection
 from stages.core.tracking.trials import Candidate, log_search
 from stages.core.training.params import SpectrogramAugment
 from stages.train.params import TrainParams
+from tests.messages import line_with
 
 RECIPE = TrainParams(architecture="ds_cnn", epochs=30, mixup=0.3, options={"ds_cnn": {"width": 0.2}})
 SPACE = Space(RECIPE, {"ds_cnn": 0.5, "strided_cnn": 0.4})
@@ -82,7 +83,7 @@ def test_it_keeps_to_its_budget_halves_and_finds_what_is_better(tmp_path: Path) 
     assert found.beats
     assert max(found.importance, key=lambda name: found.importance[name]) == "mixup"
     text = outcome.report(found, minutes=16)
-    assert "100 clips of 20 groups, all of the training side" in text
+    assert line_with(text, "100 clips of 20 groups")
     assert "It beats the recipe." in text
     last = executor.specs[-8:]
     assert {(spec.seed, spec.train.seed, spec.train.epochs) for spec in last} == {(2, RECIPE.seed + 1, 30)}
@@ -93,7 +94,7 @@ def test_it_keeps_to_its_budget_halves_and_finds_what_is_better(tmp_path: Path) 
 def test_where_nothing_is_better_it_says_so(tmp_path: Path) -> None:
     found = search(tmp_path).run(FakeExecutor(best=RECIPE.mixup))  # type: ignore[arg-type]
     assert not found.beats
-    assert "It is not shown to beat the recipe, which stays." in outcome.report(found, minutes=16)
+    assert line_with(outcome.report(found, minutes=16), "not shown to beat", "stays")
 
 
 @pytest.mark.thorough
@@ -114,7 +115,7 @@ def test_a_killed_search_goes_on_and_repeats_no_training(tmp_path: Path) -> None
 
 
 def test_a_budget_that_is_too_small_names_the_least(tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match="--budget must be at least 3 minutes here: a training takes 10 s"):
+    with pytest.raises(ParameterError, match=r"--budget .*3 minutes .*10 s"):
         search(tmp_path, budget_s=60.0).run(FakeExecutor(best=0.1))  # type: ignore[arg-type]
 
 
@@ -124,7 +125,7 @@ def test_a_candidate_that_fails_is_counted_and_the_recipe_that_fails_is_an_error
     states = [each.state for each in found.tried]
     assert states.count("failed") > 0
     assert states.count("complete") > 0
-    with pytest.raises(EdacError, match="part 1 cannot be trained: the loss is not finite"):
+    with pytest.raises(EdacError, match=r"part 1 .*not finite"):
         search(tmp_path / "b").run(FakeExecutor(best=0.1, failing=1e-4))  # type: ignore[arg-type]
 
 
@@ -139,7 +140,7 @@ def test_parts_hold_each_group_once_and_every_class() -> None:
     assert parts != others
     several = np.stack([y == 0, y == 1], axis=1).astype(int)
     assert sum(len(training.held_out(groups, several, part=p, parts=4, seed=5)) for p in range(4)) == len(set(groups))
-    with pytest.raises(DataError, match="at least 18 groups, one per part; it has 17"):
+    with pytest.raises(DataError, match=r"18 groups, .*it has 17"):
         training.held_out(groups, y, part=0, parts=18, seed=5)
 
 
@@ -211,7 +212,7 @@ def test_what_beats_the_recipe_is_written_and_comments_stay(tmp_path: Path) -> N
 def test_durations() -> None:
     assert [seconds(text) for text in ("45s", "30m", "1.5h", "60")] == [45, 1800, 5400, 60]
     for wrong in ("", "m", "half an hour", "-5m", "0s"):
-        with pytest.raises(ParameterError, match="--budget must be a duration such as 90s, 30m or 2h"):
+        with pytest.raises(ParameterError, match=r"--budget .*90s, 30m or 2h"):
             seconds(wrong)
 
 
@@ -269,6 +270,6 @@ def test_from_the_command_line(
     given = parser().parse_args(["tune", "--budget", "2h", "--candidates", "2", "--parts", "2"])
     given.run(given)
     told = capsys.readouterr().out
-    assert "16 clips of 16 groups, all of the training side" in told
+    assert line_with(told, "16 clips of 16 groups")
     assert told.startswith("2 candidates in")
     assert (tmp_path / "data/tune/report.md").read_text().count("recipe") >= 1
