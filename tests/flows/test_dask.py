@@ -164,7 +164,7 @@ def test_the_kill_of_the_scheduler_and_of_the_flow_lose_nothing(tmp_path: Path, 
 
 def test_what_a_cluster_lacks_is_told_in_a_sentence(tmp_path: Path, prefect_server: str) -> None:
     token, here = tmp_path / "token", runners_dask._CODE
-    assert line_with(runners_dask._fault(token, here, prefect_server), str(tmp_path), "sweep.store")
+    assert line_with(str(runners_dask._fault(token, here, prefect_server)), str(tmp_path), "sweep.store")
     token.touch()
     assert runners_dask._fault(token, here, prefect_server) is None
     assert str(runners_dask._fault(token, "another", prefect_server)).startswith("has other code than this sweep.")
