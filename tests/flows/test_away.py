@@ -1,10 +1,12 @@
 """MLflow, Prefect, HOME and the disk: away, unwritable or nonsense is one sentence and exit code 1, no traceback."""
 
 import contextlib
+import http.server
 import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -178,3 +180,25 @@ def test_a_question_mark_in_the_path_is_named_and_nothing_is_written(
     assert one_sentence(said := capsys.readouterr().err), said
     assert "its path holds a question mark. Rename that folder." in said
     assert [path.name for path in tmp_path.iterdir()] == ["a?b"]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_mlflow_that_asks_for_another_password(
+    status: int, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Refusing(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(status)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        for command in ("models", "push"):
+            assert edac(command) == 1
+            said = capsys.readouterr().err
+            assert f"lets this user do nothing (status {status}). Set MLFLOW_TRACKING_USERNAME and" in said
+            assert said.count("\n") == 1
+        server.shutdown()

@@ -36,6 +36,7 @@ from stages.core.tracking.registry import Registry
 
 _AWAY = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR")  # the latter also of a server that cannot be reached
 _CONNECT_S = 5.0
+_REFUSED = re.compile(r"failed with error code (401|403)\b")
 _STORAGE = re.compile(
     "readonly database|unable to open database|disk is full|disk I/O error|No space left|Permission denied"
     "|No such file|File exists|Read-only file system|File too large|Not a directory|not a database|malformed"
@@ -209,6 +210,12 @@ def reaching(uri: str = "") -> Iterator[None]:
             socket.create_connection((where.hostname, port), _CONNECT_S).close()
         yield
     except MlflowException as error:
+        if refused := _REFUSED.search(str(error)):
+            place = _shown(uri or os.environ.get("MLFLOW_TRACKING_URI", ""))
+            raise ParameterError(
+                f"MLflow{f' at {place}' if place else ''} lets this user do nothing (status {refused[1]}). Set "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to what it knows."
+            ) from None
         if error.error_code not in _AWAY:
             raise
         raise _unavailable(uri, error) from error
