@@ -109,13 +109,13 @@ def test_classify_runs_in_the_release_without_the_project(bundles: list[Path], t
 def test_a_model_that_is_not_the_selected_one_is_refused(selections: list[Path], tmp_path: Path) -> None:
     selected = shutil.copytree(selections[0], tmp_path / "selected")
     shutil.copyfile(selections[1] / "model.tflite", selected / "model.tflite")
-    with pytest.raises(ModelError, match="is not the file that was selected"):
+    with pytest.raises(ModelError, match="not the file that was selected"):
         bundle.build(tmp_path / "b", selected=selected, version=1)
 
 
 def test_a_binary_selection_without_threshold_is_refused(selections: list[Path], tmp_path: Path) -> None:
     selected = shutil.copytree(selections[0], tmp_path / "selected")
     selection_file.write(selected, replace(selection_file.read(selected), threshold=None))
-    with pytest.raises(ModelError, match=r"makes no release: .*threshold must be a number"):
+    with pytest.raises(ModelError, match=r"no release: .*threshold"):
         bundle.build(tmp_path / "b", selected=selected, version=1)
     assert not (tmp_path / "b" / "manifest.json").exists()

@@ -135,7 +135,7 @@ def test_a_lock_at_home_that_is_no_file(
     mine.write_text("mine")
     monkeypatch.setenv("MINE", str(mine))
     make(tmp_path / ".lock")
-    with within(120), pytest.raises(DataError, match=r"/\.lock must be a lock, a file; it is none. Move it away."):
+    with within(120), pytest.raises(DataError, match=r"/\.lock .*a file"):
         files.open_lock(tmp_path / ".lock")
     assert mine.read_text() == "mine"
 
@@ -150,9 +150,9 @@ def test_pipes_among_what_a_device_reads_and_writes(tmp_path: Path) -> None:
     for name in ("manifest.json", "model.tflite", "drift.json", ".drift.json.part", "drift.json.part"):
         make_pipe(tmp_path / name)
     with within(120):
-        with pytest.raises(RuntimeInputError, match=r"manifest.json cannot be read \(it is no regular file\)"):
+        with pytest.raises(RuntimeInputError, match=r"manifest.json .*no regular file"):
             manifest.load(tmp_path)
-        with pytest.raises(RuntimeInputError, match=r"model.tflite cannot be read \(it is no regular file\)"):
+        with pytest.raises(RuntimeInputError, match=r"model.tflite .*no regular file"):
             litert.Model(tmp_path / "model.tflite")
         assert drift.kept(tmp_path / "drift.json", "0" * 12) == {}
         drift.keep(tmp_path / "drift.json", "0" * 12, "2026-11-28", drift.Counts({"level": [1, 2]}))

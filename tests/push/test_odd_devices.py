@@ -20,6 +20,7 @@ from stages.push import answers, fleet, identity, rollout, setup
 from stages.push.params import PushParams, RolloutParams, devices
 from stages.push.transports import local, ssh
 from stages.push.transports.local import LocalTransport
+from tests.messages import line_with
 from tests.push.quick import QuickDevice, make_bundle
 
 pytestmark = pytest.mark.thorough
@@ -150,8 +151,8 @@ def test_a_program_that_answers_anything_ends_in_a_row(tmp_path: Path, lines: di
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
-        (f"echo '{XNNPACK}' >&2; kill -9 $$", r"was killed \(signal 9\), probably out of memory"),
-        (f"echo '{XNNPACK}' >&2; exit 137", r"was killed \(signal 9\), probably out of memory"),
+        (f"echo '{XNNPACK}' >&2; kill -9 $$", "signal 9"),
+        (f"echo '{XNNPACK}' >&2; exit 137", "signal 9"),
         (f"echo '{XNNPACK}' >&2; kill -11 $$", r"was ended by signal 11 \(Segmentation fault\)"),
         (f"echo '{XNNPACK}' >&2; kill -7 $$", r"was ended by signal 7 \(Bus error\)"),
         (f"echo 'error: no such kernel.' >&2; echo '{XNNPACK}' >&2; exit 1", r"\(no such kernel\)"),
@@ -159,7 +160,7 @@ def test_a_program_that_answers_anything_ends_in_a_row(tmp_path: Path, lines: di
         ("echo 'W0000 00:00:17 1 cpu.cc:1] slow' >&2; exit 3", r"\(exit code 3\)"),
         ("printf 'Traceback\\n  x\\nOSError: broken\\nINFO: bye\\n' >&2; exit 1", r"\(OSError: broken\)"),
         ("printf '\\033[2Jerror: \\033]0;owned\\007 no\\n' >&2; exit 1", r"\?\[2Jerror: \?\]0;owned\? no"),
-        ("exec cat /dev/zero", r"wrote more than 8 MiB as its answer"),
+        ("exec cat /dev/zero", "8 MiB"),
         ("cat /dev/zero >&2", r"gave no answer within 2 s"),
         ("exec >&- 2>&-; sleep 60", r"gave no answer within 2 s"),
         ("yes 'error: no' | head -c 3000000 >&2; exit 1", r"\(no\)"),
@@ -186,7 +187,7 @@ def test_the_table_holds_the_others_and_no_escapes(
         fleet.show(results)
     out = capsys.readouterr().out
     assert [line.split()[1] for line in out.splitlines()[1:]] == ["installed", "failed", "installed"]
-    assert "asks for no signature: run `edac devices trust`" in out
+    assert line_with(out, "no signature", "`edac devices trust`")
     assert all(line.isprintable() for line in out.splitlines())
 
 
@@ -288,7 +289,7 @@ def test_a_jump_host_and_an_alias(sshd: loopback.Sshd, tmp_path: Path, monkeypat
     )
     (tmp_path / "device/there").mkdir(parents=True)
     assert ssh.connect(replace(plain, proxy_jump=jump), "bench").names(".") == ["there"]
-    with pytest.raises(DeviceError, match=r"^Device bench \(its proxy_jump\) cannot be reached at 127.0.0.1:1 "):
+    with pytest.raises(DeviceError, match=r"bench \(its proxy_jump\) .*127.0.0.1:1 "):
         ssh.connect(replace(plain, proxy_jump="127.0.0.1:1"), "bench").names(".")
 
     block = f"Host kitchen-edac\n  HostName 127.0.0.1\n  Port {sshd.port}\n  User {sshd.user}\n  IdentityFile {key}\n"
@@ -301,20 +302,20 @@ def test_a_jump_host_and_an_alias(sshd: loopback.Sshd, tmp_path: Path, monkeypat
         python=sys.executable,
     )
     assert ssh.connect(alias, "bench").names(".") == ["there"]
-    with pytest.raises(DeviceError, match=r"none, the `ssh_config` of device bench, is no file"):
+    with pytest.raises(DeviceError, match=r"none, .*`ssh_config` of device bench"):
         ssh.connect(replace(alias, ssh_config=tmp_path / "none"), "bench").names(".")
 
     from stages.push.transports import _connection
 
     monkeypatch.setattr(_connection, "_USERS_CONFIG", tmp_path / "config")
-    with pytest.raises(DeviceError, match=r"kitchen-edac is an alias of .*config: add `ssh_config:"):
+    with pytest.raises(DeviceError, match=r"kitchen-edac .*config: add `ssh_config:"):
         ssh.connect(replace(alias, ssh_config=None, key_file=key), "bench").names(".")
 
 
 def test_a_home_without_exec_is_named(device: LocalTransport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     space = answers.Space(10**9, None, noexec=True)
     monkeypatch.setattr(LocalTransport, "space", lambda _: space)
-    with pytest.raises(DeviceError, match=r"^Device bench keeps its folder on a file system that is mounted noexec"):
+    with pytest.raises(DeviceError, match=r"bench .*noexec"):
         setup.set_up(device, tmp_path / "wheel", cache=tmp_path)
 
 

@@ -21,6 +21,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from test_page_build import build  # type: ignore[import-not-found]
 from visits import READY, Published, Visit, visit  # type: ignore[import-not-found]
 
+from tests.messages import line_with
+
 pytestmark = pytest.mark.thorough
 
 
@@ -100,7 +102,7 @@ def test_no_microphone_is_one_sentence(chromium: Any, served: str, sounds: Path)
     for button in ("#record", "#live"):
         tab.tab.click(button)
         tab.tab.wait_for_selector("#message:not(:empty)")
-        assert tab.text("#message") == "No microphone was found. Connect one, or choose a file."
+        assert line_with(tab.text("#message"), "No microphone")
         assert tab.text("#record-text") == "Record"
     assert tab.decide(sounds / "a.wav") == "positive"
     started.close()
@@ -208,7 +210,7 @@ def test_two_tabs_keep_the_later_version(
     first.tab.wait_for_selector(READY, timeout=30_000)
     status = first.text("#status")
     assert "Version 2" in status
-    assert "is version 1, and this browser ran version 2" in status
+    assert line_with(status, "version 1,", "version 2")
     for tab in (first, second):
         assert tab.decide(sounds / "a.wav") == "positive"
         assert tab.errors == []

@@ -14,6 +14,7 @@ from stages.core.project import files, plugins
 from stages.core.project.errors import ModelError
 from stages.push import bundle, proof
 from stages.runtime import manifest
+from tests.messages import line_with
 
 SCHEMES = plugins.names("stages.quantize.schemes")
 
@@ -55,8 +56,8 @@ def test_what_the_tolerance_is_and_why(scheme: str) -> None:
     narrow, why = proof.tolerance(scheme, [[0.48], [0.50]])
     assert narrow == pytest.approx(0.005)
     if scheme.startswith(("static", "dynamic")):
-        assert "a quarter of what the golden scores span" in why
-    with pytest.raises(ModelError, match=r"must span at least 0\.\d+ of a score, so that a device that always answers"):
+        assert line_with(why, "a quarter", "golden scores")
+    with pytest.raises(ModelError, match=r"at least 0\.\d+ of a score"):
         proof.tolerance(scheme, [[0.5], [0.5]])
 
 
@@ -129,7 +130,7 @@ def test_a_model_that_crashes_the_kernels_is_refused_in_a_sentence(
     (tmp_path / "code/stages/push/proof.py").write_text(CRASH.format(signal=signal))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "code"))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ModelError, match=rf"model.tflite or frontend.tflite cannot be run: the process .* {sentence}"):
+    with pytest.raises(ModelError, match=rf"model.tflite or frontend.tflite .*{sentence}"):
         bundle.build(tmp_path / "release", selected=selections[0], version=1)
 
 
@@ -139,9 +140,7 @@ def test_models_that_cannot_be_loaded_are_refused_in_a_sentence(selections: list
     selection = json.loads((selected / "selection.json").read_text())
     selection["variant"]["sha256"] = files.sha256(selected / "model.tflite")
     files.write_json(selected / "selection.json", selection)
-    with pytest.raises(
-        ModelError, match=r"cannot be run: the process that tried it said: .*model.tflite is not a model"
-    ):
+    with pytest.raises(ModelError, match=r"cannot be run: .*model.tflite is not a model"):
         bundle.build(tmp_path / "release", selected=selected, version=1)
 
 

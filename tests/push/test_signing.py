@@ -66,7 +66,7 @@ def test_a_dangling_link_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match=r"none/key cannot be made \(No such file or directory\)"):
+    with pytest.raises(ParameterError, match=r"none/key .*\(No such file"):
         signing.new_key(tmp_path / "none" / "key")
 
 
@@ -117,7 +117,7 @@ def test_openssl_verifies_what_was_signed_and_signs_the_same(key: Path, tmp_path
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o602])
 def test_a_private_key_that_others_may_touch(key: Path, mode: int) -> None:
     key.chmod(mode)
-    with pytest.raises(ParameterError, match=rf"must be its owner's alone; got mode {mode:o}. Run `chmod 600` on it."):
+    with pytest.raises(ParameterError, match=rf"owner's .*mode {mode:o}\..*`chmod 600`"):
         signing.sign(b"", key)
 
 
@@ -137,14 +137,14 @@ def test_what_is_no_private_key(tmp_path: Path, key: Path, content: str) -> None
         path.write_bytes(loaded.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x")))
     else:
         path.write_text(content)
-    with pytest.raises(ParameterError, match="must be an Ed25519 private key in PEM, not encrypted"):
+    with pytest.raises(ParameterError, match="Ed25519 private key in PEM"):
         signing.sign(b"", path)
 
 
 def test_no_file_and_no_public_key(tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match=r"The signing key .*none cannot be read \(No such file or directory\)"):
+    with pytest.raises(ParameterError, match=r"signing key .*none .*\(No such file"):
         signing.sign(b"", tmp_path / "none")
-    with pytest.raises(ParameterError, match=r"none.pub cannot be read \(No such file"):
+    with pytest.raises(ParameterError, match=r"none.pub .*\(No such file"):
         signing.public_key(tmp_path / "none.pub")
     (tmp_path / "x.pub").write_text("ssh-ed25519 AAAA")
     with pytest.raises(ParameterError, match=r"x.pub must be base64 of 32 bytes"):

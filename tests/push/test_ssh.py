@@ -27,6 +27,7 @@ from stages.push import bundle, rollout
 from stages.push.transport import Transport
 from stages.push.transports import ssh
 from stages.push.transports.ssh import Config, SshTransport
+from tests.messages import line_with
 
 OLD = "import sys; sys.version_info = (3, 9, 1); exec(sys.argv[-1])"  # a Python that claims to be old
 AWKWARD = 'a device\'s "folder" $(touch pwned) `id` ; * ä'
@@ -145,16 +146,16 @@ def test_folder_in_the_users_home(config: Config) -> None:
 def test_agent(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     device = ssh.connect(replace(config, key_file=None), "bench")
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    with pytest.raises(DeviceError, match=r"^There is no SSH agent \(SSH_AUTH_SOCK is not set\)"):
+    with pytest.raises(DeviceError, match=r"SSH agent \(SSH_AUTH_SOCK"):
         device.names(".")
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
-    with pytest.raises(DeviceError, match=r"^The SSH agent is of no use \(No such file or directory\). Device bench"):
+    with pytest.raises(DeviceError, match=r"SSH agent .*\(No such file .*Device bench"):
         device.names(".")
     agent = subprocess.Popen(["ssh-agent", "-D", "-a", tmp_path / "agent"], stdout=subprocess.DEVNULL)
     try:
         while not (tmp_path / "agent").exists():
             time.sleep(0.01)
-        with pytest.raises(DeviceError, match=r"^The SSH agent is of no use \(it holds no key\)"):
+        with pytest.raises(DeviceError, match=r"SSH agent .*\(.*no key\)"):
             device.names(".")
         subprocess.run(["ssh-add", "-q", config.key_file or ""], check=True)
         assert device.names("venv") == ["bin"]
@@ -168,13 +169,13 @@ def test_agent_that_never_answers(config: Config, tmp_path: Path, monkeypatch: p
         agent.bind(str(tmp_path / "agent"))
         agent.listen()
         monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
-        with pytest.raises(DeviceError, match=r"^The SSH agent is of no use \(no answer in time\). Device bench"):
+        with pytest.raises(DeviceError, match=r"SSH agent .*\(no answer .*Device bench"):
             ssh.connect(replace(config, key_file=None, connect_timeout_s=0.2), "bench").names(".")
 
 
 def test_a_shell_that_prints_something_first_is_told(config: Config, tmp_path: Path) -> None:
     chatty = write_script(tmp_path / "python", f"echo Welcome; exec '{sys.executable}' \"$@\"")
-    with pytest.raises(DeviceError, match=r"^Device bench answers 'Welcome' where its Python was to start"):
+    with pytest.raises(DeviceError, match=r"^Device bench answers 'Welcome' "):
         ssh.connect(replace(config, python=str(chatty)), "bench").names(".")
 
 
@@ -189,20 +190,18 @@ def test_unknown_and_changed_host_keys(config: Config, sshd: loopback.Sshd, tmp_
     another_kind = (tmp_path / "kind.pub").read_text()
     changed = "Device bench shows another host key than the one we know: "
     (tmp_path / "empty").write_text("")
-    assert refusal(known_hosts=tmp_path / "empty").startswith("Device bench has a host key that is not in /")
+    assert line_with(refusal(known_hosts=tmp_path / "empty"), "Device bench", "a host key that is not in /")
     sshd.known_hosts(tmp_path / "elsewhere", port=1)
-    assert refusal(known_hosts=tmp_path / "elsewhere").startswith("Device bench has a host key that is not in /")
+    assert line_with(refusal(known_hosts=tmp_path / "elsewhere"), "Device bench", "a host key that is not in /")
     assert refusal(known_hosts=sshd.known_hosts(tmp_path / "changed", key=other)).startswith(changed)
     assert refusal(known_hosts=sshd.known_hosts(tmp_path / "kind", key=another_kind)).startswith(changed)
     assert refusal(host_key=another_kind).startswith(changed)
     (tmp_path / "revoked").write_text(f"@revoked [127.0.0.1]:{sshd.port} {sshd.host_key}\n")
     assert refusal(known_hosts=tmp_path / "revoked").startswith("Device bench ")
     assert refusal(host_key=other).startswith(changed)
-    assert "none, for the host key of device bench, cannot be read (No such file" in refusal(
-        known_hosts=tmp_path / "none"
-    )
+    assert line_with(refusal(known_hosts=tmp_path / "none"), "none, ", "host key of device bench", "(No such file")
     (tmp_path / "nonsense").write_text("nonsense\n")
-    assert "nonsense, for the host key of device bench, cannot be read (" in refusal(known_hosts=tmp_path / "nonsense")
+    assert line_with(refusal(known_hosts=tmp_path / "nonsense"), "nonsense, ", "host key of device bench")
     pinned = ssh.connect(replace(config, host_key=sshd.host_key, known_hosts=tmp_path / "none"), "bench")
     assert pinned.names("venv") == ["bin"]
 
@@ -214,44 +213,42 @@ def test_a_key_that_is_refused_or_cannot_be_read(config: Config, tmp_path: Path)
         return str(caught.value)
 
     loopback.make_key(tmp_path / "stranger")
-    assert refusal(tmp_path / "stranger").startswith(f"Device bench does not let {config.user} in with /")
-    assert "none, the key for device bench, cannot be used (No such file or directory)" in refusal(tmp_path / "none")
+    assert line_with(refusal(tmp_path / "stranger"), "Device bench", f"let {config.user} in with /")
+    assert line_with(refusal(tmp_path / "none"), "none, ", "key for device bench", "(No such file")
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", tmp_path / "locked"], check=True)
-    assert "locked, the key for device bench, cannot be used (" in refusal(tmp_path / "locked")
+    assert line_with(refusal(tmp_path / "locked"), "locked, ", "key for device bench")
 
 
 def test_nobody_there(config: Config) -> None:
     nobody = ssh.connect(replace(config, port=loopback.free_port(), host_key=None), "bench")
-    with pytest.raises(
-        DeviceError, match=r"^Device bench cannot be reached at 127.0.0.1:\d+ \(Connection refused\)\.$"
-    ):
+    with pytest.raises(DeviceError, match=r"^Device bench .*127.0.0.1:\d+ \(Connection refused\)\.$"):
         nobody.names(".")
     nowhere = ssh.connect(replace(config, host="no-such-host.invalid"), "bench")
-    with pytest.raises(DeviceError, match=r"^Device bench cannot be reached at no-such-host.invalid:\d+ \("):
+    with pytest.raises(DeviceError, match=r"^Device bench .*no-such-host.invalid:\d+ \("):
         nowhere.names(".")
     with socket.create_server(("127.0.0.1", 0)) as mute:
         silent = ssh.connect(replace(config, port=mute.getsockname()[1], connect_timeout_s=0.3), "bench")
-        with pytest.raises(DeviceError, match=r"^Device bench gave no answer at 127.0.0.1:\d+ within 0.3 s"):
+        with pytest.raises(DeviceError, match=r"^Device bench .*127.0.0.1:\d+ within 0.3 s"):
             silent.names(".")
 
 
 @pytest.mark.parametrize(
     ("script", "sentence"),
     [
-        (None, r"^Device bench did not start our command \(.*python: (No such file or directory|not found)\)"),
+        (None, r"^Device bench .*\(.*python: (No such file|not found)"),
         (
             f"exec '{sys.executable}' -c '{OLD}' \"$@\"",
-            r"^Device bench has Python 3\.9\.1; 3\.11 or newer is needed\. Name",
+            r"^Device bench .*Python 3\.9\.1; 3\.11",
         ),
-        ("exit 3", r"^Device bench did not start our command \(its shell ended without a word\)\. Look at its shell's"),
-        ("echo 1; echo 5; sleep 9", r"^Device bench answers '1' where its Python was to start"),
-        ("echo edac-ready; echo 1; echo 5; sleep 9", r"^Device bench was lost \(its answer is no answer\)"),
+        ("exit 3", r"^Device bench .*without a word"),
+        ("echo 1; echo 5; sleep 9", r"^Device bench answers '1' "),
+        ("echo edac-ready; echo 1; echo 5; sleep 9", r"^Device bench was lost \("),
         ("echo edac-ready; echo 10000; sleep 9", r"^Device bench gave no answer within 2.5 s"),
-        ("echo edac-ready; echo 99999999999; cat /dev/zero", r"^Device bench answers more than 64 MiB at once"),
+        ("echo edac-ready; echo 99999999999; cat /dev/zero", r"^Device bench .*64 MiB"),
         ("echo edac-ready; cat /dev/zero", r"^Device bench "),
         ("cat /dev/zero", r"^Device bench answers '\?\?\?"),
-        ("cat /dev/zero >&2", r"^Device bench gave no answer within 2.5 s: its shell did not start our command"),
-        ("sleep 60", r"^Device bench gave no answer within 2.5 s: its shell did not start our command"),
+        ("cat /dev/zero >&2", r"^Device bench .*within 2.5 s: "),
+        ("sleep 60", r"^Device bench .*within 2.5 s: "),
     ],
 )
 def test_a_device_whose_python_is_none(config: Config, tmp_path: Path, script: str | None, sentence: str) -> None:
@@ -277,7 +274,7 @@ def test_commands(config: Config, device: SshTransport) -> None:
     bare = ssh.connect(replace(config, folder=config.folder + "/bare"), "bench")
     with (
         bare.lock(),
-        pytest.raises(DeviceError, match=r"cannot run .*/bare/venv/bin/python \(No such file or dir.*setup"),
+        pytest.raises(DeviceError, match=r"cannot run .*/bare/venv/bin/python .*setup"),
     ):
         bare.run(".", [])
 
@@ -334,7 +331,7 @@ def test_one_push_at_a_time(config: Config, device: SshTransport, monkeypatch: p
     other = ssh.connect(config, "bench")
     with device.lock():
         with (
-            pytest.raises(DeviceError, match=r"^Device bench is held by another push"),
+            pytest.raises(DeviceError, match=r"^Device bench is held"),
             other.lock(),
         ):
             pass
@@ -404,7 +401,7 @@ def test_a_push_does_not_go_on_without_its_lock(device: SshTransport) -> None:
         device._line._connection.abort()
         with pytest.raises(DeviceError, match=r"^Device bench was lost \("):
             device.names(".")
-        with pytest.raises(DeviceError, match=r"^Device bench was lost during the push\. Push again\.$"):
+        with pytest.raises(DeviceError, match=r"^Device bench was lost .*Push again\.$"):
             device.names(".")
     assert device.names("venv") == ["bin"]
 
@@ -425,7 +422,7 @@ def test_a_full_disk_is_told_and_the_connection_stays(config: Config, device: Ss
     write_script(tmp_path / "python", f"ulimit -f 600\nexec '{sys.executable}' \"$@\"")  # blocks of 512 bytes
     narrow = ssh.connect(replace(config, python=str(tmp_path / "python")), "bench")
     with narrow.lock():
-        with pytest.raises(DeviceError, match=r"^Device bench cannot be written at .* \(File too large\)"):
+        with pytest.raises(DeviceError, match=r"^Device bench cannot be written .*\(File too large\)"):
             narrow.upload(source, "aside/1")
         assert narrow.names("aside") == ["1"]
     with device.lock():
@@ -439,7 +436,7 @@ def test_a_full_disk_is_told_and_the_connection_stays(config: Config, device: Ss
         ({"port": 0}, r"port must be in \[1, 65535\]; got 0"),
         ({"folder": ""}, "folder must not be empty"),
         ({"connect_timeout_s": 0.0}, "connect_timeout_s must be positive; got 0.0"),
-        ({"host_key": "ssh-ed25519 nonsense"}, "host_key must be a public key; got 'ssh-ed25519 nonsense'. Copy"),
+        ({"host_key": "ssh-ed25519 nonsense"}, r"host_key .*got 'ssh-ed25519 nonsense'"),
     ],
 )
 def test_refused_parameters(change: dict[str, Any], sentence: str) -> None:
