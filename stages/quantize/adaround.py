@@ -17,7 +17,7 @@ REGULARISATION = 0.1
 WARM_UP = 0.2
 """Fraction of the steps before the regulariser begins."""
 EXPONENTS = 20.0, 2.0
-"""Of the regulariser, at its begin and at the end."""
+"""Exponents of the regulariser at its beginning and at its end."""
 STRETCH = -0.1, 1.1
 """Ends that the sigmoid is stretched to before it is clipped to 0 and 1."""
 

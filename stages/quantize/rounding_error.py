@@ -69,7 +69,7 @@ def measure(
     rounded : bytes
         The same with the weights of earlier layers rounded.
     weights : np.ndarray, shape (n_filters, n_weights)
-        Of the float32 file.
+        The weights of the float32 file.
     clips : np.ndarray, shape (n, ...), float32
     centred : bool
         Whether a bias takes up the mean error.

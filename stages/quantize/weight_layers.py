@@ -28,7 +28,7 @@ class Layer:
     operator : str
         One of `SUPPORTED`.
     shape : tuple[int, ...]
-        Of the weights: filters first.
+        Shape of the weights: filters first.
     sources : tuple[str, ...]
         Names of the tensors that are multiplied with the weights; several if a recurrence is written out.
     options : schema.Conv2DOptionsT or schema.FullyConnectedOptionsT
