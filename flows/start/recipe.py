@@ -278,7 +278,7 @@ def _sparse(names: Names) -> str:
 def _frontend(survey: Survey, warnings: list[str]) -> tuple[list[Choice], tuple[int, ...]]:
     """Return the choices of the front end and the shape of its features."""
     seconds, why_length = _length(survey, warnings)
-    shorter = float((survey.seconds < 0.5 * seconds).mean())
+    shorter = survey.much_shorter(seconds)
     rate, why_rate = _rate(survey, warnings)
     samples = round(seconds * rate)
     n_fft = 2 ** round(math.log2(rate * (0.03 if seconds <= 3 else 0.045)))
@@ -313,7 +313,7 @@ def _length(survey: Survey, warnings: list[str]) -> tuple[float, str]:
     if survey.quantile(1) <= 1.25 * long:
         long, kept = survey.quantile(1), 100
     seconds = min(LONGEST_S, math.ceil((long - _TOLERANCE_S) * 10) / 10)
-    cut, padded = float((survey.seconds > seconds + 0.01).mean()), float((survey.seconds < 0.5 * seconds).mean())
+    cut, padded = float((survey.seconds > seconds + 0.01).mean()), survey.much_shorter(seconds)
     if long > LONGEST_S:
         warnings.append(f"recordings longer than {LONGEST_S:g} s are cut there ({cut:.0%} of them)")
     elif cut > 0.02:

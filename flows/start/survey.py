@@ -55,6 +55,10 @@ class Survey:
         """Return a quantile of the lengths (seconds)."""
         return float(np.quantile(self.seconds, q))
 
+    def much_shorter(self, seconds: float) -> float:
+        """Return the fraction of recordings that are shorter than half of a clip of so many seconds."""
+        return float((self.seconds < 0.5 * seconds).mean())
+
 
 def survey(root: Path, paths: Sequence[str], labels: Sequence[str]) -> Survey:
     """Decode a sample of recordings and measure them.

@@ -119,13 +119,20 @@ class Split:
         ParameterError
             If no clip has it.
         """
-        if label is None:
-            return np.arange(len(self))
-        rule = f"be a label of training clips ({', '.join(self.labels)})"
-        require(label in self.labels, owner, rule, label)
-        found = np.flatnonzero(indicators(self.y, len(self.labels))[:, self.labels.index(label)])
-        require(len(found) > 0, owner, rule, label)
+        if label in self._of_labels:
+            return self._of_labels[label]
+        found = np.arange(len(self))
+        if label is not None:
+            rule = f"be a label of training clips ({', '.join(self.labels)})"
+            require(label in self.labels, owner, rule, label)
+            found = np.flatnonzero(indicators(self.y, len(self.labels))[:, self.labels.index(label)])
+            require(len(found) > 0, owner, rule, label)
+        self._of_labels[label] = found
         return found
+
+    @cached_property
+    def _of_labels(self) -> dict[str | None, np.ndarray]:
+        return {}  # asked for at every step of a training
 
     @cached_property
     def label_sets(self) -> "LabelSets":
