@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from flows.start.naming import SPLIT_NAMES, Item, path_fields
+from flows.start import beside
+from flows.start.fields import Item, path_fields
+from flows.start.guess import SPLIT_NAMES
 from stages.core.project.errors import DataError
 from stages.pull.table import Layout, Row, read_table
 from stages.pull.tree import HIDDEN, walk
@@ -14,6 +16,28 @@ AUDIO_WORDS = ", ".join(sorted(suffix[1:] for suffix in AUDIO))
 TABLES = frozenset((".csv", ".tsv", ".json"))
 _LISTED = 0.5  # fraction of a table's rows that must name a recording
 _SHOWN = 3  # tables that are not used, and why
+_CLIMB = 2  # folders above a table in which its recordings are looked for
+
+
+def root_of(table: Path) -> Path:
+    """Return the folder that holds a table's recordings: its own, or the first of two above it that has any.
+
+    Parameters
+    ----------
+    table : Path
+        Absolute.
+
+    Returns
+    -------
+    Path
+        The table's own folder if none has recordings.
+    """
+    for folder in (table.parent, *table.parent.parents[:_CLIMB]):
+        if folder == Path(folder.anchor) or Path.home().is_relative_to(folder):
+            break
+        if any(Path(name).suffix.casefold() in AUDIO for name in walk(folder).files):
+            return folder
+    return table.parent
 
 
 def list_recordings(root: Path, table: Path | None = None) -> tuple[list[Item], list[str]]:
@@ -24,7 +48,8 @@ def list_recordings(root: Path, table: Path | None = None) -> tuple[list[Item], 
     root : Path
         Folder of recordings.
     table : Path or None
-        The one table to go by; None looks for tables in `root` and one folder below.
+        The one table to go by; None looks for tables in `root` and one folder below, for lists of a side's files and
+        for JSON files beside the recordings.
 
     Returns
     -------
@@ -45,25 +70,44 @@ def list_recordings(root: Path, table: Path | None = None) -> tuple[list[Item], 
     if not paths:
         raise DataError(f"{root} must hold recordings ({AUDIO_WORDS}); it holds none. Correct the path.")
     fields = dict(zip(paths, path_fields(paths), strict=True))
-    tables = [table] if table else sorted(p for p in (*root.glob("*"), *root.glob("*/*")) if p.suffix in TABLES)
+    more: dict[str, dict[str, str]] = {path: {} for path in paths}  # what is known, and does not say which recordings
+
+    def know(found: tuple[dict[str, dict[str, str]], list[str]]) -> None:
+        for name, row in found[0].items():
+            more[name] |= row
+        notes.extend(found[1])
+
+    if table is None:
+        know(beside.sides(root, [name for name in tree.files if name.endswith(".txt")], paths))
+        know(beside.sidecars(root, [name for name in tree.files if name.endswith(".json")], paths))
+    own = {PurePosixPath(name).with_suffix(".json").as_posix() for name in paths}
+    near = [name for name in tree.files if name.count("/") < 2 and Path(name).suffix in TABLES and name not in own]
+    tables = [table] if table else sorted(root / name for name in near)
     by_table: dict[Path, dict[str, dict[str, str]]] = {}
-    unused = []
+    unused, joined = [], False
     for path in tables:
         try:
-            found, more = _rows(path, root, fields)
+            rows = _read(path)
+            found, remarks = _rows(path, root, fields, rows)
+            if found:
+                by_table[path] = found
+                notes += remarks
+            else:
+                by_key = beside.joined(path, rows, fields)
+                joined |= bool(by_key[0])
+                know(by_key)
         except DataError as error:
             if table:
                 raise
             unused.append(f"not used: {error}")
-            continue
-        if found:
-            by_table[path] = found
-            notes += more
     notes += unused[:_SHOWN]
-    if table and not by_table:
-        raise DataError(f"{table} must have a column with paths of files below {root}; it has none. Correct the paths.")
+    if table and not by_table and not joined:
+        raise DataError(
+            f"{table} must have a column with paths of files below {root}, or one with what all of their paths hold, "
+            "such as a speaker's number; it has none. Correct the paths."
+        )
     if not by_table:
-        return [Item(path, fields[path]) for path in paths], notes
+        return [Item(path, fields[path] | more[path]) for path in paths], notes
     listed: dict[str, dict[str, str]] = {}
     sides = {path: SPLIT_NAMES.get(path.stem.casefold()) for path in by_table}
     for path, found in by_table.items():
@@ -76,12 +120,13 @@ def list_recordings(root: Path, table: Path | None = None) -> tuple[list[Item], 
         notes.append(f"{len(paths) - len(listed)} recordings that no table names are left out")
     names = sorted(listed)
     again = dict(zip(names, path_fields(names), strict=True))  # what is left out may have had fewer parts
-    return [Item(name, again[name] | listed[name]) for name in names], notes
+    return [Item(name, again[name] | more[name] | listed[name]) for name in names], notes
 
 
-def _rows(path: Path, root: Path, known: Iterable[str]) -> tuple[dict[str, dict[str, str]], list[str]]:
+def _rows(
+    path: Path, root: Path, known: Iterable[str], rows: Sequence[Row]
+) -> tuple[dict[str, dict[str, str]], list[str]]:
     """Return the rows of a table by the recording that they name, and notes; none if it does not name recordings."""
-    rows = _read(path)
     by_name: dict[str, list[str]] = {}
     for name in known:
         stem, full = Path(name).stem, Path(name).name
@@ -112,6 +157,10 @@ def _rows(path: Path, root: Path, known: Iterable[str]) -> tuple[dict[str, dict[
                 "Keep one row, or write params.yaml by hand: pull.options.folder knows start_s, end_s and "
                 "one_row_per_label."
             )
+    if best and named(of_column):
+        raise DataError(
+            f"{path} must begin with a row of column names; it begins with {of_column}. Add one, such as path,label."
+        )
     lost = [row.line for row in rows if named(row.values.get(of_column, "")) is None]
     notes = (
         [f"{path.name} names {len(lost)} recordings that are not there, the first in line {lost[0]}"] if lost else []

@@ -5,29 +5,27 @@ The rules are general: they look at lengths, rates, classes and groups, never at
 
 import math
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from flows.start import sizes
-from flows.start.naming import EACH_FILE, SPLIT_NAMES, Names
+from flows.start import background, frontend, sides, sizes
+from flows.start.choice import Choice
+from flows.start.fields import SEPARATORS
+from flows.start.guess import EACH_FILE
+from flows.start.naming import Names
 from flows.start.survey import Survey
 from stages.core.artifacts.recordings import SEPARATOR
 from stages.core.project.errors import DataError, require
 from stages.pull import joined
 
-RATES = (8000, 16000, 22050)
-LONGEST_S = 10.0
 ARCHITECTURE = "ds_cnn"
 DEPLOYED = "static_wi8_ai8"
 BATCH = 64
 _POSITIVE = "positive pos true yes ill sick abnormal anomaly anomalous disease diseased faulty fault 1"
 POSITIVE = frozenset(_POSITIVE.split())
-_TOLERANCE_S = 0.01  # a few samples more need no longer clip
+_NEGATIVE = "negative neg false no not none without absent well healthy normal control controls good ok intact 0"
+NEGATIVE = frozenset(_NEGATIVE.split())
 _OPERATIONS_PER_S = 8e9  # multiply-adds in training, forward and backward, of two ordinary cores
-_MOST_FRAMES = 220
-_MOSTLY = 0.5
-_REPEATED = "{:.0%} of the recordings are shorter than half of a clip, which silence would fill (docs/recipes.md)"
 _STEPS, _MOST_STEPS = 3000.0, 20_000.0
 
 
@@ -59,27 +57,6 @@ class Target:
         require(self.raw_bytes > 0, "--bytes", "be positive", self.raw_bytes)
         require(self.latency_ms > 0, "--latency-ms", "be positive", self.latency_ms)
         require(self.minutes > 0, "--minutes", "be positive", self.minutes)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One parameter: its value, and why.
-
-    Attributes
-    ----------
-    name : str
-        Dotted, as in `params.yaml`.
-    value : Any
-    reason : str
-        Empty where there is nothing to explain.
-    proposed : bool
-        Written as a comment, for the user to decide.
-    """
-
-    name: str
-    value: Any
-    reason: str = ""
-    proposed: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,8 +93,10 @@ def choose(names: Names, survey: Survey, target: Target) -> Recipe:
     labels = sorted(names.classes)
     multi_label = any(SEPARATOR in label for label in names.label.values)
     task: Task = "multi-label" if multi_label else "binary" if len(labels) == 2 else "classes"
-    split, n_train = _split(names, warnings)
-    frontend, shape = _frontend(survey, warnings)
+    split, n_train = sides.split(names, warnings)
+    clip = frontend.clip(survey, warnings)
+    n_train = round(n_train * clip.of_recording)
+    heard, shape = frontend.frontend(survey, clip, warnings)
     network_shape = sizes.Shape(shape, len(labels))
     width, size = sizes.widest(ARCHITECTURE, network_shape, raw_bytes=target.raw_bytes, scheme=DEPLOYED)
     training = _training(n_train, size, target, names, shape)
@@ -127,7 +106,7 @@ def choose(names: Names, survey: Survey, target: Target) -> Recipe:
         *_ordered(labels, task, target, warnings),
         *split,
         Choice("augment.preset", "none", "training varies every clip anew at each step, which needs no copies"),
-        *frontend,
+        *heard,
         Choice("distill.teacher", None),
         Choice(
             "train.architecture",
@@ -147,7 +126,7 @@ def choose(names: Names, survey: Survey, target: Target) -> Recipe:
         Choice("evaluate.seed", 1234),
         *_select(task, names, target),
     ]
-    return Recipe(tuple(choices), tuple(warnings))
+    return Recipe(tuple(background.heard_behind(choices, names, clip.seconds)), tuple(warnings))
 
 
 Task = Literal["binary", "classes", "multi-label"]
@@ -156,11 +135,13 @@ Task = Literal["binary", "classes", "multi-label"]
 def _ordered(labels: list[str], task: Task, target: Target, warnings: list[str]) -> list[Choice]:
     if task != "binary":
         return []
-    counts = [label for label in labels if label.casefold() in POSITIVE]
-    positive = target.positive or (counts[0] if len(counts) == 1 else labels[-1])
+    likely = [label for label in labels if label.casefold() in POSITIVE]
+    others = [label for label in labels if NEGATIVE.isdisjoint(SEPARATORS.split(label.casefold()))]
+    told = next((found[0] for found in (likely, others) if len(found) == 1), None)
+    positive = target.positive or told or labels[-1]
     if positive not in labels:
         raise DataError(f"--positive must be one of the labels {labels[0]!r} and {labels[1]!r}; got {positive!r}.")
-    if target.positive is None and len(counts) != 1:
+    if target.positive is None and told is None:
         warnings.append(f"{positive!r} is taken for the positive class; --positive {labels[0]!r} turns that round")
     order = [*(label for label in labels if label != positive), positive]
     return [Choice("pull.options.folder.labels", order, "the positive class of two is last")]
@@ -177,171 +158,6 @@ def _near_duplicates(names: Names) -> list[Choice]:
         return []
     reason = "groups are known by name: files that hold the same sound are listed, and counted if on two sides"
     return [Choice("pull.near_duplicates.action", "report", reason)]
-
-
-def _split(names: Names, warnings: list[str]) -> tuple[list[Choice], int]:
-    """Return the choices of the split, and about how many recordings train."""
-    n, groups = len(names.items), len(names.group.distinct)
-    if groups < 10 and names.group.name != EACH_FILE:
-        warnings.append(
-            f"{groups} groups are few: figures of a single split say little about others; "
-            "`edac folds --by group` tests every group once"
-        )
-    fractions = (
-        {"train": 0.70, "validation": 0.15, "test": 0.15}
-        if groups >= 20
-        else {"train": 0.60, "validation": 0.20, "test": 0.20}
-    )
-    published = names.split
-    if published is not None:
-        sides = {value: SPLIT_NAMES.get(value.casefold()) for value in published.distinct}
-        problem = _problem(names, sides)
-        if not problem:
-            return _official(names, sides, fractions, warnings)
-        warnings.append(f"{published.reason} cannot be used: {problem}; the split is made by group instead")
-    sparse = _sparse(names)
-    if sparse:
-        raise DataError(
-            f"every class needs recordings of at least 3 groups, one for each side of the split; {sparse}. "
-            "Record more speakers (or whatever the group is), leave the class out, or name another field with --group."
-        )
-    reason = f"by group ({names.group.name}: {groups}), so that nobody is on two sides"
-    return [
-        Choice("split.method", "groups", reason),
-        Choice("split.fractions", fractions, "more for validation and test where groups are few" * (groups < 20)),
-        Choice("split.by_site", names.site is not None),
-        *([Choice("split.ignore_published", True, "it cannot be used")] if published is not None else []),
-        Choice("split.seed", 1234),
-    ], round(n * fractions["train"])
-
-
-def _official(
-    names: Names, sides: Mapping[str, str | None], fractions: dict[str, float], warnings: list[str]
-) -> tuple[list[Choice], int]:
-    published = names.split
-    assert published is not None
-    counts = Counter(published.values)
-    if all(sides.values()):
-        folds: dict[str, list[str]] = {}
-        for value, side in sides.items():
-            folds.setdefault(str(side), []).append(value)
-        n_train = sum(counts[value] for value in folds.get("train", ()))
-        if "validation" not in folds:
-            folds = {"test": folds["test"]}
-            n_train = round(n_train * fractions["train"] / (fractions["train"] + fractions["validation"]))
-    else:
-        last = max(published.distinct, key=lambda fold: (len(fold), fold))
-        folds = {"test": [last]}
-        n_train = round((len(names.items) - counts[last]) * 0.85)
-        warnings.append(f"one fold ({last}) is tested; `edac folds` tests each of the {len(counts)} in turn")
-    test_share = 1 / len(counts) if not all(sides.values()) else 0.2
-    shares = {"train": round(0.85 * (1 - test_share), 4), "test": round(test_share, 4)}
-    shares["validation"] = round(1 - sum(shares.values()), 4)
-    return [
-        Choice("split.method", "official", published.reason),
-        Choice("split.folds", folds, "validation is taken from the rest, by group" * (len(folds) == 1)),
-        Choice("split.fractions", {side: shares[side] for side in ("train", "validation", "test")}),
-        Choice("split.by_site", False),
-        Choice("split.seed", 1234),
-    ], n_train
-
-
-def _problem(names: Names, sides: Mapping[str, str | None]) -> str:
-    """Return why the publisher's split cannot be used, or nothing."""
-    split = names.split
-    assert split is not None
-    where: dict[str, set[str]] = {}
-    for group, value in zip(names.group.values, split.values, strict=True):
-        where.setdefault(group, set()).add(value)
-    shared = [group for group, found in where.items() if len(found) > 1]
-    if shared:
-        return f"{len(shared)} groups are on two of its sides, such as {shared[0]!r}"
-    if all(sides.values()):
-        labels = set(names.label.values)
-        for value in split.distinct:
-            held = {label for label, at in zip(names.label.values, split.values, strict=True) if at == value}
-            missing = sorted(labels - held)
-            if missing:
-                return f"{value} has no {', '.join(missing[:6])}"
-    return ""
-
-
-def _sparse(names: Names) -> str:
-    groups: dict[str, set[str]] = {}
-    for label, group in zip(names.label.values, names.group.values, strict=True):
-        for name in label.split(SEPARATOR):
-            groups.setdefault(name, set()).add(group)
-    few = sorted(label for label, found in groups.items() if len(found) < 3)
-    return ", ".join(f"{label!r} has {len(groups[label])}" for label in few[:6])
-
-
-def _frontend(survey: Survey, warnings: list[str]) -> tuple[list[Choice], tuple[int, ...]]:
-    """Return the choices of the front end and the shape of its features."""
-    seconds, why_length = _length(survey, warnings)
-    shorter = survey.much_shorter(seconds)
-    rate, why_rate = _rate(survey, warnings)
-    samples = round(seconds * rate)
-    n_fft = 2 ** round(math.log2(rate * (0.03 if seconds <= 3 else 0.045)))
-    step = max(n_fft // 2, math.ceil(samples / _MOST_FRAMES))
-    hop = min(n_fft, 2 ** math.ceil(math.log2(step)) if step > n_fft // 2 else step)
-    n_mels = 40 if rate <= 8000 else 64 if seconds > 3 or rate > 16000 else 48
-    options = {
-        "sample_rate": rate,
-        "clip_samples": samples,
-        "n_fft": n_fft,
-        "hop_length": hop,
-        "n_mels": n_mels,
-        "fmin": 50.0,
-    }
-    shape = (1 + samples // hop, n_mels, 1)
-    resolution = (
-        f"windows of {1000 * n_fft / rate:.0f} ms every {1000 * hop / rate:.0f} ms and {n_mels} bands: "
-        f"{shape[0]} x {n_mels} levels for a clip"
-    )
-    return [
-        Choice("features.frontend", "log_mel", "levels in decibels, which training can vary on the fly"),
-        Choice("features.options.log_mel", options, f"{why_length}; {why_rate}; {resolution}"),
-        *([Choice("features.short", "repeat", _REPEATED.format(shorter))] if shorter > _MOSTLY else []),
-    ], shape
-
-
-def _length(survey: Survey, warnings: list[str]) -> tuple[float, str]:
-    middle, long = survey.quantile(0.5), survey.quantile(0.95)
-    kept = 95
-    if long > 2.5 * middle:
-        long, kept = survey.quantile(0.9), 90
-    if survey.quantile(1) <= 1.25 * long:
-        long, kept = survey.quantile(1), 100
-    seconds = min(LONGEST_S, math.ceil((long - _TOLERANCE_S) * 10) / 10)
-    cut, padded = float((survey.seconds > seconds + 0.01).mean()), survey.much_shorter(seconds)
-    if long > LONGEST_S:
-        warnings.append(f"recordings longer than {LONGEST_S:g} s are cut there ({cut:.0%} of them)")
-    elif cut > 0.02:
-        warnings.append(f"{cut:.0%} of the recordings are longer than {seconds:g} s and are cut there")
-    if padded > 0.25:
-        becomes = "repeated until it is full" if padded > _MOSTLY else "padded"
-        warnings.append(f"{padded:.0%} of the recordings are shorter than half of {seconds:g} s and are {becomes}")
-    if survey.quantile(0.5) < 0.25:
-        warnings.append(f"half of the recordings are shorter than {middle:.2f} s: check that they hold the whole sound")
-    return seconds, f"{seconds:g} s hold {kept} % of the recordings whole (median {middle:.2f} s)"
-
-
-def _rate(survey: Survey, warnings: list[str]) -> tuple[int, str]:
-    lowest = min(rate for rate, n in survey.rates.items() if n >= 0.02 * survey.n)
-    needed = 2 * float(_median(survey.bandwidth_hz))
-    fitting = [rate for rate in RATES if rate <= lowest * 1.01] or [min(lowest, RATES[0])]
-    rate = next((rate for rate in fitting if rate >= 0.9 * needed and rate >= min(16000, fitting[-1])), fitting[-1])
-    if len(survey.rates) > 1:
-        found = ", ".join(f"{n} at {hz} Hz" for hz, n in sorted(survey.rates.items()))
-        warnings.append(
-            f"the recordings have several rates ({found} of {survey.n} looked at); all are brought to {rate} Hz, so "
-            "that a class cannot be told by its rate"
-        )
-    return rate, f"{rate} Hz (rates from {lowest} Hz, sound up to about {needed / 2000:.1f} kHz)"
-
-
-def _median(values: Any) -> float:
-    return float(sorted(values)[len(values) // 2])
 
 
 def _training(n_train: int, size: sizes.Size, target: Target, names: Names, shape: tuple[int, ...]) -> list[Choice]:

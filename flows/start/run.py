@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from flows.start import listing, naming, recipe, similar, survey, write
+from flows.start import background, listing, naming, recipe, similar, survey, write
+from flows.start.guess import EACH_FILE
 from flows.start.naming import Asked, Names
 from flows.start.recipe import Target
 from stages.core.project import files, params
@@ -67,11 +68,11 @@ def start(recordings: Path, asked: Asked, device: Device, rest: Rest, manner: Ma
     place = recordings.expanduser()
     if not place.exists():
         raise DataError(f"{recordings} must be a folder of recordings or a table; it does not exist. Correct the path.")
-    root, table = (place.parent, place) if place.is_file() else (place, None)
-    root = root.resolve()
+    table = place.resolve() if place.is_file() else None
+    root = listing.root_of(table) if table else place.resolve()
     if not manner.explain:
         _require_free(params.PARAMS_FILE, manner.force)
-    items, notes = listing.list_recordings(root, table.resolve() if table else None)
+    items, notes = listing.list_recordings(root, table)
     for note in notes:
         print(f"note: {note}")
     names = naming.find(items, asked)
@@ -83,7 +84,10 @@ def start(recordings: Path, asked: Asked, device: Device, rest: Rest, manner: Ma
     settling = similar.settled(names, rest.similar_names)
     if settling.note:
         print(f"note: {settling.note}")  # first: it may be why no recipe can be chosen
-    chosen = recipe.choose(settling.names, measured, target)
+    names, becomes = background.shared_out(settling.names)
+    if becomes:
+        print(f"note: {becomes}")
+    chosen = recipe.choose(names, measured, target)
     chosen = dataclasses.replace(chosen, choices=(*settling.choices, *chosen.choices))
     for warning in (*names.notes, *_unreadable(measured), *chosen.warnings):
         print(f"note: {warning}")
@@ -155,7 +159,8 @@ def _found(root: Path, names: Names) -> str:
     lines = [f"{len(names.items)} recordings below {root}"]
     for kind, found in kinds:
         distinct = sorted(names.classes) if kind == "label" else found.distinct
-        lines.append(f"{kind}: {found.reason} ({len(distinct)}: {listing.shown(distinct)})")
+        values = "" if found.name == EACH_FILE else f": {listing.shown(distinct)}"
+        lines.append(f"{kind}: {found.reason} ({len(distinct)}{values})")
     n = len(names.items)
     rows = [range(n)[round(i * (n - 1) / max(1, min(EXAMPLES, n) - 1))] for i in range(min(EXAMPLES, n))]
     shown = [(names.items[i].path, *(found.values[i] for _, found in kinds)) for i in rows]

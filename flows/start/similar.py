@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from flows.start.naming import EACH_FILE, Field, Names
-from flows.start.recipe import Choice
+from flows.start.choice import Choice
+from flows.start.fields import Field
+from flows.start.guess import EACH_FILE
+from flows.start.naming import Names
 from stages.pull.listing import Listing
 from stages.pull.params import PullParams
 from stages.pull.settle import describe, settle

@@ -59,6 +59,10 @@ class Survey:
         """Return the fraction of recordings that are shorter than half of a clip of so many seconds."""
         return float((self.seconds < 0.5 * seconds).mean())
 
+    def clips(self, seconds: float) -> float:
+        """Return the mean number of clips of so many seconds that a recording is cut into."""
+        return float(np.ceil(self.seconds / seconds - 0.01).clip(1).mean())
+
 
 def survey(root: Path, paths: Sequence[str], labels: Sequence[str]) -> Survey:
     """Decode a sample of recordings and measure them.

@@ -11,8 +11,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from flows.start.choice import Choice
 from flows.start.naming import Names
-from flows.start.recipe import Choice, Recipe
+from flows.start.recipe import Recipe
 from stages.core.artifacts.recordings import SEPARATOR
 from stages.core.project import params
 from stages.core.project.errors import DataError

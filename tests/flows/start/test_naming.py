@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from flows.start.naming import Asked, Item, Names, find, path_fields
+from flows.start.fields import Item, path_fields
+from flows.start.naming import Asked, Names, find
 from stages.core.project.errors import DataError, ParameterError
 
 WORDS = ("yes", "no", "up", "down")
@@ -45,6 +46,16 @@ LAYOUTS = {
         "folder1",
         "name",
     ),
+    "folders of actors, codes in the names": (
+        [f"Actor_{p:02}/03-01-{e:02}-{s:02}-{p:02}.wav" for p in range(1, 13) for e in range(1, 9) for s in (1, 2)],
+        "part3",
+        "folder1",
+    ),
+    "numbered classes, named people": (
+        [f"class_{c}/{p}_{t}.wav" for c in range(4) for p in PEOPLE for t in TAKES],
+        "folder1",
+        "part1",
+    ),
     "patients of one class each": (
         [
             f"{w}/{p}-{t}.wav"
@@ -63,6 +74,34 @@ def test_layouts(layout: str) -> None:
     paths, label, group = LAYOUTS[layout]
     names = found(paths)
     assert (names.label.name, names.group.name) == (label, group)
+
+
+def test_another_field_may_be_the_label() -> None:
+    paths = [f"{p}_{s}_{e}_XX.wav" for p in range(1001, 1013) for s in ("DFA", "IEO") for e in ("ANG", "DIS", "FEA")]
+    names = found(paths)
+    assert (names.label.name, names.group.name) == ("part2", "part1")
+    assert any("part3 (3: ANG, DIS, FEA)" in note and "--label part3" in note for note in names.notes)
+    for layout in ("flat label_speaker_take", "label/name and number", "speaker/label"):
+        assert not any("--label" in note for note in found(LAYOUTS[layout][0]).notes)
+
+
+def test_codes_without_separators_are_fields_and_no_guess() -> None:
+    paths = [f"{p:02}{t}{e}{v}.wav" for p in (3, 8, 9, 10) for t in ("a01", "b02") for e in "FWN" for v in "ab"]
+    with pytest.raises(ParameterError, match="--label") as told:
+        found(paths)
+    assert "code4 (3: F, N, W)" in str(told.value)
+    names = found(paths, label="code4")
+    assert (names.label.distinct, names.group.name, len(names.group.distinct)) == (["F", "N", "W"], "code1", 4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "column"), [("group", "Patient ID"), ("group", "patientId"), ("group", "author"), ("label", "scene_label")]
+)
+def test_columns_are_known_however_they_are_written(kind: str, column: str) -> None:
+    other = {"group": "label", "label": "speaker"}[kind]
+    rows = [{column: f"a{i % 3}", other: f"b{i % 4}"} for i in range(24)]
+    names = find([Item(f"{i}.wav", row) for i, row in enumerate(rows)], Asked())
+    assert getattr(names, kind).name == column
 
 
 def test_split_folders() -> None:

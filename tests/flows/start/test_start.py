@@ -12,7 +12,8 @@ import pytest
 from flows.check import check
 from flows.cli.main import parser
 from flows.start import listing, naming, recipe, sizes, survey
-from flows.start.naming import Asked, Item
+from flows.start.fields import Item
+from flows.start.naming import Asked
 from stages.core.project import files, params
 from stages.core.project.errors import DataError, ParameterError
 from stages.pull.params import PullParams

@@ -1,0 +1,86 @@
+"""A label of background sounds, such as the folder ``_background_noise_``: an answer, and heard behind the others."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from flows.start.choice import Choice
+from flows.start.guess import SPLIT_NAMES
+from flows.start.naming import Names
+
+_BACKGROUND = re.compile(
+    r"_*(noises?|(background|ambient|ambience)([_\- ]*(noises?|sounds?|recordings?))?)_*", re.IGNORECASE
+)
+_SIDES = ("train", "validation", "test")
+_LEVELS_DB = [-5, 30]  # above the background; docs/decisions.md has what they did for words
+
+
+def label_of(names: Names) -> str | None:
+    """Return the label that is called as background sounds are, where others are beside it; None if there is none."""
+    found = [label for label in names.classes if _BACKGROUND.fullmatch(label)]
+    return found[0] if len(found) == 1 and len(names.classes) > 2 else None
+
+
+def shared_out(names: Names) -> tuple[Names, str]:
+    """Give every side of the split background sounds, or leave them out where they are too few for that.
+
+    Parameters
+    ----------
+    names : Names
+
+    Returns
+    -------
+    names : Names
+        The same where there is no label of background sounds.
+    note : str
+        What became of them; empty if nothing did.
+    """
+    label = label_of(names)
+    if label is None:
+        return names, ""
+    rows = [i for i, value in enumerate(names.label.values) if value == label]
+    groups = sorted({names.group.values[i] for i in rows})
+    if len(groups) < len(_SIDES):
+        rest = sorted(set(range(len(names.items))) - set(rows))
+        return names.of(rest), (
+            f"{label!r} has recordings of {len(groups)} groups, and every side of the split needs one of its own: they "
+            "are left out; three or more let a model answer noise with it and are heard behind the others in training"
+        )
+    split = names.split
+    held = {split.values[i] for i in rows} if split else set()
+    if split is None or held == set(split.distinct) or not all(SPLIT_NAMES.get(v.casefold()) for v in split.distinct):
+        return names, ""
+    return _in_turn(names, rows, groups), f"the sides take recordings of {label!r} in turn, as the publisher's do not"
+
+
+def _in_turn(names: Names, rows: Sequence[int], groups: Sequence[str]) -> Names:
+    assert names.split is not None
+    sides = sorted(names.split.distinct, key=lambda value: _SIDES.index(SPLIT_NAMES[value.casefold()]))
+    turn = {group: sides[i % len(sides)] for i, group in enumerate(groups)}
+    values = list(names.split.values)
+    for i in rows:
+        values[i] = turn[names.group.values[i]]
+    return replace(names, split=replace(names.split, values=tuple(values)))
+
+
+def heard_behind(choices: Sequence[Choice], names: Names, clip_s: float) -> list[Choice]:
+    """Return the choices with background sounds cut into clips, which are heard behind the others at every step.
+
+    Parameters
+    ----------
+    choices : sequence of Choice
+    names : Names
+    clip_s : float
+        Length of a clip (seconds).
+    """
+    label, found = label_of(names), list(choices)
+    if label is None:
+        return found
+    more = {"background_db": _LEVELS_DB, "background": label}
+    for i, choice in enumerate(found):
+        if choice.name in ("train.vary", "prune.vary"):
+            found[i] = replace(choice, value=choice.value | more)
+    if not any(choice.name == "features.segment" for choice in found):
+        reason = f"a long recording of {label!r} becomes many clips"
+        found.append(Choice("features.segment", {"hop_s": clip_s}, reason))
+    return found

@@ -1,0 +1,138 @@
+"""Read what stands beside recordings: lists of a side's files, a JSON file for each, tables of patients or machines."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from flows.start.fields import SEPARATORS
+from flows.start.guess import SPLIT_NAMES
+from stages.core.project.errors import DataError
+from stages.pull.table import Row
+
+_MOST = 0.9  # fraction of lines or recordings that must fit
+_FEWEST = 3  # values that a table of groups must share with the paths
+_LARGEST = 50_000_000  # bytes of a list of files
+
+
+def sides(root: Path, texts: Sequence[str], paths: Sequence[str]) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Return the side of every recording by text files that list a side's paths, such as ``testing_list.txt``.
+
+    Parameters
+    ----------
+    root : Path
+    texts : sequence of str
+        Text files, relative to `root`.
+    paths : sequence of str
+        Recordings, relative to `root`.
+
+    Returns
+    -------
+    found : dict of str to dict of str to str
+        Path to ``{"split": side}``; what no list names is of the training side. Empty without lists.
+    notes : list of str
+    """
+    known, used = set(paths), []
+    listed: dict[str, str] = {}
+    for text in texts:
+        words = SEPARATORS.split(PurePosixPath(text).stem.casefold())
+        named = {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
+        if len(named) != 1 or (root / text).stat().st_size > _LARGEST:
+            continue
+        lines = [line.strip() for line in (root / text).read_text("utf-8", "replace").splitlines() if line.strip()]
+        here = [line for line in lines if line in known]
+        if here and len(here) >= _MOST * len(lines):
+            listed |= dict.fromkeys(here, named.pop())
+            used.append(text)
+    if not listed:
+        return {}, []
+    return {path: {"split": listed.get(path, "train")} for path in paths}, [f"the sides come from {', '.join(used)}"]
+
+
+def sidecars(root: Path, jsons: Sequence[str], paths: Sequence[str]) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Return what JSON files tell that are called as a recording is, if nearly every recording has one.
+
+    Parameters
+    ----------
+    root : Path
+    jsons : sequence of str
+        JSON files, relative to `root`.
+    paths : sequence of str
+        Recordings, relative to `root`.
+
+    Returns
+    -------
+    found : dict of str to dict of str to str
+        Path to the texts, numbers and truth values of its file.
+    notes : list of str
+    """
+    there = {PurePosixPath(name).with_suffix("").as_posix(): name for name in jsons}
+    own = {path: there.get(PurePosixPath(path).with_suffix("").as_posix()) for path in paths}
+    if not paths or sum(name is not None for name in own.values()) < _MOST * len(paths):
+        return {}, []
+    found: dict[str, dict[str, str]] = {}
+    for path, name in own.items():
+        try:
+            document = json.loads((root / name).read_bytes()) if name else {}
+        except ValueError as error:
+            raise DataError(f"{root / str(name)} must be JSON; it is not ({error}). Correct it.") from None
+        entries = document.items() if isinstance(document, dict) else ()
+        found[path] = {str(k): str(v) for k, v in entries if isinstance(v, str | int | float)}
+    return found, ["what is known of the recordings comes from the JSON file beside each"]
+
+
+def joined(
+    table: Path, rows: Sequence[Row], fields: Mapping[str, Mapping[str, str]]
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Return the rows of a table of patients, machines or codes by the recordings whose path holds its key.
+
+    Parameters
+    ----------
+    table : Path
+        For messages.
+    rows : sequence of Row
+    fields : mapping of str to mapping of str to str
+        Path of a recording to its fields.
+
+    Returns
+    -------
+    found : dict of str to dict of str to str
+        Path to the other columns of its row; empty if no column holds what nearly all paths hold.
+    notes : list of str
+
+    Raises
+    ------
+    DataError
+        If the table has no row of column names.
+    """
+    columns = list(dict.fromkeys(key for row in rows for key in row.values))
+    names = list(dict.fromkeys(name for each in fields.values() for name in each if name != "name"))
+    best: tuple[int, str, str] | None = None
+    for column in columns:
+        keys = [_plain(row.values.get(column, "")) for row in rows]
+        if "" in keys or len(set(keys)) < len(keys):
+            continue
+        held = set(keys)
+        for name in names:
+            values = [_plain(each.get(name, "")) for each in fields.values()]
+            shared = len(held & set(values))
+            fits = shared >= _FEWEST and sum(value in held for value in values) >= _MOST * len(values)
+            if fits and 2 * shared >= len(keys) and (best is None or shared > best[0]):
+                best = (shared, column, name)
+    if best is None:
+        return {}, []
+    _, column, name = best
+    if _plain(column) in {_plain(each.get(name, "")) for each in fields.values()}:
+        raise DataError(
+            f"{table} must begin with a row of column names; it begins with {', '.join(columns[:3])}. Add one, such as "
+            "group,label."
+        )
+    by_key = {
+        _plain(row.values[column]): {key: value for key, value in row.values.items() if key != column} for row in rows
+    }
+    found = {path: by_key[key] for path, each in fields.items() if (key := _plain(each.get(name, ""))) in by_key}
+    return found, [f"{table.name} is joined by its column {column!r}, which is {name} of the paths"]
+
+
+def _plain(value: str) -> str:
+    """Return a key without case, and a number without zeros in front."""
+    return value.strip().casefold().lstrip("0") or value

@@ -1,0 +1,229 @@
+"""Guess which field holds label, group, split and site: by what it is called, and by how its values are spread."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from flows.start.fields import Field, Item, by_name, from_path, position
+from stages.core.project.errors import ParameterError
+
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training", "tr"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "development"), "validation"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation", "heldout"), "test"),
+}
+_CALLED = {
+    "label": "label labels class classes class_name category target keyword word command tag tags primary_label "
+    "sound_class scene_label scene event_label event emotion genre instrument species diagnosis disease status digit "
+    "condition sentence transcript",
+    "group": "group speaker speakers speaker_id spk spk_id subject subject_id patient patient_id participant "
+    "participant_id contributor user user_id client client_id person person_id actor singer performer artist animal "
+    "animal_id machine machine_id individual donor child case case_id src_file source_file source_id fsid recording_id "
+    "session session_id author recordist uploader identifier",
+    "split": "split set subset partition fold folds",
+    "site": "site source source_label device microphone mic location hospital centre center room recorder phone "
+    "channel",
+}
+CALLED = {kind: tuple(word.replace("_", "") for word in words.split()) for kind, words in _CALLED.items()}
+MOST_CLASSES = 1000
+EACH_FILE = "file"
+_ENOUGH = 1.5  # recordings per value on average, from which on a field says more than which file it is
+_PERSON = re.compile(
+    r"(actor|speaker|spk|spkr|subject|subj|sub|patient|pat|person|participant|user|voice|singer|child|animal|donor)s?"
+    r"[_\- ]?\d+",
+    re.IGNORECASE,
+)
+_KIND = re.compile(
+    r"(class|label|category|cat|type|kind|digit|word|grade|level|stage|state|mode|fault|gear)[_\- ]?\d+", re.IGNORECASE
+)
+_AS_LIKELY = 1.0  # difference of scores within which two fields may both be the label
+
+
+def called(items: Sequence[Item], kind: str, taken: set[str]) -> Field | None:
+    """Return the table's column that is called as the kind is, in the order of likelihood.
+
+    Case and all but letters and digits do not count: ``Patient ID`` is ``patient_id``.
+    """
+    fields = {
+        re.sub(r"[^a-z0-9]", "", name.casefold()): (name, values)
+        for name, values in by_name(items).items()
+        if name not in taken and not from_path(name)
+    }
+    for word in CALLED[kind]:
+        if word in fields and len(set(fields[word][1]) - {""}) > 1:
+            name, values = fields[word]
+            return Field(name, f"the table's column {name!r}", values)
+    return None
+
+
+def split(items: Sequence[Item]) -> Field | None:
+    """Return the field with the publisher's sides or folds, if there is one."""
+    fields = by_name(items)
+    for name, values in fields.items():
+        sides = {SPLIT_NAMES.get(value.casefold()) for value in values}
+        if None not in sides and "test" in sides and len(sides) > 1 and not name.startswith(("part", "code")):
+            return Field(name, f"the publisher's {' / '.join(sorted(set(values)))}", values)
+    for name, values in fields.items():
+        folds = set(values)
+        numbered = all(re.fullmatch(r"(fold|split|set)[_\- ]?\d+", value, re.IGNORECASE) for value in folds)
+        if name.startswith("folder") and numbered and len(folds) > 1:
+            return Field(name, f"the publisher's {len(folds)} folds", values)
+    column = called(items, "split", set())
+    if column and 2 <= len(set(column.values)) <= 20 and "" not in column.values:
+        return Field(column.name, f"the publisher's {len(set(column.values))} folds", column.values)
+    return None
+
+
+def label(items: Sequence[Item], taken: set[str]) -> Field:
+    """Return the field that seems to hold the label.
+
+    Raises
+    ------
+    ParameterError
+        If that cannot be told.
+    """
+    column = called(items, "label", taken)
+    if column:
+        return column
+    scores = _label_scores(items, taken)
+    best = max(scores, key=lambda name: scores[name], default=None)
+    tables = any(not from_path(name) for name in by_name(items) if name not in taken)
+    if best is None or (tables and not best.startswith("folder")):
+        raise ParameterError(
+            "the field that holds the label cannot be told. Name it with --label FIELD, or several with commas that "
+            f"have 1 where their label holds. {listed(items)}"
+        )
+    return Field(best, _said(best), by_name(items)[best])
+
+
+def other_labels(items: Sequence[Item], chosen: Field, taken: set[str]) -> list[str]:
+    """Return the fields, with their values, that may be the label just as well as a folder or part that was chosen."""
+    if not from_path(chosen.name):
+        return []
+    scores, fields = _label_scores(items, set()), by_name(items)
+    least = scores.get(chosen.name, float("inf")) - _AS_LIKELY
+    return [
+        described(name, fields[name])
+        for name, score in scores.items()
+        if score >= max(0.0, least) and name not in {*taken, "name"} and not _follows(fields[name], chosen.values)
+    ]
+
+
+def _label_scores(items: Sequence[Item], taken: set[str]) -> dict[str, float]:
+    fields = {name: values for name, values in by_name(items).items() if name not in taken}
+    scores = {}
+    for name, values in fields.items():
+        n = len(set(values) - {""})
+        few = 2 <= n <= min(MOST_CLASSES, max(2, len(items) / 3))
+        if not few or not from_path(name) or name.startswith("code") or "" in values:
+            continue
+        folder, place = name.startswith("folder"), position(name)
+        score = 10.0 if folder else 3 - place / 10 + 2 * (place == 1)
+        score -= 12 if _is_person(values) else 8 * _is_id(values)
+        score -= 6 * (not folder and _is_index(name, values, fields))
+        score += 2 * all(not re.search(r"\d", value) for value in values) + 2 * (folder and _in_stem(items, name))
+        scores[name] = score - n / 1e4
+    return scores
+
+
+def group(items: Sequence[Item], chosen: Field, taken: set[str]) -> Field:
+    """Return the field that tells which recordings belong together; ``file`` if none does.
+
+    Parameters
+    ----------
+    items : sequence of Item
+    chosen : Field
+        The label.
+    taken : set of str
+        Fields that are something else.
+    """
+    column = called(items, "group", taken)
+    if column and "" not in column.values:
+        return column
+    scores = {}
+    fields = {name: values for name, values in by_name(items).items() if name not in taken and from_path(name)}
+    for name, values in fields.items():
+        distinct = set(values)
+        if "" in distinct or not 3 <= len(distinct) <= len(items) / _ENOUGH or _follows(values, chosen.values):
+            continue
+        if _is_index(name, values, fields) or (name == "name" and all(value.isdecimal() for value in distinct)):
+            continue
+        score = 4.0 * name.startswith("folder") + 2 * _is_id(values) + 4 * _crossing(values, chosen.values)
+        score += 4.0 * _is_person(values) - position(name) / 10
+        score += 1.0 * all(not value.isdecimal() or len(value) > 2 for value in distinct)
+        score -= 3.0 * _is_numbered(values)
+        scores[name] = score
+    best = max(scores, key=lambda name: scores[name], default=None)
+    if best is None or scores[best] < 0.9:
+        return Field(EACH_FILE, "nothing tells which recordings belong together", tuple(i.path for i in items))
+    return Field(best, _said(best), fields[best])
+
+
+def _said(name: str) -> str:
+    return "the folders' names" if name.startswith("folder") else f"{name} of the file names"
+
+
+def described(name: str, values: Sequence[str]) -> str:
+    """Return a field's name, the number of its values and the first of them."""
+    distinct = sorted(set(values) - {""})
+    return f"{name} ({len(distinct)}: {', '.join(distinct[:3])}{', ...' if len(distinct) > 3 else ''})"
+
+
+def listed(items: Sequence[Item]) -> str:
+    """Return a sentence with the fields that may be chosen."""
+    fields = by_name(items).items()
+    shown = [described(name, v) for name, v in fields if 1 < len(set(v) - {""}) <= max(2, len(items) / _ENOUGH)]
+    return f"Fields: {'; '.join(shown)}." if shown else "No field has two values or more that recordings share."
+
+
+def _in_stem(items: Sequence[Item], name: str) -> bool:
+    return all(item.fields[name].casefold() in item.path.rpartition("/")[2].casefold() for item in items)
+
+
+def _is_person(values: Sequence[str]) -> bool:
+    """Return whether values number people or the like: Actor_01, Actor_02."""
+    return all(_PERSON.fullmatch(value) for value in set(values))
+
+
+def _is_id(values: Sequence[str]) -> bool:
+    """Return whether values number or encode something: s01, s02; 4f3a19; 00000026."""
+    distinct = sorted(set(values))
+    if all(_KIND.fullmatch(value) for value in distinct):
+        return False
+    prefixed = [re.fullmatch(r"([A-Za-z]+)\d+", value) for value in distinct]
+    if all(prefixed) and len({match[1] for match in prefixed if match}) == 1:
+        return True
+    codes = [re.fullmatch(r"(?=.*\d)[0-9a-fA-F]{3,}|\d{3,}", value) for value in distinct]
+    return sum(code is not None for code in codes) > 0.8 * len(distinct)
+
+
+def _is_index(name: str, values: Sequence[str], fields: Mapping[str, Sequence[str]]) -> bool:
+    """Return whether a part counts takes: whole numbers without gaps in the last place of the name."""
+    last = max((int(other[4:]) for other in fields if re.fullmatch(r"part\d+", other)), default=0)
+    if name != f"part{last}" or not all(value.isdecimal() for value in values):
+        return False
+    numbers = {int(value) for value in values}
+    return min(numbers) <= 1 and len(numbers) >= 0.9 * (max(numbers) - min(numbers) + 1)
+
+
+def _is_numbered(values: Sequence[str]) -> bool:
+    """Return whether values are a few names with a take's number behind: anna01, anna02, ben01."""
+    names = [re.fullmatch(r"(.*[^\d])\d+", value) for value in values]
+    distinct = {match[1] for match in names if match}
+    return all(names) and 3 <= len(distinct) <= len(set(values)) / _ENOUGH
+
+
+def _follows(values: Sequence[str], labels: Sequence[str]) -> bool:
+    """Return whether the label alone decides the value."""
+    seen: dict[str, set[str]] = defaultdict(set)
+    for value, label in zip(values, labels, strict=True):
+        seen[label].add(value)
+    return all(len(found) == 1 for found in seen.values())
+
+
+def _crossing(values: Sequence[str], labels: Sequence[str]) -> float:
+    """Return the fraction of values that are found with two labels or more."""
+    seen: dict[str, set[str]] = defaultdict(set)
+    for value, label in zip(values, labels, strict=True):
+        seen[value].add(label)
+    return sum(len(found) > 1 for found in seen.values()) / len(seen)

@@ -1,0 +1,131 @@
+"""What `edac start` reads beside recordings: lists of sides, JSON files, tables of patients and of other folders."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flows.start import background, listing, naming
+from flows.start.naming import Asked, Names
+from stages.core.project.errors import DataError
+from tests.messages import line_with
+
+WORDS = ("yes", "no", "up")
+
+
+def touch(root: Path, paths: list[str]) -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+
+
+def found(root: Path, table: Path | None = None, **asked: str) -> Names:
+    return naming.find(listing.list_recordings(root, table)[0], Asked(**asked))
+
+
+def words(root: Path, noises: int) -> dict[str, list[str]]:
+    """Write words of nine people, the lists of two sides and some background sounds."""
+    people = [f"{i * 7919:08x}" for i in range(9)]
+    paths = {p: [f"{w}/{p}_nohash_{t}.wav" for w in WORDS for t in range(2)] for p in people}
+    touch(root, [path for each in paths.values() for path in each])
+    touch(root, [f"_background_noise_/noise{i}_hum.wav" for i in range(noises)])
+    lists = {"validation": people[:2], "testing": people[2:4]}
+    for side, whose in lists.items():
+        (root / f"{side}_list.txt").write_text("\n".join(path for p in whose for path in paths[p]) + "\n")
+    return lists
+
+
+def test_lists_of_a_sides_files(tmp_path: Path) -> None:
+    words(tmp_path, 0)
+    (tmp_path / "LICENSE.txt").write_text("test of nothing\n")
+    items, notes = listing.list_recordings(tmp_path)
+    assert line_with("\n".join(notes), "testing_list.txt", "validation_list.txt")
+    names = naming.find(items, Asked())
+    assert names.split is not None
+    assert {side: names.split.values.count(side) for side in names.split.distinct} == {
+        "test": 12,
+        "validation": 12,
+        "train": 30,
+    }
+
+
+def test_a_list_of_other_files_is_no_side(tmp_path: Path) -> None:
+    touch(tmp_path, ["yes/a.wav", "no/b.wav"])
+    (tmp_path / "test.txt").write_text("yes/a.wav\nelsewhere/c.wav\n")
+    assert all("split" not in item.fields for item in listing.list_recordings(tmp_path)[0])
+
+
+@pytest.mark.parametrize("noises", [2, 4])
+def test_background_sounds_are_on_every_side_or_left_out(tmp_path: Path, noises: int) -> None:
+    words(tmp_path, noises)
+    names, note = background.shared_out(found(tmp_path))
+    assert "_background_noise_" in note
+    assert len(names.classes) == (4 if noises == 4 else 3)
+    assert names.split is not None
+    assert len(names.items) == len(names.group.values) == len(names.split.values)
+    held = {s for s, label in zip(names.split.values, names.label.values, strict=True) if label.startswith("_")}
+    assert held == (set(names.split.distinct) if noises == 4 else set())
+
+
+def test_background_of_two_labels_is_a_label_like_others(tmp_path: Path) -> None:
+    touch(tmp_path, [f"{label}/{i}.wav" for label in ("drone", "background") for i in range(9)])
+    names = found(tmp_path)
+    assert background.shared_out(names) == (names, "")
+
+
+def test_a_json_file_for_each_recording(tmp_path: Path) -> None:
+    touch(tmp_path, [f"{i:04x}-4b1c.wav" for i in range(20)])
+    for i in range(20):
+        text = json.dumps({"status": ["healthy", "ill"][i % 2], "age": 30, "experts": {"quality": "good"}})
+        (tmp_path / f"{i:04x}-4b1c.json").write_text(text)
+    names = found(tmp_path)
+    assert (names.label.name, names.classes) == ("status", {"healthy": 10, "ill": 10})
+    (tmp_path / "0003-4b1c.json").write_text("{")
+    with pytest.raises(DataError, match=r"0003-4b1c\.json must be JSON"):
+        found(tmp_path)
+
+
+def patients(root: Path) -> None:
+    touch(root, [f"sounds/{p}_{t}b1_{place}.wav" for p in range(101, 121) for t, place in ((1, "Al"), (2, "Tc"))])
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_table_of_patients(tmp_path: Path, named: bool) -> None:
+    patients(tmp_path)
+    rows = "".join(f"{p:04},{('COPD', 'healthy')[p % 2]}\n" for p in range(101, 125))
+    (tmp_path / "patients.csv").write_text("patient,diagnosis\n" + rows)
+    names = found(tmp_path, (tmp_path / "patients.csv") if named else None)
+    assert (names.label.name, names.classes) == ("diagnosis", {"COPD": 20, "healthy": 20})
+    assert names.group.name == "part1"
+
+
+def test_a_table_without_column_names(tmp_path: Path) -> None:
+    patients(tmp_path)
+    table = tmp_path / "patients.csv"
+    table.write_text("".join(f"{p},{('COPD', 'healthy')[p % 2]}\n" for p in range(101, 121)))
+    with pytest.raises(DataError, match=r"patients\.csv .*column names.*101"):
+        listing.list_recordings(tmp_path, table)
+    assert line_with("\n".join(listing.list_recordings(tmp_path)[1]), "patients.csv", "column names")
+    table.write_text("".join(f"sounds/{p}_1b1_Al.wav,{p % 2}\n" for p in range(101, 121)))
+    with pytest.raises(DataError, match=r"patients\.csv .*column names.*101_1b1_Al"):
+        listing.list_recordings(tmp_path, table)
+
+
+def test_a_table_of_strangers_is_refused(tmp_path: Path) -> None:
+    patients(tmp_path)
+    table = tmp_path / "patients.csv"
+    table.write_text("patient,diagnosis\n" + "".join(f"{p},x\n" for p in range(501, 521)))
+    with pytest.raises(DataError, match=r"patients\.csv must have a column"):
+        listing.list_recordings(tmp_path, table)
+
+
+def test_a_table_in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path / "set", [f"audio/fold{i % 3 + 1}/{i}.wav" for i in range(12)])
+    table = tmp_path / "set/metadata/set.csv"
+    table.parent.mkdir()
+    table.write_text("name,class\n" + "".join(f"{i}.wav,{WORDS[i % 3]}\n" for i in range(12)))
+    assert listing.root_of(table) == tmp_path / "set"
+    names = found(listing.root_of(table), table)
+    assert (names.label.name, len(names.items)) == ("class", 12)
+    monkeypatch.setenv("HOME", str(tmp_path / "set"))  # nobody's whole home is searched
+    assert listing.root_of(table) == table.parent
