@@ -20,6 +20,9 @@ MIN_SPREAD = 0.05
 STEPS = 4
 """Steps per standard deviation that scores are rounded to before they are ranked: of a sure network most scores of a
 class are alike but for rounding, and their order says nothing."""
+SAME = MIN_SPREAD / 10
+"""Largest difference up to which ranks are not judged: many clips with nearly one score, which lies between two steps,
+change ranks together by nothing."""
 MIN_CLIPS = 8
 """Clips below which ranks are not compared."""
 UNRANKED = 0.5
@@ -167,10 +170,11 @@ def _fault(found: Agreement, limits: Limits) -> str:
     if found.exchanged is not None:
         theirs, ours = found.exchanged
         return f"the file's class {ours} ranks clips as class {theirs} of the network does"
-    if found.rank_correlation is not None and found.rank_correlation < limits.rank_correlation:
+    ranks = found.rank_correlation if found.largest_difference > SAME else None
+    if ranks is not None and ranks < limits.rank_correlation:
         return (
             "the file must rank clips as its network does, with a correlation of at least "
-            f"{limits.rank_correlation:g}; got {found.rank_correlation:.3f}"
+            f"{limits.rank_correlation:g}; got {ranks:.3f}"
         )
     low, high = limits.scale
     if found.scale is not None and not low <= found.scale <= high:

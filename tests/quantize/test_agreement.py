@@ -76,6 +76,19 @@ def test_a_sure_network_of_many_classes_may_be_rounded_to_256_steps(rng: np.rand
     assert found.rank_correlation > 0.99
 
 
+def test_scores_between_two_steps_may_change_ranks_by_nothing(rng: np.random.Generator) -> None:
+    """Half of the clips have a score that two steps are equally near: rounding of the last bit moves them all."""
+    expected = np.where(rng.random(120) < 0.5, 0.0, rng.uniform(0.3, 1.0, 120))
+    for _ in range(20):  # the edge moves with the spread, which it decides
+        step = expected.std() / agreement.STEPS
+        expected[expected < 0.3] = 0.5 * step
+    scores = np.clip(expected + np.where(expected < 0.3, rng.normal(0, 1e-4, 120), 0), 0, 1)
+    found = agreement.measure(scores, expected)
+    assert found.rank_correlation is not None
+    assert found.rank_correlation < agreement.LIMITS[32].rank_correlation
+    agreement.require(found, QuantizeParams().scheme("float32")[0], "v")
+
+
 def test_a_wrong_scale_spreads_the_scores_otherwise(rng: np.random.Generator) -> None:
     expected = rng.uniform(0.1, 0.9, size=80)
     logits = np.log(expected / (1 - expected))
