@@ -142,5 +142,8 @@ def _uncalibrated(
     """Compare scores as they would be without a calibration that magnifies the rounding of logits."""
     if max(folded.scale, default=1.0) <= 1:
         return agreement.measure(scores, expected)
-    ours, theirs = (logits.before(folded, each, multi_label=split.multi_label) for each in (scores, expected))
+    step = max(map(logits.resolution, (scores, expected)))
+    ours, theirs = (
+        logits.before(folded, each, multi_label=split.multi_label, step=step) for each in (scores, expected)
+    )
     return agreement.measure(ours, theirs)

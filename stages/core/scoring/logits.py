@@ -24,6 +24,8 @@ METHODS = ("temperature", "temperature_and_bias", "none")
 MIN_GROUPS = 5
 MIN_GROUPS_OF_CLASS = 3
 FOLDS = 10
+_FEW_BITS = 2.0**-16
+"""Steps from which on scores are multiples of it, those near 0 too."""
 _REACH = float(np.log(1000.0))  # of the logarithm of the scale
 
 
@@ -115,7 +117,25 @@ def scores(calibration: ScoreCalibration, logits: np.ndarray, *, sigmoid: bool) 
     return np.asarray(found.mean(axis=1))
 
 
-def before(calibration: ScoreCalibration, scores: np.ndarray, *, multi_label: bool) -> np.ndarray:
+def resolution(scores: np.ndarray) -> float:
+    """Return the step of scores near 1: that of 8 or 16 bits if all are multiples of it, else of their own type.
+
+    Examples
+    --------
+    >>> resolution(np.array([0.5, 1.0, 3 / 256], np.float32))
+    0.00390625
+    >>> resolution(np.array([0.1, 1.0], np.float32)) == 2.0**-24
+    True
+    """
+    for bits in (8, 15, 16):
+        if np.array_equal(np.rint(scores * 2.0**bits), scores * 2.0**bits):
+            return 2.0**-bits
+    return float(np.finfo(scores.dtype).epsneg)
+
+
+def before(
+    calibration: ScoreCalibration, scores: np.ndarray, *, multi_label: bool, step: float | None = None
+) -> np.ndarray:
     """Return the scores that a file would have given without its calibration, from those that it gives.
 
     Exact but for rounding where a clip has one crop.
@@ -124,9 +144,11 @@ def before(calibration: ScoreCalibration, scores: np.ndarray, *, multi_label: bo
     ----------
     calibration : ScoreCalibration
     scores : np.ndarray, shape (n,) or (n, n_classes)
-        Calibrated. Scores of 0 and 1, which a quantised file may give, count as half a 256th from them.
+        Calibrated. Scores of 0 and 1 count as half a step from them.
     multi_label : bool
         Whether every column is a probability of its own.
+    step : float or None
+        Step of the scores; None takes their `resolution`. Two files are compared by the larger of theirs.
 
     Examples
     --------
@@ -138,8 +160,9 @@ def before(calibration: ScoreCalibration, scores: np.ndarray, *, multi_label: bo
     if not calibration.changes_scores:
         return p
     scale, shift = np.asarray(calibration.scale), np.asarray(calibration.shift)
-    rounds = bool(((p == 0) | (p == 1)).any())
-    p = np.clip(p, 1 / 512, 1 - 1 / 512) if rounds else p
+    step = resolution(np.asarray(scores)) if step is None else step
+    least = step / 2 if step >= _FEW_BITS else np.finfo(np.float32).tiny
+    p = np.clip(p, least, 1 - step / 2)
     if p.ndim == 1 or multi_label:
         z = (np.log(p) - np.log1p(-p) - (shift[0] if p.ndim == 1 else shift)) / (scale[0] if p.ndim == 1 else scale)
         return np.asarray(1 / (1 + np.exp(-z)))

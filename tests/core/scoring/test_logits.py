@@ -155,3 +155,14 @@ def test_scores_that_answer_alike_to_everything_become_probabilities(n: int, lea
 
 def test_the_examples_run() -> None:
     assert doctest.testmod(scaling).failed == 0
+
+
+@pytest.mark.parametrize("sigmoid", [True, False])
+def test_scores_of_one_and_just_below_it_come_from_alike_logits(sigmoid: bool) -> None:
+    """A network and its file may differ by the last bit of a sure clip."""
+    calibration = ScoreCalibration(scale=(2.0,) * (1 if sigmoid else 3), shift=(0.0,) * (1 if sigmoid else 3))
+    sure = np.float32([1.0, 0.4, 0.7]) if sigmoid else np.float32([[1.0, 1e-9, 1e-12], [0.5, 0.3, 0.2]])
+    nearly = sure.copy()
+    nearly.flat[0] = np.nextafter(np.float32(1), np.float32(0))
+    found = [scaling.before(calibration, each, multi_label=False) for each in (sure, nearly)]
+    np.testing.assert_allclose(found[0], found[1], atol=1e-4)
