@@ -161,7 +161,7 @@ def test_the_examples_run() -> None:
 def test_scores_of_one_and_just_below_it_come_from_alike_logits(sigmoid: bool) -> None:
     """A network and its file may differ by the last bit of a sure clip."""
     calibration = ScoreCalibration(scale=(2.0,) * (1 if sigmoid else 3), shift=(0.0,) * (1 if sigmoid else 3))
-    sure = np.float32([1.0, 0.4, 0.7]) if sigmoid else np.float32([[1.0, 1e-9, 1e-12], [0.5, 0.3, 0.2]])
+    sure = np.array([1.0, 0.4, 0.7] if sigmoid else [[1.0, 1e-9, 1e-12], [0.5, 0.3, 0.2]], np.float32)
     nearly = sure.copy()
     nearly.flat[0] = np.nextafter(np.float32(1), np.float32(0))
     found = [scaling.before(calibration, each, multi_label=False) for each in (sure, nearly)]
