@@ -1,5 +1,6 @@
 """No wheel goes onto a device whose sha256 is not in `wheels.lock`."""
 
+import re
 import shutil
 import tomllib
 from pathlib import Path
@@ -35,19 +36,17 @@ def test_an_altered_or_unknown_wheel_is_refused(tmp_path: Path) -> None:
         "pip-26.3-py3-none-any.whl",
     ):
         (folder / name).write_bytes(b"other")
-        with pytest.raises(
-            DeviceError, match=rf"^{name} is not a wheel that wheels.lock pins, so that no device gets it"
-        ):
+        with pytest.raises(DeviceError, match=rf"^{re.escape(name)} .*wheels\.lock"):
             pins.check(folder, own)
         (folder / name).unlink()
     (folder / own.name).write_bytes(b"other")
-    with pytest.raises(DeviceError, match="is not a wheel that"):
+    with pytest.raises(DeviceError, match=rf"^{re.escape(own.name)} .*wheels\.lock"):
         pins.check(folder, own)
 
 
 def test_a_version_without_a_hash(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text("one==1.0 \\\n    --hash=sha256:" + "0" * 64 + "\ntwo==2.0\n")
-    with pytest.raises(DataError, match="two must have a sha256; it has none"):
+    with pytest.raises(DataError, match=r"two .*sha256"):
         pins.read(tmp_path / "lock")
 
 

@@ -58,7 +58,7 @@ def test_a_failing_device_is_named_and_leaves_no_output(
 ) -> None:
     configure(project, "params.yaml/attic", "devices/cellar", rollout=rollout)
     register()
-    with pytest.raises(DeviceError, match=r"^attic(, cellar)? did not take the release"):
+    with pytest.raises(DeviceError, match=r"^attic(, cellar)? did not take"):
         stage.main()
     _, attic, cellar = capsys.readouterr().out.splitlines()
     assert " failed " in attic
@@ -70,8 +70,6 @@ def test_a_failing_device_is_named_and_leaves_no_output(
 
 def test_a_model_that_is_not_registered_has_no_version(project: Path) -> None:
     configure(project, "devices/attic")
-    with pytest.raises(
-        DataError, match=r"is not registered as tiny, so that it has no version\. Run `dvc repro --force"
-    ):
+    with pytest.raises(DataError, match=r"not registered as tiny, .*`dvc repro --force"):
         stage.main()
     assert not (project / "devices").exists()

@@ -20,6 +20,7 @@ from stages.core.project.errors import DataError, DeviceError, ParameterError
 from stages.core.tracking import connection
 from stages.push.transports.local import LocalTransport
 from tests.console import edac
+from tests.messages import line_with
 
 PARAMS = """\
 select: {registered_name: tiny}
@@ -61,7 +62,7 @@ def test_the_flow_pushes_what_the_alias_names(project: Path, capsys: pytest.Capt
     push.fn(group="house")
     assert (version_on(project, "attic"), version_on(project, "cellar")) == (2, 2)
     assert capsys.readouterr().out.count("  installed  ") == 4
-    with pytest.raises(DeviceError, match="attic, cellar did not take the release"):
+    with pytest.raises(DeviceError, match="attic, cellar did not take"):
         push.fn(alias="veteran", group="house")
     assert "older than version 2" in capsys.readouterr().out
     assert version_on(project, "attic") == 2
@@ -70,7 +71,7 @@ def test_the_flow_pushes_what_the_alias_names(project: Path, capsys: pytest.Capt
 
 
 def test_the_flow_refuses_what_there_is_not(project: Path) -> None:
-    with pytest.raises(DataError, match="The registry has no model 'tiny' with the alias 'nobody'"):
+    with pytest.raises(DataError, match=r"model 'tiny' .*alias 'nobody'"):
         push.fn(alias="nobody")
     with pytest.raises(ParameterError, match=r"push\.devices has no group 'hut'"):
         push.fn(group="hut")
@@ -87,7 +88,7 @@ def test_no_room_for_temporary_files_is_no_incomplete_registry(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     said = capsys.readouterr().err
-    assert "File too large. Make room on the project's disk and in the folder of temporary files" in said
+    assert line_with(said, "File too large", "temporary files")
     assert not (project / "devices").exists()
 
 
@@ -127,7 +128,7 @@ def test_push_bench_and_status_from_the_command_line(
     _, attic, shed = said.out.splitlines()
     assert attic.split()[1:3] == ["already", "there"]
     assert "Device shed cannot be written" in shed
-    assert "error: shed did not take the release" in said.err
+    assert line_with(said.err, "error: shed")
 
     assert edac("devices", "status", "--verbose", "--name", "attic") == 0
     assert "golden/3.wav" in capsys.readouterr().out
@@ -137,7 +138,7 @@ def test_push_bench_and_status_from_the_command_line(
     head, attic, cellar = capsys.readouterr().out.splitlines()
     assert attic.split()[:5] == ["attic", "2", "12.5", "13.2", "14"]
     assert attic[head.index("throttled") :].split() == ["no", "-", "-"]
-    assert "Device cellar holds no release. Push one to it first." in cellar
+    assert line_with(cellar, "cellar", "no release")
     client = connection.connect(project / "unused").client
     found = client.get_model_version("tiny", "2")
     assert json.loads(found.tags["device.attic"]) == FIGURES
@@ -145,4 +146,4 @@ def test_push_bench_and_status_from_the_command_line(
 
     (project / "params.yaml").write_text(PARAMS.replace("registered_name: tiny", "registered_name: other"))
     assert edac("devices", "bench", "--runs", "7", "--name", "attic") == 0
-    assert "not registered as other: the figures are kept nowhere" in capsys.readouterr().out
+    assert line_with(capsys.readouterr().out, "other", "kept nowhere")

@@ -105,7 +105,7 @@ def test_push_roll_back_and_keep(bundles: list[Path], device: LocalTransport) ->
 def test_file_altered_on_the_way(bundles: list[Path], device: LocalTransport, tmp_path: Path) -> None:
     rollout.deliver(device, bundles[0], keep=2)
     tampering = Tampering(local.Config(folder_of(device)), "bench")
-    with pytest.raises(DeviceError, match=r"Device bench refuses release .*files are missing or altered: model.tflite"):
+    with pytest.raises(DeviceError, match=r"bench refuses .*missing or altered: model.tflite"):
         rollout.deliver(tampering, bundles[1], keep=2)
     assert current(device) == bundle.release_id(bundles[0])
     assert rollout.status(device).health == "healthy"
@@ -116,7 +116,7 @@ def test_file_altered_on_the_way(bundles: list[Path], device: LocalTransport, tm
 @pytest.mark.thorough
 def test_an_older_release_unless_forced(bundles: list[Path], device: LocalTransport) -> None:
     rollout.deliver(device, bundles[1], keep=2)
-    with pytest.raises(DeviceError, match=r"refuses release .*version 1, older than version 2 that runs here"):
+    with pytest.raises(DeviceError, match=r"version 1, older than version 2"):
         rollout.deliver(device, bundles[0], keep=2)
     assert current(device) == bundle.release_id(bundles[1])
     assert rollout.deliver(device, bundles[0], keep=2, force=True).installed
@@ -149,9 +149,7 @@ def test_a_device_that_trusts_a_key(
 def test_a_device_of_another_class(selections: list[Path], device: LocalTransport, tmp_path: Path) -> None:
     bundle.build(tmp_path / "b", selected=selections[0], version=1, device_class="jetson")
     identity.identify(device, "bench", "raspberry-pi")
-    with pytest.raises(
-        DeviceError, match=r"refuses release .*for devices of class jetson, and this one is of class rasp"
-    ):
+    with pytest.raises(DeviceError, match=r"class jetson, .*class rasp"):
         rollout.deliver(device, tmp_path / "b", keep=2)
     identity.identify(device, "bench", "jetson")
     assert rollout.deliver(device, tmp_path / "b", keep=2).installed
@@ -168,7 +166,7 @@ def test_the_code_that_comes_in_has_no_say(bundles: list[Path], device: LocalTra
     identity_before = bundle.release_id(bundles[1])
     rollout.deliver(device, bundles[1], keep=2)
     forged = forge(bundles[1], tmp_path / "forged", take_anything)
-    with pytest.raises(DeviceError, match=r"has version \d+, older than version \d+ that runs here"):
+    with pytest.raises(DeviceError, match=r"version \d+, older than version \d+"):
         rollout.deliver(device, forged, keep=2)
     assert current(device) == identity_before
 
@@ -182,9 +180,7 @@ def test_a_device_whose_own_runtime_is_missing_or_too_old(bundles: list[Path], t
     python.write_text(f'#!/bin/sh\necho "{stderr}" >&2\nexit 1\n')
     python.chmod(0o755)
     device = local.connect(local.Config(tmp_path / "device", python=str(python)), "bench")
-    with pytest.raises(
-        DeviceError, match=r"Device bench has no runtime that can judge a release. Run `edac devices set"
-    ):
+    with pytest.raises(DeviceError, match=r"bench .*no runtime .*`edac devices set"):
         rollout.deliver(device, bundles[0], keep=2)
 
 
@@ -217,12 +213,12 @@ def test_failing_health_check_returns_to_the_release_before(bundles: list[Path],
     device = SickInPlace(local.Config(tmp_path / "device"), "bench")
     a, b, _ = map(bundle.release_id, bundles)
     device.sick_release = a
-    with pytest.raises(DeviceError, match=r"Input/output error.*It is back on no release, as before"):
+    with pytest.raises(DeviceError, match=r"Input/output error.*back on no release"):
         rollout.deliver(device, bundles[0], keep=2)
     assert device.read_link("current") is None
     device.sick_release = b
     rollout.deliver(device, bundles[0], keep=2)
-    with pytest.raises(DeviceError, match=rf"Device bench refuses release {b} .*Input/output error.*back on {a}"):
+    with pytest.raises(DeviceError, match=rf"{b} .*Input/output error.*back on {a}"):
         rollout.deliver(device, bundles[1], keep=2)
     assert (releases(device), current(device)) == ([a], a)
 
@@ -241,7 +237,7 @@ def test_scores_are_compared_at_home_too(bundles: list[Path], tmp_path: Path) ->
         shutil.copyfile(bundles[1] / "model.tflite", release / "model.tflite")
 
     device = Optimist(local.Config(tmp_path / "device"), "bench")
-    with pytest.raises(DeviceError, match=r"Device bench gives scores that differ by .* back on no release"):
+    with pytest.raises(DeviceError, match=r"bench .*differ by .*back on no"):
         rollout.deliver(device, forge(bundles[0], tmp_path / "forged", swap_models), keep=2)
 
 
@@ -264,7 +260,7 @@ def test_unsigned_release_is_signed_by_the_next_push(
 ) -> None:
     rollout.deliver(device, bundles[0], keep=2)
     identity.trust_key(device, signing.new_key(tmp_path / "key"))
-    with pytest.raises(DeviceError, match="the release is unsigned, and this device takes only signed ones"):
+    with pytest.raises(DeviceError, match=r"unsigned, .*only signed"):
         rollout.deliver(device, bundles[0], keep=2)
     signed = tmp_path / "signed"
     bundle.build(signed, selected=selections[0], version=1, key=tmp_path / "key")
@@ -289,7 +285,7 @@ def test_classify_answers_per_file_and_then_complains(bundles: list[Path], devic
     answers = rollout.classify(device, [golden, "/no/such.wav"])
     assert next(answers)["file"] == golden
     assert next(answers)["ok"] is False
-    with pytest.raises(DeviceError, match=r"Device bench: 1 of 2 files .* /no/such.wav cannot be read"):
+    with pytest.raises(DeviceError, match=r"bench: 1 of 2 files .*/no/such.wav"):
         next(answers)
 
 
@@ -299,7 +295,7 @@ def test_full_disk(bundles: list[Path], device: LocalTransport) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
     try:
-        with pytest.raises(DeviceError, match=r"Device bench cannot be written at .* \(.*File too large"):
+        with pytest.raises(DeviceError, match=r"bench .*written .*File too large"):
             rollout.deliver(device, bundles[1], keep=2)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -310,19 +306,19 @@ def test_full_disk(bundles: list[Path], device: LocalTransport) -> None:
 def test_folder_that_cannot_be(bundles: list[Path], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     device = local.connect(local.Config(tmp_path / "file" / "device"), "bench")
-    with pytest.raises(DeviceError, match=r"Device bench cannot be written at .*file/device \(Not a directory\)"):
+    with pytest.raises(DeviceError, match=r"bench .*file/device \(Not a directory\)"):
         rollout.deliver(device, bundles[0], keep=2)
 
 
 def test_a_push_at_a_time(bundles: list[Path], device: LocalTransport) -> None:
-    with device.lock(), pytest.raises(DeviceError, match=r"Device bench is held by another push. Wait"):
+    with device.lock(), pytest.raises(DeviceError, match="bench is held by another push"):
         rollout.deliver(device, bundles[0], keep=2)
     assert device.names("") == [".lock"]
 
 
 def test_device_without_python(bundles: list[Path], tmp_path: Path) -> None:
     device = local.connect(local.Config(tmp_path / "device", python="/no/python"), "bench")
-    with pytest.raises(DeviceError, match=r"Device bench cannot run /no/python \(No such file or directory\)"):
+    with pytest.raises(DeviceError, match=r"bench cannot run /no/python \(No such file"):
         rollout.deliver(device, bundles[0], keep=2)
     assert rollout.status(device).health == "holds no release"
 
@@ -331,7 +327,7 @@ def test_device_without_python(bundles: list[Path], tmp_path: Path) -> None:
     ("script", "sentence"),
     [
         ("exec sleep 60", "Device bench gave no answer within 0.3 s"),
-        ("echo hello", "Device bench answers what is not JSON: 'hello"),
+        ("echo hello", r"bench .*not JSON: 'hello"),
         ("exit 3", "Device bench refuses release .* \\(exit code 3\\)"),
         ("true", "Device bench refuses release .* \\(exit code 0\\)"),
     ],

@@ -21,6 +21,7 @@ from stages.push.transports.local import LocalTransport
 from stages.runtime import manifest, trust
 from stages.runtime.errors import RuntimeInputError
 from tests.marks import thorough_but
+from tests.messages import line_with
 from tests.push.quick import QuickDevice, contents, make_bundle
 
 
@@ -47,7 +48,7 @@ def test_a_lost_pointer_makes_no_old_version_new(device: QuickDevice, tmp_path: 
     for loss in ("current", "releases"):
         lost = device.folder / loss
         shutil.rmtree(lost) if lost.is_dir() and not lost.is_symlink() else lost.unlink()
-        with pytest.raises(DeviceError, match=r"has version 5, older than version 7 that ran here before"):
+        with pytest.raises(DeviceError, match=r"version 5, older than version 7"):
             rollout.deliver(device, make_bundle(tmp_path / f"5{loss}", f"five {loss}", 5), keep=2)
     assert rollout.deliver(device, tmp_path / "7", keep=2).installed
 
@@ -57,7 +58,7 @@ def test_after_a_rollback_versions_between_are_still_old(device: QuickDevice, tm
         rollout.deliver(device, make_bundle(tmp_path / str(version), f"m{version}", version), keep=2)
     rollout.rollback(device)
     between = make_bundle(tmp_path / "5", "five", 5)
-    with pytest.raises(DeviceError, match=r"older than version 7 that ran here before. Push a newer one, or add --f"):
+    with pytest.raises(DeviceError, match=r"version 5, older than version 7 .*--force"):
         rollout.deliver(device, between, keep=2)
     assert rollout.deliver(device, between, keep=2, force=True).installed
     assert json.loads((device.folder / "accepted.json").read_text()) == {"": 7}
@@ -86,9 +87,7 @@ def test_a_damaged_memory_is_named_and_begun_anew_by_force(device: QuickDevice, 
     new = make_bundle(tmp_path / "2", "two", 2)
     for content in ("", "[]", '{"": "2"}', '{"": true}', "[" * 10**5):
         (device.folder / "accepted.json").write_text(content)
-        with pytest.raises(
-            DeviceError, match=r"accepted.json is damaged: it must hold one version per model. Add --force"
-        ):
+        with pytest.raises(DeviceError, match=r"accepted\.json is damaged.*--force"):
             rollout.deliver(device, new, keep=2)
     assert rollout.deliver(device, new, keep=2, force=True).installed
     assert json.loads((device.folder / "accepted.json").read_text()) == {"": 2}
@@ -105,7 +104,8 @@ def test_a_release_that_fails_in_place_is_not_remembered(device: QuickDevice, tm
 def test_a_release_of_a_removed_key_or_an_unsigned_one_never_runs_again(device: QuickDevice, tmp_path: Path) -> None:
     (old, old_name), (new, _) = new_key(tmp_path / "old"), new_key(tmp_path / "new")
     unsigned = make_bundle(tmp_path / "0", "unsigned", 1)
-    assert rollout.deliver(device, unsigned, keep=9).notes == ("it asks for no signature: run `edac devices trust`",)
+    (note,) = rollout.deliver(device, unsigned, keep=9).notes
+    assert line_with(note, "no signature", "`edac devices trust`")
     for key in (old, new):
         trust.add_key(device.folder, trust.encode(signing.public_key(key)))
     with_old = [signed(tmp_path / f"old{i}", old, i) for i in (2, 3)]
@@ -114,19 +114,19 @@ def test_a_release_of_a_removed_key_or_an_unsigned_one_never_runs_again(device: 
         assert rollout.deliver(device, release, keep=9, force=True).notes == ()
     trust.remove_key(device.folder, old_name)
     assert rollout.rollback(device) == release_id(with_new[0])
-    with pytest.raises(DeviceError, match=r"keeps no earlier release to return to \(.*does not trust"):
+    with pytest.raises(DeviceError, match=r"no earlier release .*\(.*does not trust"):
         rollout.rollback(device)
     assert contents(device.folder / "current") == contents(with_new[0])
-    with pytest.raises(DeviceError, match=r"signed with a key that this device does not trust"):
+    with pytest.raises(DeviceError, match=r"a key .*does not trust"):
         rollout.deliver(device, with_old[1], keep=9, force=True)
 
 
 def test_expiry(device: QuickDevice, tmp_path: Path) -> None:
     rollout.deliver(device, make_bundle(tmp_path / "1", "one", 1, not_after="9999-12-31"), keep=2)
-    with pytest.raises(DeviceError, match=r"was good until 2020-02-29, and this device's clock says 2\d{3}-"):
+    with pytest.raises(DeviceError, match=r"until 2020-02-29, .*device's clock says 2\d{3}-"):
         rollout.deliver(device, make_bundle(tmp_path / "2", "two", 2, not_after="2020-02-29"), keep=2, force=True)
     for day in ("2020-02-30", "2020-2-3", "tomorrow", 2020, ["2020-02-29"]):
-        with pytest.raises(RuntimeInputError, match="not_after must be a day, YYYY-MM-DD, or null"):
+        with pytest.raises(RuntimeInputError, match=r"not_after .*YYYY-MM-DD, or null"):
             manifest.load(make_bundle(tmp_path / f"bad {day}", "m", 3, not_after=day))
 
 
@@ -156,7 +156,7 @@ def set_clock(monkeypatch: pytest.MonkeyPatch, day: str, at_home: str) -> None:
         ("2027-02-01", "2026-11-28", "this device's clock says 2027-02-01"),
         ("1970-01-01", "2027-02-01", "it is 2027-02-01 at home"),  # set back, it keeps no expired release alive
         ("2026-11-28", "2027-02-01", "it is 2027-02-01 at home"),
-        ("1970-01-01", "1970-01-01", "this device's clock says 1970-01-01, which cannot be"),
+        ("1970-01-01", "1970-01-01", "this device's clock says 1970-01-01,"),
     ],
 )
 def test_the_later_one_of_two_clocks_counts_for_a_release_with_a_last_day(
@@ -175,7 +175,7 @@ def test_the_later_one_of_two_clocks_counts_for_a_release_with_a_last_day(
 def test_a_day_at_home_that_is_none_is_refused(tmp_path: Path) -> None:
     release = make_bundle(tmp_path / "1", "one", 1, not_after="2027-01-31")
     for day in ("", "9999", "2026-11-31", "tomorrow"):
-        with pytest.raises(RuntimeInputError, match="the day at home must be YYYY-MM-DD"):
+        with pytest.raises(RuntimeInputError, match=r"day at home .*YYYY-MM-DD"):
             trust.accept(release, tmp_path, today=day)
 
 
@@ -246,4 +246,4 @@ def test_a_file_of_nobody_among_those_that_run_is_seen(bundles: list[Path], tmp_
     device = local.connect(local.Config(tmp_path / "device"), "bench")
     rollout.deliver(device, bundles[0], keep=2)
     (tmp_path / "device/current/numpy.py").write_text("import antigravity")
-    assert "foreign files: files are not in the manifest: numpy.py" in rollout.status(device).health
+    assert line_with(rollout.status(device).health, "foreign files", "not in the manifest: numpy.py")
