@@ -93,7 +93,7 @@ def clip(survey: Survey, warnings: list[str]) -> Clip:
     if parts:
         of_recording = survey.clips(seconds)
         why = f"parts of {seconds:g} s of recordings of {middle:.3g} s (median)"
-        reason = f"a recording becomes {of_recording:.2g} clips in the mean, and its answer is the mean of theirs"
+        reason = f"a recording becomes {of_recording:.2g} clips in the mean; a file's answer is the mean of theirs"
         choices.append(Choice("features.segment", {"hop_s": seconds}, reason))
     if shorter > _MOSTLY:
         choices.append(Choice("features.short", "repeat", _REPEATED.format(shorter)))
