@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 settings.register_profile("edac", deadline=None)  # a busy machine is no failure
 settings.load_profile("edac")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """Have one worker more than there are cores, as tests wait for servers and processes for a third of their time."""
+    return (yield) + 1
 
 
 LONG_FIRST = ("tests/e2e/", "tests/flows/", "tests/core/tracking/", "tests/push/")

@@ -162,7 +162,9 @@ def test_the_kill_of_the_scheduler_and_of_the_flow_lose_nothing(tmp_path: Path, 
     assert whole(folder) == set(NAMES)
 
 
-def test_what_a_cluster_lacks_is_told_in_a_sentence(tmp_path: Path, prefect_server: str) -> None:
+def test_what_a_cluster_lacks_is_told_in_a_sentence(
+    tmp_path: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     token, here = tmp_path / "token", runners_dask._CODE
     assert line_with(str(runners_dask._fault(token, here, prefect_server)), str(tmp_path), "sweep.store")
     token.touch()
@@ -171,6 +173,7 @@ def test_what_a_cluster_lacks_is_told_in_a_sentence(tmp_path: Path, prefect_serv
     nobody = "http://127.0.0.1:9/api"
     assert str(runners_dask._fault(token, here, nobody)).startswith(f"does not reach the Prefect server {nobody}.")
 
+    monkeypatch.setattr(runners_dask, "_CONNECT_S", 1)
     with (
         pytest.raises(ParameterError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"),
         runners_dask.dask(ExecutionParams(), address="tcp://127.0.0.1:9", store=tmp_path),

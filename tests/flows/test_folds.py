@@ -295,8 +295,10 @@ def test_a_wrong_twin_is_refused_before_any_work(inside: Path, against: str, sai
     assert not list(inside.glob("data/folds/against-*"))
 
 
-def test_a_twin_differs_in_what_it_was_told(inside: Path) -> None:
-    folds._dvc(Path(), "repro", "pull")
+def test_a_twin_differs_in_what_it_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run_folder, "_CODE", ())
+    shutil.copyfile(provenance.ROOT / "params.yaml", "params.yaml")
     run = folds.plan([5], changes={"train.mixup": 0.7, "train.options.ds_cnn": {"stem": 8}})[0]
     run_folder.prepare(run)
     own, theirs = (YAML(typ="safe", pure=True).load(path) for path in (Path("params.yaml"), run.folder / "params.yaml"))

@@ -159,7 +159,13 @@ def test_an_mlruns_on_a_disk_that_is_not_there(project: Path, capsys: pytest.Cap
 
 def run(shell: str, **environment: str) -> "subprocess.CompletedProcess[bytes]":
     own = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHON": sys.executable} | environment
-    return subprocess.run(["bash", "-c", shell], env=own, capture_output=True, check=False)
+    # What a shell starts in the background ignores SIGINT, and `nohup` SIGHUP; who is started inherits that.
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGHUP)}
+    try:
+        return subprocess.run(["bash", "-c", shell], env=own, capture_output=True, check=False)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 PRINT = """$PYTHON -c '
