@@ -203,7 +203,7 @@ def test_a_split_with_a_leak_or_without_a_class_is_not_used() -> None:
         ([0.3, 0.5, 0.9], {8000: 100}, 8000, 7200),
         ([5.0], {44100: 100}, 16000, 80000),
         ([2.0], {8000: 40, 48000: 60}, 8000, 16000),
-        ([60.0], {16000: 100}, 16000, 160000),
+        ([60.0], {16000: 100}, 16000, 80000),
     ],
 )
 def test_length_and_rate(seconds: list[float], rates: dict[int, int], rate: int, samples: int) -> None:
