@@ -1,17 +1,19 @@
 """A label of background sounds, such as the folder ``_background_noise_``: an answer, and heard behind the others."""
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from flows.start.choice import Choice
-from flows.start.guess import SPLIT_NAMES
+from flows.start.fields import Field
+from flows.start.guess import side_of
 from flows.start.naming import Names
+from stages.core.artifacts.split import SPLITS
 
 _BACKGROUND = re.compile(
     r"_*(noises?|(background|ambient|ambience)([_\- ]*(noises?|sounds?|recordings?))?)_*", re.IGNORECASE
 )
-_SIDES = ("train", "validation", "test")
 _LEVELS_DB = [-5, 30]  # above the background; docs/decisions.md has what they did for words
 
 
@@ -40,27 +42,27 @@ def shared_out(names: Names) -> tuple[Names, str]:
         return names, ""
     rows = [i for i, value in enumerate(names.label.values) if value == label]
     groups = sorted({names.group.values[i] for i in rows})
-    if len(groups) < len(_SIDES):
+    if len(groups) < len(SPLITS):
         rest = sorted(set(range(len(names.items))) - set(rows))
         return names.of(rest), (
             f"{label!r} has recordings of {len(groups)} groups, and every side of the split needs one of its own: they "
             "are left out; three or more let a model answer noise with it and are heard behind the others in training"
         )
     split = names.split
-    held = {split.values[i] for i in rows} if split else set()
-    if split is None or held == set(split.distinct) or not all(SPLIT_NAMES.get(v.casefold()) for v in split.distinct):
+    if split is None or None in map(side_of, split.distinct) or {split.values[i] for i in rows} == set(split.distinct):
         return names, ""
-    return _in_turn(names, rows, groups), f"the sides take recordings of {label!r} in turn, as the publisher's do not"
+    turned = replace(names, split=_in_turn(split, [names.group.values[i] for i in rows], rows))
+    return turned, f"the sides take recordings of {label!r} in turn, as the publisher's do not"
 
 
-def _in_turn(names: Names, rows: Sequence[int], groups: Sequence[str]) -> Names:
-    assert names.split is not None
-    sides = sorted(names.split.distinct, key=lambda value: _SIDES.index(SPLIT_NAMES[value.casefold()]))
-    turn = {group: sides[i % len(sides)] for i, group in enumerate(groups)}
-    values = list(names.split.values)
-    for i in rows:
-        values[i] = turn[names.group.values[i]]
-    return replace(names, split=replace(names.split, values=tuple(values)))
+def _in_turn(split: Field, groups: Sequence[str], rows: Sequence[int]) -> Field:
+    """Return the split with the groups of some rows on its sides in turn."""
+    sides = sorted(split.distinct, key=lambda value: SPLITS.index(side_of(value) or "train"))
+    turn = dict(zip(sorted(set(groups)), itertools.cycle(sides)))
+    values = list(split.values)
+    for row, group in zip(rows, groups, strict=True):
+        values[row] = turn[group]
+    return replace(split, values=tuple(values))
 
 
 def heard_behind(choices: Sequence[Choice], names: Names, clip_s: float) -> list[Choice]:

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from flows.start.fields import SEPARATORS
-from flows.start.guess import SPLIT_NAMES
+from flows.start.guess import side_of
 from stages.core.project.errors import DataError
 from stages.pull.table import Row
 
@@ -35,7 +36,7 @@ def sides(root: Path, texts: Sequence[str], paths: Sequence[str]) -> tuple[dict[
     listed: dict[str, str] = {}
     for text in texts:
         words = SEPARATORS.split(PurePosixPath(text).stem.casefold())
-        named = {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
+        named = {side for word in words if (side := side_of(word))}
         if len(named) != 1 or (root / text).stat().st_size > _LARGEST:
             continue
         lines = [line.strip() for line in (root / text).read_text("utf-8", "replace").splitlines() if line.strip()]
@@ -64,6 +65,11 @@ def sidecars(root: Path, jsons: Sequence[str], paths: Sequence[str]) -> tuple[di
     found : dict of str to dict of str to str
         Path to the texts, numbers and truth values of its file.
     notes : list of str
+
+    Raises
+    ------
+    DataError
+        If a file is not JSON.
     """
     there = {PurePosixPath(name).with_suffix("").as_posix(): name for name in jsons}
     own = {path: there.get(PurePosixPath(path).with_suffix("").as_posix()) for path in paths}
@@ -71,13 +77,24 @@ def sidecars(root: Path, jsons: Sequence[str], paths: Sequence[str]) -> tuple[di
         return {}, []
     found: dict[str, dict[str, str]] = {}
     for path, name in own.items():
-        try:
-            document = json.loads((root / name).read_bytes()) if name else {}
-        except ValueError as error:
-            raise DataError(f"{root / str(name)} must be JSON; it is not ({error}). Correct it.") from None
+        document = document_of(root / name) if name else {}
         entries = document.items() if isinstance(document, dict) else ()
         found[path] = {str(k): str(v) for k, v in entries if isinstance(v, str | int | float)}
     return found, ["what is known of the recordings comes from the JSON file beside each"]
+
+
+def document_of(path: Path) -> Any:
+    """Return what a JSON file holds.
+
+    Raises
+    ------
+    DataError
+        If it is not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise DataError(f"{path} must be JSON; it is not ({error}). Correct it.") from None
 
 
 def joined(
@@ -105,15 +122,15 @@ def joined(
         If the table has no row of column names.
     """
     columns = list(dict.fromkeys(key for row in rows for key in row.values))
-    names = list(dict.fromkeys(name for each in fields.values() for name in each if name != "name"))
+    names = dict.fromkeys(name for each in fields.values() for name in each if name != "name")
+    of_paths = {name: [_plain(each.get(name, "")) for each in fields.values()] for name in names}
     best: tuple[int, str, str] | None = None
     for column in columns:
         keys = [_plain(row.values.get(column, "")) for row in rows]
         if "" in keys or len(set(keys)) < len(keys):
             continue
         held = set(keys)
-        for name in names:
-            values = [_plain(each.get(name, "")) for each in fields.values()]
+        for name, values in of_paths.items():
             shared = len(held & set(values))
             fits = shared >= _FEWEST and sum(value in held for value in values) >= _MOST * len(values)
             if fits and 2 * shared >= len(keys) and (best is None or shared > best[0]):
@@ -121,7 +138,7 @@ def joined(
     if best is None:
         return {}, []
     _, column, name = best
-    if _plain(column) in {_plain(each.get(name, "")) for each in fields.values()}:
+    if _plain(column) in of_paths[name]:
         raise DataError(
             f"{table} must begin with a row of column names; it begins with {', '.join(columns[:3])}. Add one, such as "
             "group,label."
@@ -129,7 +146,7 @@ def joined(
     by_key = {
         _plain(row.values[column]): {key: value for key, value in row.values.items() if key != column} for row in rows
     }
-    found = {path: by_key[key] for path, each in fields.items() if (key := _plain(each.get(name, ""))) in by_key}
+    found = {path: by_key[key] for path, key in zip(fields, of_paths[name], strict=True) if key in by_key}
     return found, [f"{table.name} is joined by its column {column!r}, which is {name} of the paths"]
 
 

@@ -7,14 +7,12 @@ codes of one pattern without separators (``03a01Fa``), and the columns of tables
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 SEPARATORS = re.compile(r"[_\-\s.+@#,]+")
 _RUN = re.compile(r"\d+|[A-Z]+|[a-z]+")
-_USUAL = (
-    0.9  # fraction of the names that have the usual number of parts, below which only the first part means one thing
-)
+_USUAL = 0.9  # fraction of names with the usual number of parts, below which only the first part means one thing
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,10 @@ class Field:
     def distinct(self) -> list[str]:
         """Sorted distinct values."""
         return sorted(set(self.values))
+
+    def of(self, rows: Sequence[int]) -> "Field":
+        """Return the field of some recordings."""
+        return replace(self, values=tuple(self.values[i] for i in rows))
 
 
 def path_fields(paths: Sequence[str]) -> list[dict[str, str]]:

@@ -5,9 +5,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from flows.start.fields import Field, Item, by_name, from_path, position
+from stages.core.artifacts.split import SplitName
 from stages.core.project.errors import ParameterError
 
-SPLIT_NAMES = {
+_SIDE_NAMES: dict[str, SplitName] = {
     **dict.fromkeys(("train", "training", "tr"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev", "development"), "validation"),
     **dict.fromkeys(("test", "testing", "eval", "evaluation", "heldout"), "test"),
@@ -39,6 +40,17 @@ _KIND = re.compile(
 _AS_LIKELY = 1.0  # difference of scores within which two fields may both be the label
 
 
+def side_of(name: str) -> SplitName | None:
+    """Return the side of the split that a publisher's name means; None for other names, such as those of folds.
+
+    Examples
+    --------
+    >>> side_of("Dev"), side_of("fold1")
+    ('validation', None)
+    """
+    return _SIDE_NAMES.get(name.casefold())
+
+
 def called(items: Sequence[Item], kind: str, taken: set[str]) -> Field | None:
     """Return the table's column that is called as the kind is, in the order of likelihood.
 
@@ -60,7 +72,7 @@ def split(items: Sequence[Item]) -> Field | None:
     """Return the field with the publisher's sides or folds, if there is one."""
     fields = by_name(items)
     for name, values in fields.items():
-        sides = {SPLIT_NAMES.get(value.casefold()) for value in values}
+        sides = {side_of(value) for value in values}
         if None not in sides and "test" in sides and len(sides) > 1 and not name.startswith(("part", "code")):
             return Field(name, f"the publisher's {' / '.join(sorted(set(values)))}", values)
     for name, values in fields.items():
@@ -121,7 +133,7 @@ def _label_scores(items: Sequence[Item], taken: set[str]) -> dict[str, float]:
         score = 10.0 if folder else 3 - place / 10 + 2 * (place == 1)
         score -= 12 if _is_person(values) else 8 * _is_id(values)
         score -= 6 * (not folder and _is_index(name, values, fields))
-        score += 2 * all(not re.search(r"\d", value) for value in values) + 2 * (folder and _in_stem(items, name))
+        score += 2 * all(not re.search(r"\d", value) for value in set(values)) + 2 * (folder and _in_stem(items, name))
         scores[name] = score - n / 1e4
     return scores
 

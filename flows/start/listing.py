@@ -1,12 +1,11 @@
 """List the recordings of a folder, or of a table, with all the fields that tell something of them."""
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from flows.start import beside
 from flows.start.fields import Item, path_fields
-from flows.start.guess import SPLIT_NAMES
+from flows.start.guess import side_of
 from stages.core.project.errors import DataError
 from stages.pull.table import Layout, Row, read_table
 from stages.pull.tree import HIDDEN, walk
@@ -109,7 +108,7 @@ def list_recordings(root: Path, table: Path | None = None) -> tuple[list[Item], 
     if not by_table:
         return [Item(path, fields[path] | more[path]) for path in paths], notes
     listed: dict[str, dict[str, str]] = {}
-    sides = {path: SPLIT_NAMES.get(path.stem.casefold()) for path in by_table}
+    sides = {path: side_of(path.stem) for path in by_table}
     for path, found in by_table.items():
         side = {"split": str(sides[path])} if all(sides.values()) and len(by_table) > 1 else {}
         for name, row in found.items():
@@ -173,10 +172,7 @@ def _read(path: Path) -> list[Row]:
     """Read a table as text: CSV by the rules of `stages.pull.table`, or JSON that is a list of flat objects."""
     if path.suffix != ".json":
         return read_table(path, Layout(None, (), "pull.options.folder"))
-    try:
-        document = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise DataError(f"{path} must be JSON; it is not ({error}). Correct it.") from None
+    document = beside.document_of(path)
     flat = isinstance(document, list) and all(isinstance(row, dict) for row in document)
     rows = document if flat else []
     return [Row(i, {str(k): "" if v is None else str(v) for k, v in row.items()}) for i, row in enumerate(rows, 1)]

@@ -69,10 +69,10 @@ class Names:
         return replace(
             self,
             items=tuple(self.items[i] for i in rows),
-            label=_kept(self.label, rows),
-            group=_kept(self.group, rows),
-            split=self.split and _kept(self.split, rows),
-            site=self.site and _kept(self.site, rows),
+            label=self.label.of(rows),
+            group=self.group.of(rows),
+            split=self.split and self.split.of(rows),
+            site=self.site and self.site.of(rows),
         )
 
 
@@ -103,7 +103,7 @@ def find(items: Sequence[Item], asked: Asked) -> Names:
     if len(keep) < len(items):
         notes.append(f"{len(items) - len(keep)} recordings have no label and are left out")
     items = [items[i] for i in keep]
-    label, split = _kept(label, keep), _kept(split, keep) if split else None
+    label, split = label.of(keep), split and split.of(keep)
     label = _apart(label, asked.label_separator, notes)
     if len(label.distinct) < 2:
         raise DataError(
@@ -151,10 +151,6 @@ def _in_part(items: Sequence[Item], split: Field | None, group: Field) -> list[s
         for kind, (column, chosen) in columns.items()
         if column and "" in column.values and (chosen is None or chosen.name != column.name)
     ]
-
-
-def _kept(chosen: Field, keep: Sequence[int]) -> Field:
-    return Field(chosen.name, chosen.reason, tuple(chosen.values[i] for i in keep))
 
 
 def _asked(items: Sequence[Item], wanted: str, kind: str) -> Field:

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Mapping
 
 from flows.start.choice import Choice
-from flows.start.guess import EACH_FILE, SPLIT_NAMES
+from flows.start.guess import EACH_FILE, side_of
 from flows.start.naming import Names
 from stages.core.artifacts.recordings import SEPARATOR
+from stages.core.artifacts.split import SPLITS, SplitName
 from stages.core.project.errors import DataError
 
 
@@ -37,7 +38,7 @@ def split(names: Names, warnings: list[str]) -> tuple[list[Choice], int]:
     )
     published = names.split
     if published is not None:
-        sides = {value: SPLIT_NAMES.get(value.casefold()) for value in published.distinct}
+        sides = {value: side_of(value) for value in published.distinct}
         problem = _problem(names, sides)
         if not problem:
             return _official(names, sides, fractions, warnings)
@@ -59,7 +60,7 @@ def split(names: Names, warnings: list[str]) -> tuple[list[Choice], int]:
 
 
 def _official(
-    names: Names, sides: Mapping[str, str | None], fractions: dict[str, float], warnings: list[str]
+    names: Names, sides: Mapping[str, SplitName | None], fractions: dict[str, float], warnings: list[str]
 ) -> tuple[list[Choice], int]:
     published = names.split
     assert published is not None
@@ -83,13 +84,13 @@ def _official(
     return [
         Choice("split.method", "official", published.reason),
         Choice("split.folds", folds, "validation is taken from the rest, by group" * (len(folds) == 1)),
-        Choice("split.fractions", {side: shares[side] for side in ("train", "validation", "test")}),
+        Choice("split.fractions", {side: shares[side] for side in SPLITS}),
         Choice("split.by_site", False),
         Choice("split.seed", 1234),
     ], n_train
 
 
-def _problem(names: Names, sides: Mapping[str, str | None]) -> str:
+def _problem(names: Names, sides: Mapping[str, SplitName | None]) -> str:
     """Return why the publisher's split cannot be used, or nothing."""
     split = names.split
     assert split is not None
