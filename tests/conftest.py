@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what the tests start shall compile, as it does on anybody's machine
 
 settings.register_profile("edac", deadline=None)  # a busy machine is no failure
 settings.load_profile("edac")

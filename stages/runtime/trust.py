@@ -7,6 +7,7 @@ In the device's folder
     accepted.json        {registered model: highest version that ever ran here}
 """
 
+import contextlib
 import datetime
 import json
 import os
@@ -230,11 +231,21 @@ def _check_files(folder: Path, incoming: manifest.Manifest) -> None:
 
 
 def _check_foreign(folder: Path, incoming: manifest.Manifest) -> None:
+    _remove_caches(folder, incoming)
     known = {manifest.NAME, manifest.SIGNATURE, *incoming.files}
     found = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir()}
     foreign = sorted(path for path, file in found.items() if path not in known or file.is_symlink())
     if foreign:
         raise RuntimeInputError(f"files are not in the manifest: {', '.join(foreign)}. Push the release again.")
+
+
+def _remove_caches(folder: Path, incoming: manifest.Manifest) -> None:
+    """Remove what Python compiled of a release's own files: it runs in their place, and no manifest vouches for it."""
+    for cache in folder.rglob("__pycache__/*.pyc"):
+        source = cache.parent.parent.relative_to(folder) / f"{cache.name.partition('.')[0]}.py"
+        if source.as_posix() in incoming.files and not cache.is_symlink() and not cache.parent.is_symlink():
+            with contextlib.suppress(OSError):  # of a read-only folder: it is then named as foreign
+                cache.unlink()
 
 
 def _check_class(incoming: manifest.Manifest, device: Path) -> None:

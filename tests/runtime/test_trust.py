@@ -216,6 +216,20 @@ def test_a_file_that_the_manifest_does_not_know(release: Path, device: Path) -> 
     refused(release, device, r"^files are not in the manifest: numpy.py. Push the release again.")
 
 
+def test_what_python_compiled_of_a_release_is_removed_and_nothing_else_beside_it(release: Path, device: Path) -> None:
+    own = release / "stages/runtime/__pycache__/wav.cpython-311.pyc"
+    own.parent.mkdir(exist_ok=True)
+    own.write_bytes(b"another program")
+    trust.accept(release, device)
+    assert not own.exists()
+    for name in ("nobody.cpython-311.pyc", "wav.txt"):
+        other = own.with_name(name)
+        other.touch()
+        refused(release, device, rf"^files are not in the manifest: stages/runtime/__pycache__/{name}")
+        assert other.exists()
+        other.unlink()
+
+
 @pytest.mark.parametrize("name", ["golden/0.wav", "numpy"])
 def test_a_link_out_of_the_release(release: Path, device: Path, name: str) -> None:
     if (release / name).exists():
