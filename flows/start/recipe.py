@@ -94,8 +94,9 @@ def choose(names: Names, survey: Survey, target: Target) -> Recipe:
     multi_label = any(SEPARATOR in label for label in names.label.values)
     task: Task = "multi-label" if multi_label else "binary" if len(labels) == 2 else "classes"
     split, n_train = sides.split(names, warnings)
-    clip = frontend.clip(survey, warnings)
-    n_train = round(n_train * clip.of_recording)
+    behind = background.label_of(names)
+    clip = frontend.clip(survey.without(behind), warnings)
+    n_train = round(n_train * (clip.of_recording if behind is None else survey.clips(clip.seconds)))
     heard, shape = frontend.frontend(survey, clip, warnings)
     network_shape = sizes.Shape(shape, len(labels))
     width, size = sizes.widest(ARCHITECTURE, network_shape, raw_bytes=target.raw_bytes, scheme=DEPLOYED)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,8 @@ class Survey:
         Paths that cannot be decoded.
     silent : int
         Recordings without any sound.
+    labels : tuple of str
+        Label of each recording measured; empty if none matters.
     """
 
     n: int
@@ -50,6 +52,12 @@ class Survey:
     bandwidth_hz: np.ndarray
     failed: tuple[str, ...]
     silent: int
+    labels: tuple[str, ...] = ()
+
+    def without(self, label: str | None) -> "Survey":
+        """Return the survey with the lengths of the recordings of all other labels; the same for None."""
+        others = [i for i, each in enumerate(self.labels) if each != label]
+        return replace(self, seconds=self.seconds[others]) if label is not None and others else self
 
     def quantile(self, q: float) -> float:
         """Return a quantile of the lengths (seconds)."""
@@ -87,7 +95,7 @@ def survey(root: Path, paths: Sequence[str], labels: Sequence[str]) -> Survey:
     order = np.random.default_rng(0).permutation(len(paths))[:MEASURED]
     rates: Counter[int] = Counter()
     by_label: dict[str, Counter[int]] = {}
-    rows, failed, silent = [], [], 0
+    rows, measured, failed, silent = [], [], [], 0
     for i in track(sorted(order), "recordings", total=len(order)):
         try:
             samples, rate = decode.decode(root / paths[i])
@@ -100,6 +108,7 @@ def survey(root: Path, paths: Sequence[str], labels: Sequence[str]) -> Survey:
             continue
         rates[rate] += 1
         by_label.setdefault(labels[i], Counter())[rate] += 1
+        measured.append(labels[i])
         rows.append((len(samples) / rate, 20 * np.log10(peak), bandwidth(samples, rate)))
     if not rows:
         raise DataError(
@@ -107,7 +116,7 @@ def survey(root: Path, paths: Sequence[str], labels: Sequence[str]) -> Survey:
             f"{silent} are silent. Check one with a player."
         )
     seconds, peaks, bands = np.array(rows).T
-    return Survey(len(rows), seconds, rates, by_label, peaks, bands, tuple(failed), silent)
+    return Survey(len(rows), seconds, rates, by_label, peaks, bands, tuple(failed), silent, tuple(measured))
 
 
 def bandwidth(samples: np.ndarray, rate: int) -> float:

@@ -173,7 +173,9 @@ class Soundscape(Stream):
             ends = each.start / rate, (each.start + len(samples)) / rate
             sounding_clips.append(TrueEvent("", *ends, each.clip.group))
             self.truth += [
-                TrueEvent(label, *ends, each.clip.group) for label in each.clip.labels if label not in ignored
+                TrueEvent(label, *ends, each.clip.group, each.snr_db)
+                for label in each.clip.labels
+                if label not in ignored
             ]
         self.sounds = Sounds.of(sounding_clips, hours=self.hours, background_s=len(background) / rate)
 

@@ -16,7 +16,7 @@ from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts import dataset
 from stages.core.artifacts import frontend as frontend_file
 from stages.core.artifacts.estimates import Estimate
-from stages.core.artifacts.evaluation import StreamFigures, StreamResult
+from stages.core.artifacts.evaluation import SnrMisses, StreamFigures, StreamResult
 from stages.core.artifacts.frontend import Frontend
 from stages.core.artifacts.split import SplitName
 from stages.core.artifacts.variant import Variant
@@ -41,6 +41,7 @@ COLUMNS = (
     "name",
     "target_per_hour",
     "split",
+    "snr_db",
     "figure",
     "value",
     "low",
@@ -125,15 +126,20 @@ def measure(
 
 
 def rows(name: str, results: Sequence[StreamResult]) -> Iterator[dict[str, object]]:
-    """Yield a variant's figures as rows of `COLUMNS`."""
+    """Yield a variant's figures as rows of `COLUMNS`; the misses of one ratio alone have it in ``snr_db``."""
     for result in results:
         for side, each in result.figures.items():
-            common = {"name": name, "target_per_hour": result.target, "split": side, "n": each.n_true}
-            common |= {"groups": each.groups, "hours": each.hours, "passes": result.passes(side)}
+            common = {"name": name, "target_per_hour": result.target, "split": side, "hours": each.hours}
+            whole = {"n": each.n_true, "groups": each.groups, "passes": result.passes(side)}
             for figure in ("misses", "false_alarms_per_hour", "delay_s", "event_f1"):
-                estimate: Estimate = getattr(each, figure)
-                ends = {key: getattr(estimate, key) for key in ("value", "low", "high", "reason")}
-                yield common | {"figure": figure} | ends
+                yield common | whole | {"figure": figure} | _ends(getattr(each, figure))
+            for part in each.by_snr:
+                of_ratio = {"snr_db": part.snr_db, "n": part.n_true, "groups": part.groups}
+                yield common | of_ratio | {"figure": "misses"} | _ends(part.misses)
+
+
+def _ends(estimate: Estimate) -> dict[str, object]:
+    return {key: getattr(estimate, key) for key in ("value", "low", "high", "reason")}
 
 
 def _hear(
@@ -255,7 +261,7 @@ def _judge(
 def figures_of(
     truth: Sequence[TrueEvent], found: Sequence[Event], sounds: Sounds, *, confidence: float
 ) -> StreamFigures:
-    """Return misses, false alarms per hour, median delay and event-based F1.
+    """Return misses, also by signal-to-noise ratio, false alarms per hour, median delay and event-based F1.
 
     Parameters
     ----------
@@ -267,8 +273,7 @@ def figures_of(
         for false alarms, which is wider where they come in clusters, by speaker or by place of the background.
     """
     matching, n, hours = detection.match(truth, found), len(truth), sounds.hours
-    missed = int((~matching.detected).sum())
-    ends = detection.binomial_interval(missed, n, confidence=confidence) if n else (np.nan, np.nan)
+    ratios = sorted({event.snr_db for event in truth if event.snr_db is not None})
     spread = sounds.dispersion(sounds.clusters([found[i] for i in matching.false.tolist()]))
     rate = detection.poisson_interval(matching.n_false, hours, confidence=confidence, dispersion=spread)
     delays = matching.delay_s[matching.detected]
@@ -278,11 +283,25 @@ def figures_of(
         groups=len({event.group for event in truth}),
         hours=round(hours, 6),
         n_false=matching.n_false,
-        misses=_estimate(missed / n if n else np.nan, *ends),
+        misses=_misses(matching.detected, confidence),
         false_alarms_per_hour=_estimate(matching.n_false / hours, *rate),
         delay_s=_estimate(*quartiles.tolist()),
         event_f1=Estimate(rounded(detection.event_f1(truth, found))),
+        by_snr=tuple(_of_ratio(ratio, truth, matching.detected, confidence) for ratio in ratios),
     )
+
+
+def _of_ratio(ratio: float, truth: Sequence[TrueEvent], detected: np.ndarray, confidence: float) -> SnrMisses:
+    rows = [i for i, event in enumerate(truth) if event.snr_db == ratio]
+    groups = {truth[i].group for i in rows}
+    return SnrMisses(ratio, len(rows), len(groups), _misses(detected[rows], confidence))
+
+
+def _misses(detected: np.ndarray, confidence: float) -> Estimate:
+    n, missed = len(detected), int((~detected).sum())
+    if not n:
+        return _estimate(np.nan, np.nan, np.nan)
+    return _estimate(missed / n, *detection.binomial_interval(missed, n, confidence=confidence))
 
 
 def _estimate(value: float, low: float, high: float) -> Estimate:

@@ -112,6 +112,7 @@ def _content(facts: Facts) -> dict[str, object]:
         "rejection": tables.rejection(facts),
         "rejects": facts.selection.rejection,
         "streams": tables.streams(facts),
+        "misses_by_snr": tables.misses_by_snr(facts),
         "score_calibration": facts.selection.variant.score_calibration,
         "confusion": confusion.tolist() if len(facts.labels) <= MAX_CLASSES else None,
         "largest": max(int(confusion.max()), 1),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stages.core.artifacts.estimates import Estimate
-from stages.core.artifacts.evaluation import Row
+from stages.core.artifacts.evaluation import Row, SnrMisses
 from stages.core.artifacts.split import SPLITS
 from stages.core.scoring import interval
 from stages.core.scoring.interval import DASH
@@ -176,7 +176,7 @@ def sites(facts: Facts) -> Table | None:
 def calibration(facts: Facts) -> Table | None:
     """Return calibration error and Brier score of baseline and chosen variant, before and after; None if not known."""
     rows = []
-    for who, name in (("float32 baseline", facts.baseline_name), ("chosen", facts.winner_row["name"])):
+    for who, name in _baseline_and_chosen(facts):
         for split, found in facts.calibration.get(name, {}).items():
             for figure in found.after:
                 ends = (found.before[figure], found.after[figure])
@@ -186,7 +186,7 @@ def calibration(facts: Facts) -> Table | None:
 
 def rejection(facts: Facts) -> Table | None:
     """Return how the rejection rules of baseline and chosen variant do on test; None without a rule."""
-    found = [facts.rejection.get(name, {}) for name in (facts.baseline_name, facts.winner_row["name"])]
+    found = [facts.rejection.get(name, {}) for _, name in _baseline_and_chosen(facts)]
     rows = [
         (
             figure.replace("_", " ").replace(".", ", "),
@@ -200,7 +200,7 @@ def rejection(facts: Facts) -> Table | None:
 def streams(facts: Facts) -> Table | None:
     """Return misses, false alarms and delays of baseline and chosen variant in composed streams; None without any."""
     rows: list[tuple[str, ...]] = []
-    for who, name in (("float32 baseline", facts.baseline_name), ("chosen", facts.winner_row["name"])):
+    for who, name in _baseline_and_chosen(facts):
         for result in facts.streams.get(name, ()):
             target = f"{who}, {result.target:g} an hour"
             if result.rule is None:
@@ -211,6 +211,26 @@ def streams(facts: Facts) -> Table | None:
                 rows.append((target, split + passed, f"{each.n_true} in {each.hours:.3g} h", *map(_estimate, figures)))
     heads = ("target", "split", "events", "misses", "false alarms per hour", "delay (s)", "event F1")
     return table(heads, rows, text_columns=2) if rows else None
+
+
+def misses_by_snr(facts: Facts) -> Table | None:
+    """Return the test events that baseline and chosen variant miss, by signal-to-noise ratio; None if not known."""
+    found: dict[str, tuple[SnrMisses, ...]] = {}
+    for who, name in _baseline_and_chosen(facts):
+        for result in facts.streams.get(name, ()):
+            if "test" in result.figures and result.figures["test"].by_snr:
+                found[f"{who}, {result.target:g} an hour"] = result.figures["test"].by_snr
+    if not found:
+        return None
+    same = next(iter(found.values()))  # both hear the same stream
+    heads = (f"{part.snr_db:g} dB (n {part.n_true}, {part.groups} groups)" for part in same)
+    return table(
+        ("target", *heads), [(who, *(_estimate(part.misses) for part in parts)) for who, parts in found.items()]
+    )
+
+
+def _baseline_and_chosen(facts: Facts) -> tuple[tuple[str, str], tuple[str, str]]:
+    return ("float32 baseline", facts.baseline_name), ("chosen", facts.winner_row["name"])
 
 
 def source(facts: Facts) -> Table:

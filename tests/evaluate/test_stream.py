@@ -45,6 +45,7 @@ def clips(tmp_path: Path) -> list[Clip]:
 def test_a_soundscape_holds_each_clip_as_often_at_its_ratio_and_says_where(clips: list[Clip]) -> None:
     placed = place(clips, seconds=120, per_hour=720, snr_db=(10,), rate=RATE, seed=(1, 2))
     assert len(placed) == 24
+    assert {each.snr_db for each in placed} == {10.0}
     assert sorted(p.clip.clip_id for p in placed) == sorted(clip.clip_id for clip in clips * 4)
     assert all(a.start < b.start for a, b in itertools.pairwise(placed))
     noise = soundscape.pink_noise(RATE * 10, np.random.default_rng(0))
@@ -52,7 +53,7 @@ def test_a_soundscape_holds_each_clip_as_often_at_its_ratio_and_says_where(clips
     samples = np.concatenate(list(sound.blocks()))
     assert len(samples) == 120 * RATE
     assert len(sound.truth) == 12
-    assert {event.label for event in sound.truth} == {"dog"}
+    assert {(event.label, event.snr_db) for event in sound.truth} == {("dog", 10.0)}
     power = np.mean(noise.astype(np.float64) ** 2)
     for event in sound.truth:
         assert event.offset_s - event.onset_s == pytest.approx(0.5, abs=0.02)
@@ -135,6 +136,22 @@ def test_a_preset_states_minutes_and_rate_and_is_passed_or_not() -> None:
         assert StreamResult(24.0, rule, {"test": figures}).passes("test") is None
 
 
+def test_misses_are_told_by_ratio_and_sum_up_to_all() -> None:
+    ratios = (0.0, 0.0, 0.0, 20.0, 20.0)
+    truth = [TrueEvent("yes", 10.0 * i, 10.0 * i + 1, f"g{i % 2}", ratio) for i, ratio in enumerate(ratios)]
+    found = [Event("yes", 10.0 * i, 10.0 * i + 1, 0.9, 10.0 * i + 1) for i in (2, 3, 4)]
+    figures = stream.figures_of(truth, found, Sounds.of(truth, hours=1.0), confidence=0.95)
+    low, loud = figures.by_snr
+    assert (low.snr_db, low.n_true, low.groups, low.misses.value) == (0.0, 3, 2, pytest.approx(2 / 3, abs=1e-6))
+    assert (loud.snr_db, loud.n_true, loud.misses.value) == (20.0, 2, 0.0)
+    assert loud.misses.high == pytest.approx(1 - 0.025**0.5, abs=1e-6)  # Clopper and Pearson's, none of two
+    rows = list(stream.rows("a", [StreamResult(1.0, EventRule({"yes": 0.5}), {"test": figures})]))
+    misses = [(row.get("snr_db"), row["n"], row["value"]) for row in rows if row["figure"] == "misses"]
+    assert misses == [(None, 5, 0.4), (0.0, 3, low.misses.value), (20.0, 2, 0.0)]
+    unknown = [replace(event, snr_db=None) for event in truth]
+    assert stream.figures_of(unknown, found, Sounds.of(truth, hours=1.0), confidence=0.95).by_snr == ()
+
+
 @pytest.mark.parametrize(
     "field, value", [("minutes", -1), ("hop_s", 0), ("snr_db", ()), ("false_alarms_per_hour", (0,))]
 )
@@ -173,6 +190,7 @@ def test_a_sweep_is_judged_on_streams_of_either_side(
         if first.rule is not None:
             assert first.figures["validation"].false_alarms_per_hour.value <= 600  # type: ignore[operator]
             assert first.figures["test"].n_true > 0
+            assert sum(part.n_true for part in first.figures["test"].by_snr) == first.figures["test"].n_true
     scores = np.load(tmp_path / "evaluation" / "stream" / "test.npz")
     frontend = Frontend(old.labels, 16_000, length)
     sound = stream.compose("test", features, frontend, asked)

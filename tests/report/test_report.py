@@ -18,12 +18,14 @@ from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 from stages.core.artifacts import sweep as sweep_file
 from stages.core.artifacts import variant as variants
 from stages.core.artifacts.estimates import Estimate
+from stages.core.artifacts.evaluation import SnrMisses, StreamFigures, StreamResult
 from stages.core.artifacts.selection import Standing
 from stages.core.artifacts.sweep import SweepDescription
 from stages.core.project.errors import DataError
 from stages.core.scoring.metrics import MetricParams
 from stages.core.tracking import connection
 from stages.report import facts, judgement, plots, stage
+from stages.runtime.events import EventRule
 
 sys.path.insert(0, str(Path(__file__).parent))
 import made_up  # type: ignore[import-not-found]
@@ -151,6 +153,20 @@ def test_confusion_of_ten_classes(tmp_path: Path) -> None:
     found = read(tmp_path, labels=TEN)
     scored = found.winner["test"]
     assert np.array_equal(judgement.confusion(found), confusion_matrix(scored.y, scored.scores.argmax(axis=1)))
+
+
+def test_misses_by_ratio_are_those_of_the_test_stream(tmp_path: Path) -> None:
+    found = read(tmp_path)
+    assert "above the background" not in words(page(found, tmp_path / "report.html"))
+    none, rule = Estimate(None), EventRule({"<loud>": 0.5})
+    parts = (SnrMisses(0.0, 157, 6, Estimate(0.96, 0.9, 0.99)), SnrMisses(20.0, 146, 5, Estimate(0.08, 0.04, 0.13)))
+    both = {
+        "validation": StreamFigures(9, 2, 2.0, 0, Estimate(0.5), none, none, none, (SnrMisses(0.0, 9, 2, none),)),
+        "test": StreamFigures(303, 6, 2.0, 0, Estimate(0.5), none, none, none, parts),
+    }
+    streams = {found.winner_row["name"]: (StreamResult(1.0, rule, both),)}
+    text = words(page(replace(found, streams=streams), tmp_path / "report.html"))
+    assert "0 dB (n 157, 6 groups) 20 dB (n 146, 5 groups) chosen, 1 an hour 0.960 [0.900, 0.990] 0.080" in text
 
 
 def test_labels_that_come_together_are_told_one_by_one(tmp_path: Path) -> None:

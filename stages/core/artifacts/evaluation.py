@@ -35,6 +35,26 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class SnrMisses:
+    """Missed events among those of one signal-to-noise ratio of a composed stream.
+
+    Attributes
+    ----------
+    snr_db : float
+        Ratio at which the events were mixed into the background (dB).
+    n_true, groups : int
+        True events of that ratio, and groups of the clips that they are of.
+    misses : Estimate
+        Fraction of them that are missed.
+    """
+
+    snr_db: float
+    n_true: int
+    groups: int
+    misses: Estimate
+
+
+@dataclass(frozen=True)
 class StreamFigures:
     """Figures of a variant's events in one stream.
 
@@ -52,6 +72,8 @@ class StreamFigures:
         Median time from an event's onset until it is known; its ends are the 5th and 95th percentile.
     event_f1 : Estimate
         Event-based F1, with onsets within 0.2 s and offsets within that or half an event's length.
+    by_snr : tuple[SnrMisses, ...]
+        Misses by signal-to-noise ratio, lowest first; empty for annotated recordings, whose ratios are not known.
     """
 
     n_true: int
@@ -62,6 +84,7 @@ class StreamFigures:
     false_alarms_per_hour: Estimate
     delay_s: Estimate
     event_f1: Estimate
+    by_snr: tuple[SnrMisses, ...] = ()
 
     @property
     def n_missed(self) -> int:

@@ -32,12 +32,15 @@ class TrueEvent:
     onset_s, offset_s : float
     group : str
         Group (speaker, device) of the recording.
+    snr_db : float or None
+        Ratio to the background that it was mixed in at (dB); None if that is not known.
     """
 
     label: str
     onset_s: float
     offset_s: float
     group: str = ""
+    snr_db: float | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import csv
 import os
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +175,21 @@ def test_mostly_short_recordings_are_repeated(seconds: list[float], short: str |
     )
     assert values.get("features.short") == short
     assert ("repeated" in told) == (short is not None)
+
+
+@pytest.mark.usefixtures("any_width")
+@pytest.mark.parametrize("label, clip_samples, repeated", [("background", 16_000, False), ("drill", 80_000, True)])
+def test_long_backgrounds_make_no_longer_clips(label: str, clip_samples: int, repeated: bool) -> None:
+    rows = [(w, f"s{p}", "") for w in ("a", "b") for p in range(40)] + [(label, f"n{p}", "") for p in range(20)]
+    seconds = np.array([1.0] * 80 + [5.0] * 20)
+    found = replace(surveyed([1.0], {16000: 100}), seconds=seconds, labels=tuple(row[0] for row in rows))
+    values, _ = chosen(names_of(rows), found)
+    options, segment = values["features.options.log_mel"], values.get("features.segment")
+    assert isinstance(options, dict)
+    assert (options["clip_samples"], values.get("features.short") == "repeat") == (clip_samples, repeated)
+    assert segment == ({"hop_s": 1.0} if label == "background" else None)
+    clips = 70 * (1.8 if label == "background" else 1)  # 80 of one clip and 20 of five
+    assert values["train.epochs"] == round(3000 * 32 / clips)
 
 
 @pytest.mark.usefixtures("any_width")
