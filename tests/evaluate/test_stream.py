@@ -142,7 +142,8 @@ def test_misses_are_told_by_ratio_and_sum_up_to_all() -> None:
     found = [Event("yes", 10.0 * i, 10.0 * i + 1, 0.9, 10.0 * i + 1) for i in (2, 3, 4)]
     figures = stream.figures_of(truth, found, Sounds.of(truth, hours=1.0), confidence=0.95)
     low, loud = figures.by_snr
-    assert (low.snr_db, low.n_true, low.groups, low.misses.value) == (0.0, 3, 2, pytest.approx(2 / 3, abs=1e-6))
+    assert (low.snr_db, low.n_true, low.groups) == (0.0, 3, 2)
+    assert low.misses.value == pytest.approx(2 / 3, abs=1e-6)
     assert (loud.snr_db, loud.n_true, loud.misses.value) == (20.0, 2, 0.0)
     assert loud.misses.high == pytest.approx(1 - 0.025**0.5, abs=1e-6)  # Clopper and Pearson's, none of two
     rows = list(stream.rows("a", [StreamResult(1.0, EventRule({"yes": 0.5}), {"test": figures})]))

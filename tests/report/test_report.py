@@ -164,7 +164,7 @@ def test_misses_by_ratio_are_those_of_the_test_stream(tmp_path: Path) -> None:
         "validation": StreamFigures(9, 2, 2.0, 0, Estimate(0.5), none, none, none, (SnrMisses(0.0, 9, 2, none),)),
         "test": StreamFigures(303, 6, 2.0, 0, Estimate(0.5), none, none, none, parts),
     }
-    streams = {found.winner_row["name"]: (StreamResult(1.0, rule, both),)}
+    streams: dict[str, tuple[StreamResult, ...]] = {found.winner_row["name"]: (StreamResult(1.0, rule, both),)}
     text = words(page(replace(found, streams=streams), tmp_path / "report.html"))
     assert "0 dB (n 157, 6 groups) 20 dB (n 146, 5 groups) chosen, 1 an hour 0.960 [0.900, 0.990] 0.080" in text
 
