@@ -12,7 +12,8 @@ from stages.core.training.params import FitParams
 SCHEMES = "stages.quantize.schemes"
 CALIBRATIONS = ("min_max", "percentile", "mse")
 ROUNDINGS = ("nearest", "adaround", "gptq")
-_GENERAL = ("calibration", "weight_rounding", "bias_correction")
+EQUALISATIONS = ("none", "weights", "activations")
+_GENERAL = ("calibration", "weight_rounding", "bias_correction", "equalisation")
 """Parameters of this section that are options of the schemes too."""
 
 
@@ -58,6 +59,11 @@ class QuantizeParams:
     bias_correction : bool
         Whether biases take up the mean error that this rounding adds to each filter's output on the calibration clips.
         A scheme's own option of this name goes first.
+    equalisation : str
+        Cross-layer equalisation before weights of fewer than 8 bits are rounded: the channels between two layers are
+        scaled so that few bits serve all of them alike, by the largest ``"weights"`` on both sides, or by the largest
+        ``"activations"`` on the calibration clips too; see `stages.quantize.equalisation`. A scheme's own option of
+        this name goes first.
     options : dict
         Scheme name to that scheme's own parameters.
     aware : AwareParams
@@ -69,6 +75,7 @@ class QuantizeParams:
     calibration: str = "min_max"
     weight_rounding: str = "nearest"
     bias_correction: bool = False
+    equalisation: str = "none"
     options: dict[str, Options] = field(default_factory=dict)
     aware: AwareParams = field(default_factory=AwareParams)
 
@@ -81,6 +88,8 @@ class QuantizeParams:
         require(known, "quantize.calibration", f"be one of {', '.join(CALIBRATIONS)}", self.calibration)
         known = self.weight_rounding in ROUNDINGS
         require(known, "quantize.weight_rounding", f"be one of {', '.join(ROUNDINGS)}", self.weight_rounding)
+        known = self.equalisation in EQUALISATIONS
+        require(known, "quantize.equalisation", f"be one of {', '.join(EQUALISATIONS)}", self.equalisation)
 
     def scheme(self, name: str) -> tuple[ModuleType, Any]:
         """Return a scheme's module and its filled `Config`.

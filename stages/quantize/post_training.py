@@ -8,7 +8,7 @@ import numpy as np
 
 from stages.core.litert import flatbuffer
 from stages.core.project.errors import require
-from stages.quantize import adaround, gptq, rounding_error, weight_grid, weight_layers
+from stages.quantize import adaround, equalisation, gptq, rounding_error, weight_grid, weight_layers
 from stages.quantize.rounding_error import Objective
 from stages.quantize.weight_grid import Grid
 
@@ -31,19 +31,30 @@ class PostTraining:
         calibration clips, by AdaRound or by GPTQ.
     bias_correction : bool
         Whether biases take up the mean error that rounding adds to each filter's output on the calibration clips.
+    equalisation : {"none", "weights", "activations"}
+        Whether the channels between two layers are scaled first so that few bits serve all of them alike: by the
+        weights on both sides, or by the activations on calibration clips too. See `stages.quantize.equalisation`.
     """
 
     weight_rounding: str = "nearest"
     bias_correction: bool = False
+    equalisation: str = "none"
 
     def __post_init__(self) -> None:
-        """Check the method."""
+        """Check the methods."""
         known = self.weight_rounding in METHODS
         require(known, "quantize.weight_rounding", f"be one of {', '.join(METHODS)}", self.weight_rounding)
+        known = self.equalisation in equalisation.METHODS
+        require(known, "quantize.equalisation", f"be one of {', '.join(equalisation.METHODS)}", self.equalisation)
 
     @property
     def needs_clips(self) -> bool:
         """Whether calibration clips are needed."""
+        return self.rounds_by_clips or self.equalisation == "activations"
+
+    @property
+    def rounds_by_clips(self) -> bool:
+        """Whether weights are rounded otherwise than each to the nearest."""
         return self.weight_rounding != "nearest" or self.bias_correction
 
 
@@ -64,7 +75,7 @@ class Rounded:
 
 
 def to_nearest(config: Any) -> Any:
-    """Return a scheme's config without the rounding that needs calibration clips; sizes and QAT do not depend on it."""
+    """Return a scheme's config with plain rounding to the nearest; sizes and QAT do not depend on it."""
     return replace(config, **asdict(PostTraining())) if isinstance(config, PostTraining) else config
 
 

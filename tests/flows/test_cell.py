@@ -62,7 +62,7 @@ def test_a_cell_is_made_and_another_scheme_needs_no_tensorflow(tmp_path: Path, s
     assert variant.metrics["test"].n == 12
 
     stamps = {path: path.stat().st_mtime_ns for path in spec.store.rglob("*") if path.is_file()}
-    rounded = replace(QUANTIZE, weight_rounding="gptq", bias_correction=True)
+    rounded = replace(QUANTIZE, weight_rounding="gptq", bias_correction=True, equalisation="weights")
     sweep = replace(SWEEP, schemes=("float32", "sparse_float32", "static_wi4_ai8"))
     more = spec_of(1, spec.store, sources, sweep, rounded)
     assert more.cell.key == cell.key
@@ -79,7 +79,7 @@ print(json.dumps("tensorflow" in sys.modules))
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) is False
     *_, narrow = (read_variant(store.folder("variants", v.key) / "variant.json") for v in more.cell.variants)
-    asked = {"weight_rounding": "gptq", "bias_correction": "yes"}
+    asked = {"weight_rounding": "gptq", "bias_correction": "yes", "equalisation": "weights"}
     assert narrow.calibration == {"clips": 8, "seed": 1234, "method": "min_max"} | asked
     small = network.load(finetuned)
     sizes = {name: int(np.prod(small.get_layer(name).weights[0].shape)) for name in KERNELS}

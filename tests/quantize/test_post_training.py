@@ -116,7 +116,9 @@ def test_only_rounding_asks_a_dynamic_scheme_for_clips(float32: bytes) -> None:
     scheme.quantize(config, float32, None)
     _, config = QuantizeParams(bias_correction=True).scheme("dynamic_wi4_afp32")
     assert needs_clips(scheme, config)
-    with pytest.raises(DataError, match=r"quantize.weight_rounding .* must be given calibration clips; got none"):
+    assert not needs_clips(*QuantizeParams(equalisation="weights").scheme("dynamic_wi4_afp32"))
+    assert needs_clips(*QuantizeParams(equalisation="activations").scheme("dynamic_wi4_afp32"))
+    with pytest.raises(DataError, match=r"quantize.weight_rounding, .* must be given calibration clips; got none"):
         scheme.quantize(config, float32, None)
 
 
@@ -124,6 +126,7 @@ def test_only_rounding_asks_a_dynamic_scheme_for_clips(float32: bytes) -> None:
     ("params", "message"),
     [
         ({"weight_rounding": "up"}, "quantize.weight_rounding must be one of nearest, adaround, gptq; got 'up'"),
+        ({"equalisation": "layers"}, "quantize.equalisation must be one of none, weights, activations; got 'layers'"),
         (
             {"weight_rounding": "gptq", "options": {"dynamic_wi4_afp32": {"block_size": 32}}},
             "quantize.options.dynamic_wi4_afp32.block_size must be 0 with quantize.weight_rounding",

@@ -63,9 +63,11 @@ def write(folder: Path, cell: Cell, planned: PlannedVariant, trained: Path, inpu
         calibrated = {"clips": len(calibration), "seed": quantize.seed}
         if module.NEEDS_CALIBRATION:
             calibrated["method"] = config.calibration
-        if isinstance(config, PostTraining) and config.needs_clips:
+        if isinstance(config, PostTraining) and config.rounds_by_clips:
             corrected = "yes" if config.bias_correction else "no"
             calibrated |= {"weight_rounding": config.weight_rounding, "bias_correction": corrected}
+    if isinstance(config, PostTraining) and config.equalisation != "none" and not planned.qat_key:
+        calibrated["equalisation"] = config.equalisation
     float32 = (trained / "float32.tflite").read_bytes()
     model = module.quantize(config, float32, calibration)
     network = network_file.read(trained)

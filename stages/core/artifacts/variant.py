@@ -51,7 +51,8 @@ class ModelFile:
         Mean bits per stored weight.
     calibration : dict
         `clips` (number of training clips), `seed` and `method` of the calibration set, for schemes that need one; and
-        `weight_rounding` and `bias_correction` (``"yes"`` or ``"no"``) where weights are rounded by those clips.
+        `weight_rounding` and `bias_correction` (``"yes"`` or ``"no"``) where weights are rounded by those clips; and
+        `equalisation` where there is one.
     parameters : int
         Parameters of the network that was converted, after removed units.
     flops : int

@@ -40,8 +40,8 @@ class HasRange(Protocol):
         """One of `WEIGHT_RANGES`."""
 
     @property
-    def needs_clips(self) -> bool:
-        """Whether weights are rounded otherwise than to the nearest."""
+    def rounds_by_clips(self) -> bool:
+        """Whether weights are rounded otherwise than each to the nearest."""
 
 
 def require_range(config: HasRange, scheme: str) -> None:
@@ -54,7 +54,7 @@ def require_range(config: HasRange, scheme: str) -> None:
     parameter = f"quantize.options.{scheme}.weight_range"
     known = config.weight_range in WEIGHT_RANGES
     require(known, parameter, f"be one of {', '.join(WEIGHT_RANGES)}", config.weight_range)
-    fits = not config.needs_clips or config.weight_range == "min_max"
+    fits = not config.rounds_by_clips or config.weight_range == "min_max"
     rule = "be min_max with quantize.weight_rounding or quantize.bias_correction, which round to that grid"
     require(fits, parameter, rule, config.weight_range)
 

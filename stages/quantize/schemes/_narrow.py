@@ -1,4 +1,4 @@
-"""Weights of fewer than 8 bits: which operators have them, and how they are rounded after training."""
+"""Weights of fewer than 8 bits: which operators have them, how they are equalised, and rounded after training."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from stages.core.project.errors import DataError
-from stages.quantize import post_training, weight_layers
+from stages.quantize import equalisation, post_training, weight_layers
 from stages.quantize.post_training import PostTraining, Rounded
 from stages.quantize.schemes._quantizer import Calibration
 from stages.quantize.weight_layers import Layer
@@ -35,7 +35,7 @@ def rounded(
     narrow: Narrow,
     is_wide: Callable[[Layer], bool] = lambda _: False,
 ) -> Rounded:
-    """Round narrow weights as a scheme's config asks, if it is a `PostTraining`.
+    """Equalise and round narrow weights as a scheme's config asks, if it is a `PostTraining`.
 
     Parameters
     ----------
@@ -53,14 +53,17 @@ def rounded(
     DataError
         Without clips, if the config needs them.
     """
-    asked = isinstance(config, PostTraining) and config.needs_clips
-    if not asked or isinstance(calibration, Mapping):
+    if not isinstance(config, PostTraining) or isinstance(calibration, Mapping):
         return Rounded(float32, {})
-    if calibration is None or not len(calibration):
+    if config.needs_clips and (calibration is None or not len(calibration)):
         raise DataError(
-            "quantize.weight_rounding and quantize.bias_correction must be given calibration clips; got none. "
+            "quantize.weight_rounding, bias_correction and equalisation must be given calibration clips; got none. "
             "Pass features of the training split."
         )
+    if config.equalisation != "none":
+        float32 = equalisation.equalise(float32, calibration if config.equalisation == "activations" else None)
+    if not config.rounds_by_clips:
+        return Rounded(float32, {})
     found = weight_layers.find(float32)
     bits = {layer.kernel: narrow.bits for layer in found if layer.operator in narrow.operators and not is_wide(layer)}
     return post_training.round_weights(float32, np.asarray(calibration), bits, config)

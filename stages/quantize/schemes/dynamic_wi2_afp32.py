@@ -25,6 +25,8 @@ class Config(PostTraining):
         By default `quantize.weight_rounding`.
     bias_correction : bool
         By default `quantize.bias_correction`.
+    equalisation : {"none", "weights", "activations"}
+        By default `quantize.equalisation`.
     weight_range : str
         ``"min_max"``, or ``"octav"``, which clips the largest weights where that rounds the others better.
     """

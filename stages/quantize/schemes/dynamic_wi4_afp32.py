@@ -27,6 +27,8 @@ class Config(PostTraining):
         By default `quantize.weight_rounding`.
     bias_correction : bool
         By default `quantize.bias_correction`.
+    equalisation : {"none", "weights", "activations"}
+        By default `quantize.equalisation`.
     block_size : int
         Number of weights that share a scale in fully connected operators; 0 means all of a channel. An operator whose
         number of inputs is no multiple of it keeps one scale per channel. Needs XNNPACK: LiteRT's plain kernels
@@ -45,7 +47,7 @@ class Config(PostTraining):
         known = self.block_size in _BLOCKS
         require(known, f"{owner}.block_size", f"be one of {', '.join(map(str, _BLOCKS))}", self.block_size)
         _dynamic.require_range(self, "dynamic_wi4_afp32")
-        plain = not self.needs_clips or self.block_size == 0
+        plain = not self.rounds_by_clips or self.block_size == 0
         rule = "be 0 with quantize.weight_rounding or quantize.bias_correction, whose grids are per channel"
         require(plain, f"{owner}.block_size", rule, self.block_size)
 

@@ -35,6 +35,8 @@ class Config(_static.Config, PostTraining):
         By default `quantize.weight_rounding`.
     bias_correction : bool
         By default `quantize.bias_correction`.
+    equalisation : {"none", "weights", "activations"}
+        By default `quantize.equalisation`.
     """
 
     def __post_init__(self) -> None:
