@@ -21,6 +21,7 @@ from stages.pull.link import linking
 from stages.pull.params import PullParams
 from stages.push.params import PushParams, choose, devices
 from stages.quantize.params import SCHEMES, QuantizeParams, is_lossy
+from stages.runtime.hearing import DEFAULT
 from stages.select.params import SelectParams, device_of
 from stages.split.params import SplitParams
 from stages.train.params import TrainParams
@@ -39,6 +40,7 @@ def check(path: Path = params.PARAMS_FILE) -> None:
     augment, features = params.section("augment", AugmentParams, path), params.section("features", FeatureParams, path)
     augment.configure()
     _, frontend = features.configure()
+    features.hearing(DEFAULT, frontend.sample_rate, frontend.clip_samples)
     if augment.masks.wanted:
         features.require_levels()
     distill = params.section("distill", DistillParams, path)

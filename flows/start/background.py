@@ -41,7 +41,14 @@ def shared_out(names: Names) -> tuple[Names, str]:
     if label is None:
         return names, ""
     rows = [i for i, value in enumerate(names.label.values) if value == label]
-    groups = sorted({names.group.values[i] for i in rows})
+    groups = {names.group.values[i] for i in rows}
+    if len(groups) < len(SPLITS) <= len(rows):  # their names follow another pattern than those of the other sounds
+        names = replace(names, group=_each_its_own(names, rows))
+        turned, note = shared_out(names)
+        apart = (
+            f"each recording of {label!r} counts as a group, as {names.group.name} of their names tells too few apart"
+        )
+        return turned, "; ".join(filter(None, (apart, note)))
     if len(groups) < len(SPLITS):
         rest = sorted(set(range(len(names.items))) - set(rows))
         return names.of(rest), (
@@ -53,6 +60,13 @@ def shared_out(names: Names) -> tuple[Names, str]:
         return names, ""
     turned = replace(names, split=_in_turn(split, [names.group.values[i] for i in rows], rows))
     return turned, f"the sides take recordings of {label!r} in turn, as the publisher's do not"
+
+
+def _each_its_own(names: Names, rows: Sequence[int]) -> Field:
+    """Return the group with every one of some rows in a group of its own, called by its path."""
+    alone = set(rows)
+    values = (names.items[i].path if i in alone else value for i, value in enumerate(names.group.values))
+    return replace(names.group, values=tuple(values))
 
 
 def _in_turn(split: Field, groups: Sequence[str], rows: Sequence[int]) -> Field:

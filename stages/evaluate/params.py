@@ -100,7 +100,9 @@ class Decisions:
         is from the training clips in the front end's output, whatever the network says of it.
         ``"frontend_distance_and_scores"``: this and a measure of the scores, each with half of the share that is
         rejected. ``"auto"``: both, or what of them has enough validation groups for its promise; by the scores for a
-        front end of one band, such as a raw waveform.
+        front end of one band, such as a raw waveform. A class of background sounds counts as known sound, so that
+        ``"auto"`` keeps words in noise. A network that knows noise from `train.vary` alone, without such a class, needs
+        ``"max_probability"``: its distance rejects what it gets right in noise.
     """
 
     calibration: str = "temperature"

@@ -79,7 +79,7 @@ class FeatureParams:
         fits = segment.length_s is None or abs(segment.length_s * sample_rate - clip_samples) <= 1
         require(fits, f"{name}.length_s", rule, segment.length_s, "Or change clip_samples of the front end.")
         rule = f"be above 0 and at most a segment's length, {clip_s:g} s"
-        require(1 <= segment.hop_s * sample_rate <= clip_samples, f"{name}.hop_s", rule, segment.hop_s)
+        require(1 <= round(segment.hop_s * sample_rate) <= clip_samples, f"{name}.hop_s", rule, segment.hop_s)
         return dataclasses.replace(rules, segment_s=clip_s, hop_s=segment.hop_s)
 
     def configure(self) -> tuple[ModuleType, Any]:

@@ -59,14 +59,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser = argparse.ArgumentParser(prog="edac-runtime", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    for name, function in (
-        ("classify", _classify),
-        ("listen", _listen),
-        ("selftest", _selftest),
-        ("benchmark", _benchmark),
-        ("info", _info),
+    for name, function, does in (
+        ("classify", _classify, "decide on recordings: WAV files"),
+        ("listen", _listen, "decide on a stream: raw samples from stdin, or a microphone"),
+        ("selftest", _selftest, "check the scores of the golden recordings"),
+        ("benchmark", _benchmark, "time the model"),
+        ("info", _info, "tell what the release is"),
     ):
-        command = commands.add_parser(name, parents=[common])
+        command = commands.add_parser(name, parents=[common], help=does, description=f"{does[0].upper()}{does[1:]}.")
         command.set_defaults(command=function)
         if name == "classify":
             command.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="a WAV file, or a folder of them")

@@ -22,6 +22,7 @@ from ruamel.yaml import YAML
 
 from stages.core.artifacts import dataset
 from stages.core.artifacts.dataset import Split
+from stages.core.artifacts.split import SplitName
 from stages.core.nn import network
 from stages.core.nn.keras import keras, make_deterministic
 from stages.core.project import files, layout, params, tables
@@ -67,13 +68,11 @@ def changed(values: Mapping[str, Any], way: str) -> dict[str, Any]:
     return dict(found)
 
 
-def both_sides() -> Split:
-    """Return training and validation clips as one."""
-    train, validation = (dataset.read_split(layout.FEATURES, side) for side in ("train", "validation"))
-    joined: dict[str, Any] = {
-        name: np.concatenate([getattr(train, name), getattr(validation, name)]) for name in OF_CLIPS
-    }
-    return replace(train, **joined)
+def joined(sides: Sequence[SplitName]) -> Split:
+    """Return the clips of several sides as one."""
+    parts = [dataset.read_split(layout.FEATURES, side) for side in sides]
+    values: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in OF_CLIPS}
+    return replace(parts[0], **values)
 
 
 def rows_of(split: Split, rows: np.ndarray) -> Split:
@@ -151,7 +150,7 @@ def main() -> None:
             if training.key not in known:
                 if split is None:
                     make_deterministic(asked.seed, asked.threads)
-                    split = both_sides()
+                    split = joined(("train", "validation"))
                 known[training.key] = {"key": training.key, **asdict(training), **trained(training, split, values)}
                 with asked.results.open("a") as stream:
                     stream.write(json.dumps(known[training.key]) + "\n")

@@ -130,6 +130,12 @@ def test_segments_are_the_windows_that_a_device_hears(task: Task) -> None:
     assert dataset.read_labels(task.folder / "features", "test").recordings.tolist() == ["c"] * 6
 
 
+def test_segments_may_follow_one_another_at_any_rate() -> None:
+    params = load(FeatureParams, FRONTEND | {"segment": {"hop_s": 1.1}}, "features")
+    assert 1.1 * 22050 > 24255  # by the last bit
+    assert params.hearing(DEFAULT, 22050, 24255).hop_s == 1.1
+
+
 def test_a_part_of_a_file_is_that_part(task: Task) -> None:
     task.add("d", "yes", np.concatenate([np.zeros(4000), noise(1000, 3)]), span=(0.5, 0.6))
     task.recordings.pop(-2)

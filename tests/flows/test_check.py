@@ -41,6 +41,7 @@ def test_the_committed_params_are_valid() -> None:
         ("sweep", {"workers": 0}, r"sweep\.workers .*got 0"),
         ("sweep", {"sparsity": [0.5]}, r"^sweep .*'sparsity'.*'sparsities'"),
         ("features", {"frontend": "mfc"}, "'mfcc'.*Known: "),
+        ("features", {"segment": {"hop_s": 60.0}}, r"features\.segment\.hop_s .*segment's length.*got 60\.0"),
         ("features", {"options": {"mfcc": {"n_mfc": 15}}}, "features.options.mfcc has no parameter 'n_mfc'."),
         (
             "train",

@@ -1,5 +1,6 @@
 """The runtime as a device has it: a fresh process, the release's own code, nothing of home."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from stages.runtime import __main__
 from tests.messages import line_with
 
 PRINT_FOREIGN_MODULES = """
@@ -113,3 +115,9 @@ def test_a_mistake_is_one_sentence_and_exit_code_1(
     assert all(json.loads(line)["ok"] is False for line in finished.stdout.splitlines())
     assert line_with(finished.stderr.splitlines()[-1], *facts)
     assert "Traceback" not in finished.stderr
+
+
+def test_every_command_says_what_it_does() -> None:
+    parser = __main__._parser()
+    (commands,) = (each for each in parser._actions if isinstance(each, argparse._SubParsersAction))
+    assert {each.dest for each in commands._choices_actions if each.help} == set(commands.choices)

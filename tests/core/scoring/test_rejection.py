@@ -182,3 +182,25 @@ def test_another_microphone_keeps_known_sounds_and_steady_noise_stays_unknown(ce
     other = test + np.linspace(-12, 0, 8)
     assert np.mean(rule.excess(scores, rule.sound(seen(other))) >= 0) > 0.85
     assert np.mean(rule.excess(scores[:100], rule.sound(seen(noise))) >= 0) == 0.0
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_words_in_noise_are_known_where_noise_is_a_class(background: bool) -> None:
+    """Levels of words rise and fall above a floor; noise behind them lifts the floor."""
+    rng = np.random.default_rng(14)
+
+    def levels(n: int, depth: float, floor: float) -> np.ndarray:
+        envelope = depth * np.sin(np.linspace(0, np.pi, 20))[:, np.newaxis] * rng.uniform(0.7, 1.3, (n, 1, 8))
+        return np.maximum(envelope, floor) + rng.normal(scale=2, size=(n, 20, 8))
+
+    def side(n: int) -> np.ndarray:
+        clips = levels(n, 30.0, 0.0)
+        return np.concatenate([clips[: n // 2], levels(n // 2, 0.0, 15.0)]) if background else clips
+
+    scores, names = np.full((300, 3), 1 / 3), np.arange(300).astype(str)
+    sounds = Sounds(side(300), side(300))
+    rule = fit(scores, names, measure="auto", share=0.95, sounds=sounds).rule
+    assert rule is not None
+    assert rule.frontend is not None
+    kept = float(np.mean(rule.excess(scores, rule.sound(levels(300, 30.0, 20.0))) >= 0))
+    assert kept > 0.9 if background else kept < 0.1

@@ -67,6 +67,18 @@ def test_background_sounds_are_on_every_side_or_left_out(tmp_path: Path, noises:
     assert held == (set(names.split.distinct) if noises == 4 else set())
 
 
+@pytest.mark.parametrize("rooms", [2, 3])
+def test_numbered_backgrounds_are_groups_of_their_own(tmp_path: Path, rooms: int) -> None:
+    touch(tmp_path, [f"{w}/{p}_{t}.wav" for w in WORDS for p in ("ann", "bob", "eve") for t in range(2)])
+    touch(tmp_path, [f"background/room{i}.wav" for i in range(rooms)])
+    names, note = background.shared_out(found(tmp_path))
+    assert names.group.distinct[:3] == (
+        ["ann", "background/room0.wav", "background/room1.wav"] if rooms == 3 else ["ann", "bob", "eve"]
+    )
+    assert ("background" in names.classes) == (rooms == 3)
+    assert ("counts as a group" in note) == (rooms == 3)
+
+
 def test_background_of_two_labels_is_a_label_like_others(tmp_path: Path) -> None:
     touch(tmp_path, [f"{label}/{i}.wav" for label in ("drone", "background") for i in range(9)])
     names = found(tmp_path)
