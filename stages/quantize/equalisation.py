@@ -1,12 +1,12 @@
 """Cross-layer equalisation: scale the channels between two layers so that few bits serve all of them alike.
 
 Where the function between two layers is positively homogeneous (ReLU, pooling, none), the filter that makes a channel
-can be multiplied by a number and the weights that read the channel divided by it: the network computes the same. Nagel
-et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019, section 4.1, take the number
-that makes the largest weights on both sides equal. Where scales are per filter, as here, the weights that make a channel
-lose nothing by being large; the channel itself does. Xiao et al., "SmoothQuant", ICML 2023, weigh the channel's largest
-value on calibration clips against the weights that read it; they share the burden evenly between 8 and 8 bits, and 4-bit
-weights take less of it.
+can be multiplied by a number and the weights that read the channel divided by it: the network computes the same.
+
+- `weights`: the number makes the largest weights on both sides equal (Nagel et al., "Data-Free Quantization Through
+  Weight Equalization and Bias Correction", ICCV 2019, section 4.1).
+- `activations`: the number balances the channel's largest value on calibration clips against the largest weight that
+  reads it (Xiao et al., "SmoothQuant", ICML 2023). Scales are per filter, so that the filter itself loses nothing.
 
 The number is rounded to a power of two, by which floating-point arithmetic scales without an error: the scores of the
 float32 file stay the same to the bit.
@@ -96,9 +96,8 @@ def equalise(float32: bytes, clips: np.ndarray | None = None) -> bytes:
         return float32
     constants = flatbuffer.float_constants(float32)
     activations = [None if clips is None else _largest_activations(float32, pair, clips) for pair in pairs]
-    magnitudes = {
-        name: np.abs(constants[name]).astype(np.float64) for pair in pairs for name in (pair.kernel, *_kernels(pair))
-    }
+    kernels = {name for pair in pairs for name in (pair.kernel, *(reader.kernel for reader in pair.readers))}
+    magnitudes = {name: np.abs(constants[name]).astype(np.float64) for name in kernels}
     exponents = [np.zeros(magnitudes[pair.kernel].shape[pair.axis]) for pair in pairs]
     for _ in range(SWEEPS):
         largest_step = 0.0
@@ -116,10 +115,6 @@ def equalise(float32: bytes, clips: np.ndarray | None = None) -> bytes:
         if pair.bias is not None:
             constants[pair.bias] *= factors
     return flatbuffer.with_float_constants(float32, constants)
-
-
-def _kernels(pair: Pair) -> list[str]:
-    return [reader.kernel for reader in pair.readers]
 
 
 def _largest_activations(float32: bytes, pair: Pair, clips: np.ndarray) -> np.ndarray:
