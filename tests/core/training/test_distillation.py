@@ -172,7 +172,7 @@ def test_a_student_comes_to_say_what_its_teacher_says(rng: np.random.Generator) 
     lesson = replace(lesson, logits=np.asarray(split.x.mean(axis=1)[:, :3] * 2, np.float32))  # no matter of the labels
     model = small()
     history = loop.fit(model, split, Params(learning_rate=3e-2, epochs=300), loop.Run(3), teacher=lesson)
-    np.testing.assert_allclose(predict(model, split), softened(lesson.logits, 1, False), atol=0.03)
+    np.testing.assert_allclose(predict(model, split), softened(lesson.logits, 1, False), atol=0.05)
     assert history[-1]["loss"] < 1e-3 < history[0]["loss"], "the divergence is 0 in the end"
 
 
