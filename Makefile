@@ -2,9 +2,11 @@
 # take minutes in all, `make test-all` every test. `make docs` builds the documentation into build/docs.
 # `make page` builds the page for browsers, with Node.js; installing does so too where npm is there.
 # `make ui` serves sweeps and models on this machine until Ctrl-C.
-# Needs Python 3.11+, git and make. Set PYTHON to choose the interpreter.
+# Needs Python 3.11, 3.12 or 3.13, git and make. Set PYTHON to choose the interpreter.
 
-PYTHON ?= python3
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+PYTHON ?= $(firstword $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c '$(FITS)' 2> /dev/null && echo $$python; done) python3)
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 BUILD_PAGE := cd stages/push/web && npm ci --silent && npm run --silent build
@@ -25,8 +27,8 @@ ui: $(INSTALLED)
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "error: EDAC needs Python 3.11 or newer; got $$($(PYTHON) --version). Run make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c '$(FITS)' || { echo "error: EDAC needs Python 3.11, 3.12 or 3.13, as TensorFlow does; got $$($(PYTHON) \
+	--version 2>&1). Install one beside it, such as python3.13 with its venv, and run make PYTHON=python3.13"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@if command -v npm > /dev/null; then $(BUILD_PAGE) || echo "notice: the page for browsers was not built; try make page"; \

@@ -21,6 +21,7 @@ import select
 import signal
 import socket
 import sys
+import warnings
 from pathlib import Path
 
 STARTED = b"+"
@@ -30,6 +31,8 @@ def main() -> None:
     """Import the modules that the command line names after the socket's number, and serve that socket."""
     control = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a keeper
+    # NumPy's and Arrow's libraries start threads on import, and set them up anew in a fork.
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded, use of fork", DeprecationWarning)
     for module in sys.argv[2:]:
         importlib.import_module(module)
     gc.freeze()  # a garbage collection in a fork would copy every page that it visits

@@ -269,3 +269,27 @@ def test_a_clone_without_git_is_told_what_to_do(project: Path) -> None:
     assert done.returncode != 0
     assert done.stdout.startswith(b"error: DVC needs a git repository, and this folder is none, such as one that was ")
     assert done.stdout.endswith(b"Run git init, or clone it instead; then make again.\n")
+
+
+@pytest.mark.parametrize(
+    ("fitting", "chosen"), [("python3 python3.12", "python3"), ("python3.13 python3.12", "python3.13"), ("", "")]
+)
+def test_make_takes_a_python_that_tensorflow_knows(project: Path, fitting: str, chosen: str) -> None:
+    shutil.copyfile(ROOT / "Makefile", project / "Makefile")
+    found = project / "bin"
+    found.mkdir()
+    for name in ("python3", "python3.13", "python3.12", "python3.11"):
+        fits = "true" if name in fitting.split() else "false"
+        (found / name).write_text(
+            f'#!/bin/sh\n[ "$1" = --version ] && echo Python 3.99 && exit\n[ "$1" = -c ] && {fits} && exit\n'
+            f'[ "$1" = -m ] && echo {name} makes it >&2\nexit 1\n'
+        )
+        (found / name).chmod(0o755)
+    for name in ("pyproject.toml", "constraints.txt"):
+        (project / name).touch()
+    done = run(f"unset PYTHON; PATH={found}:/usr/bin:/bin make install")
+    assert done.returncode != 0
+    if chosen:
+        assert f"{chosen} makes it" in done.stderr.decode()
+    else:
+        assert b"error: EDAC needs Python 3.11, 3.12 or 3.13, as TensorFlow does; got Python 3.99." in done.stdout
