@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import settings
 
@@ -20,8 +21,11 @@ settings.load_profile("edac")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
-    """Have one worker more than there are cores, as tests wait for servers and processes for a third of their time."""
-    return (yield) + 1
+    """Have one worker more than there are cores, as tests wait for servers and processes for a third of their time.
+
+    But no more than there is memory for: a worker takes 1.4 GB, and what its tests start as much again at times.
+    """
+    return max(1, min((yield) + 1, psutil.virtual_memory().available // (2 * 10**9)))
 
 
 LONG_FIRST = ("tests/e2e/", "tests/flows/", "tests/core/tracking/", "tests/push/")
