@@ -70,7 +70,8 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     HELD.callback(os.close, held)
     HELD.enter_context(temporary_settings({PREFECT_API_URL: address}))
-    HELD.enter_context(pytest.MonkeyPatch.context()).setenv("PREFECT_API_URL", address)  # for processes that tests start
+    environment = HELD.enter_context(pytest.MonkeyPatch.context())
+    environment.setenv("PREFECT_API_URL", address)  # for processes that tests start
     yield address
     HELD.close()
     if started:
