@@ -99,8 +99,8 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 
 @pytest.fixture
 def release(releases: dict[int, Path], tmp_path: Path) -> Path:
-    """A copy of the binary release, to be altered."""
-    return Path(shutil.copytree(releases[1], tmp_path / "release"))
+    """A copy of the binary release, to be altered; without what a test before compiled there."""
+    return Path(shutil.copytree(releases[1], tmp_path / "release", ignore=shutil.ignore_patterns("__pycache__")))
 
 
 @pytest.fixture
