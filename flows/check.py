@@ -77,6 +77,13 @@ def check(path: Path = params.PARAMS_FILE) -> None:
             scheme,
             "Wider ones lose nothing.",
         )
+        require(
+            not getattr(module, "AFTER_TRAINING_ONLY", False),
+            f"sweep.qat_schemes[{i}]",
+            "be a scheme whose bits are known before training",
+            scheme,
+            "Put it into sweep.schemes.",
+        )
         quantize.scheme(scheme)
     if any(learning.between_class for learning in (train, prune, quantize.aware)):
         features.require_bands()

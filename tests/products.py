@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import flatbuffers
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
+from stages.core.litert import flatbuffer
 from stages.core.nn import network
 from stages.core.nn.keras import keras
 from stages.core.nn.network import ARCHITECTURES
@@ -123,6 +126,19 @@ def quantised(model: Any, features: np.ndarray, schemes: list[str] | None = None
         scheme, config = QuantizeParams().scheme(name)
         made[name] = scheme.quantize(config, float32, features)
     return made
+
+
+def unpacked(model: bytes) -> bytes:
+    """The same integers, 4-bit weights stored as bytes, which other kernels compute."""
+    tree = schema.ModelT.InitFromPackedBuf(model, 0)
+    values = {weight.name: weight.values for weight in flatbuffer.read(model).weights if weight.dtype == "int4"}
+    for tensor in tree.subgraphs[0].tensors:
+        if tensor.type == schema.TensorType.INT4:
+            tensor.type = schema.TensorType.INT8
+            tree.buffers[tensor.buffer].data = values[tensor.name.decode()].ravel().view(np.uint8)
+    builder = flatbuffers.Builder(len(model))
+    builder.Finish(tree.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 def pairs() -> Iterator[tuple[str, str]]:

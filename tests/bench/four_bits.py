@@ -1,29 +1,38 @@
 """Rounding of weights to 4 and 2 bits after training: every method beside the float network; prints JSON.
 
     python -m tests.bench.four_bits [--features data/features] [--float32 FILE] [--baseline models/baseline]
-                                   [--clips 240]
+                                   [--clips 240] [--schemes static_wi4_ai8] [--roundings nearest gptq]
+                                   [--bytes 75000 80000 90000]
 
 The float network is a `float32.tflite` of the cell store, or a baseline that is converted first. `drop` is the float
 network's figure less the file's, on the same clips, with an interval over groups; `rms` the root mean square difference
-of their scores; `agree` the part of the clips that both decide alike. Seconds are of the processor, one thread.
+of their scores; `agree` the part of the clips that both decide alike. Seconds are of the processor, one thread. With
+`--bytes`, `static_wimixed_ai8` is made for each of these budgets; one that cannot be kept is printed with its refusal.
 """
 
 import argparse
 import json
 import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from stages.core.artifacts import dataset
+from stages.core.litert import flatbuffer
 from stages.core.project import compression
+from stages.core.project.errors import ParameterError
 from stages.core.scoring import metrics, uncertainty
 from stages.core.scoring.resampling import Draws
 from stages.evaluate import scoring
 from stages.quantize.calibration import calibration_set
-from stages.quantize.params import ROUNDINGS, QuantizeParams
+from stages.quantize.params import EQUALISATIONS, ROUNDINGS, QuantizeParams
 
+MIXED = "static_wimixed_ai8"
 SCHEMES = ("static_wi4_ai8", "dynamic_wi4_afp32", "dynamic_wi2_afp32")
 
 
@@ -60,8 +69,29 @@ class Side:
         }
 
 
-def measure(float32: bytes, features: Path, n_clips: int) -> dict[str, Any]:
-    """Return the figures of every scheme and method."""
+@dataclass(frozen=True)
+class Asked:
+    """Methods and budgets that are measured."""
+
+    schemes: Sequence[str] = SCHEMES
+    roundings: Sequence[str] = ROUNDINGS
+    budgets: Sequence[int] = ()
+
+    def rows(self) -> Iterator[tuple[str, str, QuantizeParams]]:
+        """Yield the name of each row, its scheme and its parameters."""
+        yield "static_wi8_ai8", "static_wi8_ai8", QuantizeParams()
+        for rounding, corrected, equalisation in product(self.roundings, (False, True), EQUALISATIONS):
+            params = QuantizeParams(weight_rounding=rounding, bias_correction=corrected, equalisation=equalisation)
+            method = f"{rounding}{', bias correction' if corrected else ''}, equalisation {equalisation}"
+            for scheme in self.schemes:
+                yield f"{scheme}, {method}", scheme, params
+            for budget in self.budgets if not corrected else ():
+                options: dict[str, Any] = {MIXED: {"raw_bytes": budget}}
+                yield f"{MIXED} within {budget}, {method}", MIXED, replace(params, options=options)
+
+
+def measure(float32: bytes, features: Path, n_clips: int, asked: Asked) -> dict[str, Any]:
+    """Return the figures of every row."""
     train = dataset.read_split(features, "train")
     clips = calibration_set(train.crops, n=min(n_clips, len(train)), seed=1234)
     sides = {name: Side(float32, dataset.read_split(features, name)) for name in ("validation", "test")}
@@ -69,16 +99,19 @@ def measure(float32: bytes, features: Path, n_clips: int) -> dict[str, Any]:
         name: {"n": len(s.split), "groups": len(set(s.split.groups)), s.metric: round(float(s.figure.value), 4)}
         for name, s in sides.items()
     }
-    for scheme in ("static_wi8_ai8", *SCHEMES):
-        for rounding in ROUNDINGS if scheme in SCHEMES else ROUNDINGS[:1]:
-            for corrected in (False, True) if scheme in SCHEMES else (False,):
-                module, config = QuantizeParams(weight_rounding=rounding, bias_correction=corrected).scheme(scheme)
-                start = time.process_time()
-                model = module.quantize(config, float32, clips)
-                seconds = round(time.process_time() - start, 1)
-                name = f"{scheme}, {rounding}{', bias correction' if corrected else ''}"
-                size = {"raw_bytes": len(model), "deflated_bytes": compression.deflated_bytes(model)}
-                result[name] = {"seconds": seconds} | size | {n: side.row(model) for n, side in sides.items()}
+    for name, scheme, params in tqdm(list(asked.rows())):
+        module, config = params.scheme(scheme)
+        start = time.process_time()
+        try:
+            model = module.quantize(config, float32, clips)
+        except ParameterError as error:
+            result[name] = {"refused": str(error)}
+            continue
+        seconds = round(time.process_time() - start, 1)
+        size = {"raw_bytes": len(model), "deflated_bytes": compression.deflated_bytes(model)}
+        narrow = [weight.name for weight in flatbuffer.read(model).weights if weight.dtype == "int4"]
+        chosen = {"narrow": narrow} if scheme == MIXED else {}
+        result[name] = {"seconds": seconds} | size | chosen | {n: side.row(model) for n, side in sides.items()}
     return result
 
 
@@ -88,6 +121,9 @@ if __name__ == "__main__":
     parser.add_argument("--float32", type=Path)
     parser.add_argument("--baseline", type=Path, default=Path("models/baseline"))
     parser.add_argument("--clips", type=int, default=240)
+    parser.add_argument("--schemes", nargs="*", default=SCHEMES)
+    parser.add_argument("--roundings", nargs="+", default=ROUNDINGS)
+    parser.add_argument("--bytes", nargs="*", type=int, default=())
     given = parser.parse_args()
     if given.float32:
         content = given.float32.read_bytes()
@@ -96,4 +132,5 @@ if __name__ == "__main__":
         from stages.quantize.convert import to_float32
 
         content = to_float32(network.load(given.baseline))
-    print(json.dumps(measure(content, given.features, given.clips), indent=2))
+    chosen = Asked(given.schemes, given.roundings, given.bytes)
+    print(json.dumps(measure(content, given.features, given.clips, chosen), indent=2))

@@ -31,6 +31,8 @@ def test_the_committed_params_are_valid() -> None:
             r"features\.options\.mfcc\.sample_rate .*16000 .*got 22050",
         ),
         ("sweep", {"schemes": ["float32", "int7"]}, r"sweep\.schemes\[1\] .*stages/quantize/schemes/"),
+        ("sweep", {"qat_schemes": ["float16"]}, r"qat_schemes\[0\] must be a scheme of at most 8 bits; got 'float16'"),
+        ("sweep", {"qat_schemes": ["static_wimixed_ai8"]}, r"qat_schemes\[0\] must be .*known before training; got"),
         ("sweep", {"schedules": ["cubic"]}, r"sweep\.schedules\[0\] .*stages/prune/schedules/"),
         ("sweep", {"criteria": ["magnitud"]}, r"sweep\.criteria\[0\] .*stages/prune/criteria/"),
         ("sweep", {"seeds": []}, r"sweep\.seeds .*got \[\].*\[1234\]"),

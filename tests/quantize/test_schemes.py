@@ -25,13 +25,21 @@ WEIGHTS = {
     "dynamic_wi4_afp32": "int4",
     "dynamic_wi2_afp32": "int2",
     "static_wi4_ai8": "int4",
+    "static_wimixed_ai8": "int4",
 }  # else int8
 COVERED = {  # the network's only convolution has one input channel, which dynamic schemes widen
     "dynamic_wi4_afp32": {"FULLY_CONNECTED"},
     "static_wi4_ai8": NARROW,
+    "static_wimixed_ai8": NARROW,
     "dynamic_wi2_afp32": {"FULLY_CONNECTED"},
 }
-ENDS = {"static_wi8_ai8": "int8", "static_wi4_ai8": "int8", "static_wi8_ai16": "int16"}  # else float32
+ENDS = {  # else float32
+    "static_wi8_ai8": "int8",
+    "static_wi4_ai8": "int8",
+    "static_wimixed_ai8": "int8",
+    "static_wi8_ai16": "int16",
+}
+MIXED = "static_wimixed_ai8"  # int8 too where it claims int4
 TOLERANCE = {
     "float32": 1e-6,
     "clustered_float32": 1e-6,
@@ -104,7 +112,8 @@ def test_files_hold_what_the_name_claims(name: str, float32s: dict[int, bytes], 
     contents, dtype = flatbuffer.read(model), WEIGHTS.get(name, "int8")
     assert contents.inputs == contents.outputs == (ENDS.get(name, "float32"),)
     for weight in contents.weights:
-        assert weight.dtype == (dtype if weight.operator in COVERED.get(name, {weight.operator}) else "int8")
+        narrow = weight.operator in COVERED.get(name, {weight.operator})
+        assert weight.dtype == (dtype if narrow else "int8") or (name == MIXED and narrow and weight.dtype == "int8")
     assert dtype.endswith(str(scheme.BIT_WIDTH))
     assert len(contents.weights) == 4
     assert contents.negative_zeros == 0
@@ -132,7 +141,8 @@ def test_no_scheme_accepts_the_file_of_another(
 ) -> None:
     scheme, config = QuantizeParams().scheme(claimed)
     model = quantize(actual, float32s[2], clips)
-    if claimed == actual or (claimed, actual) == ("float32", "clustered_float32"):
+    contained = {("float32", "clustered_float32"), (MIXED, "static_wi4_ai8"), (MIXED, "static_wi8_ai8")}
+    if claimed == actual or (claimed, actual) in contained:
         scheme.verify(config, model)
     else:
         with pytest.raises(ModelError, match=f"A {claimed} model must have"):

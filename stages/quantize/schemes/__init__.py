@@ -14,5 +14,6 @@ A scheme holds
 
 Most schemes make both functions from data, by `_static`, `_dynamic`, `_sparse`, `_quantizer` and `_dtypes`. A scheme
 of more than 8 bits whose scores differ from the float32 network's has ``LOSSY = True``. One whose bytes depend on the
-weights, not on their shapes alone, has ``SIZE_DEPENDS_ON_WEIGHTS = True``.
+weights, not on their shapes alone, has ``SIZE_DEPENDS_ON_WEIGHTS = True``. One that needs the calibration clips
+themselves, and so cannot be trained for by quantisation-aware training, has ``AFTER_TRAINING_ONLY = True``.
 """

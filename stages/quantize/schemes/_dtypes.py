@@ -42,6 +42,8 @@ class Claim:
         Operators that may unpack weights, see `stages.core.litert.flatbuffer.Weight`.
     allowed : frozenset[str]
         Dtypes that any tensor may have; empty for all.
+    or_else : str
+        Another dtype that the weights of the operators `narrow` may have; empty for none.
     """
 
     scheme: str
@@ -51,6 +53,7 @@ class Claim:
     others: str = ""
     through: tuple[tuple[str, ...], ...] = (PLAIN,)
     allowed: frozenset[str] = frozenset()
+    or_else: str = ""
 
     def require(self, contents: Contents) -> None:
         """Raise unless a file's dtypes are the claimed ones.
@@ -59,7 +62,8 @@ class Claim:
         ------
         ModelError
         """
-        claimed = dict.fromkeys(WEIGHTED, self.others) | dict.fromkeys(self.narrow, self.weights)
+        narrow = {self.weights, self.or_else} - {""}
+        claimed = {operator: narrow if operator in self.narrow else {self.others} for operator in WEIGHTED}
         found = set(contents.dtypes)
         checks = [
             ("inputs and outputs of", {self.ends}, {*contents.inputs, *contents.outputs}),
@@ -71,8 +75,8 @@ class Claim:
             ),
         ]
         checks += [
-            (f"{operator} weights of", {dtype}, {w.dtype for w in contents.weights if w.operator == operator})
-            for operator, dtype in sorted(claimed.items())
+            (f"{operator} weights of", dtypes, {w.dtype for w in contents.weights if w.operator == operator})
+            for operator, dtypes in sorted(claimed.items())
         ]
         for what, right, got in checks:
             if not got <= right:

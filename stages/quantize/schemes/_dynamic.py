@@ -6,26 +6,22 @@ a single input channel, because an integer product takes four or eight channels 
 Both hold a small part of the weights.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stages.core.litert import flatbuffer
-from stages.core.litert.operators import WEIGHTED, names_of
 from stages.core.project import lazy
 from stages.core.project.errors import require
-from stages.quantize.schemes import _narrow, _quantizer
+from stages.quantize.schemes import _narrow, _quantizer, _scopes
 from stages.quantize.schemes._dtypes import WIDENED, Claim
 from stages.quantize.schemes._narrow import Narrow
 from stages.quantize.schemes._quantizer import Calibration, Quantize
 
 if TYPE_CHECKING:
     from ai_edge_quantizer import qtyping, recipe_manager
-    from ai_edge_quantizer.utils import tfl_flatbuffer_utils
 else:
     qtyping, recipe_manager = lazy.module("ai_edge_quantizer.qtyping"), lazy.module("ai_edge_quantizer.recipe_manager")
-    tfl_flatbuffer_utils = lazy.module("ai_edge_quantizer.utils.tfl_flatbuffer_utils")
 
 WEIGHT_RANGES = {"min_max": "min_max_uniform_quantize", "octav": "OCTAV"}
 """Sakr et al., "Optimal Clipping and Magnitude-aware Differentiation for Improved Quantization-aware Training", ICML
@@ -72,12 +68,12 @@ def quantizer(narrow: Narrow) -> Quantize:
         manager.add_dynamic_config(".*", "*", 8)
         for operator in narrow.operators:
             manager.add_dynamic_config(".*", operator, narrow.bits, algorithm_key=algorithm)
-        for operator, scope, shape in _weighted(float32):
-            if _is_widened(operator, shape):
-                manager.add_weight_only_config(scope, operator, 8)
-            elif block_size and operator == "FULLY_CONNECTED" and shape[-1] % block_size == 0:
+        for each in _scopes.weighted(float32):
+            if _is_widened(each.operator, each.shape):
+                manager.add_weight_only_config(each.scope, each.operator, 8)
+            elif block_size and each.operator == "FULLY_CONNECTED" and each.shape[-1] % block_size == 0:
                 blocks = qtyping.QuantGranularity(f"BLOCKWISE_{block_size}")
-                manager.add_dynamic_config(scope, operator, narrow.bits, blocks, algorithm)
+                manager.add_dynamic_config(each.scope, each.operator, narrow.bits, blocks, algorithm)
         rounded = _narrow.rounded(
             config, float32, calibration, narrow, lambda layer: _is_widened(layer.operator, layer.shape)
         )
@@ -106,17 +102,3 @@ def verifier(scheme: str, narrow: Narrow) -> Callable[[Any, bytes], None]:
 
 def _is_widened(operator: str, shape: tuple[int, ...]) -> bool:
     return operator == "DEPTHWISE_CONV_2D" or (operator == "CONV_2D" and shape[-1] == 1)
-
-
-def _weighted(float32: bytes) -> list[tuple[str, str, tuple[int, ...]]]:
-    """Return each operator that has weights, the expression that matches its scope alone, and its kernel's shape."""
-    model = tfl_flatbuffer_utils.read_model(float32)
-    names = names_of(model.operatorCodes)
-    found = []
-    for graph in model.subgraphs:
-        for operator in graph.operators:
-            name = names[operator.opcodeIndex]
-            if name in WEIGHTED:
-                scope = re.escape(tfl_flatbuffer_utils.get_op_scope(operator, graph.tensors))
-                found.append((name, f"^{scope}$", tuple(graph.tensors[operator.inputs[1]].shape)))
-    return found

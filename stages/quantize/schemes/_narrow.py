@@ -28,6 +28,13 @@ class Narrow:
     operators: tuple[str, ...] = ()
 
 
+def equalised(config: PostTraining, float32: bytes, clips: np.ndarray | None) -> bytes:
+    """Equalise a float32 file as a scheme's config asks."""
+    if config.equalisation == "none":
+        return float32
+    return equalisation.equalise(float32, clips if config.equalisation == "activations" else None)
+
+
 def rounded(
     config: Any,
     float32: bytes,
@@ -60,8 +67,7 @@ def rounded(
             "quantize.weight_rounding, bias_correction and equalisation must be given calibration clips; got none. "
             "Pass features of the training split."
         )
-    if config.equalisation != "none":
-        float32 = equalisation.equalise(float32, calibration if config.equalisation == "activations" else None)
+    float32 = equalised(config, float32, calibration)
     if not config.rounds_by_clips:
         return Rounded(float32, {})
     found = weight_layers.find(float32)

@@ -19,8 +19,8 @@ else:
     recipe_manager = lazy.module("ai_edge_quantizer.recipe_manager")
 
 BIT_WIDTH, NEEDS_CALIBRATION = 4, True
-_NARROW = Narrow(4, ("CONV_2D", "FULLY_CONNECTED"))
-_CLAIM = _dtypes.Claim("static_wi4_ai8", "int8", "int4", _NARROW.operators, "int8", allowed=_static.INTEGERS | {"int4"})
+NARROW = Narrow(4, ("CONV_2D", "FULLY_CONNECTED"))
+CLAIM = _dtypes.Claim("static_wi4_ai8", "int8", "int4", NARROW.operators, "int8", allowed=_static.INTEGERS | {"int4"})
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ class Config(_static.Config, PostTraining):
 def _recipe() -> Recipe:
     manager = recipe_manager.RecipeManager()
     manager.add_static_config(".*", "*", activation_num_bits=8, weight_num_bits=8)
-    for operator in _NARROW.operators:
-        manager.add_static_config(".*", operator, activation_num_bits=8, weight_num_bits=_NARROW.bits)
+    for operator in NARROW.operators:
+        manager.add_static_config(".*", operator, activation_num_bits=8, weight_num_bits=NARROW.bits)
     return manager.get_quantization_recipe()
 
 
-quantize = _static.quantizer("static_wi4_ai8", _recipe, activation_bits=8, narrow=_NARROW)
-verify = _dtypes.verifier(_CLAIM)
+quantize = _static.quantizer("static_wi4_ai8", _recipe, activation_bits=8, narrow=NARROW)
+verify = _dtypes.verifier(CLAIM)
