@@ -2,6 +2,7 @@
 
     python -m tests.bench.four_bits [--features data/features] [--float32 FILE] [--baseline models/baseline]
                                    [--clips 240] [--schemes static_wi4_ai8] [--roundings nearest gptq]
+                                   [--equalisations none activations] [--no-bias-correction]
                                    [--bytes 75000 80000 90000]
 
 The float network is a `float32.tflite` of the cell store, or a baseline that is converted first. `drop` is the float
@@ -75,12 +76,14 @@ class Asked:
 
     schemes: Sequence[str] = SCHEMES
     roundings: Sequence[str] = ROUNDINGS
+    equalisations: Sequence[str] = EQUALISATIONS
+    corrections: Sequence[bool] = (False, True)
     budgets: Sequence[int] = ()
 
     def rows(self) -> Iterator[tuple[str, str, QuantizeParams]]:
         """Yield the name of each row, its scheme and its parameters."""
         yield "static_wi8_ai8", "static_wi8_ai8", QuantizeParams()
-        for rounding, corrected, equalisation in product(self.roundings, (False, True), EQUALISATIONS):
+        for rounding, corrected, equalisation in product(self.roundings, self.corrections, self.equalisations):
             params = QuantizeParams(weight_rounding=rounding, bias_correction=corrected, equalisation=equalisation)
             method = f"{rounding}{', bias correction' if corrected else ''}, equalisation {equalisation}"
             for scheme in self.schemes:
@@ -123,6 +126,8 @@ if __name__ == "__main__":
     parser.add_argument("--clips", type=int, default=240)
     parser.add_argument("--schemes", nargs="*", default=SCHEMES)
     parser.add_argument("--roundings", nargs="+", default=ROUNDINGS)
+    parser.add_argument("--equalisations", nargs="+", default=EQUALISATIONS)
+    parser.add_argument("--no-bias-correction", action="store_true")
     parser.add_argument("--bytes", nargs="*", type=int, default=())
     given = parser.parse_args()
     if given.float32:
@@ -132,5 +137,6 @@ if __name__ == "__main__":
         from stages.quantize.convert import to_float32
 
         content = to_float32(network.load(given.baseline))
-    chosen = Asked(given.schemes, given.roundings, given.bytes)
+    corrections = (False,) if given.no_bias_correction else (False, True)
+    chosen = Asked(given.schemes, given.roundings, given.equalisations, corrections, given.bytes)
     print(json.dumps(measure(content, given.features, given.clips, chosen), indent=2))
