@@ -66,7 +66,7 @@ class Recording:
     path : Path
     hop_s : float or None
         Seconds from one window to the next; None is the task's own, or else that of the release's event rule, or else
-        a window's length.
+        a window's length. Without it, events are of windows as the event rule has them.
 
     Attributes
     ----------
@@ -98,7 +98,9 @@ class Recording:
         self._sum: np.ndarray | None = None
         self._sum_sound: float | None = None
         self._n_heard = self._n_windows = 0
-        self._tracker = EventTracker(rule, manifest.labels, window_s=window_s, hop_s=seconds)
+        event_s = hop_s if hop_s is not None else rule.hop_s or seconds
+        self._event_hop = round(event_s * self._rate)
+        self._tracker = EventTracker(rule, manifest.labels, window_s=window_s, hop_s=event_s)
         self.events: list[Event] = []
 
     def windows(self) -> Iterator[Line]:
@@ -121,13 +123,27 @@ class Recording:
                 self._sum += outputs
                 self._sum_sound = None if sound is None else (self._sum_sound or 0.0) + sound
             answer = self.classifier.answer(outputs, self.classifier.manifest.threshold)
-            scores = np.fromiter(answer["scores"].values(), np.float64)
             unknown = self.classifier.is_unknown(outputs, sound)
-            self.events += self._tracker.push(start / self._rate, scores, heard=not silent and not unknown)
+            if self._event_hop == self._hop:
+                self._track(start, answer, heard=not silent and not unknown)
             kept = {name: answer[name] for name in ("label", "score", "labels") if name in answer}
             times = {"start_s": start / self._rate, "end_s": (start + len(window)) / self._rate}
             yield times | kept | ({"silent": True} if silent else {}) | ({"unknown": True} if unknown else {})
+        if self._event_hop != self._hop:
+            self._find_events()
         self.events += self._tracker.finish()
+
+    def _find_events(self) -> None:
+        """Go through the recording again, in windows as the event rule has them."""
+        for start, window in windows(self._listener, self._rate, n_samples=self._length, hop=self._event_hop):
+            outputs, sound = self.classifier.scored(window, self._rate)
+            silent, unknown = is_silent(window, self.hearing.silence_dbfs), self.classifier.is_unknown(outputs, sound)
+            answer = self.classifier.answer(outputs, self.classifier.manifest.threshold)
+            self._track(start, answer, heard=not silent and not unknown)
+
+    def _track(self, start: int, answer: Line, *, heard: bool) -> None:
+        scores = np.fromiter(answer["scores"].values(), np.float64)
+        self.events += self._tracker.push(start / self._rate, scores, heard=heard)
 
     def answer(self) -> Line:
         """Return the answer for the recording; of a long one of a task with segments, after all of `windows`.

@@ -1,14 +1,16 @@
 """Is the promised share of known sounds kept by people who neither trained nor chose anything? Prints a table.
 
-    python -m tests.bench.promise [--networks 4] [--draws 20] [--learn 10] [--choose 10] [--epochs 20] [--without LABEL]
+    python -m tests.bench.promise [--networks 2] [--draws 20] [--learn 10] [--choose 10] [--epochs 20] [--without LABEL]
 
 Run it in a project whose features are made (`dvc repro features`). All groups (speakers) of all sides are pooled: each
 network learns from other `--learn` of them by the recipe of `params.yaml`, in `--epochs` epochs, and is made a file in
-every scheme. The draws are shared out among the networks. Each divides the groups that its network has not heard:
-`--choose` of them choose the limit as the product does, and the others say what share of their clips is kept.
-`--without` leaves out a label, such as `background`, whose clips no person made.
-*reached* counts the draws in which the interval of that share, over groups, ends at the promise or above it, and *held*
-those in which it also begins below. Draws of one network share recordings, so that they are not independent.
+every scheme. The draws are shared out among the networks. Each divides what its network has not heard, by groups and by
+clips: `--choose` of the groups choose the limit as the product does, and the others say what share of their clips is
+kept; of the clips, as large a part chooses, each as a group of its own. The interval of the share is over groups or
+clips accordingly. *for a new* is what the rule promises for: with few groups it is clips like those of validation, not
+those of new groups. *reached* counts the draws in which the interval ends at the promise or above it, and *held* those
+in which it also begins below. Draws of one network share recordings, so that they are not independent. `--without`
+leaves out a label, such as `background`, whose clips no person made.
 """
 
 import argparse
@@ -22,7 +24,7 @@ from stages.core.artifacts.dataset import Split
 from stages.core.nn import network
 from stages.core.nn.keras import keras, make_deterministic
 from stages.core.project import params, tables
-from stages.core.scoring import rejection, uncertainty
+from stages.core.scoring import detection, rejection, uncertainty
 from stages.core.scoring.resampling import Draws
 from stages.core.scoring.weights import Weights
 from stages.core.training import loop
@@ -68,7 +70,10 @@ def trained(learned: Split, train: TrainParams, seed: int) -> dict[str, bytes]:
 
 
 def kept(hits: np.ndarray, groups: np.ndarray, seed: int) -> tuple[float, float, float]:
-    """Return the share of hits and its interval over groups, as reports have it."""
+    """Return the share of hits and its interval over groups, as reports have it; over clips Clopper and Pearson's."""
+    if len(np.unique(groups)) == len(groups):
+        n = int(hits.sum())
+        return n / len(hits), *detection.binomial_interval(n, len(hits), confidence=0.95)
     draws = Draws.of(np.zeros(len(hits), int), groups, 1, resamples=1000, seed=seed)
 
     def figure(weights: Weights) -> np.ndarray:
@@ -79,7 +84,7 @@ def kept(hits: np.ndarray, groups: np.ndarray, seed: int) -> tuple[float, float,
 
 
 def judged(learned: Split, rest: Split, scores: np.ndarray, chooses: np.ndarray, seed: int) -> Iterator[_Judged]:
-    """Choose rules on some clips of groups that were not heard in training, and judge them on the others."""
+    """Choose rules on some of the clips that were not heard in training, and judge them on the others."""
     sounds = rejection.Sounds(learned.x, rest.x[chooses])
     for measure in MEASURES:
         for share in SHARES:
@@ -92,7 +97,7 @@ def judged(learned: Split, rest: Split, scores: np.ndarray, chooses: np.ndarray,
 def main() -> None:
     """Train, divide and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("networks", 4), ("draws", 20), ("learn", 10), ("choose", 10), ("epochs", 20)):
+    for name, default in (("networks", 2), ("draws", 20), ("learn", 10), ("choose", 10), ("epochs", 20)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--without")
     given = parser.parse_args()
@@ -102,7 +107,7 @@ def main() -> None:
     if given.without is not None:
         split, _ = without(split, split.labels.index(given.without))
         train = replace(train, vary=train.vary and replace(train.vary, background=None))
-    found: dict[tuple[str, str, float, str], list[_Judged]] = defaultdict(list)
+    found: dict[tuple[str, str, str, float, str], list[_Judged]] = defaultdict(list)
     accuracy: list[float] = []
     for number in range(given.networks):
         rng = np.random.default_rng(number)
@@ -113,14 +118,18 @@ def main() -> None:
         accuracy.append(float((scores[SCHEMES[0]].argmax(axis=1) == rest.y).mean()))
         for draw in range(number, given.draws, given.networks):
             chooses = np.isin(rest.groups, rng.permutation(names[given.learn :])[: given.choose])
+            alone = replace(rest, groups=np.arange(len(rest)).astype(str))
+            some = rng.permutation(len(rest)) < chooses.sum()
             for scheme, each in scores.items():
-                for one in judged(learned, rest, each, chooses, draw):
-                    found[(scheme, one.measure, one.promised, one.by)].append(one)
+                for divided, by, rows in (("groups", rest, chooses), ("clips", alone, some)):
+                    for one in judged(learned, by, each, rows, draw):
+                        new = one.by if divided == "groups" else "clip"
+                        found[(scheme, divided, one.measure, one.promised, new)].append(one)
     others = len(np.unique(split.groups)) - given.learn - given.choose
     print(f"groups: {given.learn} learn, {given.choose} choose, {others} judge; {len(split)} clips; ", end="")
     print(f"{given.networks} networks, right for {min(accuracy):.3f} to {max(accuracy):.3f} of the unheard clips")
-    head = ("scheme", "rejected by", "promised", "for a new", "draws", "kept", "least", "reached", "held")
-    print(tables.markdown(head, [(*key, *_row(each)) for key, each in found.items()], text_columns=4))
+    head = ("scheme", "divided by", "rejected by", "promised", "for a new", "draws", "kept", "least", "reached", "held")
+    print(tables.markdown(head, [(*key, *_row(each)) for key, each in sorted(found.items())], text_columns=5))
 
 
 def _row(each: list[_Judged]) -> tuple[str, ...]:

@@ -121,6 +121,21 @@ def test_segments_are_answered_for_by_their_mean_without_the_silent_ones(
     assert (answer["start_s"], answer["end_s"], answer["heard_s"], answer["silent"]) == (0, 4, 4, False)
 
 
+def test_events_of_segments_are_of_windows_as_the_rule_has_them(
+    release: Path, alter: Callable[..., None], record: Callable[..., Path]
+) -> None:
+    segments, path = {"segment_s": 1.0, "hop_s": 1.0}, record(long_sound(4.0))
+    alter(hearing=segments)
+    label = Classifier(release).manifest.labels[-1]
+    alter(hearing=segments, events={"on": {label: 1e-4}, "hop_s": 0.25, "smooth": "mean:2"})
+    found, finer = (Recording(Classifier(release), path, hop_s=hop_s) for hop_s in (None, 0.25))
+    assert [window["start_s"] for window in found.windows()] == [0, 1, 2, 3]
+    assert len(list(finer.windows())) == 13
+    assert found.events == finer.events
+    assert len(found.events) > 0
+    assert all(event.onset_s % 1 or event.offset_s % 1 for event in found.events)
+
+
 def test_the_command_answers_a_long_file_in_one_line_with_time_stamps(
     releases: dict[int, Path], record: Callable[..., Path]
 ) -> None:
