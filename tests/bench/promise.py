@@ -69,11 +69,15 @@ def trained(learned: Split, train: TrainParams, seed: int) -> dict[str, bytes]:
     return found
 
 
-def kept(hits: np.ndarray, groups: np.ndarray, seed: int) -> tuple[float, float, float]:
-    """Return the share of hits and its interval over groups, as reports have it; over clips Clopper and Pearson's."""
+def kept(hits: np.ndarray, groups: np.ndarray, seed: int, n_chose: int) -> tuple[float, float, float]:
+    """Return the share of hits and its interval over groups, as reports have it.
+
+    Over clips it is Clopper and Pearson's of as many clips as make up for the limit's being from a sample too: the
+    variance of the share is p (1 - p) (1 / n_judged + 1 / n_chose).
+    """
     if len(np.unique(groups)) == len(groups):
-        n = int(hits.sum())
-        return n / len(hits), *detection.binomial_interval(n, len(hits), confidence=0.95)
+        n = round(1 / (1 / len(hits) + 1 / n_chose))
+        return float(hits.mean()), *detection.binomial_interval(round(hits.mean() * n), n, confidence=0.95)
     draws = Draws.of(np.zeros(len(hits), int), groups, 1, resamples=1000, seed=seed)
 
     def figure(weights: Weights) -> np.ndarray:
@@ -91,7 +95,9 @@ def judged(learned: Split, rest: Split, scores: np.ndarray, chooses: np.ndarray,
             found = rejection.fit(scores[chooses], rest.groups[chooses], measure=measure, share=share, sounds=sounds)
             if found.rule is not None:
                 above = found.rule.excess(scores[~chooses], found.rule.sound(rest.x[~chooses]))
-                yield _Judged(measure, share, found.rule.by, *kept(above >= 0, rest.groups[~chooses], seed))
+                yield _Judged(
+                    measure, share, found.rule.by, *kept(above >= 0, rest.groups[~chooses], seed, chooses.sum())
+                )
 
 
 def main() -> None:
