@@ -24,8 +24,8 @@ from stages.quantize.weight_layers import Values
 
 METHODS = ("none", "weights", "activations")
 ACTIVATIONS_SHARE = 0.25
-"""Share of a channel's spread that stays with its activations where these are measured; the weights get the rest. 0.125
-to 0.5 do about as well (docs/four_bits.md)."""
+"""Share of a channel's spread that stays with its activations where these are measured; the weights get the rest. 0.5
+does about as well (docs/four_bits.md)."""
 SWEEPS = 30
 """Times that all channels are visited; a layer between two others is scaled on both sides."""
 LARGEST_EXPONENT = 20
