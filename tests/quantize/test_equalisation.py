@@ -198,7 +198,8 @@ def test_every_architecture_computes_the_same(architecture: str) -> None:
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = 0.0
     model(rng.normal(size=(8, *shape)).astype(np.float32), training=True)
-    float32 = spread(to_float32(model), width=0.3)
+    # wav2vec2 has a single pair, whose channels are nearly alike
+    float32 = spread(to_float32(model), width=1.5 if architecture == "wav2vec2_student" else 0.3)
     if architecture == "bilstm":  # recurrences from end to end
         assert equalisation.find(float32) == []
     else:
