@@ -18,6 +18,7 @@ between the order statistics of a first.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -176,17 +177,28 @@ def judge(profile: Profile, counts: Counts) -> dict[str, float]:
 
 def p_value(reference: Reference, counts: Sequence[int]) -> float:
     """Return how likely counts at least as far from the shares of validation are without drift, by simulation."""
-    shares, observed = np.array(reference.shares), np.array(counts)
-    shares = shares / shares.sum()
+    observed = np.array(counts)
+    n = int(observed.sum())
+    distance = _distance(observed, n * _shares(reference))
+    return float((1 + np.count_nonzero(_quiet_distances(reference, n) >= distance - 1e-9)) / (1 + _DRAWS))
+
+
+@lru_cache(maxsize=len(STATISTICS))
+def _quiet_distances(reference: Reference, n: int) -> np.ndarray:
+    """Simulate how far the counts of `n` clips are from the shares of validation without drift."""
+    shares = _shares(reference)
     rng = np.random.default_rng(0)
     weights = rng.gamma(shares * (reference.effective + 1), size=(_DRAWS, len(shares)))
-    drawn = rng.multinomial(int(observed.sum()), weights / weights.sum(axis=1, keepdims=True))
-    expected = observed.sum() * shares
+    return _distance(rng.multinomial(n, weights / weights.sum(axis=1, keepdims=True)), n * shares)
 
-    def far(each: np.ndarray) -> np.ndarray:
-        return np.asarray((np.square(each - expected) / expected).sum(axis=-1))
 
-    return float((1 + np.count_nonzero(far(drawn) >= far(observed) - 1e-9)) / (1 + _DRAWS))
+def _shares(reference: Reference) -> np.ndarray:
+    shares = np.array(reference.shares)
+    return np.asarray(shares / shares.sum())
+
+
+def _distance(counts: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    return np.asarray((np.square(counts - expected) / expected).sum(axis=-1))
 
 
 class Watch:
