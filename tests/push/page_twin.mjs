@@ -65,6 +65,22 @@ const commands = {
       }
     }
   },
+  // The score is a window's peak.
+  async recordings() {
+    const { samples, cases } = JSON.parse(readFileSync(file, "utf8"));
+    const run = async (waveform) => ({ scores: [waveform.reduce((most, value) => Math.max(most, Math.abs(value)), 0)], summary: [] });
+    for (const each of cases) {
+      const told = [];
+      const found = await twin.classify(floats(samples), twin.parseManifest(each.manifest), run, (done, of) => told.push([done, of]));
+      const name = JSON.stringify([each.manifest.hearing, each.manifest.events]);
+      same(`${name}: windows`, found.windows.map((window) => window.startS), each.starts_s);
+      same(`${name}: labels`, found.events.map((event) => event.label), each.events.map((event) => event.label));
+      for (const key of ["onset_s", "offset_s", "peak", "detected_s"]) {
+        close(`${name}: ${key}`, found.events.map((event) => event[key]), each.events.map((event) => event[key]));
+      }
+      same(`${name}: progress`, told.at(-1), [told.length, told.length]);
+    }
+  },
   // Resamples every case at once and in blocks; the caller compares.
   resample() {
     const { cases, samples, place } = JSON.parse(readFileSync(file, "utf8"));
@@ -85,6 +101,6 @@ const commands = {
     writeFileSync(place, Buffer.concat(results.map((each) => Buffer.from(each.buffer, each.byteOffset, each.byteLength))));
   },
 };
-commands[command]();
+await commands[command]();
 console.log(wrong.slice(0, 20).join("\n"));
 process.exitCode = wrong.length ? 1 : 0;

@@ -3,15 +3,20 @@
 import json
 import shutil
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from stages.core.project.errors import DataError
 from stages.push import page
+from stages.runtime import manifest
 from stages.runtime.audio import resample
+from stages.runtime.classify import Classifier
+from stages.runtime.recording import Recording
 from tests.push import page_vectors
 
 EVENT_VECTORS = Path(__file__).parents[1] / "runtime" / "event_vectors.json"
@@ -48,6 +53,37 @@ def test_mono_clips_silence_windows_manifests_and_decisions(twin: Any) -> None:
 
 def test_events(twin: Any) -> None:
     twin("events", EVENT_VECTORS)
+
+
+class Peak(Classifier):
+    """A classifier whose score is a window's peak."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.manifest, self.watch = manifest.parse(values), None
+
+    def scored(self, samples: np.ndarray, _: int) -> tuple[np.ndarray, float | None]:  # type: ignore[override]
+        return np.array([np.abs(samples).max()], np.float32), None
+
+
+def test_events_of_a_long_file_are_of_windows_as_the_rule_has_them(twin: Any, tmp_path: Path) -> None:
+    n = 4 * 8000
+    swell = np.abs(np.sin(np.arange(n) * 2.5 / 8000)) ** 4
+    swell[12000:17000] = 0
+    soundfile.write(tmp_path / "x.wav", np.random.default_rng(5).uniform(-0.9, 0.9, n) * swell, 8000)
+    segments, finer = {"segment_s": 0.5, "hop_s": 0.5}, {"on": {"yes": 0.6}, "hop_s": 0.125, "smooth": "mean:2"}
+    cases, found = [], []
+    for changes in ({"hearing": segments, "events": finer}, {"hearing": segments}, {"events": finer}, {}):
+        values = page_vectors.BASE | changes
+        recording = Recording(Peak(values), tmp_path / "x.wav")
+        starts = [window["start_s"] for window in recording.windows()]
+        events = [asdict(event) for event in recording.events]
+        cases.append({"manifest": values, "starts_s": starts, "events": events})
+        found.append((len(starts), [event["onset_s"] for event in events]))
+    assert [count for count, _ in found] == [8, 8, 29, 8]
+    assert found[0][1] == found[2][1] != found[1][1]
+    samples = page_vectors.text(soundfile.read(tmp_path / "x.wav", dtype="float32")[0])
+    (tmp_path / "cases.json").write_text(json.dumps({"samples": samples, "cases": cases}))
+    twin("recordings", tmp_path / "cases.json")
 
 
 def test_the_resampler_on_200_signals_and_all_pairs_of_rates(twin: Any, tmp_path: Path) -> None:

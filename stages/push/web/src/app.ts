@@ -142,7 +142,7 @@ async function answer(given: Sound | Promise<Sound>): Promise<void> {
     goOn("Reading…");
     const { samples, playable } = await running.hear(await given, release.manifest);
     goOn("Working…");
-    const found = await classify(samples, release.manifest, running.run, (_, done, of) => {
+    const found = await classify(samples, release.manifest, running.run, (done, of) => {
       goOn(`Working… ${done} of ${of} windows`);
     });
     goOn("");

@@ -67,12 +67,12 @@ export function soundOf({ reject }: Pick<Manifest, "reject">, { summary }: Score
   return reject?.frontend ? frontendConfidence(summary, reject.frontend) : null;
 }
 
-/** Classify a whole recording, window by window if it is longer than a clip. */
+/** Classify a whole recording, window by window if it is longer than a clip; its events are of windows as the event rule has them. */
 export async function classify(
   samples: Float32Array,
   manifest: Manifest,
   run: Run,
-  progress: (window: Window, done: number, of: number) => void = () => undefined,
+  progress: (done: number, of: number) => void = () => undefined,
 ): Promise<Result> {
   const { hearing, clip_samples: length, sample_rate: rate, align } = manifest;
   const windows: Window[] = [];
@@ -83,9 +83,16 @@ export async function classify(
   if (isLong) {
     const rule = manifest.events ?? defaultRule(manifest.labels, manifest.threshold);
     const hopS = hearing.hop_s || rule.hop_s || length / rate;
-    const tracker = new EventTracker(rule, manifest.labels, length / rate, hopS);
-    const starts = windowStarts(samples.length, length, Math.round(hopS * rate));
-    for (const [i, start] of starts.entries()) {
+    const eventHopS = rule.hop_s || hopS;
+    const [hop, eventHop] = [hopS, eventHopS].map((each) => Math.round(each * rate));
+    const tracker = new EventTracker(rule, manifest.labels, length / rate, eventHopS);
+    const track = ({ startS, scores, silent, unknown }: Window): void => {
+      events.push(...tracker.push(startS, scores, !silent && !unknown));
+    };
+    const starts = windowStarts(samples.length, length, hop);
+    const eventStarts = eventHop === hop ? [] : windowStarts(samples.length, length, eventHop);
+    let done = 0;
+    const answer = async (start: number): Promise<{ window: Window; found: Scored; sound: number | null }> => {
       const part = samples.subarray(start, start + length);
       const found = await score(part, manifest, run);
       const sound = soundOf(manifest, found);
@@ -95,12 +102,17 @@ export async function classify(
         silent: isSilent(part, hearing.silence_dbfs),
         unknown: isUnknown(manifest, found.scores, sound),
       };
+      progress(++done, starts.length + eventStarts.length);
+      return { window, found, sound };
+    };
+    for (const start of starts) {
+      const { window, found, sound } = await answer(start);
       outputs.push(found.scores);
       sounds.push(sound);
       windows.push(window);
-      events.push(...tracker.push(window.startS, window.scores, !window.silent && !window.unknown));
-      progress(window, i + 1, starts.length);
+      if (eventHop === hop) track(window);
     }
+    for (const start of eventStarts) track((await answer(start)).window);
     events.push(...tracker.finish());
   }
   if (isLong && hearing.segment_s) {

@@ -3,5 +3,6 @@
 export * from "./audio";
 export * from "./events";
 export * from "./manifest";
+export { classify } from "./recording";
 export { confidence, excess, frontendConfidence, summaries } from "./rejection";
 export { readWav } from "./wav";
