@@ -157,9 +157,10 @@ def require(found: Agreement, scheme: ModuleType, name: str) -> None:
     limits = Limits(*scheme.AGREEMENT) if hasattr(scheme, "AGREEMENT") else LIMITS[scheme.BIT_WIDTH]
     wrong = _fault(found, limits)
     if wrong:
+        more = "raise quantize.calibration_clips if they are few, " if scheme.NEEDS_CALIBRATION else ""
         raise ModelError(
-            f"{name}: {wrong}. The file is not the network that it was made from; use another scheme, or build the "
-            "network otherwise."
+            f"{name}: {wrong}. The file is not the network that it was made from; {more}use another scheme, or build "
+            "the network otherwise."
         )
 
 
