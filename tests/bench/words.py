@@ -10,7 +10,6 @@ that follow.
 """
 
 import argparse
-import csv
 import shutil
 from pathlib import Path
 
@@ -29,12 +28,11 @@ def lay_out(arabic: Path, esc10: Path, folder: Path) -> dict[str, int]:
             word, (speaker, _, number) = row["class"], path.stem.split("_")
             label = "other" if word in OTHER else word
             copies.append((path, f"words/{side}/{label}/{speaker}_{word}_{number}{path.suffix}"))
-    with (esc10 / "meta/esc50.csv").open(newline="") as stream:
-        for row in csv.DictReader(stream):
-            if row["esc10"] == "True":
-                path = next((esc10 / "audio").glob(f"{Path(row['filename']).stem}.*"))
-                name = f"{row['src_file']}_{row['category']}_{row['take']}{path.suffix}"
-                copies.append((path, f"words/{SIDES[row['fold']]}/background/{name}"))
+    for row in files.read_csv(esc10 / "meta/esc50.csv"):
+        if row["esc10"] == "True":
+            path = next((esc10 / "audio").glob(f"{Path(row['filename']).stem}.*"))
+            name = f"{row['src_file']}_{row['category']}_{row['take']}{path.suffix}"
+            copies.append((path, f"words/{SIDES[row['fold']]}/background/{name}"))
     copies += [(path, f"rooms/{path.name}") for path in sorted((arabic / "background_noise").iterdir())]
     found: dict[str, int] = {}
     for path, name in copies:
