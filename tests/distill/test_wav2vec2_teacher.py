@@ -115,6 +115,7 @@ def test_answers_as_transformers_own_network_does(
     assert {f"wav2vec2.encoder.layers.{i}.attention.q_proj.weight" for i in range(3)} <= changed
 
 
+@pytest.mark.thorough
 def test_several_labels_are_learned_by_a_binary_cross_entropy_each(torch: Any) -> None:
     logits = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
     targets = np.eye(3, dtype=np.float32)[[0, 1, 2, 1]]
@@ -125,6 +126,7 @@ def test_several_labels_are_learned_by_a_binary_cross_entropy_each(torch: Any) -
     np.testing.assert_allclose(several, -(targets * np.log(p) + (1 - targets) * np.log(1 - p)), rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_a_kill_changes_nothing(torch: Any, tmp_path: Path, pretrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped in the fifth of nine steps, and again amid its answers, with dropout and layers dropped."""
     monkeypatch.setattr(fine_tuning, "CHECKPOINT_EVERY_S", 0)

@@ -119,7 +119,10 @@ def copy_project(folder: Path) -> Project:
         source = provenance.ROOT / name
         if source.is_file() and not name.startswith(("tests/", "docs/")):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, root / name)
+            shutil.copy2(source, root / name)
+    for room in ("flows", "stages"):  # as in a project that has run before
+        for compiled in (provenance.ROOT / room).rglob("__pycache__"):
+            shutil.copytree(compiled, root / compiled.relative_to(provenance.ROOT))
     (folder / "listener").mkdir()
     (folder / "listener" / "sitecustomize.py").write_text(LISTENER)
     (folder / "calls").touch()

@@ -161,6 +161,7 @@ def test_parameters_are_checked(field: str, value: object) -> None:
         StreamParams(**{field: value})  # type: ignore[arg-type]
 
 
+@pytest.mark.thorough
 def test_a_sweep_is_judged_on_streams_of_either_side(
     features: Path, sweep: Path, make_model: Callable[..., bytes], params: EvaluateParams, tmp_path: Path
 ) -> None:

@@ -33,6 +33,22 @@ HELD = contextlib.ExitStack()
 """What this worker holds of the shared server."""
 
 
+def shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """Return the folder by which the workers of a run share the server."""
+    base = factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "prefect_server"
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Hold the server's pipe open from the start, so that other workers that are done do not end the server early."""
+    if any("prefect_server" in getattr(item, "fixturenames", ()) for item in session.items):
+        shared = shared_folder(session.config._tmp_path_factory)  # type: ignore[attr-defined]
+        shared.mkdir(exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(shared / "pipe")
+        HELD.callback(os.close, os.open(shared / "pipe", os.O_RDWR))
+
+
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Let go of the server after the last test of this folder: it takes a tenth of a core even when nobody asks.
 
@@ -48,17 +64,12 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     Its start takes longer than what most tests ask of it. It ends once no worker holds its pipe open any more.
     """
-    shared = tmp_path_factory.getbasetemp()
-    shared = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "prefect_server"
-    shared.mkdir(exist_ok=True)
-    pipe, told, started = shared / "pipe", shared / "address", None
+    shared = shared_folder(tmp_path_factory)
+    told, started = shared / "address", None
     with (shared / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not pipe.exists():
-            os.mkfifo(pipe)
-        held = os.open(pipe, os.O_RDWR)
         if not told.exists():
-            with pipe.open("rb") as end:
+            with (shared / "pipe").open("rb") as end:
                 command, root = [sys.executable, "-c", SERVE], Path(__file__).parents[2]
                 started = subprocess.Popen(command, cwd=root, stdin=end, stdout=subprocess.PIPE, text=True)
             assert started.stdout
@@ -68,7 +79,6 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     address = told.read_text()
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    HELD.callback(os.close, held)
     HELD.enter_context(temporary_settings({PREFECT_API_URL: address}))
     environment = HELD.enter_context(pytest.MonkeyPatch.context())
     environment.setenv("PREFECT_API_URL", address)  # for processes that tests start

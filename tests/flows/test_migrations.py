@@ -46,6 +46,7 @@ def test_a_grid_grows_beside_an_empty_mlflow_and_an_empty_prefect(tmp_path: Path
     ]
 
 
+@pytest.mark.thorough
 def test_ctrl_c_while_prefect_migrates_lets_no_other_migration_begin_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[str] = []
 

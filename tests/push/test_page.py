@@ -155,6 +155,7 @@ def test_a_browser_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyP
         browser.find()
 
 
+@pytest.mark.thorough
 def test_edac_try_serves_until_it_is_interrupted(found_browser: browser.Browser, tmp_path: Path) -> None:
     release = pages.release(tmp_path)
     command = [sys.executable, "-m", "flows.cli.main", "try", "--no-browser", "--folder", str(release)]

@@ -17,6 +17,7 @@ from stages.quantize.convert import to_float32
 from stages.quantize.params import SCHEMES, QuantizeParams
 from stages.runtime.crops import crops
 from stages.runtime.litert import Model
+from tests.marks import thorough_but
 
 N_SAMPLES = 4000
 SMALL: dict[str, dict[str, Any]] = {  # of each front end
@@ -88,7 +89,7 @@ def reshaping(shape: tuple[int, ...]) -> bytes:
     return convert(graph, (int(np.prod(shape)),), signature=("waveform", "features"), owner="test")
 
 
-@pytest.mark.parametrize("n_outputs", [1, 3])
+@pytest.mark.parametrize("n_outputs", thorough_but([1, 3], 3))
 def test_crops_are_averaged_as_the_runtime_averages_them(n_outputs: int) -> None:
     first, rng = reshaping((400, 10)), np.random.default_rng(9)
     waveforms = rng.normal(rng.uniform(-1, 1, size=(4, 1)), 0.3, size=(4, N_SAMPLES)).astype(np.float32)

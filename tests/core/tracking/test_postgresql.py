@@ -81,6 +81,7 @@ def cluster() -> Iterator[Cluster]:
         shutil.rmtree(folder)
 
 
+@pytest.mark.thorough
 def test_runs_and_versions_are_kept_and_found_by_the_uri_alone(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
