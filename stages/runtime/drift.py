@@ -1,24 +1,26 @@
-"""Whether a device still hears what its model was made for: counters of a day against those of validation.
+"""Whether a device still hears what its model was made for: counters of a day against the recordings at home.
 
-`profile.json` in a release holds, for each statistic of a clip, the edges that divide the validation clips into parts
-of about equal size, and the share of each part. A device counts how many of its clips fall into each part: no sound is
-kept. Under no drift, and with independent clips, these counts follow a Dirichlet-multinomial distribution, whichever
-the statistic's own distribution is; a day whose counts are too unlikely is reported.
+`profile.json` in a release holds, for each statistic of a clip, the edges that divide the clips at home into parts of
+about equal size, and the share of each part. A device counts how many of its clips fall into each part: no sound is
+kept. Clips of one group (speaker, device) resemble each other, so that a day of a few groups differs from home by more
+than its number of clips suggests: the design effects at home say by how much. A day whose counts are too unlikely for
+new groups is reported.
 
 level     root mean square of what the front end is given (dBFS)
+spectrum  spectral flatness: geometric against arithmetic mean of its power over frequency (dB)
 features  mean of the front end's output
 scores    the highest score; of a binary task the positive one
 
+`scores` is compared with the validation clips, the others with the training clips too.
+
 References
 ----------
-Johnson, Kotz and Balakrishnan, *Discrete Multivariate Distributions* (1997), chapter 40: counts of a second sample
-between the order statistics of a first.
+Kish, *Survey Sampling* (1965), section 5.4: the design effect, variance over groups against that of independent clips.
 """
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,32 +33,44 @@ from stages.runtime.lines import Line
 
 NAME = "profile.json"
 KEPT = "drift.json"
-STATISTICS = ("level", "features", "scores")
+STATISTICS = ("level", "spectrum", "features", "scores")
 LEAST = 25
 """Clips that a day needs to be judged."""
 DAYS = 30
 """Days that are kept."""
-_DRAWS = 20_000
+GROUPS = 10
+"""Groups that a day of many clips is taken to have at least."""
 _QUIETEST_DB = -120.0
+_STEPS = 4000
+_MOST_FREEDOM = 10_000.0
 
 
 @dataclass(frozen=True)
 class Reference:
-    """One statistic of the validation clips.
+    """One statistic of the clips at home.
 
     Attributes
     ----------
     edges : tuple[float, ...]
         Rising; a value that equals an edge counts above it.
     shares : tuple[float, ...]
-        Share of the validation clips in each part, one more than there are edges.
-    effective : float
-        Independent clips that are as sure as the validation clips with their groups.
+        Share of the clips in each part, one more than there are edges.
+    clips : float
+        Number of clips.
+    design_effects : tuple[float, ...]
+        Design effect of the mean of each of the `contrasts`; 1 where clips are independent.
+    group_size : float
+        Number of clips of a group; the mean over clips, so that large groups count for more.
+    freedom : float
+        Degrees of freedom of the design effects.
     """
 
     edges: tuple[float, ...]
     shares: tuple[float, ...]
-    effective: float
+    clips: float
+    design_effects: tuple[float, ...]
+    group_size: float
+    freedom: float
 
 
 @dataclass(frozen=True)
@@ -87,19 +101,34 @@ def load(folder: Path) -> Profile | None:
         return None
     try:
         content = json.loads(storage.read(path))
-        statistics = {
-            name: Reference(
-                tuple(map(float, each["edges"])), tuple(map(float, each["shares"])), float(each["effective"])
-            )
-            for name, each in content["statistics"].items()
-        }
-        good = all(len(each.shares) == len(each.edges) + 1 and min(each.shares) > 0 for each in statistics.values())
+        statistics = {name: _reference(each) for name, each in content["statistics"].items()}
+        good = all(map(_is_sound, statistics.values()))
         profile = Profile(statistics, float(content["rate"]))
         if not good or not 0 < profile.rate < 1 or not set(statistics) <= set(STATISTICS):
             raise ValueError
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise RuntimeInputError(f"{path} is no profile of a model. Push the release again.") from None
     return profile
+
+
+def _reference(content: Mapping[str, Any]) -> Reference:
+    """Read one statistic; a profile of before the design effects has the number of as many independent clips."""
+    edges, shares = tuple(map(float, content["edges"])), tuple(map(float, content["shares"]))
+    if "effective" in content:
+        clips, effects, size = content["effective"], [1.0] * len(contrasts(shares)), 1.0
+        freedom = clips - 1
+    else:
+        clips, effects, size, freedom = (content[n] for n in ("clips", "design_effects", "group_size", "freedom"))
+    return Reference(edges, shares, float(clips), tuple(map(float, effects)), float(size), max(float(freedom), 1.0))
+
+
+def _is_sound(reference: Reference) -> bool:
+    return (
+        len(reference.shares) == len(reference.edges) + 1
+        and min(reference.shares) > 0
+        and len(reference.design_effects) == len(contrasts(reference.shares))
+        and min(*reference.design_effects, reference.clips, reference.group_size, 1) >= 1
+    )
 
 
 def statistics_of(samples: np.ndarray, features: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
@@ -115,9 +144,10 @@ def statistics_of(samples: np.ndarray, features: np.ndarray, outputs: np.ndarray
 
     Examples
     --------
-    >>> found = statistics_of(np.full(4, 0.1), np.array([1.0, 3.0]), np.array([0.2, 0.7]))
-    >>> {name: round(value, 3) for name, value in found.items()}
-    {'level': -20.0, 'features': 2.0, 'scores': 0.7}
+    >>> click = np.eye(1, 100)[0]
+    >>> found = statistics_of(click, np.array([1.0, 3.0]), np.array([0.2, 0.7]))
+    >>> {name: round(abs(value), 2) for name, value in found.items()}
+    {'level': 20.0, 'spectrum': 0.0, 'features': 2.0, 'scores': 0.7}
     """
     return of_sound(samples, features) | {"scores": float(np.max(outputs))}
 
@@ -126,7 +156,13 @@ def of_sound(samples: np.ndarray, features: np.ndarray) -> dict[str, float]:
     """Return the statistics of one clip that do not depend on the model; parameters as of `statistics_of`."""
     power = float(np.mean(np.square(samples, dtype=np.float64)))
     level = 10 * np.log10(power) if power > 0 else _QUIETEST_DB
-    return {"level": max(float(level), _QUIETEST_DB), "features": float(np.mean(features, dtype=np.float64))}
+    by_frequency = np.square(np.abs(np.fft.rfft(samples)))[1:]  # without an offset
+    relative = np.maximum(by_frequency / max(float(by_frequency.mean()), 1e-30), 10 ** (_QUIETEST_DB / 10))
+    return {
+        "level": max(float(level), _QUIETEST_DB),
+        "spectrum": float(np.mean(10 * np.log10(relative))),
+        "features": float(np.mean(features, dtype=np.float64)),
+    }
 
 
 @dataclass
@@ -155,12 +191,12 @@ class Counts:
 def judge(profile: Profile, counts: Counts) -> dict[str, float]:
     """Return the statistics that drifted on a day with their p-values; {} on a day of fewer than `LEAST` clips.
 
-    The chance of any entry on a day without drift is at most `Profile.rate`, if the clips of the day are independent of
-    each other and like those of validation.
+    The chance of any entry on a day without drift is about `Profile.rate` or less, if the day's groups are drawn like
+    those at home, and it has at least `GROUPS` of them or no more clips of each than there are at home.
 
     Examples
     --------
-    >>> profile = Profile({"level": Reference((-40.0,), (0.5, 0.5), 100.0)}, 0.001)
+    >>> profile = Profile({"level": Reference((-40.0,), (0.5, 0.5), 100, (1.0,), 1, 99)}, 0.001)
     >>> judge(profile, Counts({"level": [16, 14]})), list(judge(profile, Counts({"level": [0, 40]})))
     ({}, ['level'])
     """
@@ -175,30 +211,71 @@ def judge(profile: Profile, counts: Counts) -> dict[str, float]:
     return found
 
 
+def contrasts(shares: Sequence[float]) -> np.ndarray:
+    """Return two values for each part whose means over clips say how high they lie and how far apart.
+
+    They are the orthogonal polynomials of first and second degree in the part's middle rank, with a mean of 0 and a
+    variance of 1 over the shares. Two parts have the first alone, one has none.
+
+    Returns
+    -------
+    np.ndarray, shape (n_contrasts, n_parts)
+
+    Examples
+    --------
+    >>> contrasts((0.25, 0.5, 0.25)).round(3)
+    array([[-1.414,  0.   ,  1.414],
+           [ 1.   , -1.   ,  1.   ]])
+    """
+    weights = np.array(shares) / np.sum(shares)
+    middle = np.cumsum(weights) - weights / 2
+    powers = np.stack([middle**degree for degree in range(min(3, len(weights)))], axis=1)
+    basis, triangle = np.linalg.qr(powers * np.sqrt(weights)[:, np.newaxis])
+    return np.asarray((basis * np.sign(np.diag(triangle)) / np.sqrt(weights)[:, np.newaxis])[:, 1:].T)
+
+
 def p_value(reference: Reference, counts: Sequence[int]) -> float:
-    """Return how likely counts at least as far from the shares of validation are without drift, by simulation."""
+    """Return how likely a day without drift is to differ from home by as much: Student's test of the `contrasts`.
+
+    The mean of n clips at home has the variance ``effect / n`` with ``effect = 1 + (group_size - 1) * alike``, where
+    `alike` is the correlation of two clips of a group. A day has as many clips of a group as home, if these are no more
+    than `GROUPS` groups; clips beyond are of the same groups: ``alike / groups + (1 - alike) / n``. The least p-value
+    of the contrasts is multiplied by their number (Bonferroni).
+
+    Examples
+    --------
+    >>> independent = Reference((-40.0,), (0.5, 0.5), 100, (1.0,), 1, 99)
+    >>> groups_of_five = Reference((-40.0,), (0.5, 0.5), 100, (4.0,), 5, 19)
+    >>> round(p_value(independent, [35, 65]), 3), round(p_value(groups_of_five, [35, 65]), 3)
+    (0.037, 0.404)
+    """
     observed = np.array(counts)
     n = int(observed.sum())
-    distance = _distance(observed, n * _shares(reference))
-    return float((1 + np.count_nonzero(_quiet_distances(reference, n) >= distance - 1e-9)) / (1 + _DRAWS))
+    means = contrasts(reference.shares) @ observed / max(n, 1)
+    if n == 0 or not len(means):
+        return 1.0
+    effects, size = np.array(reference.design_effects), reference.group_size
+    alike = np.clip((effects - 1) / (size - 1), 0, 1) if size > 1 else np.zeros(len(effects))
+    groups = min(max(n / size, 1), GROUPS)
+    variances = effects / reference.clips + alike / groups + (1 - alike) / n
+    variances *= 1 + 1 / reference.freedom  # of a sample
+    farthest = float(np.max(np.abs(means) / np.sqrt(variances)))
+    return min(1.0, len(means) * _beyond(farthest, reference.freedom))
 
 
-@lru_cache(maxsize=len(STATISTICS))
-def _quiet_distances(reference: Reference, n: int) -> np.ndarray:
-    """Simulate how far the counts of `n` clips are from the shares of validation without drift."""
-    shares = _shares(reference)
-    rng = np.random.default_rng(0)
-    weights = rng.gamma(shares * (reference.effective + 1), size=(_DRAWS, len(shares)))
-    return _distance(rng.multinomial(n, weights / weights.sum(axis=1, keepdims=True)), n * shares)
+def _beyond(t: float, freedom: float) -> float:
+    """Return the probability that Student's t is at least as far from 0; NumPy alone, as on a device.
 
+    The angle whose tangent is t / sqrt(freedom) has a density proportional to its cosine to the power of freedom - 1.
+    """
+    freedom = min(freedom, _MOST_FREEDOM)
 
-def _shares(reference: Reference) -> np.ndarray:
-    shares = np.array(reference.shares)
-    return np.asarray(shares / shares.sum())
+    def integral(least: float) -> float:
+        width = np.pi / 2 - least
+        middles = least + width * (np.arange(_STEPS) + 0.5) / _STEPS
+        return float(width * np.mean(np.cos(middles) ** (freedom - 1)))
 
-
-def _distance(counts: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    return np.asarray((np.square(counts - expected) / expected).sum(axis=-1))
+    return integral(float(np.arctan(t / np.sqrt(freedom)))) / integral(0.0)
 
 
 class Watch:

@@ -1,5 +1,6 @@
 """The profile of what a variant was made for, which travels with its release: `stages.runtime.drift`."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import numpy as np
 from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts import dataset
 from stages.core.artifacts import frontend as frontend_file
+from stages.core.artifacts.clips import Clip
+from stages.core.artifacts.split import SplitName
 from stages.core.project import files
 from stages.core.project.progress import track
 from stages.core.scoring.resampling import MIN_GROUPS
@@ -15,20 +18,24 @@ from stages.runtime import drift
 from stages.runtime.drift import Profile, Reference
 from stages.select import golden
 
-PARTS = 5
-"""Parts of about equal size that the validation clips are divided into."""
+PARTS = 10
+"""Parts of about equal size that the clips are divided into."""
+SIDES: tuple[SplitName, ...] = ("validation", "train")
 RATE = 0.001
 """Probability of a report on a day without drift."""
+MOST_TRAINING_CLIPS = 1000
+"""Training clips from which no further group is heard."""
 
 
 @dataclass(frozen=True)
 class Sounds:
-    """Statistics of the validation clips that every variant's profile shares.
+    """Statistics that do not depend on the model, which every variant's profile shares.
 
     Attributes
     ----------
     references : dict[str, Reference]
     groups : np.ndarray, shape (n,), str
+        Groups of the validation clips.
     """
 
     references: dict[str, Reference]
@@ -36,23 +43,40 @@ class Sounds:
 
 
 def sounds(features: Path) -> Sounds | None:
-    """Hear the validation clips; None if they are of fewer than `MIN_GROUPS` groups.
+    """Hear validation and training clips; None if those of validation are of fewer than `MIN_GROUPS` groups.
+
+    No training clip is an altered copy. A model is surer of training clips than of others, so that its scores are not
+    compared with theirs; a sound is as loud whether a model was trained on it or not.
 
     Parameters
     ----------
     features : Path
         Folder of the features stage.
     """
-    frontend, clips = frontend_file.read(features), clips_file.read(features, "validation")
-    if len({clip.group for clip in clips}) < MIN_GROUPS:
+    frontend = frontend_file.read(features)
+    groups = dataset.read_split(features, "validation").groups
+    if len(np.unique(groups)) < MIN_GROUPS:
         return None
-    split = dataset.read_split(features, "validation")
-    heard = [
-        drift.of_sound(golden.samples_of(clip, frontend), x)
-        for clip, x in zip(track(clips, "profile"), split.x, strict=True)
-    ]
+    heard: list[dict[str, float]] = []
+    heard_groups: list[str] = []
+    for side in SIDES:
+        clips, split = clips_file.read(features, side), dataset.read_split(features, side)
+        rows = np.arange(len(clips)) if side == "validation" else _of_training(clips)
+        for i in track(rows, f"profile, {side}"):
+            heard.append(drift.of_sound(golden.samples_of(clips[i], frontend), split.x[i]))
+            heard_groups.append(clips[i].group)
     values = {name: np.array([each[name] for each in heard]) for name in heard[0]}
-    return Sounds({name: reference(each, split.groups) for name, each in values.items()}, split.groups)
+    return Sounds({name: reference(each, np.array(heard_groups)) for name, each in values.items()}, groups)
+
+
+def _of_training(clips: Sequence[Clip]) -> np.ndarray:
+    """Return the rows of the original clips of groups in random order, until there are clips enough."""
+    original = np.array([not clip.parent for clip in clips], dtype=bool)
+    names, membership = np.unique([clip.group for clip in clips], return_inverse=True)
+    sizes = np.bincount(membership, weights=original, minlength=len(names))
+    order = np.random.default_rng(0).permutation(len(names))
+    before = np.cumsum(sizes[order]) - sizes[order]
+    return np.flatnonzero(original & np.isin(membership, order[before < MOST_TRAINING_CLIPS]))
 
 
 def write(path: Path, heard: Sounds, stored: Path) -> Profile:
@@ -74,10 +98,9 @@ def write(path: Path, heard: Sounds, stored: Path) -> Profile:
 
 
 def reference(values: np.ndarray, groups: np.ndarray) -> Reference:
-    """Divide a statistic's values into parts of about equal size.
+    """Divide a statistic's values into parts of about equal size, and measure how alike the clips of a group are.
 
-    Clips of one group resemble each other, and are worth fewer: their number is divided by the mean design effect of
-    the parts' shares, the variance of a share over groups against that of independent clips.
+    The design effects have as many degrees of freedom as equal groups with the same fourth moment of the sizes.
 
     Parameters
     ----------
@@ -89,14 +112,19 @@ def reference(values: np.ndarray, groups: np.ndarray) -> Reference:
     Kish, *Survey Sampling* (1965), section 5.4 (design effect of a ratio over clusters).
     """
     inner = np.quantile(values, np.arange(1, PARTS) / PARTS, method="higher")
-    edges = np.unique(inner[inner > values.min()])
-    within = np.searchsorted(edges, values, side="right")[:, np.newaxis] == np.arange(len(edges) + 1)
-    shares = within.mean(axis=0)
+    edges, n = np.unique(inner[inner > values.min()]), len(values)
+    parts = np.searchsorted(edges, values, side="right")
+    shares = np.bincount(parts, minlength=len(edges) + 1) / n
     _, membership = np.unique(groups, return_inverse=True)
-    excess = np.zeros((membership.max() + 1, len(shares)))
-    np.add.at(excess, membership, within - shares)
-    spread = len(values) * shares * (1 - shares)
-    effects = np.square(excess).sum(axis=0)[spread > 0] / spread[spread > 0]
-    effective = len(values) / max(float(effects.mean()) if len(effects) else 1.0, 1.0)
-    digits = tuple(float(f"{edge:.9g}") for edge in edges)
-    return Reference(digits, tuple(round(float(share), 6) for share in shares), round(effective, 2))
+    sizes = np.bincount(membership).astype(float)
+    freedom = max(float(np.sum(sizes**2) ** 2 / np.sum(sizes**4)) - 1, 1.0)
+    sums = [np.bincount(membership, each[parts]) for each in drift.contrasts(shares.tolist())]
+    effects = [max(float(np.sum(each**2)) / n, 1.0) for each in sums]
+    return Reference(
+        tuple(float(f"{edge:.9g}") for edge in edges),
+        tuple(round(float(share), 6) for share in shares),
+        n,
+        tuple(round(effect, 4) for effect in effects),
+        round(float(np.sum(sizes**2)) / n, 4),
+        round(freedom, 4),
+    )

@@ -7,11 +7,13 @@ Run it in a project that has pushed a release with a profile. A day is a sample,
 that are not silent, one of a recording, and is judged as a device judges it (`stages.runtime.drift`). Each condition
 has `--days` first days; but for quiet ones, more days of the same condition come until one is reported, at most 30.
 
-quiet, validation  validation clips instead: what the stated rate is promised for; a report is a false alarm
+quiet, validation  validation clips instead; a report is a false alarm
+quiet, drawn anew  for every day, half of the groups of validation and test, of which the profile hears none; a report
+                   is a false alarm
 quiet              the clips as they are: other groups than those of validation; a report is a false alarm
 gain, low-pass     quieter by so much; nothing above this frequency
-only SITE          the clips of one site, against a profile of the validation clips of the other sites, of however few
-                   groups; the network was trained on all sites
+only SITE          the clips of one site, against a profile without the clips of this site, of however few groups; the
+                   network was trained on all sites
 
 *reported* has Clopper and Pearson's 95 % interval over days drawn from these clips; it does not tell what other test
 clips would give. *days until told* are those of the median and of the slowest of the simulated runs.
@@ -20,7 +22,7 @@ clips would give. *days until told* are those of the median and of the slowest o
 import argparse
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +36,7 @@ from stages.core.project.progress import track
 from stages.core.scoring import detection
 from stages.runtime import drift
 from stages.runtime.classify import Classifier
-from stages.runtime.drift import Counts, Profile
+from stages.runtime.drift import Counts, Profile, Reference
 from stages.runtime.hearing import is_silent
 from stages.select import golden
 from stages.select.profile import reference
@@ -42,6 +44,7 @@ from stages.select.profile import reference
 MOST_DAYS = 30
 QUIET = "quiet"
 Values = dict[str, float]
+DayOf = Callable[[np.random.Generator], tuple[Profile, list[Values]]]
 
 
 class Device:
@@ -71,11 +74,67 @@ def low_passed(samples: np.ndarray, rate: int, limit_hz: float) -> np.ndarray:
     return np.fft.irfft(spectrum, len(samples))
 
 
-def row(name: str, profile: Profile, heard: list[Values], n: int, days: int) -> tuple[str, ...]:
-    """Simulate a condition."""
+@dataclass(frozen=True)
+class Heard:
+    """Clips that were heard, with their statistics."""
+
+    clips: list[Clip]
+    values: list[Values]
+
+    @classmethod
+    def of(cls, device: Device, clips: list[Clip], change: Callable[[np.ndarray], np.ndarray], name: str) -> "Heard":
+        """Hear clips; silent ones are left out."""
+        both = [(clip, v) for clip in track(clips, name) if (v := device.values(clip, change))]
+        return cls([clip for clip, _ in both], [v for _, v in both])
+
+    def where(self, keep: Callable[[Clip], bool]) -> "Heard":
+        """Return some of the clips."""
+        rows = [i for i, clip in enumerate(self.clips) if keep(clip)]
+        return Heard([self.clips[i] for i in rows], [self.values[i] for i in rows])
+
+    def __add__(self, other: "Heard") -> "Heard":
+        return Heard(self.clips + other.clips, self.values + other.values)
+
+    def reference(self, name: str) -> Reference:
+        """Return a statistic of a profile."""
+        return reference(np.array([v[name] for v in self.values]), np.array([clip.group for clip in self.clips]))
+
+
+def made(profile: Profile, validation: Heard, train: Heard) -> Profile:
+    """Return a profile of other clips with the statistics and the rate of one."""
+    parts = {name: validation if name == "scores" else validation + train for name in profile.statistics}
+    return replace(profile, statistics={name: part.reference(name) for name, part in parts.items()})
+
+
+def always(profile: Profile, heard: Heard) -> DayOf:
+    """Judge every day by one profile."""
+    return lambda _: (profile, heard.values)
+
+
+def drawn_anew(profile: Profile, home: Heard, train: Heard) -> DayOf:
+    """Judge half of the groups, which each day draws, by a profile of the others."""
+    groups = sorted({clip.group for clip in home.clips})
+
+    def day(rng: np.random.Generator) -> tuple[Profile, list[Values]]:
+        away = set(rng.permutation(groups)[: len(groups) // 2].tolist())
+        stay = home.where(lambda clip: clip.group not in away)
+        return made(profile, stay, train), home.where(lambda clip: clip.group in away).values
+
+    return day
+
+
+def without_site(profile: Profile, site: str, home: Heard, train: Heard, there: Heard) -> DayOf:
+    """Judge the clips of a site by a profile of the others."""
+    apart = made(profile, *(part.where(lambda clip: clip.site != site) for part in (home, train)))
+    return always(apart, there.where(lambda clip: clip.site == site))
+
+
+def row(name: str, day_of: DayOf, n: int, days: int) -> tuple[str, ...]:
+    """Simulate a condition; `day_of` returns the profile and the clips that a day is drawn from."""
     rng, most = np.random.default_rng(n), 1 if name.startswith(QUIET) else MOST_DAYS
 
     def told() -> tuple[int, dict[str, float]]:
+        profile, heard = day_of(rng)
         for day in range(1, most + 1):
             counts = Counts()
             for i in rng.integers(len(heard), size=n):
@@ -92,7 +151,7 @@ def row(name: str, profile: Profile, heard: list[Values], n: int, days: int) -> 
     slow = "-" if name.startswith(QUIET) else f"{until[(days - 1) // 2]}, {until[-1]}"
     share = f"{first} of {days}, {first / days:.3f} [{low:.3f}, {high:.3f}]"
     means = ", ".join(f"{statistic} {count}" for statistic, count in by.most_common())
-    return name, str(len(heard)), str(n), share, slow, means or "-"
+    return name, str(n), share, slow, means or "-"
 
 
 def main() -> None:
@@ -116,23 +175,31 @@ def main() -> None:
         f"low-pass {given.low_pass_hz:g} Hz": lambda x: low_passed(x, rate, given.low_pass_hz),
     }
     as_is = changes[QUIET]
-    known = [(clip, v) for clip in track(validation, "validation") if (v := device.values(clip, as_is))]
-    days = [(f"{QUIET}, validation", profile, [v for _, v in known])]
-    for name, change in changes.items():
-        days.append((name, profile, [v for clip in track(test, name) if (v := device.values(clip, change))]))
-    for site in sorted({clip.site for clip in test} - {""}):
-        others = [(clip.group, v) for clip, v in known if clip.site != site]
-        groups = np.array([group for group, _ in others])
-        there = [v for clip in test if clip.site == site and (v := device.values(clip, as_is))]
-        if others and there:
-            parts = {name: reference(np.array([v[name] for _, v in others]), groups) for name in profile.statistics}
-            days.append((f"only {site} ({len(set(groups))} groups)", replace(profile, statistics=parts), there))
-    head = ("condition", "clips", "clips a day", "reported on the first day", "days until told", "by")
-    rows = [row(*each, n, given.days) for each in days for n in given.clips]
-    worth = ", ".join(f"{name} {each.effective:g}" for name, each in profile.statistics.items())
-    print(f"{len(validation)} validation clips, worth independent ones: {worth}; {len(test)} test clips of ", end="")
-    print(f"{len({clip.group for clip in test})} groups; stated rate {profile.rate:g} a day\n")
-    print(tables.markdown(head, rows, text_columns=6))
+    train = Heard.of(device, [clip for clip in device.clips("train") if not clip.parent], as_is, "train")
+    known = Heard.of(device, validation, as_is, "validation")
+    heard = {name: Heard.of(device, test, change, name) for name, change in changes.items()}
+    conditions = {
+        f"{QUIET}, validation": always(profile, known),
+        f"{QUIET}, drawn anew": drawn_anew(profile, known + heard[QUIET], train),
+        **{name: always(profile, clips) for name, clips in heard.items()},
+        **{
+            f"only {site}": without_site(profile, site, known, train, heard[QUIET])
+            for site in sorted({clip.site for clip in test} - {""})
+        },
+    }
+    rows = [row(name, day_of, n, given.days) for name, day_of in conditions.items() for n in given.clips]
+    head = ("condition", "clips a day", "reported on the first day", "days until told", "by")
+    print(
+        f"{len(validation)} validation clips of {len({clip.group for clip in validation})} groups, {len(test)} test ",
+        end="",
+    )
+    print(f"clips of {len({clip.group for clip in test})} groups; stated rate {profile.rate:g} a day\n")
+    at_home = [
+        (name, f"{each.clips:g}", f"{each.freedom:.1f}", ", ".join(f"{effect:.1f}" for effect in each.design_effects))
+        for name, each in profile.statistics.items()
+    ]
+    print(tables.markdown(("statistic", "clips at home", "degrees of freedom", "design effects"), at_home), "\n")
+    print(tables.markdown(head, rows, text_columns=5))
 
 
 if __name__ == "__main__":
