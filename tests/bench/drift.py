@@ -198,7 +198,7 @@ def main() -> None:
         (name, f"{each.clips:g}", f"{each.freedom:.1f}", ", ".join(f"{effect:.1f}" for effect in each.design_effects))
         for name, each in profile.statistics.items()
     ]
-    print(tables.markdown(("statistic", "clips at home", "degrees of freedom", "design effects"), at_home), "\n")
+    print(tables.markdown(("statistic", "clips at home", "degrees of freedom", "design effects"), at_home) + "\n")
     print(tables.markdown(head, rows, text_columns=5))
 
 
