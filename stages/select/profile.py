@@ -54,7 +54,7 @@ def sounds(features: Path) -> Sounds | None:
         Folder of the features stage.
     """
     frontend = frontend_file.read(features)
-    groups = dataset.read_split(features, "validation").groups
+    groups = np.array([clip.group for clip in clips_file.read(features, "validation")], dtype=str)
     if len(np.unique(groups)) < MIN_GROUPS:
         return None
     heard: list[dict[str, float]] = []
