@@ -3,9 +3,9 @@
     python -m tests.bench.quiet_days [--profiles 2000]
 
 Clips have four normal statistics, and two clips of a group a correlation *alike*. A profile is made of some groups, and
-judges days of 25, 100 and 1,000 clips of new groups, one of each: as many clips of a group as at home, in at most
-`drift.GROUPS` groups. *uneven* groups have sizes of a geometric distribution at home and shares of a Dirichlet
-distribution on a day. Stated rates are 0.05 and 0.001; the intervals are Clopper and Pearson's 95 % over all days.
+judges days of 25, 100 and 1,000 clips of new groups, one of each: as many clips of a group as at home until there are
+`drift.GROUPS` groups, and further clips of these. *uneven* groups have sizes of a geometric distribution. Stated rates
+are 0.05 and 0.001; the intervals are Clopper and Pearson's 95 % over all days.
 """
 
 import argparse
@@ -45,16 +45,22 @@ def counted(reference: Reference, values: np.ndarray) -> list[int]:
     return np.bincount(parts, minlength=len(reference.shares)).tolist()
 
 
+def groups_of(sizes: np.ndarray, n: int) -> np.ndarray:
+    """Return the groups of a day of `n` clips: of these sizes as long as they last, then in proportion to them."""
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    return groups[:n] if len(groups) >= n else groups[np.arange(n) % len(groups)]
+
+
 def least_p(rng: np.random.Generator, n_groups: int, size: int, alike: float, *, even: bool) -> list[float]:
     """Make a profile; return the least p-value of a day of each size, times the number of statistics."""
-    home = np.repeat(np.arange(n_groups), size if even else rng.geometric(1 / size, size=n_groups))
-    values = heard(rng, home, alike)
-    profile = [reference(column, home.astype(str)) for column in values.T]
-    found = []
+
+    def sizes(n: int) -> np.ndarray:
+        return np.full(n, size) if even else rng.geometric(1 / size, size=n)
+
+    home, found = np.repeat(np.arange(n_groups), sizes(n_groups)), []
+    profile = [reference(column, home.astype(str)) for column in heard(rng, home, alike).T]
     for n in SIZES:
-        groups = min(n // size, drift.GROUPS) if size > 1 else n
-        shares = np.full(groups, 1 / groups) if even else rng.dirichlet(np.ones(groups))
-        day = np.arange(n) % groups if even else np.repeat(np.arange(groups), rng.multinomial(n, shares))
+        day = groups_of(sizes(drift.GROUPS if size > 1 else n), n)
         p = [drift.p_value(each, counted(each, v)) for each, v in zip(profile, heard(rng, day, alike).T, strict=True)]
         found.append(len(p) * min(p))
     return found

@@ -80,7 +80,8 @@ def test_the_p_value_is_of_students_distribution(freedom: float, n: int, groups:
     edge = Reference((0.0,), (0.3, 0.7), 50, (3.0,), 5, freedom)
     high, low = np.sqrt(0.3 / 0.7), -np.sqrt(0.7 / 0.3)
     mean = 0.7 * low + 0.3 * high
-    variance = (3 / 50 + 0.5 / groups + 0.5 / n) * (1 + 1 / freedom)  # two clips of a group: a correlation of 0.5
+    alike = min((3 * (1 + np.sqrt(2 / freedom)) - 1) / 4, 1)  # correlation of two clips of a group
+    variance = (3 / 50 + alike / groups + (1 - alike) / n) * (1 + 1 / freedom)
     expected = 2 * student.sf(abs(mean) / np.sqrt(variance), freedom)
     assert drift.p_value(edge, [round(0.7 * n), round(0.3 * n)]) == pytest.approx(expected, rel=1e-3)
 
@@ -150,9 +151,9 @@ def test_a_device_keeps_days_of_its_own_release_and_reports_the_newest(tmp_path:
         "edges": [-40.0],
         "shares": [0.5, 0.5],
         "clips": 60,
-        "design_effects": [1.2],
-        "group_size": 2,
-        "freedom": 29,
+        "design_effects": [1.0],
+        "group_size": 1,
+        "freedom": 59,
     }
     one = {"statistics": {"level": level}, "rate": 0.001}
     (tmp_path / drift.NAME).write_text(json.dumps(one))
