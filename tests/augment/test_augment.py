@@ -294,6 +294,7 @@ def test_every_preset_gives_sound_of_the_same_rate(rng: np.random.Generator) -> 
     assert np.array_equal(none.compose(none.Config(), 1)(samples.copy(), RATE), samples)
 
 
+@pytest.mark.thorough
 def test_an_interrupted_run_goes_on_with_the_copies_it_had(tmp_path: Path, corpus: list[Recording]) -> None:
     target = tmp_path / "augmented"
     away = tmp_path / "away.wav"

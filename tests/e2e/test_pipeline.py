@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from stages.core.artifacts import naive as naive_file
 from stages.core.project import files, provenance
 from stages.core.tracking import connection
 from tests.marks import thorough_but
@@ -157,6 +158,15 @@ def test_ends_with_a_model_on_the_device_that_classifies_there(project: Project)
     assert answer["label"] in ("negative", "positive")
     assert 0 <= answer["score"] <= 1
     assert project.run("edac", "devices").returncode == 0
+
+
+def test_the_naive_reference_stands_beside(project: Project) -> None:
+    found = naive_file.read(project.root / "models/naive")
+    value = found.test.metrics["roc_auc"].value
+    assert value is not None
+    assert value > 0.9, "coughs of the demo are told apart by their spectra"
+    assert found.chance["test"]["roc_auc"] == 0.5
+    assert found.classifier in (project.root / "models/report.html").read_text()
 
 
 def test_speaks_to_nobody_outside(project: Project) -> None:

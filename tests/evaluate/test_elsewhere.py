@@ -39,6 +39,7 @@ def place(folder: Path, **changed: Any) -> Place:
     return Place(folder, **given | changed)  # type: ignore[arg-type]
 
 
+@pytest.mark.thorough
 def test_every_variant_is_scored_on_the_recordings_of_another_place(
     recorded: Path, sweep: Path, ward: Path, tmp_path: Path, params: EvaluateParams
 ) -> None:

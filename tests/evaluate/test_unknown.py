@@ -42,6 +42,7 @@ def test_made_sounds_are_what_they_are_called() -> None:
     assert np.square(sound[:1600]).sum() > np.square(sound[-1600:]).sum(), "it decays"
 
 
+@pytest.mark.thorough
 def test_a_sweep_with_rules_says_what_is_kept_and_decided(
     features: Path, sweep: Path, params: EvaluateParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,23 +39,30 @@ def shared_folder(factory: pytest.TempPathFactory) -> Path:
     return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "prefect_server"
 
 
+class Holder:
+    """Lets go of the server's pipe once none of this worker's tests to come asks for the server.
+
+    It takes a tenth of a core even when nobody asks.
+    """
+
+    def __init__(self, later: set[pytest.Item]) -> None:
+        self._later = later
+
+    def pytest_runtest_teardown(self, nextitem: pytest.Item | None) -> None:
+        if nextitem is None or nextitem in self._later:
+            HELD.close()
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Hold the server's pipe open from the start, so that other workers that are done do not end the server early."""
-    if any("prefect_server" in getattr(item, "fixturenames", ()) for item in session.items):
+    """Hold the server's pipe open from the start, so that workers that are done do not end the server for others."""
+    using = [i for i, item in enumerate(session.items) if "prefect_server" in getattr(item, "fixturenames", ())]
+    if using:
         shared = shared_folder(session.config._tmp_path_factory)  # type: ignore[attr-defined]
         shared.mkdir(exist_ok=True)
         with contextlib.suppress(FileExistsError):
             os.mkfifo(shared / "pipe")
         HELD.callback(os.close, os.open(shared / "pipe", os.O_RDWR))
-
-
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Let go of the server after the last test of this folder: it takes a tenth of a core even when nobody asks.
-
-    Tests are sorted by folder (`pytest_collection_modifyitems`), so none of these comes later.
-    """
-    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
-        HELD.close()
+        session.config.pluginmanager.register(Holder(set(session.items[using[-1] + 1 :])))
 
 
 @pytest.fixture(scope="session")

@@ -34,9 +34,8 @@ def task(folder: Path, labels: tuple[str, ...], *, audible: bool = True, combine
     return Task(recordings, splits, labels)
 
 
-@pytest.mark.parametrize(
-    "labels, metric", [(("a", "b"), "roc_auc"), pytest.param(("a", "b", "c"), "accuracy", marks=pytest.mark.thorough)]
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("labels, metric", [(("a", "b"), "roc_auc"), (("a", "b", "c"), "accuracy")])
 def test_tones_are_told_apart(labels: tuple[str, ...], metric: str, tmp_path: Path) -> None:
     found = naive(task(tmp_path, labels), tmp_path / "naive", SHOWN, workers=1)
     assert naive_file.read(tmp_path / "naive") == found

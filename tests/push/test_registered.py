@@ -118,6 +118,7 @@ class Quick(LocalTransport):
         return CompletedProcess([], 0, json.dumps(FIGURES) + "\n", "")
 
 
+@pytest.mark.thorough
 def test_push_bench_and_status_from_the_command_line(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

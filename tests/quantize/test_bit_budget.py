@@ -84,7 +84,11 @@ def test_a_layer_costs_what_the_scores_move_when_it_alone_is_rounded(float32: by
 
 
 @pytest.mark.parametrize(
-    "params", [{}, {"weight_rounding": "gptq", "equalisation": "activations"}], ids=["nearest", "all"]
+    "params",
+    [
+        pytest.param({}, id="nearest"),
+        pytest.param({"weight_rounding": "gptq", "equalisation": "activations"}, id="all", marks=pytest.mark.thorough),
+    ],
 )
 def test_a_file_keeps_its_budget_and_comes_nearer_with_more_bytes(
     params: dict[str, Any], float32: bytes, clips: np.ndarray

@@ -108,7 +108,7 @@ def settled(architecture: str) -> Any:
     return model
 
 
-@pytest.mark.parametrize("scheme", TOLERANCE)
+@pytest.mark.parametrize("scheme", thorough_but(TOLERANCE, "static_wi8_ai8"))
 @pytest.mark.parametrize("architecture", thorough_but(CASES, "ds_cnn"))
 def test_the_simulation_is_the_file(architecture: str, scheme: str) -> None:
     module, config = QuantizeParams().scheme(scheme)

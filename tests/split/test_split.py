@@ -55,6 +55,7 @@ def test_each_class_is_within_a_large_group_of_its_fractions(corpus: list[Record
             assert abs(found[label, side] - fraction * n) <= 5.5  # of three groups of 5 each side must have one
 
 
+@pytest.mark.thorough
 @given(corpora(), seeds, st.randoms())
 def test_the_order_of_rows_does_not_matter_and_the_seed_decides(
     corpus: list[Recording], seed: int, shuffler: random.Random

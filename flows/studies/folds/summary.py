@@ -2,22 +2,16 @@
 
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flows.studies.folds.figures import Figures
 from stages.core.artifacts import evaluation
 from stages.core.project import layout
 from stages.core.project.errors import DataError
 from stages.core.scoring.folds import corrected_interval
 from stages.core.scoring.pareto import pareto_front
 from stages.core.scoring.resampling import Measured
-
-if TYPE_CHECKING:
-    pass
-
-
-from flows.studies.folds.figures import Figures
 
 
 @dataclass(frozen=True)

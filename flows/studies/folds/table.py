@@ -1,7 +1,6 @@
 """Tables of cross-validation, as Markdown and as rows of a CSV file."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,9 +9,6 @@ from flows.studies.folds.summary import Gain, Row
 from stages.core.artifacts.estimates import Estimate
 from stages.core.project import tables
 from stages.core.scoring import interval
-
-if TYPE_CHECKING:
-    pass
 
 COLUMNS = (
     *("name", "mean", "sd", "low", "high", "drop", "drop_low", "drop_high"),
