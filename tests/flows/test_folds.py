@@ -1,11 +1,11 @@
 """Cross-validation over published folds: real DVC projects for the arrangement, runs made up by hand for the sums."""
 
-import functools
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,6 @@ from stages.core.artifacts.split import SPLITS
 from stages.core.artifacts.variant import write_variants
 from stages.core.project import files, layout, provenance
 from stages.core.project.errors import DataError, EdacError, ParameterError
-from stages.core.project.progress import track
 from stages.evaluate.params import EvaluateParams
 from tests import examples
 
@@ -116,18 +115,31 @@ def test_seeds_are_checked_before_any_work(tmp_path: Path, monkeypatch: pytest.M
         folds.run([-1])
 
 
-def test_progress_names_the_fold_the_seed_and_the_stage(
+def test_progress_names_fold_seed_and_stage_and_its_time_left_is_by_the_runs_that_worked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     printed = ["Stage 'pull' is cached", "Running stage 'train':", "> python -m stages.train", "Running stage 'sweep':"]
-    monkeypatch.setattr(folds, "dvc", lambda *_, on_line, **__: [on_line(line) for line in printed])
-    progress = track([Run("2", 7, tmp_path)], "folds")
-    for run in progress:
-        folds._dvc(run.folder, "repro", "sweep", on_stage=functools.partial(folds._show_stage, progress, run))
+    clock = [1000.0]
+
+    def dvc(*_: str, folder: Path, on_line: Callable[[str], None], **__: object) -> None:
+        done_before = folder.name in "123"
+        clock[0] += 1 if done_before else 600
+        for line in printed[:1] if done_before else printed:
+            on_line(line)
+
+    monkeypatch.setattr(folds, "dvc", dvc)
+    monkeypatch.setattr(folds, "prepare", lambda _: None)
+    monkeypatch.setattr(folds, "reproduce", lambda run, _, on_stage: folds._dvc(run.folder, on_stage=on_stage))
+    for name in ("time.time", "tqdm.std.time"):
+        monkeypatch.setattr(name, lambda: clock[0])
+    folds.reproduce_all([Run(str(n), 7, tmp_path / str(n)) for n in range(1, 7)], "sweep")
     shown = capsys.readouterr().err
-    assert "fold 2, seed 7: train" in shown
-    assert "fold 2, seed 7: sweep" in shown
+    assert "fold 4, seed 7: train" in shown
+    assert "fold 4, seed 7: sweep" in shown
     assert "pull" not in shown
+    assert "3/6 [00:00<?" in shown, "nothing is known after three that were done before"
+    assert "4/6 [10:00<20:00, 600" in shown
+    assert "5/6 [20:00<10:00, 600" in shown
     assert Run("", 7, tmp_path, {"train.mixup": 0}).title == "seed 7, with train.mixup"
 
 

@@ -14,6 +14,7 @@ by pair.
 import functools
 import os
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -164,11 +165,7 @@ def run(
         folder = folder / "by-site"
     runs, other = plan(seeds, folder, parts=parts, sites=sites), folder / f"against-{files.digest(changes)[:8]}"
     twins = plan(seeds, other, changes, parts, sites) if changes else []
-    progress = track([*chain(*zip(runs, twins, strict=True))] if twins else runs, "folds")
-    for each in progress:
-        progress.set_description(each.title)
-        prepare(each)
-        reproduce(each, stage, on_stage=functools.partial(_show_stage, progress, each))
+    reproduce_all([*chain(*zip(runs, twins, strict=True))] if twins else runs, stage)
     text, figures = _summarise(runs, folder)
     if not twins:
         return text
@@ -180,7 +177,26 @@ def run(
     return "\n\n".join([text, f"With {', '.join(against)}:", their_text, "Gains:", gained])
 
 
-def _show_stage(progress: "tqdm[Run]", run: Run, stage: str) -> None:
+def reproduce_all(runs: Sequence[Run], stage: str) -> None:
+    """Run the pipeline in every run's project, up to a stage, with a progress bar.
+
+    Its time left is by the runs that had something to do: those that an earlier command finished take a moment each.
+    """
+    with track(runs, "folds") as progress:
+        progress.smoothing = 0  # the mean of all, not of the latest
+        for each in runs:
+            progress.set_description(each.title)
+            begun, begun_s = list[str](), time.time()
+            prepare(each)
+            reproduce(each, stage, on_stage=functools.partial(_show_stage, progress, each, begun))
+            progress.update()
+            if not begun:
+                progress.initial += 1
+                progress.start_t += time.time() - begun_s
+
+
+def _show_stage(progress: "tqdm[Run]", run: Run, begun: list[str], stage: str) -> None:
+    begun.append(stage)
     progress.set_description(f"{run.title}: {stage}")
 
 
