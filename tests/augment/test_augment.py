@@ -245,6 +245,7 @@ def test_edac_coughvid_is_librosas_pitch_shift_by_four_semitones_down(rng: np.ra
     np.testing.assert_allclose(shifted, expected, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_backgrounds_are_mixed_in_at_the_ratio_that_is_drawn(tmp_path: Path, corpus: list[Recording]) -> None:
     folder = tmp_path / "noise"
     folder.mkdir()

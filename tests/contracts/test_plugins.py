@@ -143,6 +143,7 @@ def test_unknown_parameter_is_refused(modules: list[ModuleType]) -> None:
             params.load(plugin.Config, {"no_such_parameter": 1}, "options.x")
 
 
+@pytest.mark.thorough
 def test_choosing_a_plugin_does_not_import_tensorflow() -> None:
     modules = [f"{registry}.{name}" for registry, name in PLUGINS]
     modules += [f"stages.{path.parent.name}.params" for path in sorted(STAGES.glob("*/params.py"))]

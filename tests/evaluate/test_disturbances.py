@@ -58,6 +58,7 @@ def test_a_telephone_keeps_what_lies_below_four_kilohertz(frequency: float, kept
     np.testing.assert_allclose(narrow[middle], kept * clean[middle], atol=0.01)
 
 
+@pytest.mark.thorough
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1, 12_000), st.sampled_from([8000, 16_000, 22_050]), st.integers(0, 9))
 def test_every_disturbance_keeps_length_type_and_silence_and_repeats_itself(n: int, rate: int, seed: int) -> None:

@@ -65,6 +65,7 @@ def test_sites_are_listed_with_their_counts(
     assert sum(int(r["n"]) for r in rows[:: len(METRICS)] if r["split"] == "test") == 10 * 50
 
 
+@pytest.mark.thorough
 def test_the_best_is_chosen_on_validation(sweep: Path, features: Path, tmp_path: Path, params: EvaluateParams) -> None:
     evaluate(sweep, features, tmp_path / "evaluation", params)
     drawn = {row["variant"] for row in table(tmp_path / "evaluation" / "roc.csv")}

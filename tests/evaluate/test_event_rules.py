@@ -108,6 +108,7 @@ def test_thresholds_per_label_are_the_best_within_the_budget(each: list[list[tup
         assert sum(limits.cost for limits in found.values()) <= budget
 
 
+@pytest.mark.thorough
 def test_false_alarms_that_come_together_cost_a_cluster_more() -> None:
     """Six alarms of one speaker of five at 0.7: another stream may have a second such speaker, so that 7 is too few."""
     scores, words = np.zeros((1200, 1)), np.arange(10, 1200, 20)

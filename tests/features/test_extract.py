@@ -47,6 +47,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHUNK", 2)
 
 
+@pytest.mark.thorough
 def test_rows_are_the_graphs_answers_in_order_whatever_the_number_of_workers(
     paths: list[Path], frontend: bytes, tmp_path: Path
 ) -> None:

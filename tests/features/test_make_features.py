@@ -84,6 +84,7 @@ def test_the_description_is_complete_and_free_of_paths(recordings: list[Recordin
     assert str(tmp_path) not in (target / "frontend.json").read_text()
 
 
+@pytest.mark.thorough
 def test_the_same_input_gives_the_same_bytes(recordings: list[Recording], tmp_path: Path) -> None:
     contents = []
     for _ in range(2):

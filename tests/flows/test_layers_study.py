@@ -44,6 +44,7 @@ def network_with_dead_units() -> Any:
     return model
 
 
+@pytest.mark.thorough
 def test_dead_units_are_worth_nothing_and_cost_their_share() -> None:
     model, split = network_with_dead_units(), clips()
     whole, conv, hidden = sensitivity(model, split, removed=0.5)
@@ -69,6 +70,7 @@ def test_living_units_are_worth_something() -> None:
     assert [(row.n_kept) for row in (conv, hidden)] == [4, 4]
 
 
+@pytest.mark.thorough
 def test_the_table_tells_differences() -> None:
     whole, conv, hidden = sensitivity(network_with_dead_units(), clips())
     lines = table([whole, conv, hidden]).splitlines()

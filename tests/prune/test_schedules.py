@@ -31,6 +31,7 @@ def test_polynomial_is_zhu_and_guptas_cubic() -> None:
     assert line == pytest.approx({2: 0.5, 4: 0.8})
 
 
+@pytest.mark.thorough
 def test_polynomial_reaches_the_target_where_edac_missed_it() -> None:
     """880 steps at frequency 100: tfmot's last renewal, at 800, would leave 1.75 times the weights of 99.9 %."""
     steps = renewals("polynomial", {"frequency": 100}, target=0.999, n_steps=880)

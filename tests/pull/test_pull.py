@@ -262,6 +262,7 @@ def test_a_csv_out_of_a_spreadsheet_is_read(project: Project) -> None:
     assert {r.group for r in project.index().values()} == {"anna", "ben"}
 
 
+@pytest.mark.thorough
 def test_nothing_usable_one_class_or_an_empty_class_is_told(project: Project) -> None:
     rows = list(project.rows)
     project.rows = rows[:2]

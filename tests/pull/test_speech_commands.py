@@ -58,6 +58,7 @@ def test_the_split_of_speakers_is_the_publishers() -> None:
     assert not doctest.testmod(speech_commands).failed
 
 
+@pytest.mark.thorough
 def test_twelve_classes_with_silence_of_noise_that_is_on_one_side(tree: Path, run: Run) -> None:
     report, index = run("speech_commands", tree.parent)
     assert files.read_json(tree.parents[1] / "data" / "labels.json") == [*KEYWORDS, "_silence_", "_unknown_"]

@@ -38,6 +38,7 @@ def pulled(root: Path, out: Path, **params: Any) -> dict[str, Any]:
     return files.read_json(out / "pull_report.json")
 
 
+@pytest.mark.thorough
 def test_whatever_one_file_does_the_rest_is_pulled(tmp_path: Path) -> None:
     root, out = tmp_path / "mine", tmp_path / "data"
     for label in ("dog", "cat"):
@@ -99,6 +100,7 @@ def parts(root: Path, out: Path, *rows: str) -> dict[str, Any]:
     return files.read_json(out / "pull_report.json")
 
 
+@pytest.mark.thorough
 def test_parts_of_a_long_recording_are_recordings_of_one_group(tmp_path: Path) -> None:
     root, out = tmp_path / "mine", tmp_path / "data"
     root.mkdir()
@@ -130,6 +132,7 @@ def test_times_of_a_part_that_make_no_sense_are_told_with_their_line(tmp_path: P
         parts(tmp_path / "mine", tmp_path / "data", "a.wav,dog,anna,0,0.05", f"a.wav,dog,anna,{times}")
 
 
+@pytest.mark.thorough
 def test_a_part_far_beyond_every_end_is_named(tmp_path: Path) -> None:
     root = tmp_path / "mine"
     root.mkdir()

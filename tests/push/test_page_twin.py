@@ -86,6 +86,7 @@ def test_events_of_a_long_file_are_of_windows_as_the_rule_has_them(twin: Any, tm
     twin("recordings", tmp_path / "cases.json")
 
 
+@pytest.mark.thorough
 def test_the_resampler_on_200_signals_and_all_pairs_of_rates(twin: Any, tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     pairs = [(a, b) for a in RATES for b in RATES]

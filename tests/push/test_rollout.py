@@ -130,6 +130,7 @@ def test_after_a_rollback_what_was_left_is_taken_again(bundles: list[Path], devi
     assert rollout.deliver(device, bundles[1], keep=2).installed
 
 
+@pytest.mark.thorough
 def test_a_device_that_trusts_a_key(
     selections: list[Path], bundles: list[Path], device: LocalTransport, tmp_path: Path
 ) -> None:
@@ -279,6 +280,7 @@ def test_altered_manifest_is_noticed(bundles: list[Path], device: LocalTransport
     assert rollout.deliver(device, bundles[0], keep=2).installed
 
 
+@pytest.mark.thorough
 def test_classify_answers_per_file_and_then_complains(bundles: list[Path], device: LocalTransport) -> None:
     rollout.deliver(device, bundles[0], keep=2)
     golden = str(bundles[0] / "golden/0.wav")

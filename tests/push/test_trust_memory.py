@@ -211,6 +211,7 @@ def test_a_manifest_that_is_a_pipe_stops_no_push(device: QuickDevice, tmp_path: 
     assert rollout.deliver(device, make_bundle(tmp_path / "2", "two", 2), keep=2).installed
 
 
+@pytest.mark.thorough
 def test_keys_of_a_device(device: LocalTransport, tmp_path: Path) -> None:
     real = local.connect(local.Config(tmp_path / "device"), "bench")
     assert identity.keys(real) is None
@@ -242,6 +243,7 @@ def test_the_installed_runtime_sees_every_altered_file(bundles: list[Path], tmp_
     assert f"missing or altered: {altered}" in rollout.status(device).health
 
 
+@pytest.mark.thorough
 def test_a_file_of_nobody_among_those_that_run_is_seen(bundles: list[Path], tmp_path: Path) -> None:
     device = local.connect(local.Config(tmp_path / "device"), "bench")
     rollout.deliver(device, bundles[0], keep=2)

@@ -72,6 +72,7 @@ def test_the_file_is_the_function_that_learned_and_its_masks_are_kept(
         assert not np.array_equal(learned[key], untouched[key])
 
 
+@pytest.mark.thorough
 def test_ranges_are_given_to_the_file_as_they_were_learned(float32s: dict[int, bytes], split: Split) -> None:
     from ai_edge_litert.interpreter import Interpreter
 

@@ -60,6 +60,7 @@ def test_integers_of_the_grid_and_pruned_weights_stay_zero(
     assert not integers[weights == 0].any()
 
 
+@pytest.mark.thorough
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000), st.sampled_from([5, 40]))
 def test_adaround_moves_no_weight_further_than_to_a_neighbour(seed: int, rows: int) -> None:

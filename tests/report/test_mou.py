@@ -106,6 +106,7 @@ def test_accuracies_of_the_compression_tables_are_quarters_of_a_percent() -> Non
     assert all(float(cell.rstrip("%")) * 4 % 1 == 0 for cell in printed)  # 1 of 400 clips, a fold of ESC-50
 
 
+@pytest.mark.thorough
 def test_ours_are_means_over_folds_of_means_over_seeds(called: Callable[..., str]) -> None:
     page = called()
     table = lines(page, 1)

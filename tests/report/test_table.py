@@ -18,6 +18,7 @@ def row_of(page: str, schedule: str, sparsity: str) -> dict[str, str]:
     return next(dict(zip(lines[0], line, strict=True)) for line in lines if line[0] == sparsity)
 
 
+@pytest.mark.thorough
 def test_means_and_deviations_over_seeds_stand_beside_the_published_ones(called: Callable[..., str]) -> None:
     row = row_of(called("table", "edac-cnn"), "constant", "90.0")
     assert row == {

@@ -81,6 +81,7 @@ def test_laws_of_any_rule(scores: np.ndarray, rule: EventRule, data: st.DataObje
     assert only_a == [e for e in found if e.label == "a"], "labels do not hinder each other"
 
 
+@pytest.mark.thorough
 @settings(max_examples=300)
 @given(SCORES, RULES, st.data())
 def test_the_events_of_a_whole_are_those_of_the_stream(

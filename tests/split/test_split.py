@@ -45,6 +45,7 @@ def test_no_group_is_on_two_sides_and_every_class_on_each(corpus: list[Recording
     assert {(r.label, sides[r.recording_id]) for r in corpus} == {(r.label, s) for r in corpus for s in SPLITS}
 
 
+@pytest.mark.thorough
 @given(corpora(), seeds)
 def test_each_class_is_within_a_large_group_of_its_fractions(corpus: list[Recording], seed: int) -> None:
     params = SplitParams(seed=seed, by_site=False)

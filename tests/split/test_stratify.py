@@ -76,6 +76,7 @@ def distance(corpus: list[Recording], sides: dict[str, str]) -> float:
     )
 
 
+@pytest.mark.thorough
 @settings(max_examples=12)
 @given(st.integers(0, 30), st.integers(1, 4))
 def test_no_group_could_be_moved_to_come_nearer(seed: int, size: int) -> None:

@@ -28,6 +28,7 @@ def moody(path: Path, hearing: Hearing, span: Span) -> Heard:
     return decode.hear(path, hearing, span)
 
 
+@pytest.mark.thorough
 def test_whatever_a_decoder_does_the_next_file_is_heard(tmp_path: Path) -> None:
     for name in ("crash", "exit", "hang", "memory", "good"):
         (tmp_path / f"{name}.wav").write_bytes(wav(sound()))

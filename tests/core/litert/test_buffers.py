@@ -36,6 +36,7 @@ def kept(left: list[bytes], model: bytes) -> bytes:
     return model
 
 
+@pytest.mark.thorough
 def test_every_scheme_leaves_files_that_are_read_with_the_plain_schema(
     float32: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

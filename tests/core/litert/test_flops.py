@@ -39,6 +39,7 @@ def test_every_operator_that_multiplies_matrices(layer: Any, shape: Any, expecte
     assert flops(to_float32(keras.Model(x, outputs))) == expected
 
 
+@pytest.mark.thorough
 def test_a_loop_cannot_be_counted() -> None:
     model = keras.Sequential([layers.Input((6, 3)), layers.GRU(4)])
     with pytest.raises(ModelError, match="with a loop cannot be counted"):

@@ -42,6 +42,7 @@ def test_the_bound_of_all_drops_fails_seldom_and_the_studentised_one_often(
     assert before > 0.15
 
 
+@pytest.mark.thorough
 def test_a_gain_that_is_none_seldom_seems_one() -> None:
     for shared in (0.0, 0.2):
         before, now = others.gain_errors(shared, 1500)
@@ -49,6 +50,7 @@ def test_a_gain_that_is_none_seldom_seems_one() -> None:
         assert before > 0.15
 
 
+@pytest.mark.thorough
 def test_the_chance_that_is_stated_is_about_the_truth() -> None:
     worse, stated = others.choice("roc_auc", 163, 40)
     assert stated == pytest.approx(worse, abs=0.2)

@@ -93,6 +93,7 @@ def test_the_mean_over_crops_is_what_is_fitted() -> None:
     assert (*found.scale, *found.shift) == pytest.approx((3.0, 0.5), rel=0.2)
 
 
+@pytest.mark.thorough
 def test_each_class_of_a_multi_label_task_is_fitted_or_refused_on_its_own() -> None:
     rng = np.random.default_rng(4)
     first, second = binary(rng, 500, 2.0, 1.0), binary(rng, 500, 0.5, 0.0)

@@ -55,6 +55,7 @@ def test_a_low_tone_must_be_stronger_to_be_heard() -> None:
     assert difference == pytest.approx(19.1, abs=0.3)  # the A-weighting of 100 Hz
 
 
+@pytest.mark.thorough
 def test_levels_blend_as_the_waveforms_would() -> None:
     """Of noises that do not correlate the powers add up: the spectrogram of the blend is the blend of spectrograms."""
     rng = np.random.default_rng(3)

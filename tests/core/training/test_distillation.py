@@ -72,6 +72,7 @@ def sigmoid_kl(p: np.ndarray, z: np.ndarray) -> np.ndarray:
 LOGITS = arrays(np.float32, (4, 3), elements=st.floats(-8, 8, width=32))
 
 
+@pytest.mark.thorough
 @given(LOGITS, LOGITS, st.floats(0.5, 20))
 def test_divergence_is_scipys(teacher: np.ndarray, student: np.ndarray, temperature: float) -> None:
     for multi_label, reference in ((False, softmax_kl), (True, sigmoid_kl)):
@@ -152,6 +153,7 @@ def test_a_step_is_the_gradient_of_the_loss_by_finite_differences(kind: str, rng
             assert got == pytest.approx(expected, abs=2e-3), (i, where)
 
 
+@pytest.mark.thorough
 def test_alpha_1_is_training_without_a_teacher_to_the_bit(rng: np.random.Generator) -> None:
     split = clips(rng)
     params = Params(epochs=3, batch_size=8, mixup=0.3, time_shift=0.3)
@@ -166,6 +168,7 @@ def test_alpha_1_is_training_without_a_teacher_to_the_bit(rng: np.random.Generat
     assert teacher_folder(Path(), replace(RULE, alpha=1.0, feature_penalty=0.1)) is not None
 
 
+@pytest.mark.thorough
 def test_a_student_comes_to_say_what_its_teacher_says(rng: np.random.Generator) -> None:
     split = clips(rng)
     lesson = taught(split, rng, temperature=1.0, alpha=0.0)
