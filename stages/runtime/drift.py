@@ -1,4 +1,4 @@
-"""Whether a device still hears what its model was made for: counters of a day against the recordings at home.
+"""Drift detection on a device: compares a day's counts with those of the validation and training recordings.
 
 `profile.json` in a release holds, for each statistic of a clip, the edges that divide the clips at home into parts of
 about equal size, and the share of each part. A device counts how many of its clips fall into each part: no sound is

@@ -1,4 +1,4 @@
-"""How well words are told from noise by their scores, with and without a class of background sounds; prints a table.
+"""AUROC of known words against noise, for networks trained with and without a background class; prints a table.
 
     python -m tests.bench.background LABEL [--recordings FOLDER] [--epochs N]
 
@@ -47,17 +47,17 @@ def cut(path: Path, like: Split) -> Split:
     return replace(like, x=x, y=np.zeros(n, np.int64), clip_ids=names, groups=names, sites=np.full(n, ""))
 
 
-def told(model: Path | bytes, known: Split, unknown: dict[str, Split], background: int | None) -> tuple[str, ...]:
+def auroc(model: Path | bytes, known: Split, unknown: dict[str, Split], background: int | None) -> tuple[str, ...]:
     """Return the AUROC, and the share kept where 0.95 of the known are, for each kind of unknown sound."""
 
-    def sure(split: Split) -> np.ndarray:
+    def confidence(split: Split) -> np.ndarray:
         scores = score(model, split.crops)
         words = scores if background is None else np.delete(scores, background, axis=1)
         return np.asarray(words.max(axis=1))
 
-    ours, found = sure(known), []
+    ours, found = confidence(known), []
     for split in unknown.values():
-        theirs = sure(split)
+        theirs = confidence(split)
         truth = np.repeat([1, 0], [len(ours), len(theirs)])
         kept = np.mean(theirs >= np.quantile(ours, 1 - KNOWN_KEPT, method="lower"))
         found.append(f"{roc_auc_score(truth, np.concatenate([ours, theirs])):.3f} ({kept:.2f})")
@@ -86,10 +86,10 @@ def main() -> None:
     )
     found = trained(without(train, which)[0], alone, SEED)
     kept = {each.scheme: each.name for each in read_variants(layout.SWEEP / "variants.json") if not each.criterion}
-    rows = [(f"without {given.label}", scheme, *told(found[scheme], known, unknown, None)) for scheme in SCHEMES]
+    rows = [(f"without {given.label}", scheme, *auroc(found[scheme], known, unknown, None)) for scheme in SCHEMES]
     for scheme in SCHEMES:
         model = layout.SWEEP / f"{kept[scheme]}.tflite"
-        rows.append((f"with {given.label}", scheme, *told(model, known, unknown, which)))
+        rows.append((f"with {given.label}", scheme, *auroc(model, known, unknown, which)))
     print(f"{len(known)} known test clips of {len(np.unique(known.groups))} groups\n")
     head = (f"{kind} ({len(split)})" for kind, split in unknown.items())
     print(tables.markdown(("network", "scheme", *head), rows, text_columns=2))

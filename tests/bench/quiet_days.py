@@ -1,4 +1,4 @@
-"""Drift: how often a day without drift is reported, by simulation; prints a table.
+"""Simulate the false alarm rate of drift detection on days without drift; prints a table.
 
     python -m tests.bench.quiet_days [--profiles 2000]
 
@@ -76,8 +76,10 @@ def main() -> None:
         for even in (True, False) if size > 1 else (True,):
             rng, name = np.random.default_rng(1), f"{groups} of {size}{'' if even else ', uneven'}"
             p = np.array([least_p(rng, groups, size, alike, even=even) for _ in track(range(given.profiles), name)])
-            told = [(int((p <= rate).sum()), rate) for rate in RATES]
-            shares = [(hits / p.size, *detection.binomial_interval(hits, p.size, confidence=0.95)) for hits, _ in told]
+            alarms = [(int((p <= rate).sum()), rate) for rate in RATES]
+            shares = [
+                (hits / p.size, *detection.binomial_interval(hits, p.size, confidence=0.95)) for hits, _ in alarms
+            ]
             rows.append((name, f"{alike:g}", *(f"{share:.4f} [{low:.4f}, {high:.4f}]" for share, low, high in shares)))
     print(f"{len(SIZES) * given.profiles} days in each row\n")
     head = ("groups at home, clips of each", "alike", *(f"reported at {rate:g}" for rate in RATES))

@@ -40,9 +40,9 @@ def shared_folder(factory: pytest.TempPathFactory) -> Path:
 
 
 class Holder:
-    """Lets go of the server's pipe once none of this worker's tests to come asks for the server.
+    """Close this worker's end of the server's pipe after the last test that may use the server.
 
-    It takes a tenth of a core even when nobody asks.
+    An idle server takes a tenth of a core.
     """
 
     def __init__(self, later: set[pytest.Item]) -> None:
@@ -54,7 +54,7 @@ class Holder:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Hold the server's pipe open from the start, so that workers that are done do not end the server for others."""
+    """Hold the server's pipe open from the start, so that a worker that finishes early does not stop the server."""
     using = [i for i, item in enumerate(session.items) if "prefect_server" in getattr(item, "fixturenames", ())]
     if using:
         shared = shared_folder(session.config._tmp_path_factory)  # type: ignore[attr-defined]

@@ -1,5 +1,6 @@
 """Drift: the stated rate of false reports by simulation, what is found, and the counters on a device."""
 
+import functools
 import hashlib
 import json
 import subprocess
@@ -16,6 +17,7 @@ from stages.runtime import drift
 from stages.runtime.drift import Counts, Profile, Reference, Watch
 from stages.runtime.errors import RuntimeInputError
 from stages.select.profile import reference
+from tests.bench import quiet_days
 from tests.marks import thorough_but
 
 
@@ -24,29 +26,21 @@ def profile_of(values: np.ndarray, groups: np.ndarray, rate: float = 0.001) -> P
 
 
 def counted(profile: Profile, values: np.ndarray) -> Counts:
-    def of(name: str, column: np.ndarray) -> list[int]:
-        reference = profile.statistics[name]
-        parts = np.searchsorted(reference.edges, column, side="right")
-        return [int(n) for n in np.bincount(parts, minlength=len(reference.shares))]
-
-    return Counts({name: of(name, values[:, i]) for i, name in enumerate(drift.STATISTICS)})
+    columns = zip(drift.STATISTICS, values.T, strict=True)
+    return Counts({name: quiet_days.counted(profile.statistics[name], column) for name, column in columns})
 
 
 def reported(
     rng: np.random.Generator, groups: int, each: int, alike: float, *, sizes: tuple[int, ...], repeats: int
 ) -> list[float]:
     """Return how often days of new groups are reported at a rate of 0.05, by profile; `alike` is of two of a group."""
-
-    def heard(membership: np.ndarray) -> np.ndarray:
-        of_group = rng.normal(size=(membership.max() + 1, len(drift.STATISTICS)))[membership]
-        return np.sqrt(alike) * of_group + np.sqrt(1 - alike) * rng.normal(size=of_group.shape)
-
+    heard = functools.partial(quiet_days.heard, rng, alike=alike)
     shares = []
     for _ in range(repeats):
         home = np.repeat(np.arange(groups), each)
         profile, found = profile_of(heard(home), home.astype(str), rate=0.05), []
         for size in sizes:
-            there = np.arange(size) // each if size < each * drift.GROUPS else np.arange(size) % drift.GROUPS
+            there = quiet_days.groups_of(np.full(drift.GROUPS, each), size)
             found += [bool(drift.judge(profile, counted(profile, heard(there)))) for _ in range(5)]
         shares.append(float(np.mean(found)))
     return shares

@@ -180,7 +180,7 @@ def run(
 def reproduce_all(runs: Sequence[Run], stage: str) -> None:
     """Run the pipeline in every run's project, up to a stage, with a progress bar.
 
-    Its time left is by the runs that had something to do: those that an earlier command finished take a moment each.
+    The remaining time is estimated from the runs of this command; those that were finished before take a moment each.
     """
     with track(runs, "folds") as progress:
         progress.smoothing = 0  # the mean of all, not of the latest
