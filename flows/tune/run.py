@@ -50,17 +50,7 @@ def tune(settings: TuneParams, *, write: bool = False) -> str:
         If there are no features, a parameter does not fit, or the recipe cannot be trained.
     """
     sweep, select = params.section("sweep", SweepParams), params.section("select", SelectParams)
-    recipe = params.section("train", TrainParams)
-    rule = f"be one of {', '.join(METRICS)} for a search"
-    require(select.metric in METRICS, "select.metric", rule, select.metric)
-    if not (layout.FEATURES / dataset.FILES[0]).is_file():
-        raise DataError(f"{layout.FEATURES} holds no features. Run `dvc repro features` first.")
-    shape = sizes.shape(params.section("features", FeatureParams), len(frontend_file.read(layout.FEATURES).labels))
-    limit, scheme = select.budget.get("raw_bytes"), _deployed(sweep.schemes)
-    found = space(recipe, shape, raw_bytes=limit, scheme=scheme)
-    base = Spec(recipe, layout.FEATURES.absolute(), select.metric, 0, settings.parts, settings.seed, sweep.threads)
-    data = files.digest([files.sha256(layout.FEATURES / name) for name in dataset.FILES])
-    search = Search(settings, found, base, data)
+    search = prepared(settings)
     outcomes: list[Outcome] = []
     with (
         Store(settings.folder).lock() as lock,
@@ -76,6 +66,32 @@ def tune(settings: TuneParams, *, write: bool = False) -> str:
         _write(search.candidate(outcomes[0].best.number), params.PARAMS_FILE)
         text += f"\n{params.PARAMS_FILE} has its values now; `dvc repro` runs them."
     return text
+
+
+def prepared(settings: TuneParams) -> Search:
+    """Return the search of the project in this folder, as far as it has come.
+
+    Parameters
+    ----------
+    settings : TuneParams
+
+    Raises
+    ------
+    EdacError
+        If there are no features, or a parameter does not fit.
+    """
+    sweep, select = params.section("sweep", SweepParams), params.section("select", SelectParams)
+    recipe = params.section("train", TrainParams)
+    rule = f"be one of {', '.join(METRICS)} for a search"
+    require(select.metric in METRICS, "select.metric", rule, select.metric)
+    if not (layout.FEATURES / dataset.FILES[0]).is_file():
+        raise DataError(f"{layout.FEATURES} holds no features. Run `dvc repro features` first.")
+    shape = sizes.shape(params.section("features", FeatureParams), len(frontend_file.read(layout.FEATURES).labels))
+    limit, scheme = select.budget.get("raw_bytes"), _deployed(sweep.schemes)
+    found = space(recipe, shape, raw_bytes=limit, scheme=scheme)
+    base = Spec(recipe, layout.FEATURES.absolute(), select.metric, 0, settings.parts, settings.seed, sweep.threads)
+    data = files.digest([files.sha256(layout.FEATURES / name) for name in dataset.FILES])
+    return Search(settings, found, base, data)
 
 
 def _deployed(schemes: Sequence[str]) -> str:

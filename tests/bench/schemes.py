@@ -26,7 +26,13 @@ from stages.quantize.convert import to_float32
 from stages.quantize.params import SCHEMES, QuantizeParams
 from stages.runtime.litert import Model
 
-SHAPES = {"edac_cnn": (302, 15), "edac_cnn_lstm": (39, 88, 3), "ds_cnn": (101, 40), "sparse_cnn": (128, 64)}
+SHAPES = {
+    "edac_cnn": (302, 15),
+    "edac_cnn_lstm": (39, 88, 3),
+    "ds_cnn": (101, 40),
+    "sparse_cnn": (128, 64),
+    "strided_cnn": (216, 64),
+}
 BARS = {"edac_cnn": 3.0, "edac_cnn_lstm": 4.0}
 SPARSE, DEFAULT = tf.lite.Optimize.EXPERIMENTAL_SPARSITY, tf.lite.Optimize.DEFAULT
 INT8, INT16 = (

@@ -5,7 +5,7 @@
 Both files hold the same weights and give the same scores; they take turns in every round, on one thread. A ratio is the
 median over the rounds of dense over sparse: above 1, sparse is faster. For the forms that LiteRT refuses, its reason.
 
-With --arm the float32 pair also runs on the emulated Arm of `tests/device/test_arm.py`, which `make arm` makes. XNNPACK
+With --arm the float32 pair also runs on the emulated Arm of `tests/device/arm.py`, which `make arm` makes. XNNPACK
 skips zeros there (`sparse_cnn`) and not on x86 with AVX; an emulator's times say how many instructions are saved, and
 no more.
 """
@@ -85,7 +85,7 @@ def compared(dense: bytes, sparse: bytes, clips: np.ndarray, rounds: int) -> dic
 
 def on_arm(dense: bytes, sparse: bytes, rounds: int) -> dict[str, float]:
     """Return processor times in ms of a pair of files on an emulated Arm, and the median ratio over the rounds."""
-    from tests.device.test_arm import make_device
+    from tests.device.arm import make_device
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -1,23 +1,11 @@
 """The golden recordings of releases on an emulated 64-bit Arm, against this machine: every scheme, both EDAC networks.
 
-Not run by default, because Debian's arm64 packages and the aarch64 wheels are downloaded: `make arm`. Needs
-debootstrap, dpkg-deb, qemu-aarch64-static and, unless run by root, fakeroot. The small arm64 root is kept in
-EDAC_ARM_CACHE, by default `edac-arm64` in the folder for temporary files; the next run takes it from there.
-
-Two traps. LiteRT asks /proc/cpuinfo for the processor and crashes on finding this machine's, so the root holds that of
-a Cortex-A72, as in a Raspberry Pi 4. And QEMU 7.2 computes some extensions of its default processor, `-cpu max`,
-wrongly, so that 8-bit models give other scores without a word: name a processor that exists.
+Not run by default, because Debian's arm64 packages and the aarch64 wheels are downloaded: `make arm`; see `arm.py`.
 """
 
 import functools
-import importlib.metadata
 import json
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,27 +23,12 @@ from stages.push import bundle
 from stages.quantize.convert import to_float32
 from stages.quantize.params import SCHEMES, QuantizeParams
 from stages.runtime.litert import Model
+from tests.device.arm import Device, make_device, run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "push"))
 import tiny  # type: ignore[import-not-found]
 
 pytestmark = pytest.mark.arm
-
-DEBIAN, MIRROR = "bookworm", "http://deb.debian.org/debian"
-GUEST_PYTHON = "3.11"
-PROCESSOR = "cortex-a72"
-CPUINFO = """\
-processor\t: 0
-BogoMIPS\t: 108.00
-Features\t: fp asimd evtstrm crc32 cpuid
-CPU implementer\t: 0x41
-CPU architecture: 8
-CPU variant\t: 0x0
-CPU part\t: 0xd08
-CPU revision\t: 3
-
-"""
-PACKAGES = {name: importlib.metadata.version(name) for name in ("ai-edge-litert", "numpy")}
 
 RATE, CLIP_SAMPLES, N_GOLDEN, N_CALIBRATION = 22050, 154350, 4, 24  # four is what `tiny` chooses
 FRONTENDS: dict[str, tuple[Any, Any]] = {
@@ -72,72 +45,9 @@ LARGEST_DIFFERENCE_4_BIT_CONVOLUTIONS = 0.15
 PACKED = ("static_wi4_ai8", "static_wimixed_ai8")
 
 
-class Device:
-    """An arm64 root with Python, NumPy and LiteRT, whose programs QEMU runs."""
-
-    def __init__(self, folder: Path) -> None:
-        self.root, self.site = folder / "root", folder / "site"
-
-    def python(self, *arguments: str | Path, cwd: Path) -> str:
-        """Run the guest's Python and return what it prints."""
-        emulator: list[str | Path] = [
-            "qemu-aarch64-static",
-            "-cpu",
-            PROCESSOR,
-            "-L",
-            self.root,
-            "-E",
-            f"PYTHONPATH={self.site}",
-        ]
-        return run([*emulator, self.root / f"usr/bin/python{GUEST_PYTHON}", *arguments], cwd=cwd)
-
-
-def run(command: Sequence[str | Path], cwd: Path | None = None) -> str:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-def make_root(root: Path) -> None:
-    """Unpack Debian's minimal system and Python. Nothing is configured: configuring needs a machine that runs it."""
-    as_root = [] if os.geteuid() == 0 else ["fakeroot"]
-    wanted = ["--arch=arm64", "--foreign", "--variant=minbase", f"--include=python{GUEST_PYTHON}"]
-    run([*as_root, "debootstrap", *wanted, DEBIAN, root, MIRROR])
-    for package in sorted((root / "var/cache/apt/archives").glob("*.deb")):
-        run(["dpkg-deb", "--extract", package, root])
-        package.unlink()
-    (root / "proc").mkdir(exist_ok=True)
-    (root / "proc/cpuinfo").write_text(CPUINFO)
-
-
-def install_wheels(site: Path) -> None:
-    platforms = [f"--platform=manylinux{tag}_aarch64" for tag in ("_2_28", "_2_27", "2014")]
-    choice = ["--only-binary=:all:", "--implementation=cp", f"--python-version={GUEST_PYTHON}", *platforms]
-    wanted = [f"{name}=={version}" for name, version in PACKAGES.items()]
-    run([sys.executable, "-m", "pip", "install", "--quiet", f"--target={site}", *choice, *wanted])
-
-
 @pytest.fixture(scope="session")
 def device() -> Device:
     return make_device()
-
-
-def make_device() -> Device:
-    """Return the arm64 root, made once and kept."""
-    tools = ["debootstrap", "dpkg-deb", "qemu-aarch64-static", *(["fakeroot"] if os.geteuid() else [])]
-    missing = [tool for tool in tools if shutil.which(tool) is None]
-    assert not missing, f"Install {', '.join(missing)} to emulate a 64-bit Arm."
-    cache = Path(os.environ.get("EDAC_ARM_CACHE", Path(tempfile.gettempdir()) / "edac-arm64"))
-    folder = cache / files.digest(DEBIAN, GUEST_PYTHON, CPUINFO, PACKAGES)[:12]
-    if not folder.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as aside:
-            work = Path(aside) / "device"
-            work.mkdir()
-            make_root(work / "root")
-            install_wheels(work / "site")
-            work.rename(folder)
-    return Device(folder)
 
 
 def coughs(n: int) -> list[np.ndarray]:
