@@ -1,22 +1,25 @@
 """Instructions that a decision takes on 64-bit Arm, for every scheme of three networks; prints Markdown.
 
-    python -m tests.bench.arm_instructions [--architecture edac_cnn strided_cnn] [--runs 10]
+    python -m tests.bench.arm_instructions RESULTS.jsonl [--architecture edac_cnn edac_cnn_lstm] [--runs 3]
 
 QEMU's user-mode emulation runs the device's own code (`stages.runtime.litert`, LiteRT on one thread) and a plug-in of
 it counts the instructions of each decision, the front end aside. Cycles are out of an emulator's reach; instructions
 are exact to 0.1 %, and do not depend on what else a machine does. Two processors: a Cortex-A72 (Raspberry Pi 4) and a
 Cortex-A76 (Raspberry Pi 5), which has dot products of 8-bit integers. Weights are random, 90 % of them zero, of the
-published shapes. Needs what `tests/device/arm.py` needs, qemu-user and a C compiler.
+published shapes. What RESULTS holds is not counted again. Needs what `tests/device/arm.py` needs, qemu-user and a C
+compiler.
 """
 
 import argparse
 import json
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from stages.core.project import plugins, tables
 from stages.quantize.convert import to_float32
@@ -63,40 +66,64 @@ class Counter:
         return np.diff(np.array(self._count.read_text().split(), np.int64)), json.loads(printed)
 
 
-def rows(counter: Counter, architecture: str, folder: Path, runs: int) -> Iterator[Sequence[str]]:
-    """Return a row per scheme: bytes; for each processor instructions, their spread, and how far off scores are."""
-    model, inputs = network_and_clips(architecture, 32)
-    np.save(folder / "clips.npy", inputs[:runs])
-    float32 = to_float32(model)
-    for name in plugins.names(SCHEMES):
-        scheme, config = QuantizeParams().scheme(name)
-        made = scheme.quantize(config, float32, inputs)
-        path = folder / f"{name}.tflite"
-        path.write_bytes(made)
-        cells = []
-        for processor in PROCESSORS:
-            counts, there = counter.decision(processor.name, path, folder / "clips.npy")
-            differences = np.abs(Model(path).run(inputs[runs - 1][np.newaxis])[0] - np.array(there))
-            cells += [f"{np.median(counts) / 1e6:.2f}", f"{np.ptp(counts[1:]) / np.median(counts):.2%}"]
-            cells += [f"{differences.max():.0e}"]
-        yield architecture, name, f"{len(made):,}", *cells
+def count(counter: Counter, path: Path, clips: np.ndarray) -> dict[str, Any]:
+    """Return a file's bytes, and for each processor the instructions, their spread and the scores' difference."""
+    np.save(path.with_suffix(".npy"), clips)
+    found: dict[str, Any] = {"bytes": path.stat().st_size}
+    here = Model(path).run(clips[-1:])[0]
+    for processor in PROCESSORS:
+        counts, there = counter.decision(processor.name, path, path.with_suffix(".npy"))
+        found[processor.name] = {
+            "instructions": float(np.median(counts)),
+            "spread": float(np.ptp(counts) / np.median(counts)),
+            "difference": float(np.abs(here - np.array(there)).max()),
+        }
+    return found
+
+
+def counted(known: list[dict[str, Any]], architectures: Sequence[str], runs: int, results: Path) -> None:
+    """Count what is not known yet, and append it."""
+    done = {(row["network"], row["scheme"]) for row in known}
+    with tempfile.TemporaryDirectory() as made:
+        counter = Counter(Path(made))
+        for architecture in architectures:
+            missing = [name for name in plugins.names(SCHEMES) if (architecture, name) not in done]
+            if not missing:
+                continue
+            model, inputs = network_and_clips(architecture, 32)
+            float32 = to_float32(model)
+            for name in tqdm(missing, desc=architecture):
+                scheme, config = QuantizeParams().scheme(name)
+                path = Path(made) / "model.tflite"
+                path.write_bytes(scheme.quantize(config, float32, inputs))
+                known.append({"network": architecture, "scheme": name} | count(counter, path, inputs[:runs]))
+                with results.open("a") as stream:
+                    stream.write(json.dumps(known[-1]) + "\n")
 
 
 def main() -> None:
-    """Count and print the table."""
+    """Count what is missing, then print the table: millions of instructions, by processor."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    known = ["edac_cnn", "edac_cnn_lstm", "strided_cnn"]
-    parser.add_argument("--architecture", nargs="+", choices=sorted(SHAPES), default=known)
-    parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("results", type=Path)
+    networks = ["edac_cnn", "ds_cnn", "strided_cnn"]
+    parser.add_argument("--architecture", nargs="+", choices=sorted(SHAPES), default=networks)
+    parser.add_argument("--runs", type=int, default=3)
     asked = parser.parse_args()
-    head = ["network", "scheme", "bytes"]
-    for processor in PROCESSORS:
-        head += [f"{processor.name}: million instructions", "spread", "scores differ by"]
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        counter = Counter(folder)
-        found = [row for name in asked.architecture for row in rows(counter, name, folder, asked.runs)]
-    print(tables.markdown(head, found, text_columns=2))
+    lines = asked.results.read_text().splitlines() if asked.results.is_file() else []
+    known = [json.loads(line) for line in lines]
+    counted(known, asked.architecture, asked.runs, asked.results)
+    for architecture in asked.architecture:
+        rows = []
+        for row in (row for row in known if row["network"] == architecture):
+            cells = [f"{row['bytes']:,}"]
+            for processor in PROCESSORS:
+                of = row[processor.name]
+                cells += [f"{of['instructions'] / 1e6:.2f}", f"{of['spread']:.2%}", f"{of['difference']:.0e}"]
+            rows.append((row["scheme"], *cells))
+        head = ["scheme", "bytes"]
+        for processor in PROCESSORS:
+            head += [f"{processor.name}: million instructions", "spread", "scores differ by"]
+        print(f"\n{architecture}\n\n{tables.markdown(head, rows, text_columns=1)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Drift: false alarms on quiet days, and days until a device tells that it hears something else; prints a table.
+"""Drift: false alarms on quiet days, and the detection delay in days; prints a table.
 
     python -m tests.bench.drift [--release models/devices/local/current] [--features data/features]
                                 [--days 100] [--clips 25 100] [--gain-db -12] [--low-pass-hz 1500]
@@ -16,7 +16,7 @@ only SITE          the clips of one site, against a profile without the clips of
                    network was trained on all sites
 
 *reported* has Clopper and Pearson's 95 % interval over days drawn from these clips; it does not tell what other test
-clips would give. *days until told* are those of the median and of the slowest of the simulated runs.
+clips would give. *detection delays* are those of the median and of the slowest of the simulated runs.
 """
 
 import argparse
@@ -188,7 +188,7 @@ def main() -> None:
         },
     }
     rows = [row(name, day_of, n, given.days) for name, day_of in conditions.items() for n in given.clips]
-    head = ("condition", "clips a day", "reported on the first day", "days until told", "by")
+    head = ("condition", "clips a day", "reported on the first day", "detection delay in days", "by")
     print(
         f"{len(validation)} validation clips of {len({clip.group for clip in validation})} groups, {len(test)} test ",
         end="",

@@ -23,7 +23,8 @@ from stages.push import bundle
 from stages.quantize.convert import to_float32
 from stages.quantize.params import SCHEMES, QuantizeParams
 from stages.runtime.litert import Model
-from tests.device.arm import Device, make_device, run
+from tests.bench.arm_instructions import Counter
+from tests.device.arm import CORTEX_A72, CORTEX_A76, Device, make_device, run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "push"))
 import tiny  # type: ignore[import-not-found]
@@ -143,3 +144,18 @@ def test_a_release_proves_itself_on_arm(architecture: str, device: Device, tmp_p
     answer = json.loads(device.python("-m", "stages.runtime", "selftest", cwd=release))
     assert answer["ok"], answer
     assert {check["check"] for check in answer["checks"]} >= {f"golden/{i}.wav" for i in range(N_GOLDEN)}
+
+
+def test_instructions_of_a_decision_are_counted(tmp_path: Path) -> None:
+    """The same on every run, and fewer on a processor that has dot products of 8-bit integers."""
+    counter = Counter(tmp_path)
+    _, features, float32 = parts("edac_cnn")
+    quantizer, config = QuantizeParams().scheme("static_wi8_ai8")
+    (tmp_path / "model.tflite").write_bytes(quantizer.quantize(config, float32, features))
+    np.save(tmp_path / "clips.npy", features[:6])
+    first, again, newer = (
+        np.median(counter.decision(name, tmp_path / "model.tflite", tmp_path / "clips.npy")[0])
+        for name in (CORTEX_A72.name, CORTEX_A72.name, CORTEX_A76.name)
+    )
+    assert again == pytest.approx(first, rel=0.005)
+    assert newer < 0.9 * first
