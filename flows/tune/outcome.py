@@ -59,7 +59,7 @@ class Outcome:
     best : Tried or None
         Best candidate that was tried on all parts.
     gain : Estimate or None
-        Its gain over the recipe in the comparison that chose nothing.
+        Its gain over the recipe in the comparison that chose nothing; None if it was not better on the parts.
     compared : tuple of Sequence of Result
         Results of recipe and best in that comparison, part by part.
     n, groups : int
@@ -168,8 +168,14 @@ def _mattered(shares: Mapping[str, float]) -> str:
 
 
 def _verdict(outcome: Outcome) -> str:
-    if outcome.best is None or outcome.gain is None:
+    if outcome.best is None:
         return "No candidate was tried on all parts: the recipe stays. A larger --budget tries more."
+    if outcome.gain is None:
+        ours, theirs = outcome.best.mean, Tried(-1, {}, outcome.recipe, "complete").mean
+        where = (
+            f"candidate {outcome.best.number}, the best on all parts, has {ours:.3f} and the recipe {theirs:.3f} there"
+        )
+        return f"No candidate was better than the recipe: {where}. The recipe stays. A larger --budget tries more."
     theirs, ours = (sum(result.value for result in results) / len(results) for results in outcome.compared)
     found = f"candidate {outcome.best.number} has {ours:.3f} and the recipe {theirs:.3f}"
     gain = interval.text(outcome.gain, sign=True)

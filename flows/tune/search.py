@@ -1,9 +1,9 @@
 """Successive halving over candidates, a part of the groups at a time, by Optuna.
 
 Each candidate is trained with one part of the training side's groups held out. Those in the better half go on to a
-second part, the better half of these to a fourth; the others are pruned. At the end the best candidate that was tried
-on all parts and the recipe are trained anew, with all epochs, other parts and another seed, so that the figures which
-compare them are not those that chose. A killed search resumes.
+second part, the better half of these to a fourth; the others are pruned. The recipe is the first of them. If a
+candidate was better than it on all parts, both are trained anew at the end, with all epochs, other parts and another
+seed, so that the figures which compare them are not those that chose. A killed search resumes.
 
 References
 ----------
@@ -30,7 +30,7 @@ from stages.core.project.errors import EdacError, ParameterError
 from stages.core.project.progress import track
 from stages.train.params import TrainParams
 
-_TRAIN = "train"  # user attribute of a trial: the candidate
+_TRAIN, _RECIPE = "train", "recipe"  # user attributes of trials: the candidate; whether it is the recipe
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
 
 
@@ -84,13 +84,14 @@ class Search:
                 f"--budget must be at least {math.ceil(least / 60)} minutes here: a training takes {unit:.0f} s of "
                 f"them, the comparison with the recipe {2 * self.tune.parts} whole ones. Raise it, or lower --parts."
             )
+        self._tell_recipe([result.value for result in recipe])
         self._search(executor, until=self.tune.budget_s - reserve - unit)
         tried = self._tried()
         complete = [each for each in tried if each.state == "complete"]
         best = max(complete, key=lambda each: each.mean, default=None)
         gain: Estimate | None = None
         compared: tuple[Sequence[Result], Sequence[Result]] = ((), ())
-        if best is not None:
+        if best is not None and best.mean > sum(result.value for result in recipe) / len(recipe):
             compared = self._compare(self.candidate(best.number), executor)
             gain = outcome.gain_of(*compared)
         return Outcome(
@@ -118,6 +119,25 @@ class Search:
     def _parts(self) -> range:
         return range(self.tune.parts)
 
+    def _tell_recipe(self, values: Sequence[float]) -> None:
+        """Make the recipe the first trial, so that candidates are halved against it and the sampler knows it."""
+        known = [trial for trial in self.study.get_trials() if _RECIPE in trial.user_attrs]
+        asked = self.space.of_recipe()
+        if asked is None or (known and known[0].state.is_finished()):
+            return
+        if not known:
+            self.study.enqueue_trial(asked, user_attrs={_RECIPE: True})
+        begun = [trial for trial in known if trial.state == optuna.trial.TrialState.RUNNING]
+        trial = optuna.Trial(self.study, begun[0]._trial_id) if begun else self.study.ask()
+        self.space.suggest(trial)
+        reported = begun[0].intermediate_values if begun else {}
+        means = [sum(values[:part]) / part for part in range(1, len(values) + 1)]
+        for part, mean in enumerate(means, start=1):
+            if part not in reported:
+                trial.report(mean, part)
+            trial.should_prune()  # enters it among those that are halved
+        self.study.tell(trial, means[-1])
+
     def _search(self, executor: Executor, *, until: float) -> None:
         running = [trial for trial in self.study.get_trials() if trial.state == optuna.trial.TrialState.RUNNING]
         active = [optuna.Trial(self.study, trial._trial_id) for trial in running if _TRAIN in trial.user_attrs]
@@ -129,14 +149,18 @@ class Search:
                 break
             active = list(self._advanced(active, executor))
             bar.n = min(round(self.spent(executor)), round(until))
-            states = [trial.state.name for trial in self.study.get_trials(deepcopy=False)]
+            states = [trial.state.name for trial in self._candidates]
             bar.set_postfix(candidates=len(states), pruned=states.count("PRUNED"), complete=states.count("COMPLETE"))
         bar.close()
 
     @property
     def _may_ask(self) -> bool:
         most = self.tune.candidates
-        return most is None or len(self.study.get_trials(deepcopy=False)) < most
+        return most is None or len(self._candidates) < most
+
+    @property
+    def _candidates(self) -> list[optuna.trial.FrozenTrial]:
+        return [trial for trial in self.study.get_trials(deepcopy=False) if _RECIPE not in trial.user_attrs]
 
     def _asked(self) -> optuna.Trial:
         trial = self.study.ask()

@@ -13,6 +13,18 @@ from stages.train.params import TrainParams
 
 FRACTIONS = (0.6, 0.8, 1.0)
 """Widths that are tried, as fractions of the widest that fits."""
+RANGES = {
+    "dropout": (0.0, 0.5),
+    "learning_rate": (3e-4, 1e-2),
+    "label_smoothing": (0.0, 0.2),
+    "mixup": (0.0, 0.6),
+    "time_shift": (0.0, 0.2),
+    "vary.p": (0.3, 1.0),
+    "vary.warp": (0.0, 0.3),
+    "vary.room": (0.0, 1.0),
+    "vary.filter_db": (0.0, 8.0),
+}
+"""Parameter to its least and largest value; `dropout` is that of the architecture."""
 
 
 @dataclass(frozen=True)
@@ -35,25 +47,43 @@ class Space:
         name = trial.suggest_categorical("architecture", sorted(self.widest))
         fraction = trial.suggest_categorical("size", FRACTIONS)
         options = {**(recipe.options.get(name) or {}), "width": max(0.1, round(self.widest[name] * fraction, 2))}
-        options["dropout"] = round(trial.suggest_float("dropout", 0.0, 0.5), 3)
+        options["dropout"] = _number(trial, "dropout")
         changes: Options = {
             "architecture": name,
             "options": {**recipe.options, name: options},
-            "learning_rate": float(f"{trial.suggest_float('learning_rate', 3e-4, 1e-2, log=True):.3g}"),
-            "label_smoothing": round(trial.suggest_float("label_smoothing", 0.0, 0.2), 3),
+            "learning_rate": _number(trial, "learning_rate"),
+            "label_smoothing": _number(trial, "label_smoothing"),
         }
         if recipe.between_class is None:
-            changes["mixup"] = round(trial.suggest_float("mixup", 0.0, 0.6), 3)
-            changes["time_shift"] = round(trial.suggest_float("time_shift", 0.0, 0.2), 3)
+            changes |= {"mixup": _number(trial, "mixup"), "time_shift": _number(trial, "time_shift")}
         if recipe.vary is not None:
             changes["vary"] = replace(
                 recipe.vary,
-                p=round(trial.suggest_float("vary.p", 0.3, 1.0), 3),
-                warp=round(trial.suggest_float("vary.warp", 0.0, 0.3), 3),
-                room=round(trial.suggest_float("vary.room", 0.0, 1.0), 3),
-                filter_db=round(trial.suggest_float("vary.filter_db", 0.0, 8.0), 2),
+                p=_number(trial, "vary.p"),
+                warp=_number(trial, "vary.warp"),
+                room=_number(trial, "vary.room"),
+                filter_db=_number(trial, "vary.filter_db"),
             )
         return replace(recipe, **changes)
+
+    def of_recipe(self) -> Options | None:
+        """Return what `suggest` would ask for the recipe, the nearest within each range; None if no width fits."""
+        name = self.recipe.architecture
+        if name not in self.widest:
+            return None
+        own = asdict(plugins.load(ARCHITECTURES, name, "train.architecture").Config())
+        own |= self.recipe.options.get(name) or {}
+        values = _flat(asdict(self.recipe)) | {"dropout": own["dropout"]}
+        found: Options = {
+            key: min(max(float(values[key]), low), high) for key, (low, high) in RANGES.items() if key in values
+        }
+        size = min(FRACTIONS, key=lambda fraction: abs(fraction * self.widest[name] - own["width"]))
+        return found | {"architecture": name, "size": size}
+
+
+def _number(trial: optuna.Trial, name: str) -> float:
+    low, high = RANGES[name]
+    return float(f"{trial.suggest_float(name, low, high, log=name == 'learning_rate'):.3g}")
 
 
 def space(recipe: TrainParams, shape: sizes.Shape, *, raw_bytes: float | None, scheme: str) -> Space:

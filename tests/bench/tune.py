@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 from scipy import stats
 
 from flows.tune.params import TuneParams, seconds
@@ -43,13 +42,14 @@ RECIPE, CANDIDATE, KEPT = "recipe", "candidate", "kept"
 def searched(settings: TuneParams) -> tuple[TrainParams, bool, float]:
     """Run or resume a search; return its best candidate, whether it is shown to beat the recipe, and minutes.
 
-    The candidate is the recipe if none was tried on all parts.
+    The candidate is the recipe if none was better on all parts.
     """
     report = tune(settings)
     search = prepared(settings)
     minutes = sum(float(files.read_json(path)["seconds"]) for path in search.trainings.glob("*/done/result.json")) / 60
-    complete = search.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-    best = search.candidate(search.study.best_trial.number) if complete else params.section("train", TrainParams)
+    trial = search.study.best_trial
+    compared = "train" in trial.user_attrs  # else it is the recipe
+    best = search.candidate(trial.number) if compared else params.section("train", TrainParams)
     return best, report.endswith("It beats the recipe."), minutes
 
 
@@ -112,8 +112,8 @@ def table(results: Sequence[Mapping[str, Any]], metric: str) -> str:
                 name,
                 f"{values.mean():.3f}",
                 ", ".join(f"{value:.3f}" for value in values),
-                "" if name == RECIPE else f"{mean:+.3f} [{mean - half:+.3f}, {mean + half:+.3f}]",
-                "" if name == RECIPE else f"[{ends[0]:+.3f}, {ends[1]:+.3f}]",
+                "" if name == RECIPE or not gains.any() else f"{mean:+.3f} [{mean - half:+.3f}, {mean + half:+.3f}]",
+                "" if name == RECIPE or not gains.any() else f"[{ends[0]:+.3f}, {ends[1]:+.3f}]",
             )
         )
     head = ("network", f"test {metric}", "by seed", "gain [95 % over seeds]", f"over {draws.n_groups} groups")

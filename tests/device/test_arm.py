@@ -16,6 +16,7 @@ import soundfile
 from stages.core.artifacts import clips as clips_file
 from stages.core.artifacts.clips import Clip
 from stages.core.nn import network
+from stages.core.nn.keras import keras
 from stages.core.project import files, plugins
 from stages.features.export import export
 from stages.features.frontends import log_mel, mfcc
@@ -23,7 +24,7 @@ from stages.push import bundle
 from stages.quantize.convert import to_float32
 from stages.quantize.params import SCHEMES, QuantizeParams
 from stages.runtime.litert import Model
-from tests.bench.arm_instructions import Counter
+from tests.bench.arm_instructions import Counter, settle
 from tests.device.arm import CORTEX_A72, CORTEX_A76, Device, make_device, run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "push"))
@@ -65,23 +66,6 @@ def coughs(n: int) -> list[np.ndarray]:
     return clips
 
 
-def settled(architecture: str, features: np.ndarray) -> bytes:
-    """Return a network of random weights whose scores of these clips spread, as a trained network's do."""
-    from stages.core.nn.keras import keras
-
-    keras.utils.set_random_seed(5)
-    model, _ = network.build(architecture, {}, features.shape[1:], 2)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0
-    model(features, training=True)
-    last = model.layers[-1]
-    kernel, _ = last.get_weights()
-    logits = keras.Model(model.inputs, last.input)(features, training=False).numpy() @ kernel
-    last.set_weights([kernel * 1.5 / logits.std(), -1.5 * logits.mean(axis=0) / logits.std()])
-    return to_float32(model)
-
-
 def release_of(architecture: str, scheme: str, folder: Path) -> Path:
     """Build a release with random weights in a folder."""
     frontend, features, float32 = parts(architecture)
@@ -110,7 +94,10 @@ def parts(architecture: str) -> tuple[bytes, np.ndarray, bytes]:
     module, config = FRONTENDS[architecture]
     frontend = export(module, config)
     features = Model(frontend).run(np.stack(coughs(N_CALIBRATION)))
-    return frontend, features, settled(architecture, features)
+    keras.utils.set_random_seed(5)
+    model, _ = network.build(architecture, {}, features.shape[1:], 2)
+    settle(model, features)
+    return frontend, features, to_float32(model)
 
 
 def positive_scores(lines: str) -> np.ndarray:

@@ -21,6 +21,7 @@ from flows.tune.search import Search
 from flows.tune.space import Space, changes, space
 from flows.tune.training import Result, Spec
 from stages.core.artifacts import clips as clips_file
+from stages.core.artifacts.estimates import Estimate
 from stages.core.nn.network import ARCHITECTURES
 from stages.core.project import files, params, plugins
 from stages.core.project.errors import DataError, EdacError, ParameterError
@@ -93,8 +94,52 @@ def test_it_keeps_to_its_budget_halves_and_finds_what_is_better(tmp_path: Path) 
 @pytest.mark.thorough
 def test_where_nothing_is_better_it_says_so(tmp_path: Path) -> None:
     found = search(tmp_path).run(FakeExecutor(best=RECIPE.mixup))  # type: ignore[arg-type]
-    assert not found.beats
-    assert line_with(outcome.report(found, minutes=16), "not shown to beat", "stays")
+    same = replace(found, gain=Estimate(0.0, -0.1, 0.1), compared=([Result(0.8, 25, 5, 75, UNIT_S)] * 4,) * 2)
+    assert not same.beats
+    assert line_with(outcome.report(same, minutes=16), "not shown to beat", "stays")
+
+
+def test_no_candidate_is_compared_that_was_worse_on_the_parts(tmp_path: Path) -> None:
+    executor = FakeExecutor(best=RECIPE.mixup)
+    found = search(tmp_path).run(executor)  # type: ignore[arg-type]
+    assert found.gain is None
+    assert {(spec.seed, spec.train.epochs) for spec in executor.specs} == {(1, 10)}  # no comparison
+    assert [each.state for each in found.tried[:2]] == ["pruned", "pruned"]  # halved against the recipe itself
+    assert "The recipe stays." in outcome.report(found, minutes=16)
+    worse = replace(found, best=replace(found.tried[0], values=(0.5, 0.5), state="complete"), recipe=(0.7, 0.8))
+    assert line_with(outcome.report(worse, minutes=16), "better than the recipe", "0.500", "0.750", "stays")
+
+
+def test_a_recipe_outside_the_ranges_is_the_nearest_within_them() -> None:
+    nearest = replace(SPACE, recipe=replace(RECIPE, learning_rate=1e-5, mixup=0.9)).of_recipe()
+    assert nearest is not None
+    assert (nearest["learning_rate"], nearest["mixup"]) == (3e-4, 0.6)
+    assert replace(SPACE, recipe=replace(RECIPE, architecture="edac_cnn")).of_recipe() is None
+
+
+@pytest.mark.parametrize("killed_after", ["enqueue", "ask", "report"])
+def test_the_recipe_is_tried_once_wherever_a_search_is_killed(tmp_path: Path, killed_after: str) -> None:
+    begun = search(tmp_path)
+    asked = SPACE.of_recipe()
+    assert asked == {
+        "architecture": "ds_cnn",
+        "size": 0.6,
+        "dropout": 0.3,
+        "learning_rate": 1e-3,
+        "label_smoothing": 0.0,
+        "mixup": 0.3,
+        "time_shift": 0.0,
+    }
+    begun.study.enqueue_trial(asked, user_attrs={"recipe": True})
+    if killed_after != "enqueue":
+        trial = begun.study.ask()
+    if killed_after == "report":
+        trial.report(0.7, 1)
+    found = search(tmp_path).run(FakeExecutor(best=0.1))  # type: ignore[arg-type]
+    trials = search(tmp_path).study.get_trials()
+    assert [trial.number for trial in trials if "recipe" in trial.user_attrs] == [0]
+    assert trials[0].state.is_finished()
+    assert all(each.number > 0 for each in found.tried)
 
 
 @pytest.mark.thorough
