@@ -6,7 +6,7 @@ Run it in a project whose features are made. For each seed it runs `edac tune`, 
 candidate on the whole training side, both from that seed and for as many steps, and scores the test side, which no
 search has seen. What RESULTS holds is not made again, and a killed search goes on. Prints the gain of the candidate,
 and that of what `edac tune` keeps: the recipe, unless the candidate is shown to beat it. Intervals are Student's, over
-the seeds, and over the groups with the networks as they are.
+the seeds, and, where there are enough, over the groups with the networks as they are.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from stages.core.nn import network
 from stages.core.nn.keras import keras, make_deterministic
 from stages.core.project import files, layout, params, tables
 from stages.core.scoring import uncertainty
-from stages.core.scoring.metrics import OF_DECISIONS, measure
+from stages.core.scoring.metrics import BY_CLASS, OF_DECISIONS, measure
 from stages.core.scoring.resampling import Draws
 from stages.core.scoring.weights import Weights
 from stages.core.training import loop
@@ -105,6 +105,7 @@ def table(results: Sequence[Mapping[str, Any]], metric: str) -> str:
         gains = values - figures(RECIPE, whole)[:, 0]
         mean, spread = gains.mean(), gains.std(ddof=1) if len(gains) > 1 else np.nan
         half = stats.t.ppf(0.975, len(gains) - 1) * spread / np.sqrt(len(gains))
+        refusal = draws.refusal(by_class=metric in BY_CLASS)
         of_groups = draws.measure(functools.partial(gain, name))
         ends = uncertainty.difference_interval(of_groups, draws, confidence=0.95, decisions=metric in OF_DECISIONS)
         rows.append(
@@ -113,7 +114,7 @@ def table(results: Sequence[Mapping[str, Any]], metric: str) -> str:
                 f"{values.mean():.3f}",
                 ", ".join(f"{value:.3f}" for value in values),
                 "" if name == RECIPE or not gains.any() else f"{mean:+.3f} [{mean - half:+.3f}, {mean + half:+.3f}]",
-                "" if name == RECIPE or not gains.any() else f"[{ends[0]:+.3f}, {ends[1]:+.3f}]",
+                "" if name == RECIPE or not gains.any() else refusal or f"[{ends[0]:+.3f}, {ends[1]:+.3f}]",
             )
         )
     head = ("network", f"test {metric}", "by seed", "gain [95 % over seeds]", f"over {draws.n_groups} groups")
