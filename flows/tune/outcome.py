@@ -77,6 +77,11 @@ class Outcome:
     groups: int
 
     @property
+    def recipe_tried(self) -> Tried:
+        """The recipe, as a candidate that changes nothing."""
+        return Tried(-1, {}, self.recipe, "complete")
+
+    @property
     def beats(self) -> bool:
         """Whether the best candidate is shown to be better than the recipe."""
         return self.gain is not None and self.gain.low is not None and self.gain.low > 0
@@ -140,7 +145,7 @@ def report(outcome: Outcome, *, minutes: float, most: int = 8) -> str:
         Candidates shown.
     """
     counts = {state: sum(each.state == state for each in outcome.tried) for state in ("complete", "pruned", "failed")}
-    recipe = Tried(-1, {}, outcome.recipe, "complete")
+    recipe = outcome.recipe_tried
     ranked = sorted((each for each in outcome.tried if each.values), key=lambda t: (-len(t.values), -t.mean))
     rows = [("recipe", f"{recipe.mean:.3f}", str(len(recipe.values)), "")]
     rows += [
@@ -171,11 +176,9 @@ def _verdict(outcome: Outcome) -> str:
     if outcome.best is None:
         return "No candidate was tried on all parts: the recipe stays. A larger --budget tries more."
     if outcome.gain is None:
-        ours, theirs = outcome.best.mean, Tried(-1, {}, outcome.recipe, "complete").mean
-        where = (
-            f"candidate {outcome.best.number}, the best on all parts, has {ours:.3f} and the recipe {theirs:.3f} there"
-        )
-        return f"No candidate was better than the recipe: {where}. The recipe stays. A larger --budget tries more."
+        found = f"candidate {outcome.best.number}, the best on all parts, has {outcome.best.mean:.3f}"
+        against = f"the recipe {outcome.recipe_tried.mean:.3f} there. The recipe stays. A larger --budget tries more."
+        return f"No candidate was better than the recipe: {found} and {against}"
     theirs, ours = (sum(result.value for result in results) / len(results) for results in outcome.compared)
     found = f"candidate {outcome.best.number} has {ours:.3f} and the recipe {theirs:.3f}"
     gain = interval.text(outcome.gain, sign=True)

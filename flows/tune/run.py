@@ -101,8 +101,7 @@ def _deployed(schemes: Sequence[str]) -> str:
 
 
 def _log(found: Outcome, key: str, experiment: str, text: str) -> None:
-    recipe = Tried(-1, {}, found.recipe, "complete")
-    named = [("recipe", recipe), *((f"candidate-{each.number}", each) for each in found.tried)]
+    named = [("recipe", found.recipe_tried), *((f"candidate-{each.number}", each) for each in found.tried)]
     try:
         with connection.reaching():
             log_search(

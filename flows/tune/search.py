@@ -84,19 +84,20 @@ class Search:
                 f"--budget must be at least {math.ceil(least / 60)} minutes here: a training takes {unit:.0f} s of "
                 f"them, the comparison with the recipe {2 * self.tune.parts} whole ones. Raise it, or lower --parts."
             )
-        self._tell_recipe([result.value for result in recipe])
+        values = tuple(result.value for result in recipe)
+        self._tell_recipe(values)
         self._search(executor, until=self.tune.budget_s - reserve - unit)
         tried = self._tried()
         complete = [each for each in tried if each.state == "complete"]
         best = max(complete, key=lambda each: each.mean, default=None)
         gain: Estimate | None = None
         compared: tuple[Sequence[Result], Sequence[Result]] = ((), ())
-        if best is not None and best.mean > sum(result.value for result in recipe) / len(recipe):
+        if best is not None and best.mean > sum(values) / len(values):
             compared = self._compare(self.candidate(best.number), executor)
             gain = outcome.gain_of(*compared)
         return Outcome(
             metric=self.base.metric,
-            recipe=tuple(result.value for result in recipe),
+            recipe=values,
             tried=tried,
             importance=outcome.importance(self.study.get_trials(deepcopy=False)),
             best=best,
