@@ -1,13 +1,11 @@
 """Read what stands beside recordings: lists of a side's files, a JSON file for each, tables of patients or machines."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from flows.start.fields import SEPARATORS
+from flows.start import tables
+from flows.start.fields import parts_of
 from flows.start.guess import side_of
-from stages.core.project.errors import DataError
 from stages.pull.table import Row
 
 _MOST = 0.9  # fraction of lines or recordings that must fit
@@ -35,7 +33,7 @@ def sides(root: Path, texts: Sequence[str], paths: Sequence[str]) -> tuple[dict[
     known, used = set(paths), []
     listed: dict[str, str] = {}
     for text in texts:
-        words = SEPARATORS.split(PurePosixPath(text).stem.casefold())
+        words = parts_of(PurePosixPath(text).stem.casefold())
         named = {side for word in words if (side := side_of(word))}
         if len(named) != 1 or (root / text).stat().st_size > _LARGEST:
             continue
@@ -63,7 +61,7 @@ def sidecars(root: Path, jsons: Sequence[str], paths: Sequence[str]) -> tuple[di
     Returns
     -------
     found : dict of str to dict of str to str
-        Path to the texts, numbers and truth values of its file.
+        Path to the texts, numbers and truth values of its file, by their places.
     notes : list of str
 
     Raises
@@ -77,24 +75,9 @@ def sidecars(root: Path, jsons: Sequence[str], paths: Sequence[str]) -> tuple[di
         return {}, []
     found: dict[str, dict[str, str]] = {}
     for path, name in own.items():
-        document = document_of(root / name) if name else {}
-        entries = document.items() if isinstance(document, dict) else ()
-        found[path] = {str(k): str(v) for k, v in entries if isinstance(v, str | int | float)}
+        document = tables.parsed((root / name).read_bytes(), str(root / name)) if name else {}
+        found[path] = tables.flat(document) if isinstance(document, dict) else {}
     return found, ["what is known of the recordings comes from the JSON file beside each"]
-
-
-def document_of(path: Path) -> Any:
-    """Return what a JSON file holds.
-
-    Raises
-    ------
-    DataError
-        If it is not JSON.
-    """
-    try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
-        raise DataError(f"{path} must be JSON; it is not ({error}). Correct it.") from None
 
 
 def joined(
@@ -119,7 +102,7 @@ def joined(
     Raises
     ------
     DataError
-        If the table has no row of column names.
+        If the table has one column only.
     """
     columns = list(dict.fromkeys(key for row in rows for key in row.values))
     names = dict.fromkeys(name for each in fields.values() for name in each if name != "name")
@@ -138,16 +121,20 @@ def joined(
     if best is None:
         return {}, []
     _, column, name = best
-    if _plain(column) in of_paths[name]:
-        raise DataError(
-            f"{table} must begin with a row of column names; it begins with {', '.join(columns[:3])}. Add one, such as "
-            "group,label."
-        )
+    nameless = _plain(column) in of_paths[name]
+    if nameless:
+        tables.require_more(table, rows)
+        rows = tables.unnamed(rows)
+        column = f"column{columns.index(column) + 1}"
     by_key = {
         _plain(row.values[column]): {key: value for key, value in row.values.items() if key != column} for row in rows
     }
     found = {path: by_key[key] for path, key in zip(fields, of_paths[name], strict=True) if key in by_key}
-    return found, [f"{table.name} is joined by its column {column!r}, which is {name} of the paths"]
+    notes = [f"{table.name} is joined by its column {column!r}, which is {name} of the paths"]
+    if nameless:
+        found, note = tables.told(table, found)
+        notes.append(note)
+    return found, notes
 
 
 def _plain(value: str) -> str:

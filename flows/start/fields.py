@@ -1,8 +1,9 @@
 """Fields of recordings: what folders, file names and tables tell of each one.
 
-Every recording has ``folder1``, ``folder2`` ... from the root down, ``part1``, ``part2`` ... of its file name (between
-separators), ``name`` (the file name without a number at its end), ``code1``, ``code2`` ... where all file names are
-codes of one pattern without separators (``03a01Fa``), and the columns of tables that list it.
+Every recording has ``folder1``, ``folder2`` ... from the root down, ``folder1.1``, ``folder1.2`` ... where such a
+folder's name has several parts, ``part1``, ``part2`` ... of its file name (between separators), ``name`` (the file name
+without a number at its end), ``code1``, ``code2`` ... where all file names are codes of one pattern without separators
+(``03a01Fa``), and the columns of tables that list it.
 """
 
 import re
@@ -10,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-SEPARATORS = re.compile(r"[_\-\s.+@#,]+")
+SEPARATORS = re.compile(r"[_\-\s.+@#,()\[\]{}]+")
 _RUN = re.compile(r"\d+|[A-Z]+|[a-z]+")
 _USUAL = 0.9  # fraction of names with the usual number of parts, below which only the first part means one thing
 
@@ -63,21 +64,44 @@ def path_fields(paths: Sequence[str]) -> list[dict[str, str]]:
     >>> path_fields(["03a01Fa.wav", "08b02Wb.wav"])[1]
     {'part1': '08b02Wb', 'code1': '08', 'code2': 'b', 'code3': '02', 'code4': 'W', 'code5': 'b', 'name': '08b02Wb'}
     """
-    split = [(PurePosixPath(p).parts[:-1], SEPARATORS.split(PurePosixPath(p).stem)) for p in paths]
+    split = [(PurePosixPath(p).parts[:-1], parts_of(PurePosixPath(p).stem)) for p in paths]
     depth = min((len(folders) for folders, _ in split), default=0)
     counts = [len(parts) for _, parts in split]
     usual = max(set(counts), key=counts.count, default=0)
     n_parts = usual if counts.count(usual) >= _USUAL * len(counts) else min(1, *counts)
     codes = _codes([parts[0] for _, parts in split]) if set(counts) == {1} else None
+    inside = [_of_folders([folders[k] for folders, _ in split]) for k in range(depth)]
     found = []
     for i, ((folders, parts), path) in enumerate(zip(split, paths, strict=True)):
         fields = {f"folder{k + 1}": folders[k] for k in range(depth)}
+        fields |= {f"folder{k + 1}.{j}": part for k in range(depth) for j, part in enumerate(inside[k][i], 1)}
         fields |= {f"part{k + 1}": parts[k] if k < len(parts) else "" for k in range(n_parts)}
         fields |= {f"code{k}": code for k, code in enumerate(codes[i], 1)} if codes else {}
         stem = PurePosixPath(path).stem
         fields["name"] = re.sub(r"[_\-\s.(]*\d+\)?$", "", stem) or stem
         found.append(fields)
     return found
+
+
+def parts_of(name: str) -> list[str]:
+    """Return what stands between the separators of a name; the name itself if there is nothing else.
+
+    Examples
+    --------
+    >>> parts_of("[cel][cla]0001__2"), parts_of("New Recording (3)")
+    (['cel', 'cla', '0001', '2'], ['New', 'Recording', '3'])
+    """
+    return [part for part in SEPARATORS.split(name) if part] or [name]
+
+
+def _of_folders(folders: Sequence[str]) -> list[list[str]]:
+    """Return the parts of every folder's name, or the first and the rest if their numbers differ; none of words."""
+    parts = [parts_of(folder) for folder in folders]
+    if len(set(folders)) < 2 or min(map(len, parts)) < 2:
+        return [[] for _ in folders]
+    if len({len(each) for each in parts}) > 1:
+        parts = [[each[0], "_".join(each[1:])] for each in parts]
+    return parts
 
 
 def _codes(stems: Sequence[str]) -> list[list[str]] | None:
@@ -96,7 +120,7 @@ def by_name(items: Sequence[Item]) -> dict[str, tuple[str, ...]]:
 
 def from_path(name: str) -> bool:
     """Return whether a field is of the path and not of a table."""
-    return re.fullmatch(r"(folder|part|code)\d+|name", name) is not None
+    return re.fullmatch(r"folder\d+(\.\d+)?|(part|code)\d+|name", name) is not None
 
 
 def position(name: str) -> int:

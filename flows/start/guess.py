@@ -16,7 +16,7 @@ _SIDE_NAMES: dict[str, SplitName] = {
 _CALLED = {
     "label": "label labels class classes class_name category target keyword word command tag tags primary_label "
     "sound_class scene_label scene event_label event emotion genre instrument species diagnosis disease status digit "
-    "condition sentence transcript",
+    "condition sentence transcript choice choices",
     "group": "group speaker speakers speaker_id spk spk_id subject subject_id patient patient_id participant "
     "participant_id contributor user user_id client client_id person person_id actor singer performer artist animal "
     "animal_id machine machine_id individual donor child case case_id src_file source_file source_id fsid recording_id "
@@ -30,13 +30,15 @@ MOST_CLASSES = 1000
 EACH_FILE = "file"
 _ENOUGH = 1.5  # recordings per value on average, from which on a field says more than which file it is
 _PERSON = re.compile(
-    r"(actor|speaker|spk|spkr|subject|subj|sub|patient|pat|person|participant|user|voice|singer|child|animal|donor)s?"
+    r"(actor|speaker|spk|spkr|subject|subj|sub|patient|pat|person|participant|user|voice|singer|child|animal|donor|id|"
+    r"machine|unit)s?"
     r"[_\- ]?\d+",
     re.IGNORECASE,
 )
 _KIND = re.compile(
     r"(class|label|category|cat|type|kind|digit|word|grade|level|stage|state|mode|fault|gear)[_\- ]?\d+", re.IGNORECASE
 )
+_LEAST = -1.0  # score of a field that numbers people, machines or takes: no label that nobody asked for
 _AS_LIKELY = 1.0  # difference of scores within which two fields may both be the label
 
 
@@ -54,11 +56,12 @@ def side_of(name: str) -> SplitName | None:
 def called(items: Sequence[Item], kind: str, taken: set[str]) -> Field | None:
     """Return the table's column that is called as the kind is, in the order of likelihood.
 
-    Case and all but letters and digits do not count: ``Patient ID`` is ``patient_id``.
+    Case and all but letters and digits do not count: ``Patient ID`` is ``patient_id``; nor do the objects that hold an
+    entry of JSON: ``annotations.result.choices`` is ``choices``, unless there is such a column.
     """
     fields = {
-        re.sub(r"[^a-z0-9]", "", name.casefold()): (name, values)
-        for name, values in by_name(items).items()
+        re.sub(r"[^a-z0-9]", "", name.casefold().rpartition(".")[2]): (name, values)
+        for name, values in sorted(by_name(items).items(), key=lambda field: -field[0].count("."))
         if name not in taken and not from_path(name)
     }
     for word in CALLED[kind]:
@@ -70,7 +73,7 @@ def called(items: Sequence[Item], kind: str, taken: set[str]) -> Field | None:
 
 def split(items: Sequence[Item]) -> Field | None:
     """Return the field with the publisher's sides or folds, if there is one."""
-    fields = by_name(items)
+    fields = dict(sorted(by_name(items).items(), key=lambda each: (from_path(each[0]), "." in each[0])))
     for name, values in fields.items():
         sides = {side_of(value) for value in values}
         if None not in sides and "test" in sides and len(sides) > 1 and not name.startswith(("part", "code")):
@@ -100,7 +103,7 @@ def label(items: Sequence[Item], taken: set[str]) -> Field:
     scores = _label_scores(items, taken)
     best = max(scores, key=lambda name: scores[name], default=None)
     tables = any(not from_path(name) for name in by_name(items) if name not in taken)
-    if best is None or (tables and not best.startswith("folder")):
+    if best is None or scores[best] < _LEAST or (tables and not best.startswith("folder")):
         raise ParameterError(
             "the field that holds the label cannot be told. Name it with --label FIELD, or several with commas that "
             f"have 1 where their label holds. {listed(items)}"
@@ -127,13 +130,15 @@ def _label_scores(items: Sequence[Item], taken: set[str]) -> dict[str, float]:
     for name, values in fields.items():
         n = len(set(values) - {""})
         few = 2 <= n <= min(MOST_CLASSES, max(2, len(items) / 3))
-        if not few or not from_path(name) or name.startswith("code") or "" in values:
+        if not few or not _for_guesses(name) or name.startswith("code") or "" in values or all(map(side_of, values)):
             continue
         folder, place = name.startswith("folder"), position(name)
         score = 10.0 if folder else 3 - place / 10 + 2 * (place == 1)
-        score -= 12 if _is_person(values) else 8 * _is_id(values)
+        numbered = _is_id(values) or (folder and _is_padded(values))
+        score -= 12 if _is_person(values) or (name == "name" and _holds_people(fields)) else 8 * numbered
         score -= 6 * (not folder and _is_index(name, values, fields))
-        score += 2 * all(not re.search(r"\d", value) for value in set(values)) + 2 * (folder and _in_stem(items, name))
+        score += 2 * all(not re.search(r"\d", value) for value in set(values))
+        score += 2 * (folder and not numbered and _in_stem(items, name))
         scores[name] = score - n / 1e4
     return scores
 
@@ -153,10 +158,11 @@ def group(items: Sequence[Item], chosen: Field, taken: set[str]) -> Field:
     if column and "" not in column.values:
         return column
     scores = {}
-    fields = {name: values for name, values in by_name(items).items() if name not in taken and from_path(name)}
+    fields = {name: values for name, values in by_name(items).items() if name not in taken and _for_guesses(name)}
     for name, values in fields.items():
         distinct = set(values)
-        if "" in distinct or not 3 <= len(distinct) <= len(items) / _ENOUGH or _follows(values, chosen.values):
+        few = 3 <= len(distinct) <= len(items) / _ENOUGH
+        if "" in distinct or not few or all(map(side_of, distinct)) or _follows(values, chosen.values):
             continue
         if _is_index(name, values, fields) or (name == "name" and all(value.isdecimal() for value in distinct)):
             continue
@@ -192,6 +198,21 @@ def _in_stem(items: Sequence[Item], name: str) -> bool:
     return all(item.fields[name].casefold() in item.path.rpartition("/")[2].casefold() for item in items)
 
 
+def _for_guesses(name: str) -> bool:
+    """Return whether a field of the path may be guessed to be something; parts of folders are asked for by name."""
+    return from_path(name) and "." not in name
+
+
+def _holds_people(fields: Mapping[str, Sequence[str]]) -> bool:
+    """Return whether a part of the file names numbers people or the like."""
+    return any(_is_person(values) for name, values in fields.items() if name.startswith("part"))
+
+
+def _is_padded(values: Sequence[str]) -> bool:
+    """Return whether values are numbers with zeros in front, as people's are: 01, 02, 10."""
+    return all(value.isdecimal() and len(value) > 1 for value in values) and any(v.startswith("0") for v in values)
+
+
 def _is_person(values: Sequence[str]) -> bool:
     """Return whether values number people or the like: Actor_01, Actor_02."""
     return all(_PERSON.fullmatch(value) for value in set(values))
@@ -202,8 +223,10 @@ def _is_id(values: Sequence[str]) -> bool:
     distinct = sorted(set(values))
     if all(_KIND.fullmatch(value) for value in distinct):
         return False
-    prefixed = [re.fullmatch(r"([A-Za-z]+)\d+", value) for value in distinct]
-    if all(prefixed) and len({match[1] for match in prefixed if match}) == 1:
+    prefixed = [re.fullmatch(r"([A-Za-z]+)[_\- ]?\d+", value) for value in distinct]
+    prefixes = {match[1] for match in prefixed if match}
+    letters = {"f", "m"}  # women and men: f0001, m0002
+    if all(prefixed) and (len(prefixes) == 1 or {prefix.casefold() for prefix in prefixes} <= letters):
         return True
     codes = [re.fullmatch(r"(?=.*\d)[0-9a-fA-F]{3,}|\d{3,}", value) for value in distinct]
     return sum(code is not None for code in codes) > 0.8 * len(distinct)
@@ -223,6 +246,26 @@ def _is_numbered(values: Sequence[str]) -> bool:
     names = [re.fullmatch(r"(.*[^\d])\d+", value) for value in values]
     distinct = {match[1] for match in names if match}
     return all(names) and 3 <= len(distinct) <= len(set(values)) / _ENOUGH
+
+
+def inside(label: Field, parts: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """Return the parts of the label's values that occur in several labels; none unless they make up the labels.
+
+    Parameters
+    ----------
+    label : Field
+    parts : mapping of str to sequence of str
+        Name of a field to its values, which are parts of the label's.
+    """
+    shared = {}
+    for name, values in parts.items():
+        of_value: dict[str, set[str]] = defaultdict(set)
+        for value, of_label in zip(values, label.values, strict=True):
+            of_value[value.casefold()].add(of_label)
+        if len(of_value) > 1 and 2 * sum(len(labels) > 1 for labels in of_value.values()) > len(of_value):
+            shared[name] = values
+    apart = {tuple(value.casefold() for value in row) for row in zip(*shared.values(), strict=True)}
+    return shared if len(apart) == len({value.casefold() for value in label.values}) else {}
 
 
 def _follows(values: Sequence[str], labels: Sequence[str]) -> bool:

@@ -3,17 +3,17 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from flows.start import beside
+from flows.start import beside, tables
 from flows.start.fields import Item, path_fields
 from flows.start.guess import side_of
 from stages.core.project.errors import DataError
-from stages.pull.table import Layout, Row, read_table
+from stages.pull.table import Row
 from stages.pull.tree import HIDDEN, walk
 
 AUDIO = frozenset((".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".mp4", ".webm", ".aif", ".aiff"))
 AUDIO_WORDS = ", ".join(sorted(suffix[1:] for suffix in AUDIO))
-TABLES = frozenset((".csv", ".tsv", ".json"))
 _LISTED = 0.5  # fraction of a table's rows that must name a recording
+_MOST_TABLES = 200  # beyond, they are of single recordings
 _SHOWN = 3  # tables that are not used, and why
 _CLIMB = 2  # folders above a table in which its recordings are looked for
 
@@ -47,8 +47,8 @@ def list_recordings(root: Path, table: Path | None = None) -> tuple[list[Item], 
     root : Path
         Folder of recordings.
     table : Path or None
-        The one table to go by; None looks for tables in `root` and one folder below, for lists of a side's files and
-        for JSON files beside the recordings.
+        The one table to go by; None looks for tables in `root` and below, for lists of a side's files and for JSON
+        files beside the recordings.
 
     Returns
     -------
@@ -79,14 +79,12 @@ def list_recordings(root: Path, table: Path | None = None) -> tuple[list[Item], 
     if table is None:
         know(beside.sides(root, [name for name in tree.files if name.endswith(".txt")], paths))
         know(beside.sidecars(root, [name for name in tree.files if name.endswith(".json")], paths))
-    own = {PurePosixPath(name).with_suffix(".json").as_posix() for name in paths}
-    near = [name for name in tree.files if name.count("/") < 2 and Path(name).suffix in TABLES and name not in own]
-    tables = [table] if table else sorted(root / name for name in near)
+    candidates, unused = ([table], []) if table else _tables(root, tree.files, paths)
     by_table: dict[Path, dict[str, dict[str, str]]] = {}
-    unused, joined = [], False
-    for path in tables:
+    joined = False
+    for path in candidates:
         try:
-            rows = _read(path)
+            rows = tables.read(path)
             found, remarks = _rows(path, root, fields, rows)
             if found:
                 by_table[path] = found
@@ -98,6 +96,8 @@ def list_recordings(root: Path, table: Path | None = None) -> tuple[list[Item], 
         except DataError as error:
             if table:
                 raise
+            if path.suffix == ".txt":
+                continue  # a text for people
             unused.append(f"not used: {error}")
     notes += unused[:_SHOWN]
     if table and not by_table and not joined:
@@ -108,11 +108,12 @@ def list_recordings(root: Path, table: Path | None = None) -> tuple[list[Item], 
     if not by_table:
         return [Item(path, fields[path] | more[path]) for path in paths], notes
     listed: dict[str, dict[str, str]] = {}
-    sides = {path: side_of(path.stem) for path in by_table}
+    sides = {path: side for path in by_table if (side := side_of(path.stem))}
+    told = "test" in sides.values() and len(set(sides.values())) > 1
     for path, found in by_table.items():
-        side = {"split": str(sides[path])} if all(sides.values()) and len(by_table) > 1 else {}
+        side = {"split": str(sides[path])} if told and path in sides else {}
         for name, row in found.items():
-            listed[name] = listed.get(name, {}) | row | side
+            listed[name] = listed.get(name, {}) | side | row
     names = [path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name for path in by_table]
     notes.insert(0, f"what is known of the recordings comes from {', '.join(names)}")
     if len(listed) < len(paths):
@@ -120,6 +121,19 @@ def list_recordings(root: Path, table: Path | None = None) -> tuple[list[Item], 
     names = sorted(listed)
     again = dict(zip(names, path_fields(names), strict=True))  # what is left out may have had fewer parts
     return [Item(name, again[name] | more[name] | listed[name]) for name in names], notes
+
+
+def _tables(root: Path, names: Sequence[str], paths: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Return the files that may be tables of these recordings, and notes on those that cannot be read."""
+    own = {PurePosixPath(name).with_suffix("").as_posix() for name in paths}
+    near = [name for name in names if Path(name).suffix in tables.SUFFIXES]
+    near = [name for name in near if PurePosixPath(name).with_suffix("").as_posix() not in own]
+    near.sort(key=lambda name: (name.count("/"), name))
+    unread = [name for name in names if Path(name).suffix in tables.SPREADSHEETS]
+    notes = [f"not used: {root / name} must be CSV, TSV or JSON. If it tells labels, save it as CSV" for name in unread]
+    if len(near) > _MOST_TABLES:
+        notes.append(f"not used: {len(near) - _MOST_TABLES} of {len(near)} tables, such as {near[-1]}")
+    return sorted(root / name for name in near[:_MOST_TABLES]), notes
 
 
 def _rows(
@@ -157,25 +171,16 @@ def _rows(
                 "one_row_per_label."
             )
     if best and named(of_column):
-        raise DataError(
-            f"{path} must begin with a row of column names; it begins with {of_column}. Add one, such as path,label."
-        )
+        tables.require_more(path, rows)
+        found_, notes = _rows(path, root, known, tables.unnamed(rows))
+        values, note = tables.told(path, found_)
+        return values, [note, *notes]
     lost = [row.line for row in rows if named(row.values.get(of_column, "")) is None]
     notes = (
         [f"{path.name} names {len(lost)} recordings that are not there, the first in line {lost[0]}"] if lost else []
     )
     values = {name: {k: v for k, v in rows[0].values.items() if k != of_column} for name, rows in best.items()}
     return values, notes
-
-
-def _read(path: Path) -> list[Row]:
-    """Read a table as text: CSV by the rules of `stages.pull.table`, or JSON that is a list of flat objects."""
-    if path.suffix != ".json":
-        return read_table(path, Layout(None, (), "pull.options.folder"))
-    document = beside.document_of(path)
-    flat = isinstance(document, list) and all(isinstance(row, dict) for row in document)
-    rows = document if flat else []
-    return [Row(i, {str(k): "" if v is None else str(v) for k, v in row.items()}) for i, row in enumerate(rows, 1)]
 
 
 def shown(values: Sequence[str], most: int = 6) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from flows.start import guess
-from flows.start.fields import Field, Item, by_name
+from flows.start.fields import Field, Item, by_name, from_path
 from flows.start.guess import EACH_FILE
 from stages.core.artifacts.recordings import SEPARATOR, labels_of
 from stages.core.project.errors import DataError, ParameterError
@@ -97,7 +97,7 @@ def find(items: Sequence[Item], asked: Asked) -> Names:
     """
     notes: list[str] = []
     split = _asked(items, asked.split, "split") if asked.split else guess.split(items)
-    taken = {split.name} if split else set()
+    taken = _with_folder(split) if split else set()
     label = _asked(items, asked.label, "label") if asked.label else guess.label(items, taken)
     keep = [i for i, value in enumerate(label.values) if value]
     if len(keep) < len(items):
@@ -110,7 +110,7 @@ def find(items: Sequence[Item], asked: Asked) -> Names:
             f"the recordings must have at least two labels; {label.name} holds {len(label.distinct)} "
             f"({', '.join(label.distinct)}). Name another field with --label. {guess.listed(items)}"
         )
-    taken |= {label.name}
+    taken |= _with_folder(label)
     site = _asked(items, asked.site, "site") if asked.site else guess.called(items, "site", taken)
     taken |= {site.name} if site else set()
     group = _asked(items, asked.group, "group") if asked.group else guess.group(items, label, taken)
@@ -119,6 +119,8 @@ def find(items: Sequence[Item], asked: Asked) -> Names:
         first = others[0].partition(" ")[0]
         notes.append(f"the label may as well be {' or '.join(others)}; --label {first} takes that")
     notes += _in_part(items, split, group)
+    notes += [] if asked.label else _put_together(items, label)
+    notes += _plurals(label)
     if group.name == EACH_FILE:
         notes.append(
             "no field tells whom a recording is of, so that each counts as its own group; if one person or machine "
@@ -138,6 +140,32 @@ def _apart(label: Field, separator: str | None, notes: list[str]) -> Field:
             f"{', ...' if len(names) > 6 else ''}); --label-separator '{SEPARATOR}' keeps each text as one label"
         )
     return Field(label.name, label.reason, values)
+
+
+def _with_folder(found: Field) -> set[str]:
+    """Return the names of a field and of the folder that it is a part of."""
+    return {found.name, found.name.partition(".")[0]} if from_path(found.name) else {found.name}
+
+
+def _put_together(items: Sequence[Item], label: Field) -> list[str]:
+    """Say of which fields the labels seem to be put together, as `anna_happy` and `ben_sad` are of name and mood."""
+    places = [name for name in by_name(items) if name.startswith(label.name + ".")] if from_path(label.name) else []
+    parts = guess.inside(label, {name: values for name, values in by_name(items).items() if name in places})
+    if len(parts) < 2:
+        return []
+    shown = " and ".join(guess.described(name, values) for name, values in parts.items())
+    return [
+        f"the labels are put together of {shown}; if one is the label and another tells whom or what it is of, name "
+        f"them: --label {list(parts)[-1]} --group {next(iter(parts))}"
+    ]
+
+
+def _plurals(label: Field) -> list[str]:
+    """Say which labels differ in a final s only, as folders of two sides may: `train/cat`, `test/cats`."""
+    names = {name.casefold(): name for value in label.values for name in labels_of(value)}
+    pairs = [(one, many) for key, one in names.items() if (many := names.get(f"{key}s"))]
+    shown = ", ".join(f"{one!r} and {many!r}" for one, many in pairs)
+    return [f"{shown} are labels of their own; if they mean the same, give them one name"] if pairs else []
 
 
 def _in_part(items: Sequence[Item], split: Field | None, group: Field) -> list[str]:

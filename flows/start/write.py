@@ -118,8 +118,15 @@ def _yaml(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_yaml, value)) + "]"
     if isinstance(value, str):
-        return value if value.replace("_", "a").replace("-", "a").isalnum() and _is_text(value) else json.dumps(value)
+        return _text(value)
     return json.dumps(value)
+
+
+def _text(value: str) -> str:
+    """Return a bare word, or a text in quotation marks whose letters of other alphabets can be read."""
+    if value.replace("_", "a").replace("-", "a").isalnum() and _is_text(value):
+        return value
+    return json.dumps(value, ensure_ascii=not value.isprintable())
 
 
 def _is_text(value: str) -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 from flows.start import background, listing, naming
 from flows.start.naming import Asked, Names
-from stages.core.project.errors import DataError
+from stages.core.project.errors import DataError, ParameterError
 from tests.messages import line_with
 
 WORDS = ("yes", "no", "up")
@@ -115,11 +115,17 @@ def test_a_table_without_column_names(tmp_path: Path) -> None:
     patients(tmp_path)
     table = tmp_path / "patients.csv"
     table.write_text("".join(f"{p},{('COPD', 'healthy')[p % 2]}\n" for p in range(101, 121)))
-    with pytest.raises(DataError, match=r"patients\.csv .*column names.*101"):
-        listing.list_recordings(tmp_path, table)
-    assert line_with("\n".join(listing.list_recordings(tmp_path)[1]), "patients.csv", "column names")
-    table.write_text("".join(f"sounds/{p}_1b1_Al.wav,{p % 2}\n" for p in range(101, 121)))
-    with pytest.raises(DataError, match=r"patients\.csv .*column names.*101_1b1_Al"):
+    for named in (None, table):
+        names = found(tmp_path, named)
+        assert (names.label.name, names.classes, names.group.name) == ("label", {"COPD": 20, "healthy": 20}, "part1")
+    assert line_with("\n".join(listing.list_recordings(tmp_path)[1]), "patients.csv", "no row of column names", "label")
+    table.write_text("".join(f"sounds/{p}_1b1_Al.wav,{'ab'[p % 2]}\n" for p in range(101, 121)))
+    assert found(tmp_path, table).classes == {"a": 10, "b": 10}
+    table.write_text("".join(f"sounds/{p}_1b1_Al.wav,{p % 3},{p % 2}\n" for p in range(101, 121)))
+    with pytest.raises(ParameterError, match=r"--label.*column2 \(3: 0, 1, 2\); column3 \(2: 0, 1\)"):
+        found(tmp_path, table)
+    table.write_text("".join(f"sounds/{p}_1b1_Al.wav\n" for p in range(101, 121)))
+    with pytest.raises(DataError, match=r"patients\.csv must have two columns.*101_1b1_Al"):
         listing.list_recordings(tmp_path, table)
 
 
@@ -141,3 +147,54 @@ def test_a_table_in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.Monk
     assert (names.label.name, len(names.items)) == ("class", 12)
     monkeypatch.setenv("HOME", str(tmp_path / "set"))  # nobody's whole home is searched
     assert listing.root_of(table) == table.parent
+
+
+def test_json_lines_in_the_folder_of_each_side(tmp_path: Path) -> None:
+    for side in ("train", "validation", "test"):
+        touch(tmp_path, [f"data/{side}/{side}_{i}.wav" for i in range(12)])
+        rows = [
+            {"file_name": f"{side}_{i}.wav", "label": WORDS[i % 3], "speaker_id": f"{side}{i // 3}"} for i in range(12)
+        ]
+        (tmp_path / f"data/{side}/metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    names = found(tmp_path)
+    assert names.split is not None
+    assert (names.split.name, names.label.name, names.group.name) == ("folder2", "label", "speaker_id")
+    (tmp_path / "data/test/metadata.jsonl").write_text('{"file_name": "test_0.wav"}\n{"file_name"\n')
+    assert line_with("\n".join(listing.list_recordings(tmp_path)[1]), "metadata.jsonl, line 2 must be JSON")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        [{"data": {"audio": f"/up/{i}.wav"}, "notes": [{"result": [{"choices": [WORDS[i % 3]]}]}]} for i in range(24)],
+        {"version": 1, "files": [{"path": f"{i}.wav", "label": {"label": WORDS[i % 3]}} for i in range(24)]},
+        {f"{i}.wav": {"tag": WORDS[i % 3], "by": None} for i in range(24)},
+        {f"{i}.wav": WORDS[i % 3] for i in range(24)},
+    ],
+    ids=["nested", "in an object", "by name", "label by name"],
+)
+def test_json_of_many_forms(tmp_path: Path, document: object) -> None:
+    touch(tmp_path, [f"audio/{i}.wav" for i in range(24)])
+    (tmp_path / "labels.json").write_text(json.dumps(document))
+    assert found(tmp_path).classes == dict.fromkeys(WORDS, 8)
+
+
+def test_a_table_in_a_text_file_and_texts_for_people(tmp_path: Path) -> None:
+    touch(tmp_path, [f"audio/b{i:03}_0_10.wav" for i in range(24)])
+    (tmp_path / "meta.txt").write_text("".join(f"audio/b{i:03}_0_10.wav\t{WORDS[i % 3]}\n" for i in range(24)))
+    (tmp_path / "README.txt").write_text("Sounds, cars and birds.\nWith thanks, to all\n")
+    (tmp_path / "list.xlsx").write_bytes(b"PK")
+    items, notes = listing.list_recordings(tmp_path)
+    assert naming.find(items, Asked()).classes == dict.fromkeys(WORDS, 8)
+    assert not any("README" in note for note in notes)
+    assert line_with("\n".join(notes), "list.xlsx must be CSV", "save it as CSV")
+
+
+def test_the_tables_own_split_goes_before_its_name(tmp_path: Path) -> None:
+    touch(tmp_path, [f"{part}_audio/{part[0]}{i}.wav" for part in ("dev", "eval") for i in range(12)])
+    dev = "".join(f"d{i},{WORDS[i % 3]},{'val' if i > 8 else 'train'}\n" for i in range(12))
+    (tmp_path / "dev.csv").write_text("fname,labels,split\n" + dev)
+    (tmp_path / "eval.csv").write_text("fname,labels\n" + "".join(f"e{i},{WORDS[i % 3]}\n" for i in range(12)))
+    names = found(tmp_path)
+    assert names.split is not None
+    assert [names.split.values.count(side) for side in ("train", "val", "test")] == [9, 3, 12]

@@ -56,6 +56,33 @@ LAYOUTS = {
         "folder1",
         "part1",
     ),
+    "speaker/digit_speaker_take": (
+        [f"data/{p:02}/{d}_{p:02}_{t}.wav" for p in range(1, 11) for d in range(4) for t in range(3)],
+        "part1",
+        "folder2",
+    ),
+    "women and men": (
+        [f"{'fm'[p % 2]}{p:04}_0_{w}.wav" for p in range(16) for w in ("cough", "sigh", "laughter", "sneeze")],
+        "part3",
+        "part1",
+    ),
+    "machine in a noise": (
+        [
+            f"{n}_dB_fan/fan/id_{m:02}/{w}/{t:08}.wav"
+            for n in (-6, 0, 6)
+            for m in (0, 2, 4, 6)
+            for w in ("normal", "abnormal")
+            for t in TAKES
+        ],
+        "folder4",
+        "folder3",
+    ),
+    "takes in parentheses": ([f"Sounds/{w} (9mm)/1 ({t}).WAV" for w in WORDS for t in range(1, 16)], "folder2", "file"),
+    "songs in brackets": (
+        [f"set/{w}/[{w}][nod]{s:04}__{t}.wav" for w in WORDS for s in range(8) for t in (1, 2, 3)],
+        "folder2",
+        "part3",
+    ),
     "patients of one class each": (
         [
             f"{w}/{p}-{t}.wav"
@@ -104,6 +131,29 @@ def test_columns_are_known_however_they_are_written(kind: str, column: str) -> N
     assert getattr(names, kind).name == column
 
 
+def test_who_speaks_is_no_label_that_nobody_asked_for() -> None:
+    paths = [f"spk{s}-utt{t}.wav" for s in range(8) for t in range(6)]
+    with pytest.raises(ParameterError, match=r"--label.*part1 \(8: spk0"):
+        found(paths)
+    assert len(found(paths, label="part1", group="file").classes) == 8
+
+
+def test_labels_put_together_of_two_things_are_told() -> None:
+    moods = ("angry", "happy", "sad")
+    takes = [(v, m, t) for v in ("OAF", "YAF") for m in moods for t in range(6)]
+    note = "folder1.1 (2: OAF, YAF) and folder1.2 (3: angry, happy, sad)"
+    assert any(note in each for each in found([f"{v}_{m}/{t}.wav" for v, m, t in takes]).notes)
+    names = found([f"{v}_{m}/{t}.wav" for v, m, t in takes], label="folder1.2", group="folder1.1")
+    assert (names.label.distinct, names.group.distinct) == (list(moods), ["OAF", "YAF"])
+    for folders in (("door slam", "car horn"), ("yes", "no"), ("dog_1", "cat_2")):
+        assert not any("put together" in each for each in found([f"{f}/{t}.wav" for f in folders for t in TAKES]).notes)
+
+
+def test_plurals_are_told() -> None:
+    paths = [f"{s}/{w}{'s' * (s == 'test')}/{t}.wav" for s in ("train", "test") for w in ("cat", "dog") for t in TAKES]
+    assert any("'cat' and 'cats', 'dog' and 'dogs'" in note for note in found(paths).notes)
+
+
 def test_split_folders() -> None:
     paths = [
         f"{s}/{w}/{s[0]}{p}-{t}.wav" for s in ("train", "val", "test") for w in WORDS for p in "abc" for t in TAKES
@@ -111,6 +161,9 @@ def test_split_folders() -> None:
     names = found(paths)
     assert names.split is not None
     assert (names.split.name, names.label.name, names.group.name) == ("folder1", "folder2", "part1")
+    names = found([f"my_{path}" for path in paths])
+    assert names.split is not None
+    assert (names.split.name, names.label.name) == ("folder1.2", "folder2")
 
 
 def test_fold_folders() -> None:
