@@ -108,7 +108,7 @@ def list_recordings(root: Path, table: Path | None = None) -> tuple[list[Item], 
     if not by_table:
         return [Item(path, fields[path] | more[path]) for path in paths], notes
     listed: dict[str, dict[str, str]] = {}
-    sides = {path: side for path in by_table if (side := side_of(path.stem))}
+    sides = {path: named for path in by_table if (named := side_of(path.stem))}
     told = "test" in sides.values() and len(set(sides.values())) > 1
     for path, found in by_table.items():
         side = {"split": str(sides[path])} if told and path in sides else {}
