@@ -129,7 +129,9 @@ def _label_scores(items: Sequence[Item], taken: set[str]) -> dict[str, float]:
     scores = {}
     for name, values in fields.items():
         n = len(set(values) - {""})
-        few = 2 <= n <= min(MOST_CLASSES, max(2, len(items) / 3))
+        few = 2 <= n <= min(MOST_CLASSES, max(2, len(items) / (2 if name.startswith("folder") else 3)))
+        if name == "name" and all(value.isdecimal() for value in values):
+            continue  # numbers of recordings
         if not few or not _for_guesses(name) or name.startswith("code") or "" in values or all(map(side_of, values)):
             continue
         folder, place = name.startswith("folder"), position(name)

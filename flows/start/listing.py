@@ -1,5 +1,6 @@
 """List the recordings of a folder, or of a table, with all the fields that tell something of them."""
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +13,7 @@ from stages.pull.tree import HIDDEN, walk
 
 AUDIO = frozenset((".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".mp4", ".webm", ".aif", ".aiff"))
 AUDIO_WORDS = ", ".join(sorted(suffix[1:] for suffix in AUDIO))
+_BREAK = re.compile(r"[\r\n]")
 _LISTED = 0.5  # fraction of a table's rows that must name a recording
 _MOST_TABLES = 200  # beyond, they are of single recordings
 _SHOWN = 3  # tables that are not used, and why
@@ -63,8 +65,10 @@ def list_recordings(root: Path, table: Path | None = None) -> tuple[list[Item], 
         If there is no recording, or the table names none.
     """
     tree = walk(root)
-    paths = [name for name in tree.files if Path(name).suffix.casefold() in AUDIO]
+    sounds = [name for name in tree.files if Path(name).suffix.casefold() in AUDIO]
+    paths = [name for name in sounds if not _BREAK.search(name)]  # which no table can name
     passed_over = [f"{name} ({reason})" for name, reason in tree.passed_over if reason != HIDDEN]
+    passed_over += [f"{_BREAK.sub('?', name)} (a line break in its name)" for name in sounds if _BREAK.search(name)]
     notes = [f"passed over: {shown(passed_over, _SHOWN)} ({len(passed_over)})"] if passed_over else []
     if not paths:
         raise DataError(f"{root} must hold recordings ({AUDIO_WORDS}); it holds none. Correct the path.")

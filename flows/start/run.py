@@ -88,7 +88,7 @@ def start(recordings: Path, asked: Asked, device: Device, rest: Rest, manner: Ma
     if becomes:
         print(f"note: {becomes}")
     chosen = recipe.choose(names, measured, target)
-    chosen = dataclasses.replace(chosen, choices=(*settling.choices, *chosen.choices))
+    chosen = dataclasses.replace(chosen, choices=(*write.missing_values(names), *settling.choices, *chosen.choices))
     for warning in (*names.notes, *_unreadable(measured), *chosen.warnings):
         print(f"note: {warning}")
     csv = write.LISTING.absolute()

@@ -135,7 +135,8 @@ def widest(
     def size(width: float) -> Size:
         return measure(made(width), [scheme])[scheme]
 
-    guess = functools.cache(lambda width: _guess(made(width)))
+    bits = QuantizeParams().scheme(scheme)[0].BIT_WIDTH
+    guess = functools.cache(lambda width: _guess(made(width), bits))
     known: dict[float, Size] = {}
     offset = 0.0  # of the last file that was made from its guess
     while True:
@@ -155,10 +156,10 @@ def widest(
     return width, known[width]
 
 
-def _guess(model: "keras.Model") -> float:
-    """Return about how many bytes a network takes in 8 bits: its weights, the scales of its channels, the graph."""
+def _guess(model: "keras.Model", bits: int) -> float:
+    """Return about how many bytes a network takes: weights of so many bits, the scales of its channels, the graph."""
     channels = sum(layer.output_shape[-1] for layer in model.layers if hasattr(layer, "kernel") or _is_depthwise(layer))
-    return float(model.count_params()) + 24 * channels + 7500
+    return float(model.count_params()) * bits / 8 + 24 * channels + 7500
 
 
 def _is_depthwise(layer: "keras.layers.Layer") -> bool:

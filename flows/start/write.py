@@ -12,6 +12,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from flows.start.choice import Choice
+from flows.start.fields import from_path
 from flows.start.naming import Names
 from flows.start.recipe import Recipe
 from stages.core.artifacts.recordings import SEPARATOR
@@ -40,6 +41,21 @@ def listing(names: Names) -> str:
     return stream.getvalue()
 
 
+def missing_values(names: Names) -> tuple[Choice, ...]:
+    """Return the choice that folders or parts of file names called `null` or `none` are labels, as in German digits.
+
+    Parameters
+    ----------
+    names : Names
+    """
+    words = sorted({"null", "none"} & set(names.classes)) if from_path(names.label.name) else []
+    if not words:
+        return ()
+    reason = f"{' and '.join(words)} would stand for a missing label, and {names.label.reason} have it for one"
+    kept = [value for value in source.MISSING if value not in words]
+    return (Choice("pull.options.folder.missing_values", kept, reason),)
+
+
 def require_readable(names: Names, root: Path) -> None:
     """Raise if `pull` would refuse the listing of these names, before anything is written.
 
@@ -58,7 +74,9 @@ def require_readable(names: Names, root: Path) -> None:
         table = Path(folder, LISTING.name)
         table.write_text(listing(names))
         try:
-            source.recordings(source.Config(root=str(root), csv=str(table), label_separator=SEPARATOR), root)
+            missing = next((tuple(choice.value) for choice in missing_values(names)), source.MISSING)
+            config = source.Config(root=str(root), csv=str(table), label_separator=SEPARATOR, missing_values=missing)
+            source.recordings(config, root)
         except DataError as error:
             raise DataError(str(error).replace(str(table), f"the listing of {root}")) from None
 

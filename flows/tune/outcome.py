@@ -62,6 +62,8 @@ class Outcome:
         Its gain over the recipe in the comparison that chose nothing; None if it was not better on the parts.
     compared : tuple of Sequence of Result
         Results of recipe and best in that comparison, part by part.
+    lacking_s : float
+        Time that the comparison needs beyond the budget (seconds), if the best was better on the parts too late.
     n, groups : int
         Clips and groups of the training side.
     """
@@ -73,6 +75,7 @@ class Outcome:
     best: Tried | None
     gain: Estimate | None
     compared: tuple[Sequence[Result], Sequence[Result]]
+    lacking_s: float
     n: int
     groups: int
 
@@ -176,9 +179,18 @@ def _verdict(outcome: Outcome) -> str:
     if outcome.best is None:
         return "No candidate was tried on all parts: the recipe stays. A larger --budget tries more."
     if outcome.gain is None:
-        found = f"candidate {outcome.best.number}, the best on all parts, has {outcome.best.mean:.3f}"
-        against = f"the recipe {outcome.recipe_tried.mean:.3f} there. The recipe stays. A larger --budget tries more."
-        return f"No candidate was better than the recipe: {found} and {against}"
+        found = f"andidate {outcome.best.number}, the best on all parts, has {outcome.best.mean:.3f}"
+        against = f"the recipe {outcome.recipe_tried.mean:.3f} there"
+        if outcome.lacking_s:
+            more = math.ceil(outcome.lacking_s / 60)
+            return (
+                f"C{found} and {against}, too late to compare them with all epochs: the recipe stays. Give --budget "
+                f"{more} more minutes; no training is repeated."
+            )
+        return (
+            f"No candidate was better than the recipe: c{found} and {against}. The recipe stays. A larger --budget "
+            "tries more."
+        )
     theirs, ours = (sum(result.value for result in results) / len(results) for results in outcome.compared)
     found = f"candidate {outcome.best.number} has {ours:.3f} and the recipe {theirs:.3f}"
     gain = interval.text(outcome.gain, sign=True)

@@ -86,23 +86,29 @@ class Search:
             )
         values = tuple(result.value for result in recipe)
         self._tell_recipe(values)
+        least_better = sum(values) / len(values)
         self._search(executor, until=self.tune.budget_s - reserve - unit)
-        tried = self._tried()
-        complete = [each for each in tried if each.state == "complete"]
-        best = max(complete, key=lambda each: each.mean, default=None)
+        best = self._best
+        if best is None or best.mean <= least_better:  # there is nothing to compare yet
+            self._search(executor, until=self.tune.budget_s - unit)
+            best = self._best
         gain: Estimate | None = None
         compared: tuple[Sequence[Result], Sequence[Result]] = ((), ())
-        if best is not None and best.mean > sum(values) / len(values):
-            compared = self._compare(self.candidate(best.number), executor)
-            gain = outcome.gain_of(*compared)
+        lacking = 0.0
+        if best is not None and best.mean > least_better:
+            lacking = max(0.0, self.spent(executor) + reserve - self.tune.budget_s)
+            if not lacking:
+                compared = self._compare(self.candidate(best.number), executor)
+                gain = outcome.gain_of(*compared)
         return Outcome(
             metric=self.base.metric,
             recipe=values,
-            tried=tried,
+            tried=self._tried(),
             importance=outcome.importance(self.study.get_trials(deepcopy=False)),
             best=best,
             gain=gain,
             compared=compared,
+            lacking_s=lacking,
             n=recipe[0].n + recipe[0].n_train,
             groups=sum(result.groups for result in recipe),
         )
@@ -115,6 +121,11 @@ class Search:
         """Return the parameters of a trial."""
         stored = self.study.get_trials(deepcopy=False)[number].user_attrs[_TRAIN]
         return params.load(TrainParams, stored, "train")
+
+    @property
+    def _best(self) -> Tried | None:
+        complete = [each for each in self._tried() if each.state == "complete"]
+        return max(complete, key=lambda each: each.mean, default=None)
 
     @property
     def _parts(self) -> range:

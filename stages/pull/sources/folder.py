@@ -40,6 +40,7 @@ HOMEPAGE = ""
 LABELS = None
 
 OWNER = "pull.options.folder"
+MISSING = ("nan", "none", "null", "na", "n/a", "#n/a", "<na>")
 COLUMNS = ("path", "label", "group", "split", "site", "start_s", "end_s")
 
 
@@ -92,7 +93,7 @@ class Config:
     label_separator: str | None = None
     one_row_per_label: bool = False
     missing_files: Literal["stop", "exclude"] = "stop"
-    missing_values: tuple[str, ...] = ("nan", "none", "null", "na", "n/a", "#n/a", "<na>")
+    missing_values: tuple[str, ...] = MISSING
     group_pattern: str | None = None
     label_pattern: str | None = None
     split_folders: bool | None = None

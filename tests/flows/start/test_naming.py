@@ -149,6 +149,11 @@ def test_labels_put_together_of_two_things_are_told() -> None:
         assert not any("put together" in each for each in found([f"{f}/{t}.wav" for f in folders for t in TAKES]).notes)
 
 
+def test_numbers_of_recordings_are_no_labels() -> None:
+    names = found([f"{w}/{t}.wav" for w in "abcdefghij" for t in range(2)])
+    assert (names.label.name, names.group.name) == ("folder1", "file")
+
+
 def test_plurals_are_told() -> None:
     paths = [f"{s}/{w}{'s' * (s == 'test')}/{t}.wav" for s in ("train", "test") for w in ("cat", "dog") for t in TAKES]
     assert any("'cat' and 'cats', 'dog' and 'dogs'" in note for note in found(paths).notes)

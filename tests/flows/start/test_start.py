@@ -297,9 +297,10 @@ def test_loops_links_and_names_in_other_bytes_are_passed_over(tmp_path: Path) ->
     (words(tmp_path, "a", "b") / "a" / "again").symlink_to(tmp_path)
     (tmp_path / "a" / os.fsdecode(b"caf\xe9.wav")).write_bytes(b"")
     (tmp_path / "b" / "gone.wav").symlink_to("nowhere")
+    (tmp_path / "b" / "two\nlines.wav").write_bytes(b"")
     items, notes = listing.list_recordings(tmp_path)
     assert len(items) == 8
-    assert "(3)" in notes[0]
+    assert "(4)" in notes[0]
 
 
 def test_columns_with_gaps_are_told(tmp_path: Path) -> None:
@@ -318,6 +319,18 @@ def test_what_pull_would_refuse_is_told_before_anything_is_written(
     with pytest.raises(DataError, match=r"label .*'nan'"):
         start(str(words(tmp_path / "words", "nan", "yes")), "--yes")
     assert list(project.iterdir()) == []
+
+
+@pytest.mark.usefixtures("any_width")
+def test_null_is_a_digit_if_a_folder_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for digit, hz in (("null", 300), ("eins", 600)):
+        for person in range(8):
+            encode(tmp_path / f"digits/{digit}/p{person}_1.wav", tone(hz + 10 * person, 0.4, person), RATE)
+    monkeypatch.chdir(tmp_path)
+    start(str(tmp_path / "digits"), "--yes")
+    check(tmp_path / "params.yaml")
+    assert pulled() == {"null", "eins"}
+    assert "missing_values: [nan, none, na," in Path("params.yaml").read_text()
 
 
 @pytest.fixture

@@ -110,6 +110,23 @@ def test_no_candidate_is_compared_that_was_worse_on_the_parts(tmp_path: Path) ->
     assert line_with(outcome.report(worse, minutes=16), "better than the recipe", "0.500", "0.750", "stays")
 
 
+def test_time_that_is_kept_for_a_comparison_is_searched_if_there_is_nothing_to_compare(tmp_path: Path) -> None:
+    executor = FakeExecutor(best=0.1)
+    short = search(tmp_path, budget_s=150.0)  # what the recipe and one comparison take
+    found = short.run(executor)  # type: ignore[arg-type]
+    assert 130 < short.spent(executor) <= 150  # type: ignore[arg-type]
+    assert found.best is not None
+    assert found.best.mean > np.mean(found.recipe)
+    assert (found.gain, found.lacking_s) == (None, short.spent(executor) + 120 - 150)  # type: ignore[arg-type]
+    assert line_with(
+        outcome.report(found, minutes=3), "too late to compare", "the recipe stays", "Give --budget 2 more"
+    )
+    before = len(executor.specs)
+    found = search(tmp_path, budget_s=280.0).run(executor)  # type: ignore[arg-type]
+    assert found.gain is not None
+    assert len({str(spec) for spec in executor.specs}) == len(executor.specs) > before
+
+
 def test_a_recipe_outside_the_ranges_is_the_nearest_within_them() -> None:
     nearest = replace(SPACE, recipe=replace(RECIPE, learning_rate=1e-5, mixup=0.9)).of_recipe()
     assert nearest is not None
