@@ -12,6 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 SEPARATORS = re.compile(r"[_\-\s.+@#,()\[\]{}]+")
+_WHEN = re.compile(  # a date, and perhaps a time
+    r"(?<!\d)((?:19|20)\d\d)[-_.](0[1-9]|1[0-2])[-_.]([0-3]\d)"
+    r"(?:([-_. T]+)([0-2]\d)[-_.:h]([0-5]\d)(?:[-_.:m]([0-5]\d))?)?(?!\d)"
+)
 _RUN = re.compile(r"\d+|[A-Z]+|[a-z]+")
 _USUAL = 0.9  # fraction of names with the usual number of parts, below which only the first part means one thing
 
@@ -90,8 +94,19 @@ def parts_of(name: str) -> list[str]:
     --------
     >>> parts_of("[cel][cla]0001__2"), parts_of("New Recording (3)")
     (['cel', 'cla', '0001', '2'], ['New', 'Recording', '3'])
+    >>> parts_of("2026-05-01 12.30.07")  # a date and a time are one part each
+    ['20260501', '123007']
     """
-    return [part for part in SEPARATORS.split(name) if part] or [name]
+    return [part for part in SEPARATORS.split(_WHEN.sub(_joined, name)) if part] or [name]
+
+
+def _joined(when: re.Match[str]) -> str:
+    year, month, day, between, *time = when.groups()
+    return (
+        f"{year}{month}{day}{between[0].replace('T', '_')}{''.join(filter(None, time))}"
+        if between
+        else year + month + day
+    )
 
 
 def _of_folders(folders: Sequence[str]) -> list[list[str]]:

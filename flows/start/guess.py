@@ -25,6 +25,8 @@ _CALLED = {
     "site": "site source source_label device microphone mic location hospital centre center room recorder phone "
     "channel",
 }
+_ENDS = {"label": ("status", "label", "class", "species", "diagnosis", "emotion", "disease"), "group": ("id",)}
+"""Last words of a column, such as `covid_status` or `dog_id`, that say what it is if it is the only one."""
 CALLED = {kind: tuple(word.replace("_", "") for word in words.split()) for kind, words in _CALLED.items()}
 MOST_CLASSES = 1000
 EACH_FILE = "file"
@@ -35,6 +37,7 @@ _PERSON = re.compile(
     r"[_\- ]?\d+",
     re.IGNORECASE,
 )
+_DATE = re.compile(r"\d{4}[-_. ]?\d{2}[-_. ]?\d{2}|\d{2}[-_. ]\d{2}[-_. ]\d{4}")
 _KIND = re.compile(
     r"(class|label|category|cat|type|kind|digit|word|grade|level|stage|state|mode|fault|gear)[_\- ]?\d+", re.IGNORECASE
 )
@@ -68,7 +71,17 @@ def called(items: Sequence[Item], kind: str, taken: set[str]) -> Field | None:
         if word in fields and len(set(fields[word][1]) - {""}) > 1:
             name, values = fields[word]
             return Field(name, f"the table's column {name!r}", values)
-    return None
+    ends = [each for each in fields.values() if kind in _ENDS and _ends(each[0], _ENDS[kind]) and _shared(each[1])]
+    return Field(ends[0][0], f"the table's column {ends[0][0]!r}", ends[0][1]) if len(ends) == 1 else None
+
+
+def _ends(name: str, words: Sequence[str]) -> bool:
+    return re.split(r"[^a-z0-9]+", name.casefold().strip())[-1] in words
+
+
+def _shared(values: Sequence[str]) -> bool:
+    """Return whether there are several values, and fewer than recordings."""
+    return 1 < len(set(values) - {""}) <= len(values) / _ENOUGH
 
 
 def split(items: Sequence[Item]) -> Field | None:
@@ -136,11 +149,13 @@ def _label_scores(items: Sequence[Item], taken: set[str]) -> dict[str, float]:
             continue
         folder, place = name.startswith("folder"), position(name)
         score = 10.0 if folder else 3 - place / 10 + 2 * (place == 1)
-        numbered = _is_id(values) or (folder and _is_padded(values))
+        stands = folder and _in_stem(items, name)
+        numbered = _is_id(values) or (stands and are_numbers(values))
         score -= 12 if _is_person(values) or (name == "name" and _holds_people(fields)) else 8 * numbered
+        score -= 3 * (folder and not numbered and are_numbers(values))  # as people's folders are, or classes'
         score -= 6 * (not folder and _is_index(name, values, fields))
-        score += 2 * all(not re.search(r"\d", value) for value in set(values))
-        score += 2 * (folder and not numbered and _in_stem(items, name))
+        score += 2 * are_words(values)
+        score += 2 * (stands and not numbered)
         scores[name] = score - n / 1e4
     return scores
 
@@ -210,14 +225,20 @@ def _holds_people(fields: Mapping[str, Sequence[str]]) -> bool:
     return any(_is_person(values) for name, values in fields.items() if name.startswith("part"))
 
 
-def _is_padded(values: Sequence[str]) -> bool:
+def are_numbers(values: Sequence[str]) -> bool:
     """Return whether values are numbers with zeros in front, as people's are: 01, 02, 10."""
     return all(value.isdecimal() and len(value) > 1 for value in values) and any(v.startswith("0") for v in values)
 
 
+def are_words(values: Sequence[str]) -> bool:
+    """Return whether no value holds a digit."""
+    return all(not re.search(r"\d", value) for value in values)
+
+
 def _is_person(values: Sequence[str]) -> bool:
-    """Return whether values number people or the like: Actor_01, Actor_02."""
-    return all(_PERSON.fullmatch(value) for value in set(values))
+    """Return whether values number people or the like, or sessions: Actor_01, Actor_02; 2026-05-01, 2026-05-02."""
+    distinct = set(values)
+    return all(map(_PERSON.fullmatch, distinct)) or all(map(_DATE.fullmatch, distinct))
 
 
 def _is_id(values: Sequence[str]) -> bool:

@@ -118,6 +118,11 @@ def find(items: Sequence[Item], asked: Asked) -> Names:
     if others:
         first = others[0].partition(" ")[0]
         notes.append(f"the label may as well be {' or '.join(others)}; --label {first} takes that")
+    if not asked.label and not asked.group and guess.are_numbers(label.values) and guess.are_words(group.values):
+        notes.append(
+            f"{label.name} holds numbers and {group.name} words: if it is people that are numbered, add --label "
+            f"{group.name} --group {label.name}"
+        )
     notes += _in_part(items, split, group)
     notes += [] if asked.label else _put_together(items, label)
     notes += _plurals(label)

@@ -83,6 +83,21 @@ LAYOUTS = {
         "folder2",
         "part3",
     ),
+    "speaker/label_take": (
+        [f"{p:02}/{w}_{t}.wav" for p in range(1, 9) for w in WORDS for t in TAKES],
+        "folder1",
+        "part1",
+    ),
+    "day/label_take": (
+        [f"2026-05-{d:02}/{w}_{t}.wav" for d in range(1, 9) for w in WORDS for t in TAKES],
+        "part1",
+        "folder1",
+    ),
+    "label/day and time": (
+        [f"{w}/2026-05-{d:02} 1{t}.{d:02}.{i:02}.wav" for d in range(1, 9) for i, w in enumerate(WORDS) for t in TAKES],
+        "folder1",
+        "part1",
+    ),
     "patients of one class each": (
         [
             f"{w}/{p}-{t}.wav"
@@ -157,6 +172,18 @@ def test_numbers_of_recordings_are_no_labels() -> None:
 def test_plurals_are_told() -> None:
     paths = [f"{s}/{w}{'s' * (s == 'test')}/{t}.wav" for s in ("train", "test") for w in ("cat", "dog") for t in TAKES]
     assert any("'cat' and 'cats', 'dog' and 'dogs'" in note for note in found(paths).notes)
+
+
+def test_a_column_is_known_by_its_last_word_if_it_is_the_only_one() -> None:
+    rows = [{"covid_status": "ab"[i % 2], "dog_id": f"d{i // 3}", "row_id": str(i)} for i in range(24)]
+    names = find([Item(f"{i}.wav", row) for i, row in enumerate(rows)], Asked())
+    assert (names.label.name, names.group.name) == ("covid_status", "dog_id")
+    several = [row | {"cat_id": row["dog_id"]} for row in rows]
+    assert find([Item(f"{i}.wav", row) for i, row in enumerate(several)], Asked()).group.name == "file"
+
+
+def test_numbered_folders_may_be_people() -> None:
+    assert any("--label part1 --group folder1" in note for note in found(LAYOUTS["speaker/label_take"][0]).notes)
 
 
 def test_split_folders() -> None:
