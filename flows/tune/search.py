@@ -86,20 +86,19 @@ class Search:
             )
         values = tuple(result.value for result in recipe)
         self._tell_recipe(values)
-        least_better = sum(values) / len(values)
+        level, lacking = sum(values) / len(values), 0.0
         self._search(executor, until=self.tune.budget_s - reserve - unit)
         best = self._best
-        if best is None or best.mean <= least_better:  # there is nothing to compare yet
+        if best is None or best.mean <= level:  # there is nothing to compare yet
             self._search(executor, until=self.tune.budget_s - unit)
             best = self._best
+            if best is not None and best.mean > level:
+                lacking = max(0.0, self.spent(executor) + reserve - self.tune.budget_s)
         gain: Estimate | None = None
         compared: tuple[Sequence[Result], Sequence[Result]] = ((), ())
-        lacking = 0.0
-        if best is not None and best.mean > least_better:
-            lacking = max(0.0, self.spent(executor) + reserve - self.tune.budget_s)
-            if not lacking:
-                compared = self._compare(self.candidate(best.number), executor)
-                gain = outcome.gain_of(*compared)
+        if best is not None and best.mean > level and not lacking:
+            compared = self._compare(self.candidate(best.number), executor)
+            gain = outcome.gain_of(*compared)
         return Outcome(
             metric=self.base.metric,
             recipe=values,
