@@ -130,11 +130,20 @@ def other_labels(items: Sequence[Item], chosen: Field, taken: set[str]) -> list[
         return []
     scores, fields = _label_scores(items, set()), by_name(items)
     least = scores.get(chosen.name, float("inf")) - _AS_LIKELY
-    return [
-        described(name, fields[name])
-        for name, score in scores.items()
-        if score >= max(0.0, least) and name not in {*taken, "name"} and not _follows(fields[name], chosen.values)
-    ]
+    digits = all(value.isdecimal() for value in chosen.values)
+
+    def may(name: str, score: float) -> bool:
+        values = fields[name]
+        if name in {*taken, "name"} or _follows(values, chosen.values):
+            return False
+        words = are_words(values) and _crossing(values, chosen.values) > 0.5
+        return (
+            score >= max(0.0, least)
+            or words
+            or (digits and name.startswith("part") and _is_index(name, values, fields))
+        )
+
+    return [described(name, fields[name]) for name, score in scores.items() if may(name, score)]
 
 
 def _label_scores(items: Sequence[Item], taken: set[str]) -> dict[str, float]:
@@ -152,6 +161,7 @@ def _label_scores(items: Sequence[Item], taken: set[str]) -> dict[str, float]:
         stands = folder and _in_stem(items, name)
         numbered = _is_id(values) or (stands and are_numbers(values))
         score -= 12 if _is_person(values) or (name == "name" and _holds_people(fields)) else 8 * numbered
+        score -= 4 * (name == "name" and not are_words(values))
         score -= 3 * (folder and not numbered and are_numbers(values))  # as people's folders are, or classes'
         score -= 6 * (not folder and _is_index(name, values, fields))
         score += 2 * are_words(values)
@@ -186,7 +196,7 @@ def group(items: Sequence[Item], chosen: Field, taken: set[str]) -> Field:
         score = 4.0 * name.startswith("folder") + 2 * _is_id(values) + 4 * _crossing(values, chosen.values)
         score += 4.0 * _is_person(values) - position(name) / 10
         score += 1.0 * all(not value.isdecimal() or len(value) > 2 for value in distinct)
-        score -= 3.0 * _is_numbered(values)
+        score += 2.0 * _are_codes(values) - 3.0 * _is_numbered(values)
         scores[name] = score
     best = max(scores, key=lambda name: scores[name], default=None)
     if best is None or scores[best] < 0.9:
@@ -253,6 +263,12 @@ def _is_id(values: Sequence[str]) -> bool:
         return True
     codes = [re.fullmatch(r"(?=.*\d)[0-9a-fA-F]{3,}|\d{3,}", value) for value in distinct]
     return sum(code is not None for code in codes) > 0.8 * len(distinct)
+
+
+def _are_codes(values: Sequence[str]) -> bool:
+    """Return whether values are letters and a number, many of each, as individuals are called: ANI01, MAG01, BAC03."""
+    codes = [re.fullmatch(r"([A-Za-z]{2,})\d{2,}", value) for value in set(values)]
+    return all(codes) and 2 * len({code[1] for code in codes if code}) > len(codes)
 
 
 def _is_index(name: str, values: Sequence[str], fields: Mapping[str, Sequence[str]]) -> bool:

@@ -1,7 +1,9 @@
 """List the recordings of a folder, or of a table, with all the fields that tell something of them."""
 
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from flows.start import beside, tables
@@ -14,6 +16,7 @@ from stages.pull.tree import HIDDEN, walk
 AUDIO = frozenset((".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".mp4", ".webm", ".aif", ".aiff"))
 AUDIO_WORDS = ", ".join(sorted(suffix[1:] for suffix in AUDIO))
 _BREAK = re.compile(r"[\r\n]")
+_ABOVE = 0.9  # fraction of the recordings that a table beside their folder must know
 _LISTED = 0.5  # fraction of a table's rows that must name a recording
 _MOST_TABLES = 200  # beyond, they are of single recordings
 _SHOWN = 3  # tables that are not used, and why
@@ -84,27 +87,14 @@ def list_recordings(root: Path, table: Path | None = None) -> tuple[list[Item], 
         know(beside.sides(root, [name for name in tree.files if name.endswith(".txt")], paths))
         know(beside.sidecars(root, [name for name in tree.files if name.endswith(".json")], paths))
     candidates, unused = ([table], []) if table else _tables(root, tree.files, paths)
-    by_table: dict[Path, dict[str, dict[str, str]]] = {}
-    joined = False
-    for path in candidates:
-        try:
-            rows = tables.read(path)
-            found, remarks = _rows(path, root, fields, rows)
-            if found:
-                by_table[path] = found
-                notes += remarks
-            else:
-                by_key = beside.joined(path, rows, fields)
-                joined |= bool(by_key[0])
-                know(by_key)
-        except DataError as error:
-            if table:
-                raise
-            if path.suffix == ".txt":
-                continue  # a text for people
-            unused.append(f"not used: {error}")
-    notes += unused[:_SHOWN]
-    if table and not by_table and not joined:
+    found = _found(candidates, root, fields, asked=table is not None)
+    if table is None and not found.by_table and not found.by_key:
+        above = _found(_above(root), root, fields, asked=False)
+        told = set().union(*above.by_table.values()) if above.by_table else set(above.by_key)
+        found = above if len(told) >= _ABOVE * len(paths) else found
+    know((found.by_key, [*found.notes, *unused, *found.unused[:_SHOWN]]))
+    by_table = found.by_table
+    if table and not by_table and not found.by_key:
         raise DataError(
             f"{table} must have a column with paths of files below {root}, or one with what all of their paths hold, "
             "such as a speaker's number; it has none. Correct the paths."
@@ -113,18 +103,69 @@ def list_recordings(root: Path, table: Path | None = None) -> tuple[list[Item], 
         return [Item(path, fields[path] | more[path]) for path in paths], notes
     listed: dict[str, dict[str, str]] = {}
     sides = {path: named for path in by_table if (named := side_of(path.stem))}
-    told = "test" in sides.values() and len(set(sides.values())) > 1
-    for path, found in by_table.items():
-        side = {"split": str(sides[path])} if told and path in sides else {}
-        for name, row in found.items():
+    with_sides = "test" in sides.values() and len(set(sides.values())) > 1
+    for path, rows in by_table.items():
+        side = {"split": str(sides[path])} if with_sides and path in sides else {}
+        for name, row in rows.items():
             listed[name] = listed.get(name, {}) | side | row
-    names = [path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name for path in by_table]
+    names = [_near(path, root) for path in by_table]
     notes.insert(0, f"what is known of the recordings comes from {', '.join(names)}")
     if len(listed) < len(paths):
         notes.append(f"{len(paths) - len(listed)} recordings that no table names are left out")
     names = sorted(listed)
     again = dict(zip(names, path_fields(names), strict=True))  # what is left out may have had fewer parts
     return [Item(name, again[name] | more[name] | listed[name]) for name in names], notes
+
+
+@dataclass
+class _Found:
+    """What tables tell: of the recordings that they name, and of those whose path holds a key; and notes."""
+
+    by_table: dict[Path, dict[str, dict[str, str]]] = field(default_factory=dict)
+    by_key: dict[str, dict[str, str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+
+
+def _found(candidates: Sequence[Path], root: Path, fields: Mapping[str, Mapping[str, str]], *, asked: bool) -> _Found:
+    """Read tables; one that was asked for must be right, others may be of something else."""
+    all_found = _Found()
+    for path in candidates:
+        try:
+            rows = tables.read(path)
+            by_name, notes = _rows(path, root, fields, rows)
+            if by_name:
+                all_found.by_table[path] = by_name
+            else:
+                by_key, notes = beside.joined(path, rows, fields)
+                for name, row in by_key.items():
+                    all_found.by_key[name] = all_found.by_key.get(name, {}) | row
+            all_found.notes += notes
+        except DataError as error:
+            if asked:
+                raise
+            if path.suffix != ".txt":  # which may be a text for people
+                all_found.unused.append(f"not used: {error}")
+    return all_found
+
+
+def _above(root: Path) -> list[Path]:
+    """Return the files beside a folder of recordings, and in the folders there, that may be tables of them."""
+    parent = root.parent
+    if parent == Path(parent.anchor) or Path.home().is_relative_to(parent):
+        return []
+    with os.scandir(parent) as entries:
+        near = sorted(Path(entry) for entry in entries if not entry.name.startswith("."))
+    folders = [path for path in near if path.is_dir() and path != root]
+    inside = [path for folder in folders for path in sorted(folder.glob("*.*"))]
+    return [path for path in (*near, *inside) if path.suffix in tables.SUFFIXES and path.is_file()][:_MOST_TABLES]
+
+
+def _near(path: Path, root: Path) -> str:
+    """Return a table's place as a person would write it."""
+    if path.is_relative_to(root):
+        return path.relative_to(root).as_posix()
+    return str(path) if path.is_relative_to(root.parent) else path.name
 
 
 def _tables(root: Path, names: Sequence[str], paths: Sequence[str]) -> tuple[list[Path], list[str]]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flows.start.guess import side_of
 from stages.core.artifacts.recordings import SEPARATOR
 from stages.core.project.errors import DataError
 from stages.pull.table import Layout, Row, read_table
@@ -126,7 +127,10 @@ def told(path: Path, values: Mapping[str, Mapping[str, str]]) -> tuple[dict[str,
         Path of a recording to its columns, without the one that names it.
     """
     columns = sorted({name for row in values.values() for name in row})
-    if len(columns) != 1:
+    distinct = {text for row in values.values() for text in row.values()}
+    if len(columns) == 1 and all(map(side_of, distinct)):
+        return {name: {"split": row[columns[0]]} for name, row in values.items()}, f"{path.name} tells sides"
+    if len(columns) != 1 or 2 * len(distinct) > len(values):
         note = f"{path.name} has no row of column names; its columns are called {columns[0]} to {columns[-1]}"
         return {name: dict(row) for name, row in values.items()}, note
     note = f"{path.name} has no row of column names; what it tells of a recording is taken for the label"

@@ -198,3 +198,29 @@ def test_the_tables_own_split_goes_before_its_name(tmp_path: Path) -> None:
     names = found(tmp_path)
     assert names.split is not None
     assert [names.split.values.count(side) for side in ("train", "val", "test")] == [9, 3, 12]
+
+
+def test_a_table_beside_the_folder_of_recordings(tmp_path: Path) -> None:
+    touch(tmp_path / "set/audio", [f"{i % 5 + 1}-{1000 + i}-A-{i % 3}.wav" for i in range(30)])
+    meta = tmp_path / "set/meta/all.csv"
+    meta.parent.mkdir()
+    (tmp_path / "set/other.csv").write_text("name,class\na,b\n")
+    rows = [f"{i % 5 + 1}-{1000 + i}-A-{i % 3}.wav,{WORDS[i % 3]},{i // 2}\n" for i in range(30)]
+    meta.write_text("filename,category,src_file\n" + "".join(rows))
+    names = found(tmp_path / "set/audio")
+    assert (names.label.name, names.group.name, len(names.items)) == ("category", "src_file", 30)
+    assert line_with("\n".join(listing.list_recordings(tmp_path / "set/audio")[1]), str(meta))
+    meta.write_text("filename,category,src_file\n" + "".join(rows[:20]))  # of other recordings, perhaps
+    assert found(tmp_path / "set/audio").label.name == "part1"
+
+
+@pytest.mark.parametrize(("told", "column"), [("test,train,train", "split"), ("yes,no,up", "label"), ("", "column2")])
+def test_a_nameless_column_may_be_the_side_or_a_length(tmp_path: Path, told: str, column: str) -> None:
+    touch(tmp_path, [f"{w}/p{i}.wav" for w in WORDS for i in range(8)])
+    values = [*told.split(",")] * 8 if told else [f"{i / 7:.2f}" for i in range(24)]
+    (tmp_path / "list.txt").write_text(
+        "".join(f"{w}/p{i}.wav\t{values[3 * i + k]}\n" for k, w in enumerate(WORDS) for i in range(8))
+    )
+    items, _ = listing.list_recordings(tmp_path)
+    assert column in items[0].fields
+    assert naming.find(items, Asked()).label.distinct == sorted(WORDS)

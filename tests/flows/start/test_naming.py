@@ -77,6 +77,16 @@ LAYOUTS = {
         "folder4",
         "folder3",
     ),
+    "cats": (
+        [
+            f"{w}_{c}01_{b}_FN_{c}x_{t}01.wav"
+            for w in "BFI"
+            for c, b in zip(("ANI", "MAG", "BAC"), "xyy", strict=True)
+            for t in (1, 2)
+        ],
+        "part1",
+        "part2",
+    ),
     "takes in parentheses": ([f"Sounds/{w} (9mm)/1 ({t}).WAV" for w in WORDS for t in range(1, 16)], "folder2", "file"),
     "songs in brackets": (
         [f"set/{w}/[{w}][nod]{s:04}__{t}.wav" for w in WORDS for s in range(8) for t in (1, 2, 3)],
@@ -123,6 +133,10 @@ def test_another_field_may_be_the_label() -> None:
     names = found(paths)
     assert (names.label.name, names.group.name) == ("part2", "part1")
     assert any("part3 (3: ANG, DIS, FEA)" in note and "--label part3" in note for note in names.notes)
+    codes = [f"{f}-{1000 + 9 * f + c}-A-{c}.wav" for f in range(1, 6) for c in range(3) for _ in range(4)]
+    assert any("part4 (3: 0, 1, 2)" in note for note in found(codes).notes)
+    ears = [f"S{p:02}/{e}/{w}_{t}.wav" for p in range(8) for e in ("left", "right") for w in WORDS for t in (1, 2)]
+    assert any("--label part1" in note for note in found(ears).notes)
     for layout in ("flat label_speaker_take", "label/name and number", "speaker/label"):
         assert not any("--label" in note for note in found(LAYOUTS[layout][0]).notes)
 
