@@ -1,5 +1,6 @@
 """Read what stands beside recordings: lists of a side's files, a JSON file for each, tables of patients or machines."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -138,5 +139,6 @@ def joined(
 
 
 def _plain(value: str) -> str:
-    """Return a key without case, and a number without zeros in front."""
-    return value.strip().casefold().lstrip("0") or value
+    """Return a key without case, and a number without zeros in front or behind the point: 007.0 is 7."""
+    plain = re.sub(r"(?<=\d)\.0+$", "", value.strip().casefold())
+    return plain.lstrip("0") or plain[-1:]

@@ -1,6 +1,5 @@
 """List the recordings of a folder, or of a table, with all the fields that tell something of them."""
 
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -88,7 +87,7 @@ def list_recordings(root: Path, table: Path | None = None) -> tuple[list[Item], 
         know(beside.sidecars(root, [name for name in tree.files if name.endswith(".json")], paths))
     candidates, unused = ([table], []) if table else _tables(root, tree.files, paths)
     found = _found(candidates, root, fields, asked=table is not None)
-    if table is None and not found.by_table and not found.by_key:
+    if not candidates and not unused:
         above = _found(_above(root), root, fields, asked=False)
         told = set().union(*above.by_table.values()) if above.by_table else set(above.by_key)
         found = above if len(told) >= _ABOVE * len(paths) else found
@@ -138,6 +137,8 @@ def _found(candidates: Sequence[Path], root: Path, fields: Mapping[str, Mapping[
                 all_found.by_table[path] = by_name
             else:
                 by_key, notes = beside.joined(path, rows, fields)
+                if not by_key and not asked and rows and path.suffix != ".txt":
+                    all_found.unused.append(f"not used: {path} names none of the recordings")
                 for name, row in by_key.items():
                     all_found.by_key[name] = all_found.by_key.get(name, {}) | row
             all_found.notes += notes
@@ -150,15 +151,21 @@ def _found(candidates: Sequence[Path], root: Path, fields: Mapping[str, Mapping[
 
 
 def _above(root: Path) -> list[Path]:
-    """Return the files beside a folder of recordings, and in the folders there, that may be tables of them."""
+    """Return the files beside the only folder of recordings there, and in its sister folders, that may be tables of it.
+
+    Tables beside several folders of recordings may be of another: file names such as `1.wav` are no proof.
+    """
     parent = root.parent
     if parent == Path(parent.anchor) or Path.home().is_relative_to(parent):
         return []
-    with os.scandir(parent) as entries:
-        near = sorted(Path(entry) for entry in entries if not entry.name.startswith("."))
-    folders = [path for path in near if path.is_dir() and path != root]
-    inside = [path for folder in folders for path in sorted(folder.glob("*.*"))]
-    return [path for path in (*near, *inside) if path.suffix in tables.SUFFIXES and path.is_file()][:_MOST_TABLES]
+    near = sorted(path for path in parent.iterdir() if not path.name.startswith(".") and path != root)
+    inside: list[Path] = []
+    for folder in filter(Path.is_dir, near):
+        names = walk(folder).files
+        if len(names) > _MOST_TABLES or any(Path(name).suffix.casefold() in AUDIO for name in names):
+            return []
+        inside += [folder / name for name in names]
+    return [path for path in (*near, *inside) if path.suffix in tables.SUFFIXES and path.is_file()]
 
 
 def _near(path: Path, root: Path) -> str:
@@ -208,6 +215,8 @@ def _rows(
                 found.setdefault(recording, []).append(row)
         if len(found) > len(best) and len(found) >= _LISTED * len({row.values.get(column) for row in rows}):
             best, of_column = found, column
+    if not best:
+        _require_apart(path, rows, by_name)
     for name, several in best.items():
         if any(row.values != several[0].values for row in several):
             raise DataError(
@@ -226,6 +235,21 @@ def _rows(
     )
     values = {name: {k: v for k, v in rows[0].values.items() if k != of_column} for name, rows in best.items()}
     return values, notes
+
+
+def _require_apart(path: Path, rows: Sequence[Row], by_name: Mapping[str, Sequence[str]]) -> None:
+    """Raise if a column holds file names, each of which several recordings have."""
+    for column in dict.fromkeys(key for row in rows for key in row.values):
+        values = [PurePosixPath(row.values.get(column, "").replace("\\", "/")).name for row in rows]
+        several = [
+            value for value in values if Path(value).suffix.casefold() in AUDIO and len(by_name.get(value, ())) > 1
+        ]
+        if len(several) >= _LISTED * len(rows):
+            same = by_name[several[0]]
+            raise DataError(
+                f"{path} must name recordings by their folders too; {several[0]} is {same[0]} and {same[1]}. Write "
+                "paths."
+            )
 
 
 def shown(values: Sequence[str], most: int = 6) -> str:

@@ -1,6 +1,7 @@
 """Read the tables that stand beside recordings: CSV, TSV, text, JSON and JSON lines, with column names or without."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from flows.start.guess import side_of
 from stages.core.artifacts.recordings import SEPARATOR
 from stages.core.project.errors import DataError
-from stages.pull.table import Layout, Row, read_table
+from stages.pull.table import DELIMITERS, Layout, Row, read_table
 
 SUFFIXES = frozenset((".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson"))
 SPREADSHEETS = frozenset((".xlsx", ".xls", ".ods", ".numbers", ".parquet", ".feather"))
@@ -41,7 +42,40 @@ def read(path: Path) -> list[Row]:
         return [Row(i, flat(value)) for i, value in objects if isinstance(value, dict)]
     if path.suffix == ".json":
         return [Row(i, row) for i, row in enumerate(_objects(parsed(path.read_bytes(), str(path))), 1)]
-    return read_table(path, Layout(None, (), "pull.options.folder"))
+    header = _header(path)
+    delimiter = None
+    if not any(each in header for each in DELIMITERS):
+        if "|" in header:
+            delimiter = "|"
+        elif path.suffix == ".txt" and len(header.split()) > 1:
+            return _by_spaces(path)
+    if re.search(r"([,;\t])\1$", header):
+        title = header.rstrip(",;").strip()
+        raise DataError(
+            f"{path} must name its columns in its first line, which is {title!r}. Remove that line, "
+            "or write a name for each column."
+        )
+    return read_table(path, Layout(None, (), "pull.options.folder", delimiter=delimiter))
+
+
+def _header(path: Path) -> str:
+    """Return the first line, whatever its encoding."""
+    with path.open("rb") as stream:
+        return stream.readline(10_000).decode(errors="replace").rstrip("\r\n")
+
+
+def _by_spaces(path: Path) -> list[Row]:
+    """Read a text whose lines are all as many words, the first of which are names."""
+    lines = [
+        (i, line.split()) for i, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1) if line.strip()
+    ]
+    names = lines[0][1]
+    odd = [i for i, words in lines if len(words) != len(names)]
+    if odd or len(set(names)) < len(names):
+        raise DataError(
+            f"{path}, line {odd[0] if odd else 1} must have {len(names)} different words. Write a CSV file."
+        )
+    return [Row(i, dict(zip(names, words, strict=True))) for i, words in lines[1:]]
 
 
 def parsed(text: bytes, place: str) -> Any:
@@ -138,16 +172,23 @@ def told(path: Path, values: Mapping[str, Mapping[str, str]]) -> tuple[dict[str,
 
 
 def _objects(document: Any) -> list[dict[str, str]]:
-    """Return the rows of a document: a list of objects, objects by name, or texts by name."""
+    """Return the rows of a document: a list of objects, objects by name, texts by name, or files by label."""
     if isinstance(document, Mapping):
         lists = [each for each in document.values() if _are_objects(each)]
         if len(lists) == 1:
             document = lists[0]
         elif len(document) > 1 and _are_objects(list(document.values())):
             return [{"key": str(key)} | flat(each) for key, each in document.items()]
+        elif len(document) > 1 and all(map(_are_texts, document.values())):
+            column = "split" if all(map(side_of, document)) else "label"
+            return [{"path": text, column: str(key)} for key, texts in document.items() for text in texts]
         elif len(document) > 1 and all(isinstance(each, str | int | float) for each in document.values()):
             return [{"key": str(key), "label": str(each)} for key, each in document.items()]
     return [flat(each) for each in document] if _are_objects(document) else []
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)
 
 
 def _are_objects(value: Any) -> bool:

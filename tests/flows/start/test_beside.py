@@ -170,8 +170,9 @@ def test_json_lines_in_the_folder_of_each_side(tmp_path: Path) -> None:
         {"version": 1, "files": [{"path": f"{i}.wav", "label": {"label": WORDS[i % 3]}} for i in range(24)]},
         {f"{i}.wav": {"tag": WORDS[i % 3], "by": None} for i in range(24)},
         {f"{i}.wav": WORDS[i % 3] for i in range(24)},
+        {w: [f"{i}.wav" for i in range(k, 24, 3)] for k, w in enumerate(WORDS)},
     ],
-    ids=["nested", "in an object", "by name", "label by name"],
+    ids=["nested", "in an object", "by name", "label by name", "files by label"],
 )
 def test_json_of_many_forms(tmp_path: Path, document: object) -> None:
     touch(tmp_path, [f"audio/{i}.wav" for i in range(24)])
@@ -212,6 +213,9 @@ def test_a_table_beside_the_folder_of_recordings(tmp_path: Path) -> None:
     assert line_with("\n".join(listing.list_recordings(tmp_path / "set/audio")[1]), str(meta))
     meta.write_text("filename,category,src_file\n" + "".join(rows[:20]))  # of other recordings, perhaps
     assert found(tmp_path / "set/audio").label.name == "part1"
+    meta.write_text("filename,category,src_file\n" + "".join(rows))
+    touch(tmp_path / "set", ["more/audio/1-1000-A-0.wav"])  # of which the table may be
+    assert found(tmp_path / "set/audio").label.name == "part1"
 
 
 @pytest.mark.parametrize(("told", "column"), [("test,train,train", "split"), ("yes,no,up", "label"), ("", "column2")])
@@ -224,3 +228,37 @@ def test_a_nameless_column_may_be_the_side_or_a_length(tmp_path: Path, told: str
     items, _ = listing.list_recordings(tmp_path)
     assert column in items[0].fields
     assert naming.find(items, Asked()).label.distinct == sorted(WORDS)
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "row"),
+    [
+        ("meta.csv", "file|label|speaker", "rec/{0:03}.wav|{1}|s{2}"),
+        ("meta.txt", "file label speaker", "rec/{0:03}.wav {1} s{2}"),
+        ("meta.csv", "file,label,speaker", "{0}.0,{1},s{2}"),
+        ("meta.csv", "file,label,speaker", "{0},{1},s{2}"),
+    ],
+    ids=["bars", "spaces", "numbers of a spreadsheet with a point", "numbers of a spreadsheet"],
+)
+def test_tables_as_they_come(tmp_path: Path, name: str, head: str, row: str) -> None:
+    touch(tmp_path, [f"rec/{i:03}.wav" for i in range(24)])
+    rows = [row.format(i, WORDS[i % 3], i // 3) for i in range(24)]
+    (tmp_path / name).write_text("\n".join([head, *rows]) + "\n")
+    names = found(tmp_path)
+    assert (names.classes, len(names.group.distinct)) == (dict.fromkeys(WORDS, 8), 8)
+
+
+def test_a_title_is_no_row_of_column_names(tmp_path: Path) -> None:
+    touch(tmp_path, [f"{w}/{i}.wav" for w in WORDS for i in range(8)])
+    (tmp_path / "t.csv").write_text("Our recordings,,\nfile,label,speaker\nyes/1.wav,yes,a\n")
+    assert line_with("\n".join(listing.list_recordings(tmp_path)[1]), "t.csv must name its columns", "'Our recordings'")
+
+
+def test_names_that_several_recordings_have(tmp_path: Path) -> None:
+    touch(tmp_path, [f"{mic}/{i}.wav" for mic in "ab" for i in range(9)])
+    rows = [f"{i}.wav,{mic},{WORDS[i % 3]}\n" for mic in "ab" for i in range(9)]
+    (tmp_path / "t.csv").write_text("file,microphone,label\n" + "".join(rows))
+    (tmp_path / "others.csv").write_text("file,label\nx.wav,y\n")
+    notes = "\n".join(listing.list_recordings(tmp_path)[1])
+    assert line_with(notes, "t.csv must name recordings by their folders", "0.wav is a/0.wav and b/0.wav")
+    assert line_with(notes, "others.csv names none of the recordings")
