@@ -1,5 +1,7 @@
 """List the recordings of a folder, or of a table, with all the fields that tell something of them."""
 
+import itertools
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +19,8 @@ AUDIO_WORDS = ", ".join(sorted(suffix[1:] for suffix in AUDIO))
 _BREAK = re.compile(r"[\r\n]")
 _ABOVE = 0.9  # fraction of the recordings that a table beside their folder must know
 _LISTED = 0.5  # fraction of a table's rows that must name a recording
-_MOST_TABLES = 200  # beyond, they are of single recordings
+_MOST_TABLES = 50  # beyond, they are of single recordings
+_MOST_NEAR = 200  # files beside a folder, beyond which they are not looked through
 _SHOWN = 3  # tables that are not used, and why
 _CLIMB = 2  # folders above a table in which its recordings are looked for
 
@@ -128,13 +131,13 @@ class _Found:
 
 def _found(candidates: Sequence[Path], root: Path, fields: Mapping[str, Mapping[str, str]], *, asked: bool) -> _Found:
     """Read tables; one that was asked for must be right, others may be of something else."""
-    all_found = _Found()
+    all_found, by_name = _Found(), _index(fields)
     for path in candidates:
         try:
             rows = tables.read(path)
-            by_name, notes = _rows(path, root, fields, rows)
-            if by_name:
-                all_found.by_table[path] = by_name
+            named, notes = _rows(path, root, by_name, rows)
+            if named:
+                all_found.by_table[path] = named
             else:
                 by_key, notes = beside.joined(path, rows, fields)
                 if not by_key and not asked and rows and path.suffix != ".txt":
@@ -153,19 +156,29 @@ def _found(candidates: Sequence[Path], root: Path, fields: Mapping[str, Mapping[
 def _above(root: Path) -> list[Path]:
     """Return the files beside the only folder of recordings there, and in its sister folders, that may be tables of it.
 
-    Tables beside several folders of recordings may be of another: file names such as `1.wav` are no proof.
+    Tables beside several folders of recordings may be of another: file names such as `1.wav` are no proof. Nothing is
+    looked for among many files, as in somebody's home or a folder of projects.
     """
     parent = root.parent
     if parent == Path(parent.anchor) or Path.home().is_relative_to(parent):
         return []
-    near = sorted(path for path in parent.iterdir() if not path.name.startswith(".") and path != root)
-    inside: list[Path] = []
-    for folder in filter(Path.is_dir, near):
-        names = walk(folder).files
-        if len(names) > _MOST_TABLES or any(Path(name).suffix.casefold() in AUDIO for name in names):
-            return []
-        inside += [folder / name for name in names]
+    near = [path for path in _some(parent) if path != root]
+    inside = [path for folder in near if folder.is_dir() for path in _some(folder)]
+    deeper = [path for folder in inside if folder.is_dir() for path in _some(folder)]
+    everything = [*near, *inside, *deeper]
+    if len(everything) > _MOST_NEAR or any(path.suffix.casefold() in AUDIO for path in everything):
+        return []
     return [path for path in (*near, *inside) if path.suffix in tables.SUFFIXES and path.is_file()]
+
+
+def _some(folder: Path) -> list[Path]:
+    """Return what a folder holds, sorted, but not more than shows that it is too much; nothing if it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in itertools.islice(entries, _MOST_NEAR + 1)]
+    except OSError:
+        return []
+    return [folder / name for name in sorted(names) if not name.startswith(".")]
 
 
 def _near(path: Path, root: Path) -> str:
@@ -188,15 +201,19 @@ def _tables(root: Path, names: Sequence[str], paths: Sequence[str]) -> tuple[lis
     return sorted(root / name for name in near[:_MOST_TABLES]), notes
 
 
+def _index(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Return the recordings by their path, their file name and its stem."""
+    by_name: dict[str, list[str]] = {}
+    for path in paths:
+        for key in {path, Path(path).name, Path(path).stem}:
+            by_name.setdefault(key, []).append(path)
+    return by_name
+
+
 def _rows(
-    path: Path, root: Path, known: Iterable[str], rows: Sequence[Row]
+    path: Path, root: Path, by_name: Mapping[str, Sequence[str]], rows: Sequence[Row]
 ) -> tuple[dict[str, dict[str, str]], list[str]]:
     """Return the rows of a table by the recording that they name, and notes; none if it does not name recordings."""
-    by_name: dict[str, list[str]] = {}
-    for name in known:
-        stem, full = Path(name).stem, Path(name).name
-        for key in {name, full, stem}:
-            by_name.setdefault(key, []).append(name)
     here = path.parent.relative_to(root).as_posix() if path.is_relative_to(root) else "."
 
     def named(value: str) -> str | None:
@@ -226,8 +243,8 @@ def _rows(
             )
     if best and named(of_column):
         tables.require_more(path, rows)
-        found_, notes = _rows(path, root, known, tables.unnamed(rows))
-        values, note = tables.told(path, found_)
+        unnamed, notes = _rows(path, root, by_name, tables.unnamed(rows))
+        values, note = tables.told(path, unnamed)
         return values, [note, *notes]
     lost = [row.line for row in rows if named(row.values.get(of_column, "")) is None]
     notes = (
