@@ -25,6 +25,7 @@ _POSITIVE = "positive pos true yes ill sick abnormal anomaly anomalous disease d
 POSITIVE = frozenset(_POSITIVE.split())
 _NEGATIVE = "negative neg false no not none without absent well healthy normal control controls good ok intact 0"
 NEGATIVE = frozenset(_NEGATIVE.split())
+_SHORT = 1500  # steps, below which a higher learning rate and less variation learn more
 _OPERATIONS_PER_S = 8e9  # multiply-adds in training, forward and backward, of two ordinary cores
 _STEPS, _MOST_STEPS = 3000.0, 20_000.0
 
@@ -169,7 +170,14 @@ def _training(n_train: int, size: sizes.Size, target: Target, names: Names, shap
     why = f"{steps} steps of {batch} clips, by the number of clips ({n_train})"
     if steps == round(max(300.0, affordable)):
         why = f"{steps} steps of {batch} clips, as many as {target.minutes:g} minutes are expected to allow"
-    vary = {"p": 0.7, "stretch": 1.25, "bands": round(shape[1] / 16), "gain_db": 6, "noise_db": [20, 60]}
+    short = steps < _SHORT
+    vary = {
+        "p": 0.4 if short else 0.7,
+        "stretch": 1.25,
+        "bands": round(shape[1] / 16),
+        "gain_db": 6,
+        "noise_db": [20, 60],
+    }
     vary |= {"warp": 0.15, "room": 0.5, "filter_db": 4, "background_db": [5, 40]}
     counts = Counter(names.label.values)
     uneven = max(counts.values()) > 1.5 * min(counts.values())
@@ -189,7 +197,7 @@ def _training(n_train: int, size: sizes.Size, target: Target, names: Names, shap
     again = [Choice(f"prune.{name}", value) for name, value in common.items()]
     return [
         Choice("train.optimizer", "adam"),
-        Choice("train.learning_rate", 3e-3),
+        Choice("train.learning_rate", 6.5e-3 if short else 3e-3, f"{steps} steps are few (docs/recipes.md)" * short),
         Choice("train.decay", "cosine"),
         Choice("train.epochs", epochs, why),
         Choice(

@@ -231,12 +231,15 @@ def test_length_and_rate(seconds: list[float], rates: dict[int, int], rate: int,
 
 
 @pytest.mark.usefixtures("any_width")
-@pytest.mark.parametrize("minutes, steps", [(10.0, 3000), (0.5, 2500)])
+@pytest.mark.parametrize("minutes, steps", [(10.0, 3000), (0.5, 2500), (0.2, 1000)])
 def test_few_clips_are_varied_for_as_many_steps_as_the_minutes_allow(minutes: float, steps: int) -> None:
     """A million multiply-adds, thrice, for each of 32 clips of a step: 2,500 steps in half a minute."""
     rows = [(w, f"s{p}", "") for w in ("a", "b", "c") for p in range(25)]
     made = recipe.choose(names_of(rows), surveyed([1.0], {16000: 75}), recipe.Target(minutes=minutes))
     values = {choice.name: choice.value for choice in made.choices}
+    few = steps < 1500  # more would be learned by the recipe of many steps
+    assert (values["train.learning_rate"], values["train.vary"]["p"]) == ((6.5e-3, 0.4) if few else (3e-3, 0.7))
+    assert values["prune.vary"] == values["train.vary"]
     n_train = round(0.7 * len(rows))
     assert values["train.epochs"] * n_train / values["train.batch_size"] == pytest.approx(steps, rel=0.01)
 
