@@ -43,8 +43,7 @@ def main() -> None:
         "",
         "Every message as it appeared, from `git clone` to a decision, on a machine of two processors. The recordings",
         f"are {len(WORDS)} words in {len(VOICES)} voices of espeak-ng, {TAKES} times each; training was "
-        "limited to 0.3 minutes, so that the page is made",
-        "quickly, and the warning that a plain classifier is better on validation is meant.",
+        "limited to 0.3 minutes, so that the page is made quickly.",
         "`python -m tests.bench.newcomer FOLDER` makes this page, in an environment that is installed already.",
         "",
     ]
