@@ -124,8 +124,7 @@ def joined(
     _, column, name = best
     nameless = _plain(column) in of_paths[name]
     if nameless:
-        tables.require_more(table, rows)
-        rows = tables.unnamed(rows)
+        rows = tables.unnamed(table, rows)
         column = f"column{columns.index(column) + 1}"
     by_key = {
         _plain(row.values[column]): {key: value for key, value in row.values.items() if key != column} for row in rows

@@ -102,11 +102,8 @@ def parts_of(name: str) -> list[str]:
 
 def _joined(when: re.Match[str]) -> str:
     year, month, day, between, *time = when.groups()
-    return (
-        f"{year}{month}{day}{between[0].replace('T', '_')}{''.join(filter(None, time))}"
-        if between
-        else year + month + day
-    )
+    date = year + month + day
+    return f"{date}{between[0].replace('T', '_')}{''.join(filter(None, time))}" if between else date
 
 
 def _of_folders(folders: Sequence[str]) -> list[list[str]]:

@@ -54,8 +54,8 @@ def list_recordings(root: Path, table: Path | None = None) -> tuple[list[Item], 
     root : Path
         Folder of recordings.
     table : Path or None
-        The one table to go by; None looks for tables in `root` and below, for lists of a side's files and for JSON
-        files beside the recordings.
+        The one table to go by; None looks for tables in `root` and below, else beside `root`, for lists of a side's
+        files and for JSON files beside the recordings.
 
     Returns
     -------
@@ -242,8 +242,7 @@ def _rows(
                 "one_row_per_label."
             )
     if best and named(of_column):
-        tables.require_more(path, rows)
-        unnamed, notes = _rows(path, root, by_name, tables.unnamed(rows))
+        unnamed, notes = _rows(path, root, by_name, tables.unnamed(path, rows))
         values, note = tables.told(path, unnamed)
         return values, [note, *notes]
     lost = [row.line for row in rows if named(row.values.get(of_column, "")) is None]

@@ -154,8 +154,10 @@ def _with_folder(found: Field) -> set[str]:
 
 def _put_together(items: Sequence[Item], label: Field) -> list[str]:
     """Say of which fields the labels seem to be put together, as `anna_happy` and `ben_sad` are of name and mood."""
-    places = [name for name in by_name(items) if name.startswith(label.name + ".")] if from_path(label.name) else []
-    parts = guess.inside(label, {name: values for name, values in by_name(items).items() if name in places})
+    if not from_path(label.name):
+        return []
+    fields = by_name(items).items()
+    parts = guess.inside(label, {name: values for name, values in fields if name.startswith(f"{label.name}.")})
     if len(parts) < 2:
         return []
     shown = " and ".join(guess.described(name, values) for name, values in parts.items())

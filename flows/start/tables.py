@@ -118,37 +118,29 @@ def flat(value: Any, place: str = "") -> dict[str, str]:
     return {key: SEPARATOR.join(texts) for key, texts in found.items()}
 
 
-def unnamed(rows: Sequence[Row]) -> list[Row]:
+def unnamed(path: Path, rows: Sequence[Row]) -> list[Row]:
     """Return the rows of a table whose column names turned out to be its first row: `column1`, `column2` and so on.
 
     Parameters
     ----------
-    rows : sequence of Row
-    """
-    names = list(dict.fromkeys(name for row in rows for name in row.values))
-    columns = {name: f"{_COLUMN}{i}" for i, name in enumerate(names, 1)}
-    first = Row(1, {column: name for name, column in columns.items()})
-    return [first, *(Row(r.line, {column: r.values.get(name, "") for name, column in columns.items()}) for r in rows)]
-
-
-def require_more(path: Path, rows: Sequence[Row]) -> None:
-    """Raise if a table without column names has one column only, from which nothing is known.
-
-    Parameters
-    ----------
     path : Path
+        For the message.
     rows : sequence of Row
 
     Raises
     ------
     DataError
+        If it has one column only, from which nothing is known.
     """
-    columns = list(dict.fromkeys(name for row in rows for name in row.values))
-    if len(columns) < 2:
+    names = list(dict.fromkeys(name for row in rows for name in row.values))
+    if len(names) < 2:
         raise DataError(
-            f"{path} must have two columns at least, such as path,label; it begins with {columns[0]}. Add what is "
-            "known of each recording."
+            f"{path} must have two columns at least, such as path,label; it begins with {names[0]}. Add what is known "
+            "of each recording."
         )
+    columns = {name: f"{_COLUMN}{i}" for i, name in enumerate(names, 1)}
+    first = Row(1, {column: name for name, column in columns.items()})
+    return [first, *(Row(r.line, {column: r.values.get(name, "") for name, column in columns.items()}) for r in rows)]
 
 
 def told(path: Path, values: Mapping[str, Mapping[str, str]]) -> tuple[dict[str, dict[str, str]], str]:

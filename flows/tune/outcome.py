@@ -179,18 +179,17 @@ def _verdict(outcome: Outcome) -> str:
     if outcome.best is None:
         return "No candidate was tried on all parts: the recipe stays. A larger --budget tries more."
     if outcome.gain is None:
-        found = f"andidate {outcome.best.number}, the best on all parts, has {outcome.best.mean:.3f}"
-        against = f"the recipe {outcome.recipe_tried.mean:.3f} there"
+        where = (
+            f"candidate {outcome.best.number}, the best on all parts, has {outcome.best.mean:.3f} and the recipe "
+            f"{outcome.recipe_tried.mean:.3f} there"
+        )
         if outcome.lacking_s:
             more = math.ceil(outcome.lacking_s / 60)
             return (
-                f"C{found} and {against}, too late to compare them with all epochs: the recipe stays. Give --budget "
+                f"{where.capitalize()}, too late to compare them with all epochs: the recipe stays. Give --budget "
                 f"{more} more minutes; no training is repeated."
             )
-        return (
-            f"No candidate was better than the recipe: c{found} and {against}. The recipe stays. A larger --budget "
-            "tries more."
-        )
+        return f"No candidate was better than the recipe: {where}. The recipe stays. A larger --budget tries more."
     theirs, ours = (sum(result.value for result in results) / len(results) for results in outcome.compared)
     found = f"candidate {outcome.best.number} has {ours:.3f} and the recipe {theirs:.3f}"
     gain = interval.text(outcome.gain, sign=True)
