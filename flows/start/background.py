@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from flows.start.choice import Choice
 from flows.start.fields import Field
-from flows.start.guess import side_of
 from flows.start.naming import Names
+from flows.start.values import side_of
 from stages.core.artifacts.split import SPLITS
 
 _BACKGROUND = re.compile(

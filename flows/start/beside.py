@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from flows.start import tables
 from flows.start.fields import parts_of
-from flows.start.guess import side_of
+from flows.start.values import side_of
 from stages.pull.table import Row
 
 _MOST = 0.9  # fraction of lines or recordings that must fit

@@ -1,18 +1,25 @@
 """Guess which field holds label, group, split and site: by what it is called, and by how its values are spread."""
 
 import re
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from flows.start.fields import Field, Item, by_name, from_path, position
-from stages.core.artifacts.split import SplitName
+from flows.start.values import (
+    ENOUGH,
+    are_codes,
+    are_ids,
+    are_names_and_takes,
+    are_numbers,
+    are_people,
+    are_shared,
+    are_takes,
+    are_words,
+    crossing,
+    follow,
+    side_of,
+)
 from stages.core.project.errors import ParameterError
 
-_SIDE_NAMES: dict[str, SplitName] = {
-    **dict.fromkeys(("train", "training", "tr"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "dev", "development"), "validation"),
-    **dict.fromkeys(("test", "testing", "eval", "evaluation", "heldout"), "test"),
-}
 _CALLED = {
     "label": "label labels class classes class_name category target keyword word command tag tags primary_label "
     "sound_class scene_label scene event_label event emotion genre instrument species diagnosis disease status digit "
@@ -30,30 +37,8 @@ _ENDS = {"label": ("status", "label", "class", "species", "diagnosis", "emotion"
 CALLED = {kind: tuple(word.replace("_", "") for word in words.split()) for kind, words in _CALLED.items()}
 MOST_CLASSES = 1000
 EACH_FILE = "file"
-_ENOUGH = 1.5  # recordings per value on average, from which on a field says more than which file it is
-_PERSON = re.compile(
-    r"(actor|speaker|spk|spkr|subject|subj|sub|patient|pat|person|participant|user|voice|singer|child|animal|donor|id|"
-    r"machine|unit)s?"
-    r"[_\- ]?\d+",
-    re.IGNORECASE,
-)
-_DATE = re.compile(r"\d{4}[-_. ]?\d{2}[-_. ]?\d{2}|\d{2}[-_. ]\d{2}[-_. ]\d{4}")
-_KIND = re.compile(
-    r"(class|label|category|cat|type|kind|digit|word|grade|level|stage|state|mode|fault|gear)[_\- ]?\d+", re.IGNORECASE
-)
 _LEAST = -1.0  # score of a field that numbers people, machines or takes: no label that nobody asked for
 _AS_LIKELY = 1.0  # difference of scores within which two fields may both be the label
-
-
-def side_of(name: str) -> SplitName | None:
-    """Return the side of the split that a publisher's name means; None for other names, such as those of folds.
-
-    Examples
-    --------
-    >>> side_of("Dev"), side_of("fold1")
-    ('validation', None)
-    """
-    return _SIDE_NAMES.get(name.casefold())
 
 
 def called(items: Sequence[Item], kind: str, taken: set[str]) -> Field | None:
@@ -71,17 +56,12 @@ def called(items: Sequence[Item], kind: str, taken: set[str]) -> Field | None:
         if word in fields and len(set(fields[word][1]) - {""}) > 1:
             name, values = fields[word]
             return Field(name, f"the table's column {name!r}", values)
-    ends = [each for each in fields.values() if kind in _ENDS and _ends(each[0], _ENDS[kind]) and _shared(each[1])]
+    ends = [each for each in fields.values() if kind in _ENDS and _ends(each[0], _ENDS[kind]) and are_shared(each[1])]
     return Field(ends[0][0], f"the table's column {ends[0][0]!r}", ends[0][1]) if len(ends) == 1 else None
 
 
 def _ends(name: str, words: Sequence[str]) -> bool:
     return re.split(r"[^a-z0-9]+", name.casefold().strip())[-1] in words
-
-
-def _shared(values: Sequence[str]) -> bool:
-    """Return whether there are several values, and fewer than recordings."""
-    return 1 < len(set(values) - {""}) <= len(values) / _ENOUGH
 
 
 def split(items: Sequence[Item]) -> Field | None:
@@ -134,13 +114,13 @@ def other_labels(items: Sequence[Item], chosen: Field, taken: set[str]) -> list[
 
     def may(name: str, score: float) -> bool:
         values = fields[name]
-        if name in {*taken, "name"} or _follows(values, chosen.values):
+        if name in {*taken, "name"} or follow(values, chosen.values):
             return False
-        words = are_words(values) and _crossing(values, chosen.values) > 0.5
+        words = are_words(values) and crossing(values, chosen.values) > 0.5
         return (
             score >= max(0.0, least)
             or words
-            or (digits and name.startswith("part") and _is_index(name, values, fields))
+            or (digits and name.startswith("part") and are_takes(name, values, fields))
         )
 
     return [described(name, fields[name]) for name, score in scores.items() if may(name, score)]
@@ -159,11 +139,11 @@ def _label_scores(items: Sequence[Item], taken: set[str]) -> dict[str, float]:
         folder, place = name.startswith("folder"), position(name)
         score = 10.0 if folder else 3 - place / 10 + 2 * (place == 1)
         stands = folder and _in_stem(items, name)
-        numbered = _is_id(values) or (stands and are_numbers(values))
-        score -= 12 if _is_person(values) or (name == "name" and _holds_people(fields)) else 8 * numbered
+        numbered = are_ids(values) or (stands and are_numbers(values))
+        score -= 12 if are_people(values) or (name == "name" and _holds_people(fields)) else 8 * numbered
         score -= 4 * (name == "name" and not are_words(values))
         score -= 3 * (folder and not numbered and are_numbers(values))  # as people's folders are, or classes'
-        score -= 6 * (not folder and _is_index(name, values, fields))
+        score -= 6 * (not folder and are_takes(name, values, fields))
         score += 2 * are_words(values)
         score += 2 * (stands and not numbered)
         scores[name] = score - n / 1e4
@@ -188,15 +168,15 @@ def group(items: Sequence[Item], chosen: Field, taken: set[str]) -> Field:
     fields = {name: values for name, values in by_name(items).items() if name not in taken and _for_guesses(name)}
     for name, values in fields.items():
         distinct = set(values)
-        few = 3 <= len(distinct) <= len(items) / _ENOUGH
-        if "" in distinct or not few or all(map(side_of, distinct)) or _follows(values, chosen.values):
+        few = 3 <= len(distinct) <= len(items) / ENOUGH
+        if "" in distinct or not few or all(map(side_of, distinct)) or follow(values, chosen.values):
             continue
-        if _is_index(name, values, fields) or (name == "name" and all(value.isdecimal() for value in distinct)):
+        if are_takes(name, values, fields) or (name == "name" and all(value.isdecimal() for value in distinct)):
             continue
-        score = 4.0 * name.startswith("folder") + 2 * _is_id(values) + 4 * _crossing(values, chosen.values)
-        score += 4.0 * _is_person(values) - position(name) / 10
+        score = 4.0 * name.startswith("folder") + 2 * are_ids(values) + 4 * crossing(values, chosen.values)
+        score += 4.0 * are_people(values) - position(name) / 10
         score += 1.0 * all(not value.isdecimal() or len(value) > 2 for value in distinct)
-        score += 2.0 * _are_codes(values) - 3.0 * _is_numbered(values)
+        score += 2.0 * are_codes(values) - 3.0 * are_names_and_takes(values)
         scores[name] = score
     best = max(scores, key=lambda name: scores[name], default=None)
     if best is None or scores[best] < 0.9:
@@ -217,7 +197,7 @@ def described(name: str, values: Sequence[str]) -> str:
 def listed(items: Sequence[Item]) -> str:
     """Return a sentence with the fields that may be chosen."""
     fields = by_name(items).items()
-    shown = [described(name, v) for name, v in fields if 1 < len(set(v) - {""}) <= max(2, len(items) / _ENOUGH)]
+    shown = [described(name, v) for name, v in fields if 1 < len(set(v) - {""}) <= max(2, len(items) / ENOUGH)]
     return f"Fields: {'; '.join(shown)}." if shown else "No field has two values or more that recordings share."
 
 
@@ -232,92 +212,4 @@ def _for_guesses(name: str) -> bool:
 
 def _holds_people(fields: Mapping[str, Sequence[str]]) -> bool:
     """Return whether a part of the file names numbers people or the like."""
-    return any(_is_person(values) for name, values in fields.items() if name.startswith("part"))
-
-
-def are_numbers(values: Sequence[str]) -> bool:
-    """Return whether values are numbers with zeros in front, as people's are: 01, 02, 10."""
-    return all(value.isdecimal() and len(value) > 1 for value in values) and any(v.startswith("0") for v in values)
-
-
-def are_words(values: Sequence[str]) -> bool:
-    """Return whether no value holds a digit."""
-    return all(not re.search(r"\d", value) for value in values)
-
-
-def _is_person(values: Sequence[str]) -> bool:
-    """Return whether values number people or the like, or sessions: Actor_01, Actor_02; 2026-05-01, 2026-05-02."""
-    distinct = set(values)
-    return all(map(_PERSON.fullmatch, distinct)) or all(map(_DATE.fullmatch, distinct))
-
-
-def _is_id(values: Sequence[str]) -> bool:
-    """Return whether values number or encode something: s01, s02; 4f3a19; 00000026."""
-    distinct = sorted(set(values))
-    if all(_KIND.fullmatch(value) for value in distinct):
-        return False
-    prefixed = [re.fullmatch(r"([A-Za-z]+)[_\- ]?\d+", value) for value in distinct]
-    prefixes = {match[1] for match in prefixed if match}
-    letters = {"f", "m"}  # women and men: f0001, m0002
-    if all(prefixed) and (len(prefixes) == 1 or {prefix.casefold() for prefix in prefixes} <= letters):
-        return True
-    codes = [re.fullmatch(r"(?=.*\d)[0-9a-fA-F]{3,}|\d{3,}", value) for value in distinct]
-    return sum(code is not None for code in codes) > 0.8 * len(distinct)
-
-
-def _are_codes(values: Sequence[str]) -> bool:
-    """Return whether values are letters and a number, many of each, as individuals are called: ANI01, MAG01, BAC03."""
-    codes = [re.fullmatch(r"([A-Za-z]{2,})\d{2,}", value) for value in set(values)]
-    return all(codes) and 2 * len({code[1] for code in codes if code}) > len(codes)
-
-
-def _is_index(name: str, values: Sequence[str], fields: Mapping[str, Sequence[str]]) -> bool:
-    """Return whether a part counts takes: whole numbers without gaps in the last place of the name."""
-    last = max((int(other[4:]) for other in fields if re.fullmatch(r"part\d+", other)), default=0)
-    if name != f"part{last}" or not all(value.isdecimal() for value in values):
-        return False
-    numbers = {int(value) for value in values}
-    return min(numbers) <= 1 and len(numbers) >= 0.9 * (max(numbers) - min(numbers) + 1)
-
-
-def _is_numbered(values: Sequence[str]) -> bool:
-    """Return whether values are a few names with a take's number behind: anna01, anna02, ben01."""
-    names = [re.fullmatch(r"(.*[^\d])\d+", value) for value in values]
-    distinct = {match[1] for match in names if match}
-    return all(names) and 3 <= len(distinct) <= len(set(values)) / _ENOUGH
-
-
-def inside(label: Field, parts: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
-    """Return the parts of the label's values that occur in several labels; none unless they make up the labels.
-
-    Parameters
-    ----------
-    label : Field
-    parts : mapping of str to sequence of str
-        Name of a field to its values, which are parts of the label's.
-    """
-    shared = {}
-    for name, values in parts.items():
-        of_value: dict[str, set[str]] = defaultdict(set)
-        for value, of_label in zip(values, label.values, strict=True):
-            of_value[value.casefold()].add(of_label)
-        if len(of_value) > 1 and 2 * sum(len(labels) > 1 for labels in of_value.values()) > len(of_value):
-            shared[name] = values
-    apart = {tuple(value.casefold() for value in row) for row in zip(*shared.values(), strict=True)}
-    return shared if len(apart) == len({value.casefold() for value in label.values}) else {}
-
-
-def _follows(values: Sequence[str], labels: Sequence[str]) -> bool:
-    """Return whether the label alone decides the value."""
-    seen: dict[str, set[str]] = defaultdict(set)
-    for value, label in zip(values, labels, strict=True):
-        seen[label].add(value)
-    return all(len(found) == 1 for found in seen.values())
-
-
-def _crossing(values: Sequence[str], labels: Sequence[str]) -> float:
-    """Return the fraction of values that are found with two labels or more."""
-    seen: dict[str, set[str]] = defaultdict(set)
-    for value, label in zip(values, labels, strict=True):
-        seen[value].add(label)
-    return sum(len(found) > 1 for found in seen.values()) / len(seen)
+    return any(are_people(values) for name, values in fields.items() if name.startswith("part"))

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from flows.start import beside, tables
 from flows.start.fields import Item, path_fields
-from flows.start.guess import side_of
+from flows.start.values import side_of
 from stages.core.project.errors import DataError
 from stages.pull.table import Row
 from stages.pull.tree import HIDDEN, walk

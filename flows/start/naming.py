@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from flows.start import guess
 from flows.start.fields import Field, Item, by_name, from_path
 from flows.start.guess import EACH_FILE
+from flows.start.values import are_numbers, are_words, inside
 from stages.core.artifacts.recordings import SEPARATOR, labels_of
 from stages.core.project.errors import DataError, ParameterError
 from stages.core.project.params import known
@@ -118,7 +119,7 @@ def find(items: Sequence[Item], asked: Asked) -> Names:
     if others:
         first = others[0].partition(" ")[0]
         notes.append(f"the label may as well be {' or '.join(others)}; --label {first} takes that")
-    if not asked.label and not asked.group and guess.are_numbers(label.values) and guess.are_words(group.values):
+    if not asked.label and not asked.group and are_numbers(label.values) and are_words(group.values):
         notes.append(
             f"{label.name} holds numbers and {group.name} words: if it is people that are numbered, add --label "
             f"{group.name} --group {label.name}"
@@ -157,7 +158,7 @@ def _put_together(items: Sequence[Item], label: Field) -> list[str]:
     if not from_path(label.name):
         return []
     fields = by_name(items).items()
-    parts = guess.inside(label, {name: values for name, values in fields if name.startswith(f"{label.name}.")})
+    parts = inside(label.values, {name: values for name, values in fields if name.startswith(f"{label.name}.")})
     if len(parts) < 2:
         return []
     shown = " and ".join(guess.described(name, values) for name, values in parts.items())

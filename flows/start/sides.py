@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Mapping
 
 from flows.start.choice import Choice
-from flows.start.guess import EACH_FILE, side_of
+from flows.start.guess import EACH_FILE
 from flows.start.naming import Names
+from flows.start.values import side_of
 from stages.core.artifacts.recordings import SEPARATOR
 from stages.core.artifacts.split import SPLITS, SplitName
 from stages.core.project.errors import DataError

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flows.start.guess import side_of
+from flows.start.values import side_of
 from stages.core.artifacts.recordings import SEPARATOR
 from stages.core.project.errors import DataError
 from stages.pull.table import DELIMITERS, Layout, Row, read_table

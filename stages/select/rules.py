@@ -199,12 +199,14 @@ def reason(row: Row, table: Sequence[Row], params: SelectParams, column: str) ->
     in_budget = affordable(table, params)
     best = max(r[metric] for r in in_budget)
     unmeasured = ", ".join(device_of(limit) for limit in params.budget if device_of(limit) and row[limit] is None)
-    which = f"whose {params.quality_in_words} is within {params.margin:g} of their best ({best:.6f}): {row[metric]:.6f}"
-    if rule_of(table, params) == SHOWN:
-        which += f", and shown with {params.sure:.0%} confidence to lie at most {params.margin:g} below the baseline's"
-    else:
-        which += ", by the estimates as they came out"
+    value = f"{row[column]:,}" if isinstance(row[column], int) else f"{row[column]:.4g}"
+    shown = (
+        f"shown with {params.sure:.0%} confidence to lie at most {params.margin:g} below the baseline's"
+        if rule_of(table, params) == SHOWN
+        else "by the estimates as they came out"
+    )
     return (
-        f"smallest {column} ({row[column]}) of the {len(in_budget)} of {len(table)} variants in the budget "
-        f"{which}{f'; not measured yet on {unmeasured}' if unmeasured else ''}"
+        f"{column} of {value}, the least among the variants within select.budget ({len(in_budget)} of {len(table)}) "
+        f"whose {params.quality_in_words} is at most {params.margin:g} below their best: {row[metric]:.6f} (best "
+        f"{best:.6f}), {shown}{f'; not measured yet on {unmeasured}' if unmeasured else ''}"
     )

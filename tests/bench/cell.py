@@ -163,9 +163,9 @@ def with_tfmot(given: argparse.Namespace) -> dict[str, Any]:
 def baseline_of_keras(folder: Path) -> Any:
     """Return the baseline, of Keras' own layers."""
     from stages.core.nn import network
-    from tests.bench.step import of_keras
+    from tests.bench.step import NETWORKS
 
-    model = of_keras()
+    model = NETWORKS["edac_cnn"].of_keras()
     model.set_weights(network.load(folder).get_weights())
     for layer in model.layers:
         layer._losses.clear()  # of its construction, which the wrapper would take for the batch's
@@ -254,12 +254,13 @@ def same_masks(given: argparse.Namespace) -> dict[str, Any]:
     from stages.prune.finetune import Pruning, finetune
     from stages.prune.params import PruneParams
     from stages.prune.prunables import prunable_kernels
-    from tests.bench.step import edac_cnn, of_keras
+    from tests.bench.step import NETWORKS
 
     make_deterministic(SEED, given.threads)
     weights = network.load(given.folder / "baseline").get_weights()
     split = dataset.read_split(given.folder / "features", "train")
-    ours, inner = edac_cnn((0.0, 0.0)), of_keras((0.0, 0.0))
+    cnn = NETWORKS["edac_cnn"]
+    ours, inner = cnn.built(dropout=False), cnn.of_keras(dropout=False)
     for each in (ours, inner):
         each.set_weights(weights)
     params = PruneParams(epochs=1, batch_size=BATCH, learning_rate=RATE, class_weights=False, batch_norm_clips=0)

@@ -324,7 +324,7 @@ def test_variants_can_be_ranked_by_misses_at_a_rate_of_false_alarms(stages_befor
     assert chosen()[0].name == "b", "by the metric, which both have"
     variant, selection = chosen(false_alarms_per_hour=1.0)
     assert variant.name == "a"
-    assert line_with(selection.reason, "1 false alarms an hour", "0.02", "(0.800000)")
+    assert line_with(selection.reason, "1 false alarms an hour", "0.02", "(best 0.800000)")
     assert selection.events == EventRule({"yes": 0.9})
     assert selection.rule.chance_of_worse is None
     variant, selection = chosen(false_alarms_per_hour=5.0)
