@@ -77,12 +77,14 @@ class Search:
         """
         recipe = self._results([self._spec(self.space.recipe, part) for part in self._parts], executor)
         unit = sum(result.seconds for result in recipe) / len(recipe)
-        reserve = 2 * self.tune.parts * unit / self.tune.share / executor.workers
+        whole = sum(result.lasting(self.tune.share) for result in recipe) / len(recipe)
+        reserve = 2 * self.tune.parts * whole / executor.workers
         least = self.spent(executor) + reserve + unit
         if least > self.tune.budget_s:
             raise ParameterError(
                 f"--budget must be at least {math.ceil(least / 60)} minutes here: a training takes {unit:.0f} s of "
-                f"them, the comparison with the recipe {2 * self.tune.parts} whole ones. Raise it, or lower --parts."
+                f"them, and the comparison with the recipe needs {2 * self.tune.parts} with all epochs, of "
+                f"{whole:.0f} s. Raise it, or lower --parts."
             )
         values = tuple(result.value for result in recipe)
         self._tell_recipe(values)

@@ -75,6 +75,8 @@ class Result:
         Clips that were learned from, without augmented copies.
     seconds : float
         Wall time.
+    start_s : float
+        Wall time until the first step was done, which longer trainings need no more of (seconds).
     """
 
     value: float
@@ -82,6 +84,11 @@ class Result:
     groups: int
     n_train: int
     seconds: float
+    start_s: float = 0.0
+
+    def lasting(self, share: float) -> float:
+        """Return how long a training takes of which this one did only a share of the epochs (seconds)."""
+        return self.start_s + (self.seconds - self.start_s) / share
 
 
 def held_out(groups: np.ndarray, y: np.ndarray, *, part: int, parts: int, seed: int) -> set[str]:
@@ -130,12 +137,20 @@ def compute(spec: Spec, checkpoint: Path | None = None) -> Result:
         len(whole.labels),
         multi_label=whole.multi_label,
     )
-    loop.fit(model, learned, spec.train, loop.Run(spec.train.seed, checkpoint=checkpoint, description="training"))
+    began_steps: list[float] = []
+
+    def after_step(_step: int) -> None:
+        if not began_steps:
+            began_steps.append(time.monotonic())
+
+    run = loop.Run(spec.train.seed, checkpoint=checkpoint, description="training")
+    loop.fit(model, learned, spec.train, run, hooks=loop.Hooks(after_step=after_step))
     scores = predict(model, scored)
     value = float(measure(spec.metric, scored.y, scores[:, 0] if scores.shape[1] == 1 else scores))
     if math.isnan(value):
         raise DataError(f"part {spec.part + 1} has no {spec.metric}, as it lacks a class. Choose fewer --parts.")
-    return Result(value, len(scored), len(tested), int((~inside & own).sum()), round(time.monotonic() - begun, 1))
+    taken, start = (round(moment - begun, 1) for moment in (time.monotonic(), *(began_steps or [begun])))
+    return Result(value, len(scored), len(tested), int((~inside & own).sum()), taken, start)
 
 
 def _rows(split: Split, rows: np.ndarray) -> Split:

@@ -45,8 +45,10 @@ class FakeExecutor:
 
     workers = 2
 
-    def __init__(self, best: float, *, stop_after: int | None = None, failing: float | None = None) -> None:
-        self.best, self.stop_after, self.failing = best, stop_after, failing
+    def __init__(
+        self, best: float, *, stop_after: int | None = None, failing: float | None = None, start_s: float = 0.0
+    ) -> None:
+        self.best, self.stop_after, self.failing, self.start_s = best, stop_after, failing, start_s
         self.specs: list[Spec] = []
 
     def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, str | None]]:
@@ -61,7 +63,7 @@ class FakeExecutor:
             noise = np.random.default_rng((spec.part, spec.seed)).normal(scale=0.01)
             value = 0.9 - abs(spec.train.mixup - self.best) + noise
             job.commits[0].mkdir(parents=True)
-            files.write_json(job.commits[0] / "result.json", asdict(Result(value, 25, 5, 75, UNIT_S)))
+            files.write_json(job.commits[0] / "result.json", asdict(Result(value, 25, 5, 75, UNIT_S, self.start_s)))
             yield job, None
 
 
@@ -181,6 +183,11 @@ def test_a_budget_that_is_too_small_names_the_least(tmp_path: Path) -> None:
         search(tmp_path, budget_s=60.0).run(FakeExecutor(best=0.1))  # type: ignore[arg-type]
 
 
+def test_what_a_training_needs_to_start_is_not_kept_for_every_epoch(tmp_path: Path) -> None:
+    assert Result(0.5, 25, 5, 75, 10.0, 9.0).lasting(1 / 3) == pytest.approx(12.0)
+    search(tmp_path, budget_s=90.0).run(FakeExecutor(best=0.1, start_s=9.0))  # type: ignore[arg-type]
+
+
 @pytest.mark.thorough
 def test_a_candidate_that_fails_is_counted_and_the_recipe_that_fails_is_an_error(tmp_path: Path) -> None:
     found = search(tmp_path / "a").run(FakeExecutor(best=0.1, failing=4e-3))  # type: ignore[arg-type]
@@ -212,6 +219,7 @@ def test_only_the_training_side_is_read(sources: Sources, tmp_path: Path) -> Non
     spec = Spec(train, sources.features, "accuracy", 0, 4, 1, 1)
     found = training.compute(spec)
     assert (found.n, found.groups, found.n_train) == (4, 4, 12)
+    assert 0 < found.start_s < found.seconds
     spoilt = tmp_path / "features"
     spoilt.mkdir()
     for path in sources.features.iterdir():
@@ -219,7 +227,8 @@ def test_only_the_training_side_is_read(sources: Sources, tmp_path: Path) -> Non
     x = np.load(spoilt / "features.npy")
     x[[clip.split != "train" for clip in clips_file.read(spoilt)]] = np.nan
     np.save(spoilt / "features.npy", x)
-    assert replace(training.compute(replace(spec, features=spoilt)), seconds=0) == replace(found, seconds=0)
+    again = training.compute(replace(spec, features=spoilt))
+    assert replace(again, seconds=0, start_s=0) == replace(found, seconds=0, start_s=0)
 
 
 def test_the_interval_of_a_gain_is_nadeau_and_bengio_s() -> None:
