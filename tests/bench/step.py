@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class Network:
     name: str
     shape: tuple[int, ...]
     without_dropout: dict[str, Any]
-    optimizer: str
+    optimizer: Literal["adam", "adamax"]
     rate: float
 
     @property
