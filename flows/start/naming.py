@@ -126,6 +126,7 @@ def find(items: Sequence[Item], asked: Asked) -> Names:
         )
     notes += _in_part(items, split, group)
     notes += [] if asked.label else _put_together(items, label)
+    notes += _perhaps_several(label) if asked.label_separator is None else []
     notes += _plurals(label)
     if group.name == EACH_FILE:
         notes.append(
@@ -165,6 +166,18 @@ def _put_together(items: Sequence[Item], label: Field) -> list[str]:
     return [
         f"the labels are put together of {shown}; if one is the label and another tells whom or what it is of, name "
         f"them: --label {list(parts)[-1]} --group {next(iter(parts))}"
+    ]
+
+
+def _perhaps_several(label: Field) -> list[str]:
+    """Say which labels may be several, as `dog,animal` and `cat,animal` may."""
+    found = joined.shared_part(label.distinct)
+    if found is None:
+        return []
+    part, character = found
+    return [
+        f"{part!r} is a part of several labels; if {character!r} stands between the labels of a recording, add "
+        f"--label-separator '{character}'"
     ]
 
 

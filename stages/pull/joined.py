@@ -46,6 +46,32 @@ def separator_of(labels: Iterable[str]) -> str | None:
     return None
 
 
+def shared_part(labels: Iterable[str]) -> tuple[str, str] | None:
+    """Return a part that several labels have in common and the character beside it; None if there is none.
+
+    Whether such labels are one name or several is for a person to say, unless `separator_of` tells.
+
+    Parameters
+    ----------
+    labels : iterable of str
+
+    Examples
+    --------
+    >>> shared_part(["Bark,Dog,Animal", "Meow,Cat,Animal", "Rain,Water"])
+    ('Animal', ',')
+    >>> shared_part(["R&B", "rock"])
+    """
+    names = sorted({clean(label) for label in labels})
+    for candidate in CANDIDATES:
+        counts = Counter(part for name in names for part in _parts(name, candidate))
+        for name in names:
+            parts = _parts(name, candidate)
+            common = [part for part in parts if len(parts) > 1 and counts[part] > 1]
+            if common:
+                return common[0], candidate
+    return None
+
+
 def require_separator(parameter: str, given: str | None) -> None:
     """Refuse what cannot stand between labels.
 

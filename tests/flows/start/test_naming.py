@@ -178,6 +178,16 @@ def test_labels_put_together_of_two_things_are_told() -> None:
         assert not any("put together" in each for each in found([f"{f}/{t}.wav" for f in folders for t in TAKES]).notes)
 
 
+def test_labels_that_may_be_several_are_told() -> None:
+    texts = ("bark,dog,animal", "meow,cat,animal", "rain,water")
+    rows = [Item(f"{i}.wav", {"labels": texts[i % 3]}) for i in range(24)]
+    told = "'animal' is a part of several labels; if ',' stands between the labels of a recording"
+    assert any(note.startswith(told) for note in find(rows, Asked()).notes)
+    kept, apart = (find(rows, Asked(label_separator=each)) for each in ("|", ","))
+    assert not any("label-separator" in each for each in (*kept.notes, *apart.notes))
+    assert (len(kept.classes), len(apart.classes)) == (3, 7)
+
+
 def test_numbers_of_recordings_are_no_labels() -> None:
     names = found([f"{w}/{t}.wav" for w in "abcdefghij" for t in range(2)])
     assert (names.label.name, names.group.name) == ("folder1", "file")
