@@ -103,9 +103,7 @@ def inside(labels: Sequence[str], parts: Mapping[str, Sequence[str]]) -> dict[st
     """
     shared = {}
     for name, values in parts.items():
-        of_value: dict[str, set[str]] = defaultdict(set)
-        for value, of_label in zip(values, labels, strict=True):
-            of_value[value.casefold()].add(of_label)
+        of_value = _found_with([value.casefold() for value in values], labels)
         if len(of_value) > 1 and 2 * sum(len(each) > 1 for each in of_value.values()) > len(of_value):
             shared[name] = values
     apart = {tuple(value.casefold() for value in row) for row in zip(*shared.values(), strict=True)}
@@ -114,15 +112,18 @@ def inside(labels: Sequence[str], parts: Mapping[str, Sequence[str]]) -> dict[st
 
 def follow(values: Sequence[str], labels: Sequence[str]) -> bool:
     """Return whether the label alone decides the value."""
-    seen: dict[str, set[str]] = defaultdict(set)
-    for value, label in zip(values, labels, strict=True):
-        seen[label].add(value)
-    return all(len(found) == 1 for found in seen.values())
+    return all(len(found) == 1 for found in _found_with(labels, values).values())
 
 
 def crossing(values: Sequence[str], labels: Sequence[str]) -> float:
     """Return the fraction of values that are found with two labels or more."""
-    seen: dict[str, set[str]] = defaultdict(set)
-    for value, label in zip(values, labels, strict=True):
-        seen[value].add(label)
-    return sum(len(found) > 1 for found in seen.values()) / len(seen)
+    labels_of = _found_with(values, labels)
+    return sum(len(found) > 1 for found in labels_of.values()) / len(labels_of)
+
+
+def _found_with(keys: Sequence[str], others: Sequence[str]) -> dict[str, set[str]]:
+    """Return each key with all that stands beside it."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for key, other in zip(keys, others, strict=True):
+        found[key].add(other)
+    return found

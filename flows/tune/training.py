@@ -137,11 +137,11 @@ def compute(spec: Spec, checkpoint: Path | None = None) -> Result:
         len(whole.labels),
         multi_label=whole.multi_label,
     )
-    began_steps: list[float] = []
+    start_s = 0.0
 
     def after_step(_step: int) -> None:
-        if not began_steps:
-            began_steps.append(time.monotonic())
+        nonlocal start_s
+        start_s = start_s or time.monotonic() - begun
 
     run = loop.Run(spec.train.seed, checkpoint=checkpoint, description="training")
     loop.fit(model, learned, spec.train, run, hooks=loop.Hooks(after_step=after_step))
@@ -149,8 +149,8 @@ def compute(spec: Spec, checkpoint: Path | None = None) -> Result:
     value = float(measure(spec.metric, scored.y, scores[:, 0] if scores.shape[1] == 1 else scores))
     if math.isnan(value):
         raise DataError(f"part {spec.part + 1} has no {spec.metric}, as it lacks a class. Choose fewer --parts.")
-    taken, start = (round(moment - begun, 1) for moment in (time.monotonic(), *(began_steps or [begun])))
-    return Result(value, len(scored), len(tested), int((~inside & own).sum()), taken, start)
+    taken_s = time.monotonic() - begun
+    return Result(value, len(scored), len(tested), int((~inside & own).sum()), round(taken_s, 1), round(start_s, 1))
 
 
 def _rows(split: Split, rows: np.ndarray) -> Split:

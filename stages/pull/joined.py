@@ -63,12 +63,11 @@ def shared_part(labels: Iterable[str]) -> tuple[str, str] | None:
     """
     names = sorted({clean(label) for label in labels})
     for candidate in CANDIDATES:
-        counts = Counter(part for name in names for part in _parts(name, candidate))
-        for name in names:
-            parts = _parts(name, candidate)
-            common = [part for part in parts if len(parts) > 1 and counts[part] > 1]
-            if common:
-                return common[0], candidate
+        apart = [_parts(name, candidate) for name in names]
+        counts = Counter(part for parts in apart for part in parts)
+        common = [part for parts in apart if len(parts) > 1 for part in parts if counts[part] > 1]
+        if common:
+            return common[0], candidate
     return None
 
 

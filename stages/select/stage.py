@@ -127,11 +127,8 @@ class Choice:
         """Return in words why a row was chosen: it is the smallest in `column`, or in what the parameters prefer."""
         found = rules.reason(row, self.table, self.params, column or SIZES[self.params.prefer])
         chance = self.chance_of_worse(row)
-        return (
-            found
-            if chance is None
-            else f"{found}; that it truly lies further below has a chance of at least {chance:.0%}"
-        )
+        told = "" if chance is None else f"; that it truly lies further below has a chance of at least {chance:.0%}"
+        return found + told
 
     def _evaluated(self, name: str) -> EvaluatedVariant:
         return next(each for each in evaluation_file.read(self.inputs.evaluation) if each.name == name)

@@ -80,7 +80,7 @@ NETWORKS = {
         Network("edac_cnn_lstm", (39, 88, 3), {"dropout": 0.0, "dense_dropout": 0.0}, "adamax", 1e-3),
     )
 }
-BARS = {  # numerator, its share of renewing steps, denominator, its share, bar, whether it is a ceiling
+BARS = {  # the EDAC CNN's: numerator, share of renewing steps, denominator, its share, bar, whether it is a ceiling
     "ours_over_plain": ("ours", 0.01, "plain", 0.0, 0.9, True),
     "ours_over_plain_renewing_every_10": ("ours", 0.1, "plain", 0.0, 0.9, True),
     "tfmot_over_ours_constant": ("tfmot", 1.0, "ours", 1.0, 15.0, False),
