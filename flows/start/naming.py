@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from flows.start import guess
 from flows.start.fields import Field, Item, by_name, from_path
 from flows.start.guess import EACH_FILE
-from flows.start.values import are_numbers, are_words, inside
+from flows.start.values import are_numbers, are_words, crossing, inside
 from stages.core.artifacts.recordings import SEPARATOR, labels_of
 from stages.core.project.errors import DataError, ParameterError
 from stages.core.project.params import known
@@ -99,7 +99,7 @@ def find(items: Sequence[Item], asked: Asked) -> Names:
     notes: list[str] = []
     split = _asked(items, asked.split, "split") if asked.split else guess.split(items)
     taken = _with_folder(split) if split else set()
-    label = _asked(items, asked.label, "label") if asked.label else guess.label(items, taken)
+    label = _asked(items, asked.label, "label") if asked.label else guess.label(items, taken | {asked.group or ""})
     keep = [i for i, value in enumerate(label.values) if value]
     if len(keep) < len(items):
         notes.append(f"{len(items) - len(keep)} recordings have no label and are left out")
@@ -119,11 +119,7 @@ def find(items: Sequence[Item], asked: Asked) -> Names:
     if others:
         first = others[0].partition(" ")[0]
         notes.append(f"the label may as well be {' or '.join(others)}; --label {first} takes that")
-    if not asked.label and not asked.group and are_numbers(label.values) and are_words(group.values):
-        notes.append(
-            f"{label.name} holds numbers and {group.name} words: if it is people that are numbered, add --label "
-            f"{group.name} --group {label.name}"
-        )
+    notes += [] if asked.label or asked.group else _other_way_round(label, group)
     notes += _in_part(items, split, group)
     notes += [] if asked.label else _put_together(items, label)
     notes += _perhaps_several(label) if asked.label_separator is None else []
@@ -134,6 +130,21 @@ def find(items: Sequence[Item], asked: Asked) -> Names:
             "made several, name the field with --group, or the figures will be too good"
         )
     return Names(tuple(items), label, group, split, site, tuple(notes))
+
+
+def _other_way_round(label: Field, group: Field) -> list[str]:
+    """Say if the group may be the label just as well, as in `anna/bell/1.wav`, where folders of people come first."""
+    if not are_words(group.values):
+        return []
+    options = f"--label {group.name} --group {label.name}"
+    if are_numbers(label.values):
+        return [
+            f"{label.name} holds numbers and {group.name} words: if it is people that are numbered, add {options}"
+        ]
+    if from_path(label.name) and from_path(group.name) and crossing(group.values, label.values) > 0.5:
+        taken, other = (guess.described(field.name, field.values) for field in (label, group))
+        return [f"{taken} is taken for the label, {other} for the group; if it is the other way round, add {options}"]
+    return []
 
 
 def _apart(label: Field, separator: str | None, notes: list[str]) -> Field:

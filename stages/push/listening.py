@@ -66,24 +66,26 @@ def classify(ask: Ask, paths: Sequence[Path], hearing: Hearing) -> Iterator[Line
                 continue
             asked.append(str(copy))
             found.append((name, str(copy), ""))
-        failed = [why for _, _, why in found if why]
+        failed: list[str] = []
         answers = ask(asked) if asked else iter(())
         late: DeviceError | None = None
         for name, place, why in found:
             if why:
+                failed.append(why)
                 yield {"file": name, "ok": False, "error": why}
                 continue
             answer = next(answers, None)
             if answer is None:
-                break
-            if place != name and "error" in answer:
+                continue
+            if "error" in answer:
                 answer["error"] = answer["error"].replace(place, name)
+                failed.append(answer["error"])
             yield answer | {"file": name}
         try:
             next(answers, None)
         except DeviceError as error:
             late = error
-    if failed:
+    if any(why for _, _, why in found):
         counted = f"{len(failed)} of {len(found)} files cannot be classified. The first: " if len(found) > 1 else ""
         raise DataError(counted + failed[0])
     if late is not None:

@@ -85,7 +85,7 @@ def test_folders_and_bad_files_among_good_ones(tmp_path: Path) -> None:
     assert [answer.get("ok", True) for answer in answers] == [True, False, True, False, False, True]
     assert "(a web page; " in answers[1]["error"]
     assert "768000 Hz; got 1." in answers[3]["error"]
-    assert line_with(error, "2 of 6 files")
+    assert line_with(error, "3 of 6 files")
 
 
 def test_the_rules_of_the_release_hold_for_other_formats_too(tmp_path: Path) -> None:

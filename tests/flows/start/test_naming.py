@@ -137,8 +137,7 @@ def test_another_field_may_be_the_label() -> None:
     assert any("part4 (3: 0, 1, 2)" in note for note in found(codes).notes)
     ears = [f"S{p:02}/{e}/{w}_{t}.wav" for p in range(8) for e in ("left", "right") for w in WORDS for t in (1, 2)]
     assert any("--label part1" in note for note in found(ears).notes)
-    for layout in ("flat label_speaker_take", "label/name and number", "speaker/label"):
-        assert not any("--label" in note for note in found(LAYOUTS[layout][0]).notes)
+    assert not any("--label" in note for note in found(LAYOUTS["speaker/label"][0]).notes)
 
 
 def test_codes_without_separators_are_fields_and_no_guess() -> None:
@@ -208,6 +207,28 @@ def test_a_column_is_known_by_its_last_word_if_it_is_the_only_one() -> None:
 
 def test_numbered_folders_may_be_people() -> None:
     assert any("--label part1 --group folder1" in note for note in found(LAYOUTS["speaker/label_take"][0]).notes)
+
+
+@pytest.mark.parametrize("path", ["{p}/{w}/{t}.wav", "{w}/{p}/{t}.wav", "{p}_{w}_{t}.wav", "{p}/{w}{t}.wav"])
+def test_folders_of_named_people_may_be_the_group(path: str) -> None:
+    paths = [path.format(p=p, w=w, t=t) for p in PEOPLE for w in WORDS for t in TAKES]
+    names = found(paths)
+    other = f"if it is the other way round, add --label {names.group.name} --group {names.label.name}"
+    assert sum(other in note for note in names.notes) == 1
+    swapped = found(paths, label=names.group.name, group=names.label.name)
+    assert (swapped.label.values, swapped.group.values) == (names.group.values, names.label.values)
+    assert not any("other way round" in note for note in swapped.notes)
+
+
+def test_nobody_is_both_group_and_label() -> None:
+    names = found([f"{p}/{w}/{t}.wav" for p in PEOPLE for w in WORDS for t in TAKES], group="folder1")
+    assert (names.label.name, names.group.name) == ("folder2", "folder1")
+
+
+@pytest.mark.parametrize("path", ["{w}/{p}/{t}.wav", "{p}/{w}/{t}.wav", "{w}/{t}.wav"])
+def test_numbered_people_and_bare_labels_leave_no_doubt(path: str) -> None:
+    names = found([path.format(p=f"s{p:02}", w=w, t=f"{p}{t}") for p in range(5) for w in WORDS for t in TAKES])
+    assert not any("other way round" in note for note in names.notes)
 
 
 def test_split_folders() -> None:
