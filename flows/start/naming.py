@@ -138,9 +138,7 @@ def _other_way_round(label: Field, group: Field) -> list[str]:
         return []
     options = f"--label {group.name} --group {label.name}"
     if are_numbers(label.values):
-        return [
-            f"{label.name} holds numbers and {group.name} words: if it is people that are numbered, add {options}"
-        ]
+        return [f"{label.name} holds numbers and {group.name} words: if it is people that are numbered, add {options}"]
     if from_path(label.name) and from_path(group.name) and crossing(group.values, label.values) > 0.5:
         taken, other = (guess.described(field.name, field.values) for field in (label, group))
         return [f"{taken} is taken for the label, {other} for the group; if it is the other way round, add {options}"]
