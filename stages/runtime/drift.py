@@ -223,7 +223,7 @@ def contrasts(shares: Sequence[float]) -> np.ndarray:
 
     Examples
     --------
-    >>> contrasts((0.25, 0.5, 0.25)).round(3)
+    >>> contrasts((0.25, 0.5, 0.25)).round(3) + 0.0
     array([[-1.414,  0.   ,  1.414],
            [ 1.   , -1.   ,  1.   ]])
     """
