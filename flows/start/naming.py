@@ -11,6 +11,7 @@ from flows.start.guess import EACH_FILE
 from flows.start.values import are_numbers, are_words, crossing, inside
 from stages.core.artifacts.recordings import SEPARATOR, labels_of
 from stages.core.project.errors import DataError, ParameterError
+from stages.core.project.names import clean
 from stages.core.project.params import known
 from stages.pull import joined
 
@@ -30,6 +31,8 @@ class Asked:
         ``"file"`` for the group makes every recording its own; ``"none"`` uses no split or no site.
     label_separator : str or None
         Character between the several labels of a recording; None takes ``|``, or what seems to stand there.
+    left_out : tuple of str
+        Labels to leave out, and the recordings that have no other.
     """
 
     label: str | None = None
@@ -37,6 +40,7 @@ class Asked:
     split: str | None = None
     site: str | None = None
     label_separator: str | None = None
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,12 +104,12 @@ def find(items: Sequence[Item], asked: Asked) -> Names:
     split = _asked(items, asked.split, "split") if asked.split else guess.split(items)
     taken = _with_folder(split) if split else set()
     label = _asked(items, asked.label, "label") if asked.label else guess.label(items, taken | {asked.group or ""})
-    keep = [i for i, value in enumerate(label.values) if value]
-    if len(keep) < len(items):
-        notes.append(f"{len(items) - len(keep)} recordings have no label and are left out")
-    items = [items[i] for i in keep]
-    label, split = label.of(keep), split and split.of(keep)
+    n = len(items)
+    items, label, split = _labelled(items, label, split)
+    if len(items) < n:
+        notes.append(f"{n - len(items)} recordings have no label and are left out")
     label = _apart(label, asked.label_separator, notes)
+    items, label, split = _labelled(items, _without(label, asked.left_out, notes), split)
     if len(label.distinct) < 2:
         raise DataError(
             f"the recordings must have at least two labels; {label.name} holds {len(label.distinct)} "
@@ -156,6 +160,27 @@ def _apart(label: Field, separator: str | None, notes: list[str]) -> Field:
             f"{', ...' if len(names) > 6 else ''}); --label-separator '{SEPARATOR}' keeps each text as one label"
         )
     return Field(label.name, label.reason, values)
+
+
+def _labelled(items: Sequence[Item], label: Field, split: Field | None) -> tuple[list[Item], Field, Field | None]:
+    """Return the recordings that have a label."""
+    keep = [i for i, value in enumerate(label.values) if value]
+    return [items[i] for i in keep], label.of(keep), split and split.of(keep)
+
+
+def _without(label: Field, left_out: Sequence[str], notes: list[str]) -> Field:
+    """Return the field without some labels, and say how many recordings have no other."""
+    if not left_out:
+        return label
+    names = {name for value in label.values for name in labels_of(value)}
+    gone = {name for name in names if clean(name) in set(map(clean, left_out))}
+    for name in left_out:
+        if clean(name) not in set(map(clean, gone)):
+            raise ParameterError(f"--leave-out must name a label; got {name!r}. {known(name, names)}")
+    values = tuple(SEPARATOR.join(name for name in labels_of(value) if name not in gone) for value in label.values)
+    shown = ", ".join(map(repr, sorted(gone)))
+    notes.append(f"{shown} left out, as asked for; recordings that have no other label: {values.count('')}")
+    return replace(label, values=values)
 
 
 def _with_folder(found: Field) -> set[str]:

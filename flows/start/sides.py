@@ -1,5 +1,6 @@
 """Choose the split: the publisher's where it can be used, else by group."""
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 
@@ -7,9 +8,11 @@ from flows.start.choice import Choice
 from flows.start.guess import EACH_FILE
 from flows.start.naming import Names
 from flows.start.values import side_of
-from stages.core.artifacts.recordings import SEPARATOR
+from stages.core.artifacts.recordings import labels_of
 from stages.core.artifacts.split import SPLITS, SplitName
 from stages.core.project.errors import DataError
+
+_SHOWN = 6  # labels with too few groups
 
 
 def split(names: Names, warnings: list[str]) -> tuple[list[Choice], int]:
@@ -47,8 +50,9 @@ def split(names: Names, warnings: list[str]) -> tuple[list[Choice], int]:
     sparse = _sparse(names)
     if sparse:
         raise DataError(
-            f"every class needs recordings of at least 3 groups, one for each side of the split; {sparse}. "
-            "Record more speakers (or whatever the group is), leave the class out, or name another field with --group."
+            f"every class needs recordings of at least 3 groups, one for each side of the split; {_few(sparse)}. "
+            f"Record more speakers (or whatever the group is){_left_out(names, sparse)}, or name another field with "
+            "--group."
         )
     reason = f"by group ({names.group.name}: {groups}), so that nobody is on two sides"
     return [
@@ -111,10 +115,22 @@ def _problem(names: Names, sides: Mapping[str, SplitName | None]) -> str:
     return ""
 
 
-def _sparse(names: Names) -> str:
+def _sparse(names: Names) -> dict[str, int]:
+    """Return the labels that have recordings of too few groups, and of how many."""
     groups: dict[str, set[str]] = {}
     for label, group in zip(names.label.values, names.group.values, strict=True):
-        for name in label.split(SEPARATOR):
+        for name in labels_of(label):
             groups.setdefault(name, set()).add(group)
-    few = sorted(label for label, found in groups.items() if len(found) < 3)
-    return ", ".join(f"{label!r} has {len(groups[label])}" for label in few[:6])
+    return {label: len(groups[label]) for label in sorted(groups) if len(groups[label]) < len(SPLITS)}
+
+
+def _few(sparse: Mapping[str, int]) -> str:
+    shown = ", ".join(f"{label!r} has {n}" for label, n in list(sparse.items())[:_SHOWN])
+    return shown + f", and {len(sparse) - _SHOWN} more" * (len(sparse) > _SHOWN)
+
+
+def _left_out(names: Names, sparse: Mapping[str, int]) -> str:
+    """Return the options that leave these labels out, where two others are left."""
+    if len(names.classes) - len(sparse) < 2 or len(sparse) > _SHOWN:
+        return ""
+    return ", add " + " ".join(f"--leave-out {shlex.quote(label)}" for label in sparse)

@@ -10,7 +10,7 @@ from stages.pull.joined import require_separator
 def start(given: argparse.Namespace) -> None:
     """Look at recordings and write a params.yaml for them."""
     require_separator("--label-separator", given.label_separator)
-    asked = Asked(given.label, given.group, given.split, given.site, given.label_separator)
+    asked = Asked(given.label, given.group, given.split, given.site, given.label_separator, tuple(given.leave_out))
     device = run.Device(given.bytes, given.latency_ms)
     rest = run.Rest(given.minutes, given.positive, given.name, given.similar_names)
     run.start(given.recordings, asked, device, rest, run.Manner(given.yes, given.explain, given.force))

@@ -1,6 +1,7 @@
 """What `edac start` reads from folders and file names."""
 
 import random
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ PEOPLE = ("jackson", "nicolas", "theo", "george", "lucas")
 TAKES = range(4)
 
 
-def found(paths: list[str], **asked: str) -> Names:
+def found(paths: list[str], **asked: Any) -> Names:
     items = [Item(path, fields) for path, fields in zip(paths, path_fields(paths), strict=True)]
     return find(items, Asked(**asked))
 
@@ -229,6 +230,24 @@ def test_nobody_is_both_group_and_label() -> None:
 def test_numbered_people_and_bare_labels_leave_no_doubt(path: str) -> None:
     names = found([path.format(p=f"s{p:02}", w=w, t=f"{p}{t}") for p in range(5) for w in WORDS for t in TAKES])
     assert not any("other way round" in note for note in names.notes)
+
+
+def test_labels_left_out() -> None:
+    paths = [f"{w}/{p:03}/{t}.wav" for w in WORDS for p in range(9) for t in TAKES]
+    names = found(paths, left_out=("no", " up"))
+    assert set(names.classes) == {"yes", "down"}
+    assert len(names.items) == len(names.group.values) == 72
+    assert "'no', 'up' left out, as asked for; recordings that have no other label: 72" in names.notes
+    with pytest.raises(ParameterError, match=r"--leave-out must name a label; got 'yess'\. Did you mean 'yes'\?"):
+        found(paths, left_out=("yess",))
+    with pytest.raises(DataError, match="at least two labels; folder1 holds 1"):
+        found(paths, left_out=("no", "up", "down"))
+
+
+def test_a_label_left_out_stays_with_nobody() -> None:
+    rows = [Item(f"{i}.wav", {"labels": ("bird|rain", "rain", "wind", "bird")[i % 4], "id": str(i)}) for i in range(24)]
+    names = find(rows, Asked(left_out=("rain",)))
+    assert (names.classes, len(names.items)) == ({"bird": 12, "wind": 6}, 18)
 
 
 def test_split_folders() -> None:

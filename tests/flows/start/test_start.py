@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -89,7 +90,8 @@ def test_own_params_are_kept(recordings: Path, tmp_path: Path, monkeypatch: pyte
         (["nowhere"], DataError, "does not exist"),
         (["{}", "--bytes", "2kB"], ParameterError, r"at least the [\d,]+ bytes"),
         (["{}", "--bytes", "small"], ParameterError, "such as 60kB"),
-        (["{}", "--group", "part1"], DataError, "recordings of at least 3 groups"),
+        (["{}", "--group", "part1"], ParameterError, "label cannot be told"),
+        (["{}", "--leave-out", "loud"], ParameterError, "--leave-out must name a label; got 'loud'"),
     ],
 )
 def test_mistakes_leave_nothing(
@@ -104,6 +106,19 @@ def test_mistakes_leave_nothing(
     with pytest.raises(error, match=message):
         start(*(word.format(recordings) for word in words), "--yes")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_class_of_one_recording_names_the_option_that_helps(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(recordings, tmp_path / "in")
+    encode(tmp_path / "in" / "a b_p00_0.wav", tone(100, 0.5, 0), RATE)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"'a b' has 1\. Record more .*, add --leave-out 'a b', or name another field"):
+        start("in", "--label", "^([^_]+)_", "--group", "(p[0-9]+)", "--yes")
+    start("in", "--label", "^([^_]+)_", "--group", "(p[0-9]+)", "--yes", "--leave-out", "a b")
+    assert "note: 'a b' left out, as asked for; recordings that have no other label: 1" in capsys.readouterr().out
+    check(tmp_path / "params.yaml")
 
 
 def test_the_network_is_the_widest_that_fits() -> None:
