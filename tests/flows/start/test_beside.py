@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ def touch(root: Path, paths: list[str]) -> None:
         (root / path).touch()
 
 
-def found(root: Path, table: Path | None = None, **asked: str) -> Names:
+def found(root: Path, table: Path | None = None, **asked: Any) -> Names:
     return naming.find(listing.list_recordings(root, table)[0], Asked(**asked))
 
 
