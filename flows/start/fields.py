@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+from stages.core.artifacts.recordings import part_id
+
 SEPARATORS = re.compile(r"[_\-\s.+@#,()\[\]{}]+")
 _WHEN = re.compile(  # a date, and perhaps a time
     r"(?<!\d)((?:19|20)\d\d)[-_.](0[1-9]|1[0-2])[-_.]([0-3]\d)"
@@ -22,17 +24,25 @@ _USUAL = 0.9  # fraction of names with the usual number of parts, below which on
 
 @dataclass(frozen=True)
 class Item:
-    """One recording and all that its path and the tables tell of it.
+    """One recording, or a part of one, and all that its path and the tables tell of it.
 
     Attributes
     ----------
     path : str
         Relative to the root, with slashes.
     fields : Mapping of str to str
+    span : tuple of float or None
+        Start and end of the part (seconds); None for all of it.
     """
 
     path: str
     fields: Mapping[str, str]
+    span: tuple[float, float] | None = None
+
+    @property
+    def shown(self) -> str:
+        """Its path, and the times if it is a part."""
+        return self.path if self.span is None else part_id(self.path, *self.span)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from flows.start import beside, tables
+from flows.start import beside, marks, tables
 from flows.start.fields import Item, path_fields
 from flows.start.values import side_of
 from stages.core.project.errors import DataError
@@ -46,7 +46,7 @@ def root_of(table: Path) -> Path:
     return table.parent
 
 
-def list_recordings(root: Path, table: Path | None = None) -> tuple[list[Item], list[str]]:
+def list_recordings(root: Path, table: Path | None = None, *, whole: bool = False) -> tuple[list[Item], list[str]]:
     """List recordings with the fields of their paths and of the tables that name them.
 
     Parameters
@@ -56,11 +56,13 @@ def list_recordings(root: Path, table: Path | None = None) -> tuple[list[Item], 
     table : Path or None
         The one table to go by; None looks for tables in `root` and below, else beside `root`, for lists of a side's
         files and for JSON files beside the recordings.
+    whole : bool
+        Whether recordings are taken whole, whatever parts of them are marked.
 
     Returns
     -------
     items : list of Item
-        Sorted by path. Where tables name recordings, only those.
+        Sorted by path. Where tables name recordings, only those; where parts of recordings are marked, those parts.
     notes : list of str
         Which tables were used and what was left out.
 
@@ -88,21 +90,24 @@ def list_recordings(root: Path, table: Path | None = None) -> tuple[list[Item], 
     if table is None:
         know(beside.sides(root, [name for name in tree.files if name.endswith(".txt")], paths))
         know(beside.sidecars(root, [name for name in tree.files if name.endswith(".json")], paths))
-    candidates, unused = ([table], []) if table else _tables(root, tree.files, paths)
-    found = _found(candidates, root, fields, asked=table is not None)
+    looked = [] if whole or table else tree.files
+    parts, marked, used = marks.beside(root, looked, paths)
+    notes += marked
+    candidates, unused = ([table], []) if table else _tables(root, [n for n in tree.files if n not in used], paths)
+    found = _found(candidates, root, fields, asked=table is not None, whole=whole)
     if not candidates and not unused:
-        above = _found(_above(root), root, fields, asked=False)
+        above = _found(_above(root), root, fields, asked=False, whole=whole)
         told = set().union(*above.by_table.values()) if above.by_table else set(above.by_key)
         found = above if len(told) >= _ABOVE * len(paths) else found
     know((found.by_key, [*found.notes, *unused, *found.unused[:_SHOWN]]))
-    by_table = found.by_table
+    by_table, parts = found.by_table, found.parts or parts
     if table and not by_table and not found.by_key:
         raise DataError(
             f"{table} must have a column with paths of files below {root}, or one with what all of their paths hold, "
             "such as a speaker's number; it has none. Correct the paths."
         )
     if not by_table:
-        return [Item(path, fields[path] | more[path]) for path in paths], notes
+        return _items({path: fields[path] | more[path] for path in paths}, parts, notes)
     listed: dict[str, dict[str, str]] = {}
     sides = {path: named for path in by_table if (named := side_of(path.stem))}
     with_sides = "test" in sides.values() and len(set(sides.values())) > 1
@@ -116,28 +121,47 @@ def list_recordings(root: Path, table: Path | None = None) -> tuple[list[Item], 
         notes.append(f"{len(paths) - len(listed)} recordings that no table names are left out")
     names = sorted(listed)
     again = dict(zip(names, path_fields(names), strict=True))  # what is left out may have had fewer parts
-    return [Item(name, again[name] | more[name] | listed[name]) for name in names], notes
+    return _items({name: again[name] | more[name] | listed[name] for name in names}, parts, notes)
+
+
+def _items(
+    known: Mapping[str, Mapping[str, str]], parts: Mapping[str, marks.Parts], notes: list[str]
+) -> tuple[list[Item], list[str]]:
+    """Return the recordings, or, where parts of some are marked, those parts alone."""
+    if not parts:
+        return [Item(path, fields) for path, fields in known.items()], notes
+    whole = sum(path not in parts for path in known)
+    notes += [f"{whole} recordings of which no part is marked are left out"] * (whole > 0)
+    return [
+        Item(path, {**fields, **values}, span)
+        for path, fields in known.items()
+        for span, values in sorted(parts.get(path, {}).items(), key=lambda part: part[0])
+    ], notes
 
 
 @dataclass
 class _Found:
-    """What tables tell: of the recordings that they name, and of those whose path holds a key; and notes."""
+    """What tables tell: of recordings that they name, of parts of them, and of those whose path holds a key; notes."""
 
+    parts: dict[str, marks.Parts] = field(default_factory=dict)
     by_table: dict[Path, dict[str, dict[str, str]]] = field(default_factory=dict)
     by_key: dict[str, dict[str, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
 
 
-def _found(candidates: Sequence[Path], root: Path, fields: Mapping[str, Mapping[str, str]], *, asked: bool) -> _Found:
+def _found(
+    candidates: Sequence[Path], root: Path, fields: Mapping[str, Mapping[str, str]], *, asked: bool, whole: bool
+) -> _Found:
     """Read tables; one that was asked for must be right, others may be of something else."""
     all_found, by_name = _Found(), _index(fields)
     for path in candidates:
         try:
             rows = tables.read(path)
-            named, notes = _rows(path, root, by_name, rows)
+            named, parts, notes = _rows(path, root, by_name, rows, whole=whole)
             if named:
                 all_found.by_table[path] = named
+                all_found.parts |= parts
             else:
                 by_key, notes = beside.joined(path, rows, fields)
                 if not by_key and not asked and rows and path.suffix != ".txt":
@@ -194,8 +218,12 @@ def _tables(root: Path, names: Sequence[str], paths: Sequence[str]) -> tuple[lis
     near = [name for name in names if Path(name).suffix in tables.SUFFIXES]
     near = [name for name in near if PurePosixPath(name).with_suffix("").as_posix() not in own]
     near.sort(key=lambda name: (name.count("/"), name))
-    unread = [name for name in names if Path(name).suffix in tables.SPREADSHEETS]
-    notes = [f"not used: {root / name} must be CSV, TSV or JSON. If it tells labels, save it as CSV" for name in unread]
+    unread = [name for name in names if Path(name).suffix.casefold() in tables.SPREADSHEETS | marks.UNREAD]
+    notes = [
+        f"not used: {root / name} must be CSV, TSV or JSON. If it tells labels, save it as CSV"
+        for name in unread[:_SHOWN]
+    ]
+    notes += [f"not used: {len(unread)} such files"] * (len(unread) > _SHOWN)
     if len(near) > _MOST_TABLES:
         notes.append(f"not used: {len(near) - _MOST_TABLES} of {len(near)} tables, such as {near[-1]}")
     return sorted(root / name for name in near[:_MOST_TABLES]), notes
@@ -211,9 +239,9 @@ def _index(paths: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _rows(
-    path: Path, root: Path, by_name: Mapping[str, Sequence[str]], rows: Sequence[Row]
-) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """Return the rows of a table by the recording that they name, and notes; none if it does not name recordings."""
+    path: Path, root: Path, by_name: Mapping[str, Sequence[str]], rows: Sequence[Row], *, whole: bool
+) -> tuple[dict[str, dict[str, str]], dict[str, marks.Parts], list[str]]:
+    """Return what a table tells of the recordings that it names and of parts of them, and notes; nothing of others."""
     here = path.parent.relative_to(root).as_posix() if path.is_relative_to(root) else "."
 
     def named(value: str) -> str | None:
@@ -234,23 +262,25 @@ def _rows(
             best, of_column = found, column
     if not best:
         _require_apart(path, rows, by_name)
+    parts, marked = marks.of_rows(path, {} if whole else best, [of_column])
     for name, several in best.items():
-        if any(row.values != several[0].values for row in several):
+        if not parts and any(row.values != several[0].values for row in several):
             raise DataError(
                 f"{path} must name every recording once; {name} is in lines {several[0].line} and {several[1].line}. "
-                "Keep one row, or write params.yaml by hand: pull.options.folder knows start_s, end_s and "
-                "one_row_per_label."
+                "Keep one row, or give each row's part of the recording in columns start_s and end_s."
             )
     if best and named(of_column):
-        unnamed, notes = _rows(path, root, by_name, tables.unnamed(path, rows))
+        unnamed, _, notes = _rows(path, root, by_name, tables.unnamed(path, rows), whole=whole)
         values, note = tables.told(path, unnamed)
-        return values, [note, *notes]
+        return values, {}, [note, *notes]
     lost = [row.line for row in rows if named(row.values.get(of_column, "")) is None]
     notes = (
         [f"{path.name} names {len(lost)} recordings that are not there, the first in line {lost[0]}"] if lost else []
     )
+    if parts:
+        return {name: {} for name in parts}, parts, [*marked, *notes]
     values = {name: {k: v for k, v in rows[0].values.items() if k != of_column} for name, rows in best.items()}
-    return values, notes
+    return values, {}, notes
 
 
 def _require_apart(path: Path, rows: Sequence[Row], by_name: Mapping[str, Sequence[str]]) -> None:

@@ -36,11 +36,11 @@ def lengths(pull: PullParams) -> tuple[np.ndarray, np.ndarray] | None:
         index = read_index(layout.INDEX)
         return np.array([r.duration_s for r in index]), np.array([r.sample_rate for r in index])
     listed = _listed(pull)
-    if not listed or any(each.span for each in listed):
+    if not listed:
         return None
     root = Path(pull.configure()[1].root).expanduser()
     try:
-        found = survey(root, [each.path.as_posix() for each in listed], [each.label for each in listed])
+        found = survey(root, [(each.path.as_posix(), each.span) for each in listed], [each.label for each in listed])
     except DataError:  # pull names every one that cannot be decoded
         return None
     rates = np.repeat(list(found.rates), list(found.rates.values()))

@@ -29,12 +29,13 @@ class Device:
 
 @dataclass(frozen=True)
 class Rest:
-    """Further choices: minutes of training, positive class, name of the model, what becomes of similar names."""
+    """Further choices: minutes, positive class, the model's name, what becomes of similar names, no marked parts."""
 
     minutes: float = 10.0
     positive: str | None = None
     name: str | None = None
     similar_names: similar.How | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,13 @@ def start(recordings: Path, asked: Asked, device: Device, rest: Rest, manner: Ma
     root = listing.root_of(table) if table else place.resolve()
     if not manner.explain:
         _require_free(params.PARAMS_FILE, manner.force)
-    items, notes = listing.list_recordings(root, table)
+    items, notes = listing.list_recordings(root, table, whole=rest.whole)
     for note in notes:
         print(f"note: {note}")
     names = naming.find(items, asked)
     print(_found(root, names))
     write.require_readable(names, root)
-    measured = survey.survey(root, [item.path for item in names.items], names.label.values)
+    measured = survey.survey(root, [(item.path, item.span) for item in names.items], names.label.values)
     print(_measured(measured))
     target = _target(root, device, rest, ask=not manner.yes and sys.stdin.isatty())
     settling = similar.settled(names, rest.similar_names)
@@ -93,7 +94,7 @@ def start(recordings: Path, asked: Asked, device: Device, rest: Rest, manner: Ma
         print(f"note: {warning}")
     csv = write.LISTING.absolute()
     heading = (
-        f"Written by `edac start` for {root}: {len(names.items)} recordings, {len(names.classes)} labels.",
+        f"Written by `edac start` for {root}: {_counted(names)}, {len(names.classes)} labels.",
         "Every parameter is explained in its stage's params.py; `edac check` checks them, `dvc repro` runs them.",
     )
     text = write.document(chosen, root=root, table=csv, heading=heading)
@@ -156,17 +157,24 @@ def _found(root: Path, names: Names) -> str:
     """Return what folders, file names and tables tell, with ten examples."""
     kinds = [("label", names.label), ("group", names.group)]
     kinds += [(kind, found) for kind, found in (("split", names.split), ("site", names.site)) if found is not None]
-    lines = [f"{len(names.items)} recordings below {root}"]
+    lines = [f"{_counted(names)} below {root}"]
     for kind, found in kinds:
         distinct = sorted(names.classes) if kind == "label" else found.distinct
         values = "" if found.name == EACH_FILE else f": {listing.shown(distinct)}"
         lines.append(f"{kind}: {found.reason} ({len(distinct)}{values})")
     n = len(names.items)
     rows = [range(n)[round(i * (n - 1) / max(1, min(EXAMPLES, n) - 1))] for i in range(min(EXAMPLES, n))]
-    shown = [(names.items[i].path, *(found.values[i] for _, found in kinds)) for i in rows]
+    shown = [(names.items[i].shown, *(found.values[i] for _, found in kinds)) for i in rows]
     most, least = names.classes.most_common(1)[0], names.classes.most_common()[-1]
     lines.append(f"recordings of a label: from {least[1]} ({least[0]}) to {most[1]} ({most[0]})")
     return "\n".join([*lines, fleet.table(("recording", *(kind for kind, _ in kinds)), shown)])
+
+
+def _counted(names: Names) -> str:
+    """Return how many recordings there are, or parts of them."""
+    recordings = len({item.path for item in names.items})
+    parts = f"{len(names.items)} parts of " if any(item.span for item in names.items) else ""
+    return f"{parts}{recordings} recordings"
 
 
 def _measured(found: survey.Survey) -> str:

@@ -78,7 +78,18 @@ def _listed(names: Names) -> list[Listing]:
         return found.values if found is not None else ("",) * len(names.items)
 
     rows = zip(names.items, names.label.values, names.group.values, of(names.site), of(names.split), strict=True)
-    return [Listing(Path(item.path), label, group, site, fold) for item, label, group, site, fold in rows]
+    return [
+        Listing(
+            Path(item.path),
+            label,
+            group,
+            site,
+            fold,
+            start_s=item.span and item.span[0],
+            end_s=item.span and item.span[1],
+        )
+        for item, label, group, site, fold in rows
+    ]
 
 
 def _with(names: Names, listed: list[Listing]) -> Names:

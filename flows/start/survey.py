@@ -11,6 +11,7 @@ from stages.core.audio import decode
 from stages.core.project.errors import DataError
 from stages.core.project.progress import track
 
+Place = tuple[str, tuple[float, float] | None]
 MEASURED = 400
 """Recordings that are decoded, spread evenly over all."""
 _FRAME = 1024
@@ -72,16 +73,16 @@ class Survey:
         return float(np.ceil(self.seconds / seconds - 0.01).clip(1).mean())
 
 
-def survey(root: Path, paths: Sequence[str], labels: Sequence[str]) -> Survey:
-    """Decode a sample of recordings and measure them.
+def survey(root: Path, places: Sequence[Place], labels: Sequence[str]) -> Survey:
+    """Decode a sample of recordings, or of parts of them, and measure them.
 
     Parameters
     ----------
     root : Path
-    paths : sequence of str
-        Relative to `root`.
+    places : sequence of tuple
+        Path, relative to `root`, and start and end of the part (seconds), or None for all of it.
     labels : sequence of str
-        Label of each recording.
+        Label of each.
 
     Returns
     -------
@@ -92,15 +93,16 @@ def survey(root: Path, paths: Sequence[str], labels: Sequence[str]) -> Survey:
     DataError
         If none of the sample holds sound.
     """
-    order = np.random.default_rng(0).permutation(len(paths))[:MEASURED]
+    order = np.random.default_rng(0).permutation(len(places))[:MEASURED]
     rates: Counter[int] = Counter()
     by_label: dict[str, Counter[int]] = {}
     rows, measured, failed, silent = [], [], [], 0
     for i in track(sorted(order), "recordings", total=len(order)):
+        path, span = places[i]
         try:
-            samples, rate = decode.decode(root / paths[i])
+            samples, rate = _decoded(root / path, span)
         except DataError:
-            failed.append(paths[i])
+            failed.append(path)
             continue
         peak = float(np.abs(samples).max(initial=0.0))
         if not len(samples) or not np.isfinite(peak) or peak < _SILENT:
@@ -117,6 +119,12 @@ def survey(root: Path, paths: Sequence[str], labels: Sequence[str]) -> Survey:
         )
     seconds, peaks, bands = np.array(rows).T
     return Survey(len(rows), seconds, rates, by_label, peaks, bands, tuple(failed), silent, tuple(measured))
+
+
+def _decoded(path: Path, span: tuple[float, float] | None) -> tuple[np.ndarray, int]:
+    blocks: list[np.ndarray] = []
+    heard = decode.hear(path, span=span, take=lambda samples, _rate: blocks.append(samples))
+    return np.concatenate(blocks), heard.sample_rate
 
 
 def bandwidth(samples: np.ndarray, rate: int) -> float:

@@ -59,9 +59,10 @@ def read(path: Path) -> list[Row]:
 
 
 def _header(path: Path) -> str:
-    """Return the first line, whatever its encoding."""
+    """Return the first line that is no comment, whatever its encoding."""
     with path.open("rb") as stream:
-        return stream.readline(10_000).decode(errors="replace").rstrip("\r\n")
+        lines = iter(lambda: stream.readline(10_000), b"")
+        return next((line for line in lines if not line.startswith(b"#")), b"").decode(errors="replace").rstrip("\r\n")
 
 
 def _by_spaces(path: Path) -> list[Row]:

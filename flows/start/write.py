@@ -15,7 +15,7 @@ from flows.start.choice import Choice
 from flows.start.fields import from_path
 from flows.start.naming import Names
 from flows.start.recipe import Recipe
-from stages.core.artifacts.recordings import SEPARATOR
+from stages.core.artifacts.recordings import PART_COLUMNS, SEPARATOR
 from stages.core.project import params
 from stages.core.project.errors import DataError
 from stages.pull.sources import folder as source
@@ -25,7 +25,7 @@ _WIDTH = 118
 
 
 def listing(names: Names) -> str:
-    """Return the CSV that names every recording with its label and group, and its split and site if there are any.
+    """Return the CSV that names every recording or part with its label and group, and split and site if there are any.
 
     Parameters
     ----------
@@ -33,6 +33,10 @@ def listing(names: Names) -> str:
     """
     columns = {"label": names.label.values, "group": names.group.values}
     columns |= {kind: f.values for kind, f in (("split", names.split), ("site", names.site)) if f is not None}
+    spans = [item.span for item in names.items]
+    if any(spans):
+        for i, name in enumerate(PART_COLUMNS):
+            columns[name] = tuple("" if span is None else f"{span[i]:.10g}" for span in spans)
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["path", *columns])

@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ class Row:
 def read_table(path: Path, layout: Layout) -> list[Row]:
     """Read a table with a header, or say in one sentence why it cannot be read with certainty.
 
-    Blank lines, and rows all of whose fields are empty, are passed over.
+    Blank lines, rows all of whose fields are empty, and comments above the header (`# ...`) are passed over.
 
     Parameters
     ----------
@@ -169,7 +170,8 @@ def _delimiter(path: Path, layout: Layout, text: str) -> tuple[str, int, str]:
     """Return the delimiter, how many lines stand before the header that are not of the table, and the rest."""
     stated = re.match(r'"?sep=(.)"?[ \t]*(\r\n|\r|\n)', text)  # spreadsheets write it and hide it
     skipped = 1 if stated else 0
-    rest = text[stated.end() :] if stated else text
+    comments, rest = _comments(text[stated.end() :] if stated else text)
+    skipped += comments
     if layout.delimiter is not None:
         if len(layout.delimiter) != 1 or layout.delimiter in '"\r\n':
             raise ParameterError(
@@ -194,6 +196,23 @@ def _delimiter(path: Path, layout: Layout, text: str) -> tuple[str, int, str]:
     header_line = rest.lstrip("\r\n").splitlines()[:1]
     counts = {delimiter: header_line[0].count(delimiter) if header_line else 0 for delimiter in DELIMITERS}
     return max(DELIMITERS, key=lambda delimiter: counts[delimiter]), skipped, rest
+
+
+def _comments(text: str) -> tuple[int, str]:
+    """Return how many lines above the header are comments (`# ...`), and the rest.
+
+    The last of them is the header if it has as many fields as the line after it, which holds a file's name or a
+    number: `#path,label` above `a.wav,dog`.
+    """
+    lines = text.splitlines(keepends=True)
+    n = sum(1 for _ in itertools.takewhile(lambda line: line.startswith("#"), lines))
+    if n in (0, len(lines)):
+        return 0, text
+    as_many = any(lines[n - 1].count(delimiter) == lines[n].count(delimiter) > 0 for delimiter in DELIMITERS)
+    if as_many and re.search(r"\d|\.\w{2,4}\b", lines[n]):
+        n -= 1
+        lines[n] = re.sub(r"^#+\s*(?=\w)", "", lines[n])
+    return n, "".join(lines[n:])
 
 
 def _records(path: Path, text: str, delimiter: str, skipped: int, *, check: bool = True) -> Iterator[_Record]:

@@ -17,6 +17,8 @@ def add(commands: Commands) -> None:
     start.add_argument("--label-separator", metavar="C", help=text)
     text = "label to leave out, with the recordings that have no other; may be given several times"
     start.add_argument("--leave-out", action="append", default=[], metavar="LABEL", help=text)
+    text = "take recordings whole, whatever parts of them tables, Audacity's labels or Raven's selections mark"
+    start.add_argument("--whole", action="store_true", help=text)
     start.add_argument("--bytes", metavar="N", help="largest model file, such as 60kB or 1MB; default: 100kB")
     start.add_argument("--latency-ms", type=float, metavar="MS", help="longest time for one clip; default: 50")
     start.add_argument(
