@@ -1,19 +1,25 @@
 """A label of background sounds, such as the folder ``_background_noise_``: an answer, and heard behind the others."""
 
 import itertools
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from flows.start.choice import Choice
 from flows.start.fields import Field
 from flows.start.naming import Names
 from flows.start.values import side_of
 from stages.core.artifacts.split import SPLITS
+from stages.core.project.errors import DataError, ParameterError
 
+BETWEEN = "background"
 _BACKGROUND = re.compile(
     r"_*(noises?|(background|ambient|ambience)([_\- ]*(noises?|sounds?|recordings?))?)_*", re.IGNORECASE
 )
+_MARGIN = 0.25  # of a part's length, between a mark and what is not of it
 _LEVELS_DB = [-5, 30]  # above the background; docs/decisions.md has what they did for words
 
 
@@ -79,6 +85,66 @@ def _in_turn(split: Field, groups: Sequence[str], rows: Sequence[int]) -> Field:
     return replace(split, values=tuple(values))
 
 
+def between(names: Names) -> tuple[Names, str]:
+    """Add parts of what lies before and between the marked parts of recordings, under a label of their own.
+
+    They are as long as the median part, keep a quarter of that away from marks, and are at most as many as the most
+    frequent label has, spread evenly.
+
+    Parameters
+    ----------
+    names : Names
+
+    Returns
+    -------
+    names : Names
+    note : str
+
+    Raises
+    ------
+    ParameterError
+        If no part is marked, or the label is there already.
+    DataError
+        If nothing lies between the parts.
+    """
+    rows: dict[str, list[tuple[tuple[float, float], int]]] = {}
+    for i, item in enumerate(names.items):
+        if item.span is not None:
+            rows.setdefault(item.path, []).append((item.span, i))
+    if not rows or BETWEEN in names.classes:
+        got = f"a label {BETWEEN!r}" if rows else "none"
+        raise ParameterError(
+            f"--background must find marked parts of recordings, and no label {BETWEEN!r}; got {got}. Leave it out."
+        )
+    length = float(np.median([end - start for marked in rows.values() for (start, end), _ in marked]))
+    found = [(i, span) for marked in rows.values() for i, span in _gaps(sorted(marked), length)]
+    if not found:
+        raise DataError(
+            f"--background must find {1.5 * length:.2f} s or more between two marks of a recording; no two are that "
+            "far apart. Leave it out."
+        )
+    n = min(len(found), max(names.classes.values()))
+    chosen = [found[round(i * (len(found) - 1) / max(1, n - 1))] for i in range(n)]
+    taken = names.of([*range(len(names.items)), *(i for i, _ in chosen)])
+    first = len(names.items)
+    items = [*names.items, *(replace(names.items[i], span=span) for i, span in chosen)]
+    label = replace(taken.label, values=(*taken.label.values[:first], *[BETWEEN] * n))
+    order = sorted(range(len(items)), key=lambda i: (items[i].path, items[i].span or (0.0, 0.0)))
+    return replace(taken, items=tuple(items), label=label).of(order), (
+        f"{n} parts between the marked ones, each of {length:.2f} s, are the label {BETWEEN!r}, as asked for"
+    )
+
+
+def _gaps(marked: Sequence[tuple[tuple[float, float], int]], length: float) -> list[tuple[int, tuple[float, float]]]:
+    """Return the parts of a length before and between marks, each with a row of the recording."""
+    margin, begin, found = _MARGIN * length, 0.0, []
+    for (start, end), row in marked:
+        for k in range(math.floor((start - margin - begin) / length + 1e-9)):
+            found.append((row, (round(begin + k * length, 6), round(begin + (k + 1) * length, 6))))
+        begin = max(begin, end + margin)
+    return found
+
+
 def heard_behind(choices: Sequence[Choice], names: Names, clip_s: float) -> list[Choice]:
     """Return the choices with background sounds cut into clips, which are heard behind the others at every step.
 
@@ -96,7 +162,8 @@ def heard_behind(choices: Sequence[Choice], names: Names, clip_s: float) -> list
     for i, choice in enumerate(found):
         if choice.name in ("train.vary", "prune.vary"):
             found[i] = replace(choice, value=choice.value | more)
-    if not any(choice.name == "features.segment" for choice in found):
+    whole = not any(item.span for item in names.items)  # parts are no longer than what is heard in them
+    if whole and not any(choice.name == "features.segment" for choice in found):
         reason = f"a long recording of {label!r} becomes many clips"
         found.append(Choice("features.segment", {"hop_s": clip_s}, reason))
     return found

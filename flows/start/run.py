@@ -29,13 +29,14 @@ class Device:
 
 @dataclass(frozen=True)
 class Rest:
-    """Further choices: minutes, positive class, the model's name, what becomes of similar names, no marked parts."""
+    """Further choices: minutes, positive class, the model's name, what becomes of similar names and of marked parts."""
 
     minutes: float = 10.0
     positive: str | None = None
     name: str | None = None
     similar_names: similar.How | None = None
     whole: bool = False
+    background: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,9 @@ def start(recordings: Path, asked: Asked, device: Device, rest: Rest, manner: Ma
     for note in notes:
         print(f"note: {note}")
     names = naming.find(items, asked)
+    if rest.background:
+        names, added = background.between(names)
+        print(f"note: {added}")
     print(_found(root, names))
     write.require_readable(names, root)
     measured = survey.survey(root, [(item.path, item.span) for item in names.items], names.label.values)
@@ -90,7 +94,7 @@ def start(recordings: Path, asked: Asked, device: Device, rest: Rest, manner: Ma
         print(f"note: {becomes}")
     chosen = recipe.choose(names, measured, target)
     chosen = dataclasses.replace(chosen, choices=(*write.missing_values(names), *settling.choices, *chosen.choices))
-    for warning in (*names.notes, *_unreadable(measured), *chosen.warnings):
+    for warning in (*names.notes, *_unreadable(measured), *_between(names), *chosen.warnings):
         print(f"note: {warning}")
     csv = write.LISTING.absolute()
     heading = (
@@ -185,6 +189,16 @@ def _measured(found: survey.Survey) -> str:
         f"length: median {q(0.5):.2f} s, 5 to 95 % {q(0.05):.2f} to {q(0.95):.2f} s, longest {q(1):.2f} s\n"
         f"rate: {rates}; peak level from {low:.0f} to {high:.0f} dB ({found.n} recordings decoded)"
     )
+
+
+def _between(names: Names) -> list[str]:
+    """Say that nothing is learned of what lies between marked parts."""
+    if not any(item.span for item in names.items) or background.label_of(names):
+        return []
+    return [
+        "what lies between the marked parts is not learned, so that a device calls it one of the labels; if everything "
+        "that matters is marked, add --background"
+    ]
 
 
 def _unreadable(found: survey.Survey) -> list[str]:

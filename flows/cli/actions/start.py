@@ -12,5 +12,7 @@ def start(given: argparse.Namespace) -> None:
     require_separator("--label-separator", given.label_separator)
     asked = Asked(given.label, given.group, given.split, given.site, given.label_separator, tuple(given.leave_out))
     device = run.Device(given.bytes, given.latency_ms)
-    rest = run.Rest(given.minutes, given.positive, given.name, given.similar_names, given.whole)
+    rest = run.Rest(
+        given.minutes, given.positive, given.name, given.similar_names, given.whole, background=given.background
+    )
     run.start(given.recordings, asked, device, rest, run.Manner(given.yes, given.explain, given.force))

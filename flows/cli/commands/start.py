@@ -19,6 +19,8 @@ def add(commands: Commands) -> None:
     start.add_argument("--leave-out", action="append", default=[], metavar="LABEL", help=text)
     text = "take recordings whole, whatever parts of them tables, Audacity's labels or Raven's selections mark"
     start.add_argument("--whole", action="store_true", help=text)
+    text = "make what lies between marked parts a label, `background`; everything that matters must be marked"
+    start.add_argument("--background", action="store_true", help=text)
     start.add_argument("--bytes", metavar="N", help="largest model file, such as 60kB or 1MB; default: 100kB")
     start.add_argument("--latency-ms", type=float, metavar="MS", help="longest time for one clip; default: 50")
     start.add_argument(

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.start import listing, marks, naming, similar, write
+from flows.start import background, listing, marks, naming, similar, write
+from flows.start.choice import Choice
 from flows.start.fields import Item
 from flows.start.naming import Asked
 from stages.core.project.errors import DataError, ParameterError
@@ -218,3 +219,40 @@ def test_a_label_left_out_of_parts(root: Path) -> None:
     assert parts(list(names.items)) == EXPECTED
     with pytest.raises(ParameterError, match="--leave-out must name a label"):
         naming.find(listed(root)[0], Asked(left_out=("cows",)))
+
+
+def test_what_lies_between_marks_is_background(root: Path) -> None:
+    """The median mark has 0.25 s; a quarter of that stays free beside marks."""
+    for recording in RECORDINGS:
+        (root / recording).with_suffix(".txt").write_text("0.5\t0.75\tdog\n0.6\t0.7\tdog\n1.5\t2.0\tcat\n")
+    names = naming.find(listed(root)[0], Asked())
+    more, note = background.between(names)
+    assert note == "12 parts between the marked ones, each of 0.25 s, are the label 'background', as asked for"
+    assert more.classes == {"dog": 12, "cat": 6, "background": 12}
+    marked = [(item.path, item.span) for item in names.items]
+    rows = list(zip(more.items, more.label.values, more.group.values, strict=True))
+    assert sorted((item.path, item.span) for item, label, _ in rows if label != "background") == sorted(marked)
+    for item, label, group in rows:
+        assert group == item.path[:2]
+        if label == "background":
+            assert item.span is not None
+            start, end = item.span
+            assert start >= 0
+            assert end - start == pytest.approx(0.25)
+            for path, span in marked:
+                assert path != item.path or span is None or end <= span[0] - 0.0624 or start >= span[1] + 0.0624
+    assert [(item.path, item.span) for item in more.items] == sorted((i.path, i.span) for i in more.items)
+    (vary,) = background.heard_behind([Choice("train.vary", {"p": 0.7})], more, 1.0)
+    assert vary.value["background"] == "background"
+
+
+def test_background_needs_marks_and_room_between_them(root: Path) -> None:
+    items = [Item(f"{w}{i}.wav", {"part1": w}) for w in ("yes", "no") for i in range(3)]
+    with pytest.raises(ParameterError, match=r"--background must find marked parts of recordings.*got none"):
+        background.between(naming.find(items, Asked(label="part1", group="file")))
+    tight = [Item("a.wav", {"label": "xy"[i % 2], "speaker": "a"}, (i / 2, i / 2 + 0.4)) for i in range(6)]
+    with pytest.raises(DataError, match=r"--background must find 0\.60 s or more between two marks"):
+        background.between(naming.find(tight, Asked(group="speaker")))
+    named = [Item("a.wav", {"label": ("x", "background")[i % 2]}, (float(3 * i), 3 * i + 1.0)) for i in range(6)]
+    with pytest.raises(ParameterError, match="no label 'background'; got a label 'background'"):
+        background.between(naming.find(named, Asked(group="file")))
