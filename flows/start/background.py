@@ -162,7 +162,7 @@ def heard_behind(choices: Sequence[Choice], names: Names, clip_s: float) -> list
     for i, choice in enumerate(found):
         if choice.name in ("train.vary", "prune.vary"):
             found[i] = replace(choice, value=choice.value | more)
-    whole = not any(item.span for item in names.items)  # parts are no longer than what is heard in them
+    whole = not any(item.span for item in names.items)  # what lies between marks is clips already
     if whole and not any(choice.name == "features.segment" for choice in found):
         reason = f"a long recording of {label!r} becomes many clips"
         found.append(Choice("features.segment", {"hop_s": clip_s}, reason))
