@@ -95,7 +95,7 @@ def check(path: Path = params.PARAMS_FILE) -> None:
         apart = learnt.folder.resolve() != stream.background.resolve()
         rule = "be another folder than that of augment.options.background, from which the network learns"
         require(apart, "evaluate.stream.background", rule, str(stream.background))
-    measured = list(stream.false_alarms_per_hour) if stream.minutes else []
+    measured = list(stream.false_alarms_per_hour) if stream.asked else []
     rule = "be one of evaluate.stream.false_alarms_per_hour, with streams to measure it on"
     require(rate is None or rate in measured, "select.false_alarms_per_hour", rule, rate, f"Measured: {measured}.")
     for device in filter(None, map(device_of, select.budget)):

@@ -20,13 +20,15 @@ _BACKGROUND = re.compile(
     r"_*(noises?|(background|ambient|ambience)([_\- ]*(noises?|sounds?|recordings?))?)_*", re.IGNORECASE
 )
 _MARGIN = 0.25  # of a part's length, between a mark and what is not of it
+_RATES, _TARGETS = (1.0, 5.0, 20.0, 60.0), 2  # false alarms an hour, of which that many are aimed at
 _LEVELS_DB = [-5, 30]  # above the background; docs/decisions.md has what they did for words
 
 
 def label_of(names: Names) -> str | None:
     """Return the label that is called as background sounds are, where others are beside it; None if there is none."""
     found = [label for label in names.classes if _BACKGROUND.fullmatch(label)]
-    return found[0] if len(found) == 1 and len(names.classes) > 2 else None
+    others = len(names.classes) - 1
+    return found[0] if len(found) == 1 and (others > 1 or (others == 1 and found[0] == BETWEEN)) else None
 
 
 def shared_out(names: Names) -> tuple[Names, str]:
@@ -133,6 +135,28 @@ def between(names: Names) -> tuple[Names, str]:
     return replace(taken, items=tuple(items), label=label).of(order), (
         f"{n} parts between the marked ones, each of {length:.2f} s, are the label {BETWEEN!r}, as asked for"
     )
+
+
+def streams(names: Names) -> list[Choice]:
+    """Return the choices that judge every variant on the recordings of validation and test as they were recorded.
+
+    Parameters
+    ----------
+    names : Names
+        As `between` returns them.
+    """
+    ends: dict[str, float] = {}
+    for item in names.items:
+        ends[item.path] = max(ends.get(item.path, 0.0), item.span[1] if item.span else 0.0)
+    hours = 0.15 * sum(ends.values()) / 3600  # of validation, as the split shares recordings out
+    targets = [rate for rate in _RATES if rate * hours >= 1][:_TARGETS]
+    if not targets:
+        return []
+    return [
+        Choice("evaluate.stream.marked", True, "recordings of validation and test are heard as a device hears them"),
+        Choice("evaluate.stream.ignored", [BETWEEN]),
+        Choice("evaluate.stream.false_alarms_per_hour", targets, f"what about {60 * hours:.0f} minutes can show"),
+    ]
 
 
 def _gaps(marked: Sequence[tuple[tuple[float, float], int]], length: float) -> list[tuple[int, tuple[float, float]]]:

@@ -41,11 +41,12 @@ _LEAST = -1.0  # score of a field that numbers people, machines or takes: no lab
 _AS_LIKELY = 1.0  # difference of scores within which two fields may both be the label
 
 
-def called(items: Sequence[Item], kind: str, taken: set[str]) -> Field | None:
+def called(items: Sequence[Item], kind: str, taken: set[str], least: int = 2) -> Field | None:
     """Return the table's column that is called as the kind is, in the order of likelihood.
 
     Case and all but letters and digits do not count: ``Patient ID`` is ``patient_id``; nor do the objects that hold an
-    entry of JSON: ``annotations.result.choices`` is ``choices``, unless there is such a column.
+    entry of JSON: ``annotations.result.choices`` is ``choices``, unless there is such a column. It has
+    `least` different values.
     """
     fields = {
         re.sub(r"[^a-z0-9]", "", name.casefold().rpartition(".")[2]): (name, values)
@@ -53,7 +54,7 @@ def called(items: Sequence[Item], kind: str, taken: set[str]) -> Field | None:
         if name not in taken and not from_path(name)
     }
     for word in CALLED[kind]:
-        if word in fields and len(set(fields[word][1]) - {""}) > 1:
+        if word in fields and len(set(fields[word][1]) - {""}) >= least:
             name, values = fields[word]
             return Field(name, f"the table's column {name!r}", values)
     ends = [each for each in fields.values() if kind in _ENDS and _ends(each[0], _ENDS[kind]) and are_shared(each[1])]
@@ -82,15 +83,15 @@ def split(items: Sequence[Item]) -> Field | None:
     return None
 
 
-def label(items: Sequence[Item], taken: set[str]) -> Field:
-    """Return the field that seems to hold the label.
+def label(items: Sequence[Item], taken: set[str], least: int = 2) -> Field:
+    """Return the field that seems to hold the label; a table's column of that name needs `least` different values.
 
     Raises
     ------
     ParameterError
         If that cannot be told.
     """
-    column = called(items, "label", taken)
+    column = called(items, "label", taken, least)
     if column:
         return column
     scores = _label_scores(items, taken)

@@ -33,6 +33,8 @@ class Asked:
         Character between the several labels of a recording; None takes ``|``, or what seems to stand there.
     left_out : tuple of str
         Labels to leave out, and the recordings that have no other.
+    background : bool
+        Whether what lies between marked parts becomes a label, so that one other is enough.
     """
 
     label: str | None = None
@@ -41,6 +43,12 @@ class Asked:
     site: str | None = None
     label_separator: str | None = None
     left_out: tuple[str, ...] = ()
+    background: bool = False
+
+    @property
+    def least(self) -> int:
+        """Number of labels that there must be."""
+        return 1 if self.background else 2
 
 
 @dataclass(frozen=True)
@@ -103,16 +111,21 @@ def find(items: Sequence[Item], asked: Asked) -> Names:
     notes: list[str] = []
     split = _asked(items, asked.split, "split") if asked.split else guess.split(items)
     taken = _with_folder(split) if split else set()
-    label = _asked(items, asked.label, "label") if asked.label else guess.label(items, taken | {asked.group or ""})
+    label = (
+        _asked(items, asked.label, "label")
+        if asked.label
+        else guess.label(items, taken | {asked.group or ""}, asked.least)
+    )
     n = len(items)
     items, label, split = _labelled(items, label, split)
     if len(items) < n:
         notes.append(f"{n - len(items)} recordings have no label and are left out")
     label = _apart(label, asked.label_separator, notes)
     items, label, split = _labelled(items, _without(label, asked.left_out, notes), split)
-    if len(label.distinct) < 2:
+    if len(label.distinct) < asked.least:
+        least = "a label" if asked.background else "two labels"
         raise DataError(
-            f"the recordings must have at least two labels; {label.name} holds {len(label.distinct)} "
+            f"the recordings must have at least {least}; {label.name} holds {len(label.distinct)} "
             f"({', '.join(label.distinct)}). Name another field with --label. {guess.listed(items)}"
         )
     taken |= _with_folder(label)

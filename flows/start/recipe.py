@@ -23,7 +23,9 @@ DEPLOYED = "static_wi8_ai8"
 BATCH = 64
 _POSITIVE = "positive pos true yes ill sick abnormal anomaly anomalous disease diseased faulty fault 1"
 POSITIVE = frozenset(_POSITIVE.split())
-_NEGATIVE = "negative neg false no not none without absent well healthy normal control controls good ok intact 0"
+_NEGATIVE = (
+    "negative neg false no not none without absent well healthy normal control controls good ok intact background 0"
+)
 NEGATIVE = frozenset(_NEGATIVE.split())
 _SHORT = 1500  # steps, below which a higher learning rate and less variation learn more
 _OPERATIONS_PER_S = 8e9  # multiply-adds in training, forward and backward, of two ordinary cores

@@ -29,14 +29,13 @@ class Device:
 
 @dataclass(frozen=True)
 class Rest:
-    """Further choices: minutes, positive class, the model's name, what becomes of similar names and of marked parts."""
+    """Further choices: minutes, positive class, the model's name, what becomes of similar names, no marked parts."""
 
     minutes: float = 10.0
     positive: str | None = None
     name: str | None = None
     similar_names: similar.How | None = None
     whole: bool = False
-    background: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def start(recordings: Path, asked: Asked, device: Device, rest: Rest, manner: Ma
     for note in notes:
         print(f"note: {note}")
     names = naming.find(items, asked)
-    if rest.background:
+    if asked.background:
         names, added = background.between(names)
         print(f"note: {added}")
     print(_found(root, names))
@@ -93,7 +92,9 @@ def start(recordings: Path, asked: Asked, device: Device, rest: Rest, manner: Ma
     if becomes:
         print(f"note: {becomes}")
     chosen = recipe.choose(names, measured, target)
-    chosen = dataclasses.replace(chosen, choices=(*write.missing_values(names), *settling.choices, *chosen.choices))
+    streams = background.streams(names) if asked.background else []
+    more = (*write.missing_values(names), *settling.choices, *chosen.choices, *streams)
+    chosen = dataclasses.replace(chosen, choices=more)
     for warning in (*names.notes, *_unreadable(measured), *_between(names), *chosen.warnings):
         print(f"note: {warning}")
     csv = write.LISTING.absolute()

@@ -136,6 +136,53 @@ def recordings(given: StreamParams, features: Path, frontend: Frontend, ignored:
     return found
 
 
+def marked(features: Path, side: SplitName, ignored: Sequence[str]) -> list[Annotated]:
+    """Return the recordings of a side of which parts are marked, with these parts as events.
+
+    Parameters
+    ----------
+    features : Path
+        Holds ``clips.csv``, whose clips are the parts; clips of one part that follow each other are one event.
+    side : {"train", "validation", "test"}
+    ignored : Sequence[str]
+        Labels that are no event.
+
+    Raises
+    ------
+    DataError
+        If the side has no such recording.
+    """
+    spans: dict[tuple[Path, str], dict[str, list[tuple[float, float]]]] = {}
+    for clip in clips_file.read(features, side):
+        if clip.span is None or clip.recording != clip.path.as_posix():  # a clip of a recording that is one part
+            continue
+        of_label = spans.setdefault((clip.path, clip.group), {})
+        for label in clip.labels:
+            if label not in ignored:
+                of_label.setdefault(label, []).append(clip.span)
+    if not spans:
+        raise DataError(
+            f"evaluate.stream.marked must find recordings with marked parts in the {side} split; there are none. "
+            "Set it to false, or give their times in start_s and end_s."
+        )
+    found = []
+    for (path, group), of_label in sorted(spans.items()):
+        events = [TrueEvent(label, *span, group) for label, own in of_label.items() for span in _joined(own)]
+        found.append(Annotated(path, group, side, tuple(sorted(events, key=lambda e: (e.onset_s, e.label)))))
+    return found
+
+
+def _joined(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return spans with those that touch or overlap made one."""
+    joined: list[tuple[float, float]] = []
+    for start, end in sorted(spans):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined
+
+
 def of_side(found: Sequence[Annotated], side: SplitName) -> list[Annotated]:
     """Return the recordings of a side; warn of those that training left no use for.
 

@@ -163,6 +163,10 @@ class StreamParams:
         Folder of annotated long recordings, which are the test stream instead of a composed one; of groups of the
         validation split they are the validation stream. Beside each lies a CSV file of its name with the columns onset,
         offset (both in seconds) and label.
+    marked : bool
+        Whether the recordings of which parts are marked (``start_s``, ``end_s`` of a CSV) are the streams, those of the
+        validation split and those of the test split, with these parts as events. Everything that matters in them must
+        be marked.
     recordings_group : str
         Regular expression that is searched for in each path relative to `recordings`; what its one pair of parentheses
         matches is the group (speaker, device). Recordings of groups of the training split are left out.
@@ -187,6 +191,7 @@ class StreamParams:
     snr_db: tuple[float, ...] = (0.0, 10.0, 20.0)
     background: Path | None = None
     recordings: Path | None = None
+    marked: bool = False
     recordings_group: str = "(.+)"
     ignored: tuple[str, ...] = ()
     false_alarms_per_hour: tuple[float, ...] = (1.0,)
@@ -222,8 +227,14 @@ class StreamParams:
         good = len(targets) > 0 and all(target > 0 for target in targets)
         require(good, f"{owner}.false_alarms_per_hour", "be rates above 0", list(targets), "Try [1].")
         require_group(f"{owner}.recordings_group", self.recordings_group)
+        require(not self.marked or self.recordings is None, f"{owner}.marked", "be false beside recordings", True)
         rule = "be above 0 beside recordings, as a composed stream chooses where no recording is of validation"
         require(self.recordings is None or self.minutes > 0, f"{owner}.minutes", rule, self.minutes, "Try 60.")
+
+    @property
+    def asked(self) -> bool:
+        """Whether there are streams."""
+        return self.marked or self.minutes > 0
 
     @property
     def most(self) -> int | None:

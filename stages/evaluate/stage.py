@@ -102,7 +102,7 @@ def evaluate(
             lines = [row for name, figures in rejected.items() for row in unknown.rows(name, figures)]
             files.write_csv(folder / "rejection.csv", unknown.COLUMNS, lines)
         heard: dict[str, tuple[StreamResult, ...]] = {}
-        if params.stream.minutes:
+        if params.stream.asked:
             heard = stream.measure(variants, sweep, features=features, folder=folder / "stream", params=params)
             lines = [row for name, results in heard.items() for row in stream.rows(name, results)]
             files.write_csv(folder / "streams.csv", stream.COLUMNS, lines)

@@ -178,6 +178,8 @@ def compose(side: SplitName, features: Path, frontend: Frontend, given: StreamPa
         ignored: Sequence[str] = (frontend.labels[0], *given.ignored)
     else:
         ignored = given.ignored
+    if given.marked:
+        return annotated.Recordings(annotated.marked(features, side, ignored), frontend)
     if given.recordings is not None:
         found = annotated.recordings(given, features, frontend, ignored)
         if chosen := annotated.of_side(found, side):

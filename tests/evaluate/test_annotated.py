@@ -142,3 +142,41 @@ def test_annotations_and_sound_are_part_of_what_a_run_resumes_by(params: StreamP
     before = annotated.digests(params.recordings)
     path.with_suffix(".csv").write_text("onset,offset,label\n1,2,dog\n")
     assert annotated.digests(params.recordings) != before
+
+
+def marked(features: Path, tmp_path: Path) -> None:
+    """Clips of parts of two recordings on each side; one part was cut into two clips, one clip is of a whole file."""
+    parts = [(0.5, 1.0, "dog"), (1.0, 1.25, "dog"), (2.0, 2.5, "other"), (3.0, 3.5, "door, slam|dog")]
+    found = []
+    for side in ("train", "validation", "test"):
+        for name in ("one", "two"):
+            path = tmp_path / f"{side}-{name}.wav"
+            soundfile.write(path, np.full(4 * RATE, 0.1), RATE)
+            for start, end, label in parts if name == "one" else parts[2:3]:
+                found.append(Clip(f"{path}@{start}", path, side, label, f"{side}{name}", "", "", start, end, str(path)))
+        whole = tmp_path / f"{side}.wav"
+        found.append(Clip(f"{whole}@0", whole, side, "dog", side, "", "", 0.0, 1.0, f"{side}.wav"))
+    clips_file.write(features, found)  # type: ignore[arg-type]
+
+
+def test_marked_parts_are_events_of_their_recordings(features: Path, frontend: Frontend, tmp_path: Path) -> None:
+    marked(features, tmp_path)
+    given = StreamParams(marked=True, ignored=("other",))
+    assert given.asked
+    for side in ("validation", "test"):
+        sound = stream.compose(side, features, frontend, given)  # type: ignore[arg-type]
+        assert sound.hours * 3600 == pytest.approx(8.0)
+        assert [(e.label, round(e.onset_s, 6), round(e.offset_s, 6), e.group) for e in sound.truth] == [
+            ("dog", 0.5, 1.25, f"{side}one"),
+            ("dog", 3.0, 3.5, f"{side}one"),
+            ("door, slam", 3.0, 3.5, f"{side}one"),
+        ]
+
+
+def test_marked_streams_need_marked_parts(features: Path, frontend: Frontend, params: StreamParams) -> None:
+    with pytest.raises(
+        DataError, match=r"evaluate\.stream\.marked must find .* in the test split; there are none\. Set"
+    ):
+        stream.compose("test", features, frontend, StreamParams(marked=True))
+    with pytest.raises(ParameterError, match="be false beside recordings"):
+        StreamParams(marked=True, minutes=60, recordings=params.recordings)

@@ -246,6 +246,31 @@ def test_what_lies_between_marks_is_background(root: Path) -> None:
     assert vary.value["background"] == "background"
 
 
+def test_one_label_is_enough_beside_background(root: Path) -> None:
+    for recording in RECORDINGS:
+        (root / recording).with_suffix(".txt").write_text("0.5\t0.75\tbark\n1.5\t1.75\tbark\n")
+    items, _ = listed(root)
+    with pytest.raises(ParameterError, match="label cannot be told"):
+        naming.find(items, Asked())
+    names, _ = background.between(naming.find(items, Asked(background=True)))
+    assert (names.classes, set(names.group.values)) == ({"bark": 12, "background": 12}, {f"p{i}" for i in range(6)})
+    assert background.label_of(names) == "background"
+
+
+@pytest.mark.parametrize(
+    "minutes, rates", [(3, []), (7, [60.0]), (25, [20.0, 60.0]), (90, [5.0, 20.0]), (500, [1.0, 5.0])]
+)
+def test_streams_aim_at_what_their_length_can_show(minutes: int, rates: list[float]) -> None:
+    ends = [60.0 * minutes / 4] * 4
+    items = [
+        Item(f"{i}.wav", {"label": "x", "id": f"a{i}"}, (end - 1, end)) for i, end in enumerate(ends) for _ in "ab"
+    ]
+    names, _ = background.between(naming.find(items, Asked(group="id", background=True)))
+    choices = {choice.name: choice.value for choice in background.streams(names)}
+    assert choices.get("evaluate.stream.false_alarms_per_hour", []) == rates
+    assert choices.get("evaluate.stream.marked", False) == bool(rates)
+
+
 def test_background_needs_marks_and_room_between_them(root: Path) -> None:
     items = [Item(f"{w}{i}.wav", {"part1": w}) for w in ("yes", "no") for i in range(3)]
     with pytest.raises(ParameterError, match=r"--background must find marked parts of recordings.*got none"):

@@ -121,6 +121,32 @@ def test_a_class_of_one_recording_names_the_option_that_helps(
     check(tmp_path / "params.yaml")
 
 
+def test_one_kind_of_mark_becomes_a_detector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(6):
+        encode(tmp_path / "in" / f"dog{i}.wav", tone(300, 80.0, i), RATE)
+        marks = "".join(f"{t}\t{t + 0.6}\tbark\n" for t in range(3, 77, 5))
+        (tmp_path / "in" / f"dog{i}.txt").write_text(marks)
+    monkeypatch.chdir(tmp_path)
+    start("in", "--yes", "--background", "--group", "file")
+    said = capsys.readouterr().out
+    assert "note: 90 parts between the marked ones, each of 0.60 s, are the label 'background'" in said
+    assert "180 parts of 6 recordings below" in said
+    assert "not learned" not in said
+    check(tmp_path / "params.yaml")
+    document = params.read(tmp_path / "params.yaml")
+    assert document["pull"]["options"]["folder"]["labels"] == ["background", "bark"]
+    assert document["train"]["vary"]["background"] == "background"
+    assert document["evaluate"]["stream"] == {
+        "marked": True,
+        "ignored": ["background"],
+        "false_alarms_per_hour": [60.0],
+    }
+    with pytest.raises(ParameterError, match="--label must be a field"):
+        start("in", "--yes", "--label", "label", "--group", "file", "--whole")
+
+
 def test_the_network_is_the_widest_that_fits() -> None:
     shape = sizes.Shape((32, 24, 1), 3)
     width, size = sizes.widest("ds_cnn", shape, raw_bytes=30_000, scheme="static_wi8_ai8")
