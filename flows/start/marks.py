@@ -40,11 +40,15 @@ class Times:
         Names of columns.
     is_length : bool
         Whether `end` holds the part's length instead.
+    of_file : str
+        Column with the start in the recording, where `start` and `end` are of all recordings one after another, as
+        Raven has it for several; empty if there is none.
     """
 
     start: str
     end: str
     is_length: bool = False
+    of_file: str = ""
 
     def span(self, path: Path, row: Row) -> Span | None:
         """Return the part that a row is about; None if the row marks a moment and no part.
@@ -62,6 +66,12 @@ class Times:
                 f"{path}, line {row.line}: {self.start} and {self.end} must be times, the start before the end; got "
                 f"{texts[0]!r} and {texts[1]!r}. Correct them."
             )
+        if self.of_file:
+            first = _seconds(row.values.get(self.of_file, "")) * _unit(self.of_file)
+            if not 0 <= first < float("inf"):
+                text = row.values.get(self.of_file, "")
+                raise DataError(f"{path}, line {row.line}: {self.of_file} must be a time; got {text!r}. Correct it.")
+            start, end = first, first + end - start
         return (round(start, 6), round(end, 6)) if start < end else None
 
 
@@ -71,23 +81,21 @@ def times_of(columns: Iterable[str]) -> Times | None:
     Examples
     --------
     >>> times_of(["Selection", "Begin Time (s)", "End Time (s)", "Species"])
-    Times(start='Begin Time (s)', end='End Time (s)', is_length=False)
-    >>> times_of(["file", "onset", "offset"]), times_of(["offset", "duration"])
-    (Times(start='onset', end='offset', is_length=False), Times(start='offset', end='duration', is_length=True))
+    Times(start='Begin Time (s)', end='End Time (s)', is_length=False, of_file='')
+    >>> times_of(["file", "onset", "offset"])
+    Times(start='onset', end='offset', is_length=False, of_file='')
     """
     kinds: dict[str, str] = {}
     for name in columns:
         words = [word.casefold() for word in _WORD.findall(name)]
         words = [word.removesuffix("time") or word for word in words]
-        rest = [word for word in words if word not in _IDLE]
-        if len(rest) == 1:
-            kinds.setdefault(_kind(rest[0]), name)
-    start, end, offset, length = (kinds.get(kind) for kind in ("start", "end", "offset", "length"))
+        rest = [word for word in words if word not in _IDLE] or [word for word in words if word == "time"]
+        kinds.setdefault(_kind(rest), name)
+    start, end, offset, length = (kinds.get(kind, "") for kind in ("start", "end", "offset", "length"))
     if start and (end or offset):
-        return Times(start, end or offset or "")
-    if length and (start or offset):
-        return Times(start or offset or "", length, is_length=True)
-    return None
+        return Times(start, end or offset, of_file=kinds.get("of file", ""))
+    start = start or offset or kinds.get("time", "")
+    return Times(start, length, is_length=True) if start and length else None
 
 
 def of_rows(path: Path, rows: Mapping[str, Sequence[Row]], known: Sequence[str]) -> tuple[dict[str, Parts], list[str]]:
@@ -111,7 +119,7 @@ def of_rows(path: Path, rows: Mapping[str, Sequence[Row]], known: Sequence[str])
     times = times_of(dict.fromkeys(name for several in rows.values() for row in several for name in row.values))
     if times is None or all(len(several) == 1 for several in rows.values()):
         return {}, []
-    drop, moments = {*known, times.start, times.end}, 0
+    drop, moments = {*known, times.start, times.end, times.of_file}, 0
     found: dict[str, Parts] = {}
     for recording, several in rows.items():
         for row in several:
@@ -213,7 +221,7 @@ def _marked(path: Path) -> tuple[Parts, int, int] | None:
         if span is None:
             without_length += 1
             continue
-        values = {key: value for key, value in row.values.items() if key not in (times.start, times.end)}
+        values = {key: value for key, value in row.values.items() if key not in (times.start, times.end, times.of_file)}
         parts[span] = _both(parts[span], values) if span in parts else values
     return parts, 0, without_length
 
@@ -247,9 +255,11 @@ def _both(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
     return joined
 
 
-def _kind(word: str) -> str:
-    kinds = (("start", _STARTS), ("end", _ENDS), ("length", _LENGTHS), ("offset", {"offset"}))
-    return next((kind for kind, words in kinds if word in words), "")
+def _kind(words: Sequence[str]) -> str:
+    if len(words) != 1:
+        return "of file" if words == ["file", "offset"] else ""
+    kinds = (("start", _STARTS), ("end", _ENDS), ("length", _LENGTHS), ("offset", {"offset"}), ("time", {"time"}))
+    return next((kind for kind, known in kinds if words[0] in known), "")
 
 
 def _unit(name: str) -> float:

@@ -64,6 +64,7 @@ def test_rows_with_times_are_parts(root: Path, kind: str) -> None:
     [
         ("offset,duration", ("0.25,0.25", "1,0.5")),
         ("start,length", ("0.25,0.25", "1,0.5")),
+        ("TIME,DURATION", ("0.25,0.25", "1,0.5")),
         ("start_ms,end_ms", ("250,500", "1000,1500")),
         ("start,end", ("0:00.25,0:00:00.5", "0:01,00:01.5")),
     ],
@@ -72,6 +73,20 @@ def test_times_in_other_forms(root: Path, header: str, times: tuple[str, str]) -
     rows = [f"{name},{time},{label}" for name in RECORDINGS for time, label in zip(times, ("dog", "cat"), strict=True)]
     (root / "marks.csv").write_text(f"file,{header},label\n" + "\n".join(rows))
     assert parts(listed(root)[0]) == EXPECTED
+
+
+def test_raven_counts_through_several_recordings(root: Path) -> None:
+    rows = [
+        f"{2.0 * i + begin}\t{2.0 * i + end}\t{begin}\t/elsewhere/{name}\t{label}\n"
+        for i, name in enumerate(RECORDINGS)
+        for begin, end, label in ((0.25, 0.5, "dog"), (1.0, 1.5, "cat"))
+    ]
+    header = "Begin Time (s)\tEnd Time (s)\tFile Offset (s)\tBegin Path\tlabel\n"
+    (root / "selections.txt").write_text(header + "".join(rows))
+    assert parts(listed(root)[0]) == EXPECTED
+    (root / "selections.txt").write_text(header + "".join(rows) + f"12\t13\tx\t{RECORDINGS[0]}\tdog\n")
+    with pytest.raises(DataError, match=r"line 14: File Offset \(s\) must be a time; got 'x'"):
+        listed(root, "selections.txt")
 
 
 def test_times_of_recordings_that_are_named_once_are_of_something_else(root: Path) -> None:
@@ -193,7 +208,13 @@ def test_each_recording_is_a_group_if_nothing_else_is(root: Path) -> None:
 
 
 def test_no_time_is_read_from_words_that_mean_something_else() -> None:
-    for columns in (["file", "label"], ["start", "label"], ["File Offset (s)", "Delta Time (s)"], ["offset", "label"]):
+    for columns in (
+        ["file", "label"],
+        ["start", "label"],
+        ["File Offset (s)", "Delta Time (s)"],
+        ["offset", "label"],
+        ["time"],
+    ):
         assert marks.times_of(columns) is None
 
 
