@@ -214,6 +214,7 @@ def test_no_time_is_read_from_words_that_mean_something_else() -> None:
         ["File Offset (s)", "Delta Time (s)"],
         ["offset", "label"],
         ["time"],
+        ["event", "duration"],
     ):
         assert marks.times_of(columns) is None
 
