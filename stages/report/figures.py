@@ -115,7 +115,7 @@ def draw(found: Results, paper: Paper, figure: Figure, axes: Sequence[Axes]) -> 
             ax.yaxis.set_major_formatter("{x:g}")
             ax.yaxis.set_minor_formatter("")
     if paper.of(figure.model)[0].auc_is != "roc_auc":
-        axes[0].set_ylabel(f"{PANELS[0][1]} (published: balanced accuracy)")
+        axes[0].set_ylabel(f"{PANELS[0][1]}\n(published: balanced accuracy)")
     axes[-1].legend(handles=_legend(axes[0]), frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
