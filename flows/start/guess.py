@@ -22,8 +22,8 @@ from stages.core.project.errors import ParameterError
 
 _CALLED = {
     "label": "label labels class classes class_name category target keyword word command tag tags primary_label "
-    "sound_class scene_label scene event_label event emotion genre instrument species diagnosis disease status digit "
-    "condition sentence transcript choice choices",
+    "common_name sound_class scene_label scene event_label event emotion genre instrument species diagnosis disease "
+    "status digit condition sentence transcript choice choices",
     "group": "group speaker speakers speaker_id spk spk_id subject subject_id patient patient_id participant "
     "participant_id contributor user user_id client client_id person person_id actor singer performer artist animal "
     "animal_id machine machine_id individual donor child case case_id src_file source_file source_id fsid recording_id "

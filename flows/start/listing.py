@@ -161,7 +161,9 @@ def _found(
             named, parts, notes = _rows(path, root, by_name, rows, whole=whole)
             if named:
                 all_found.by_table[path] = named
-                all_found.parts |= parts
+                for name, own in parts.items():
+                    for span, values in own.items():
+                        marks.add(all_found.parts.setdefault(name, {}), span, values)
             else:
                 by_key, notes = beside.joined(path, rows, fields)
                 if not by_key and not asked and rows and path.suffix != ".txt":

@@ -128,18 +128,34 @@ def of_rows(path: Path, rows: Mapping[str, Sequence[Row]], known: Sequence[str])
                 moments += 1
                 continue
             values = {key: value for key, value in row.values.items() if key not in drop}
-            parts = found.setdefault(recording, {})
-            parts[span] = _both(parts[span], values) if span in parts else values
+            add(found.setdefault(recording, {}), span, values)
     n = sum(map(len, found.values()))
     notes = [f"each row of {path.name} is a part of a recording, by {times.start} and {times.end} ({n} parts)"]
     return found, notes + [_moments(path.name, moments)] * (moments > 0)
+
+
+def add(parts: Parts, span: Span, values: Mapping[str, str]) -> None:
+    """Add what a row says of a part, joined by ``|`` with what others say of it, where they differ.
+
+    Parameters
+    ----------
+    parts : dict
+        Is changed.
+    span : tuple of float
+    values : mapping of str to str
+    """
+    known = parts.setdefault(span, {})
+    for key, value in values.items():
+        said = labels_of(known[key]) if known.get(key) else ()
+        known[key] = SEPARATOR.join(dict.fromkeys((*said, *([value] if value else []))))
 
 
 def beside(root: Path, names: Sequence[str], paths: Sequence[str]) -> tuple[dict[str, Parts], list[str], set[str]]:
     """Return the parts that files beside the recordings mark, one file for each recording.
 
     These are Audacity's labels and tables with times, such as Raven's, that are called as the recording is:
-    ``rec1.txt``, ``rec1_labels.txt``, ``rec1.Table.1.selections.txt``; in the same folder or in another.
+    ``rec1.txt``, ``rec1_labels.txt``, ``rec1.Table.1.selections.txt``, ``rec1.BirdNET.selection.table.txt``; in the
+    same folder or in another.
 
     Parameters
     ----------
@@ -173,8 +189,7 @@ def beside(root: Path, names: Sequence[str], paths: Sequence[str]) -> tuple[dict
         empty, moments = empty + without_label, moments + without_length
         used.add(name)
         for span, values in parts.items():
-            own = found.setdefault(recording, {})
-            own[span] = _both(own[span], values) if span in own else values
+            add(found.setdefault(recording, {}), span, values)
     if not found:
         return {}, [], set()
     shown = min(used)
@@ -190,7 +205,9 @@ def beside(root: Path, names: Sequence[str], paths: Sequence[str]) -> tuple[dict
 def _recording(name: str, of_place: Mapping[str, str], of_stem: Mapping[str, Sequence[str]]) -> str | None:
     """Return the recording that a file beside it is called after."""
     folder, stem = PurePosixPath(name).parent, PurePosixPath(name).stem
-    for called in dict.fromkeys((stem, _ADDED.sub("", stem), PurePosixPath(stem).stem)):
+    pieces = stem.split(".")
+    shorter = [".".join(pieces[:n]) for n in range(len(pieces), 0, -1)]
+    for called in dict.fromkeys(name for each in shorter for name in (each, _ADDED.sub("", each))):
         place = (folder / called).as_posix()
         if place in of_place:
             return of_place[place]
@@ -222,7 +239,7 @@ def _marked(path: Path) -> tuple[Parts, int, int] | None:
             without_length += 1
             continue
         values = {key: value for key, value in row.values.items() if key not in (times.start, times.end, times.of_file)}
-        parts[span] = _both(parts[span], values) if span in parts else values
+        add(parts, span, values)
     return parts, 0, without_length
 
 
@@ -242,17 +259,8 @@ def _audacity(path: Path) -> tuple[Parts, int, int] | None:
         elif not start < end:
             without_length += 1
         else:
-            parts[start, end] = _both(parts.get((start, end), {}), {"label": label})
+            add(parts, (start, end), {"label": label})
     return parts, empty, without_length
-
-
-def _both(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
-    """Return what two rows of one part say, joined where they differ."""
-    joined = dict(one)
-    for key, value in other.items():
-        said = labels_of(joined[key]) if joined.get(key) else ()
-        joined[key] = SEPARATOR.join(dict.fromkeys((*said, *([value] if value else []))))
-    return joined
 
 
 def _kind(words: Sequence[str]) -> str:

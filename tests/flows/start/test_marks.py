@@ -95,6 +95,14 @@ def test_times_of_recordings_that_are_named_once_are_of_something_else(root: Pat
     assert {(item.span, item.fields["start"]) for item in listed(root)[0]} == {(None, "100")}
 
 
+def test_two_tables_may_mark_one_recording(root: Path) -> None:
+    for who, label, rest in (("ann", "dog", "0.25,0.5"), ("ben", "cat", "1,1.5"), ("cy", "dog", "0.25,0.5")):
+        rows = [f"{name},{rest},{label}\n{name},1.8,1.9,{label}\n" for name in RECORDINGS]
+        (root / f"{who}.csv").write_text("file,start,end,label\n" + "".join(rows))
+    both = {(name, (1.8, 1.9), "dog|cat") for name in RECORDINGS}
+    assert parts(listed(root)[0]) == EXPECTED | both
+
+
 def test_several_labels_of_one_part_are_joined(root: Path) -> None:
     rows = [f"{name},0.25,0.5,{label}\n" for name in RECORDINGS for label in ("dog", "rain", "dog")]
     (root / "marks.csv").write_text("file,start,end,label\n" + "".join(rows))
@@ -132,6 +140,7 @@ BESIDE = {
     "Audacity, in another folder": ("labels/{}.txt", AUDACITY),
     "Audacity, with a word behind": ("{}_labels.txt", AUDACITY),
     "Raven": ("{}.Table.1.selections.txt", RAVEN),
+    "BirdNET": ("{}.BirdNET.selection.table.txt", RAVEN.replace("label\n", "Common Name\n")),
     "a table for each": ("annotations/{}.csv", "start,end,label\n0.25,0.5,dog\n1,1.5,cat\n"),
 }
 
@@ -144,10 +153,11 @@ def test_marks_beside_recordings(root: Path, kind: str) -> None:
         place.parent.mkdir(exist_ok=True)
         place.write_text(text)
     items, notes = listed(root)
-    assert parts(items) == EXPECTED
     assert any(note.startswith("parts of the recordings come from 6 files such as ") for note in notes)
     names = naming.find(items, Asked())
-    assert (names.label.name, set(names.group.values)) == ("label", {f"p{i}" for i in range(6)})
+    found = zip((item.path for item in items), (item.span for item in items), names.label.values, strict=True)
+    assert set(found) == EXPECTED
+    assert set(names.group.values) == {f"p{i}" for i in range(6)}
     assert {item.span for item in listed(root, whole=True)[0]} == {None}
 
 
