@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from flows.start.choice import Choice
-from flows.start.fields import Field
+from flows.start.fields import Field, Span
+from flows.start.listing import spread
 from flows.start.naming import Names
 from flows.start.values import side_of
 from stages.core.artifacts.split import SPLITS
@@ -109,7 +110,7 @@ def between(names: Names) -> tuple[Names, str]:
     DataError
         If nothing lies between the parts.
     """
-    rows: dict[str, list[tuple[tuple[float, float], int]]] = {}
+    rows: dict[str, list[tuple[Span, int]]] = {}
     for i, item in enumerate(names.items):
         if item.span is not None:
             rows.setdefault(item.path, []).append((item.span, i))
@@ -125,15 +126,13 @@ def between(names: Names) -> tuple[Names, str]:
             f"--background must find {1.5 * length:.2f} s or more between two marks of a recording; no two are that "
             "far apart. Leave it out."
         )
-    n = min(len(found), max(names.classes.values()))
-    chosen = [found[round(i * (len(found) - 1) / max(1, n - 1))] for i in range(n)]
+    chosen = [found[i] for i in spread(len(found), max(names.classes.values()))]
     taken = names.of([*range(len(names.items)), *(i for i, _ in chosen)])
-    first = len(names.items)
     items = [*names.items, *(replace(names.items[i], span=span) for i, span in chosen)]
-    label = replace(taken.label, values=(*taken.label.values[:first], *[BETWEEN] * n))
+    label = replace(taken.label, values=(*names.label.values, *[BETWEEN] * len(chosen)))
     order = sorted(range(len(items)), key=lambda i: (items[i].path, items[i].span or (0.0, 0.0)))
     return replace(taken, items=tuple(items), label=label).of(order), (
-        f"{n} parts between the marked ones, each of {length:.2f} s, are the label {BETWEEN!r}, as asked for"
+        f"{len(chosen)} parts between the marked ones, each of {length:.2f} s, are the label {BETWEEN!r}, as asked for"
     )
 
 
@@ -159,7 +158,7 @@ def streams(names: Names) -> list[Choice]:
     ]
 
 
-def _gaps(marked: Sequence[tuple[tuple[float, float], int]], length: float) -> list[tuple[int, tuple[float, float]]]:
+def _gaps(marked: Sequence[tuple[Span, int]], length: float) -> list[tuple[int, Span]]:
     """Return the parts of a length before and between marks, each with a row of the recording."""
     margin, begin, found = _MARGIN * length, 0.0, []
     for (start, end), row in marked:
@@ -186,8 +185,8 @@ def heard_behind(choices: Sequence[Choice], names: Names, clip_s: float) -> list
     for i, choice in enumerate(found):
         if choice.name in ("train.vary", "prune.vary"):
             found[i] = replace(choice, value=choice.value | more)
-    whole = not any(item.span for item in names.items)  # what lies between marks is clips already
-    if whole and not any(choice.name == "features.segment" for choice in found):
+    cut = any(choice.name == "features.segment" for choice in found)
+    if not cut and not names.in_parts:  # what lies between marks is clips already
         reason = f"a long recording of {label!r} becomes many clips"
         found.append(Choice("features.segment", {"hop_s": clip_s}, reason))
     return found

@@ -22,6 +22,10 @@ _RUN = re.compile(r"\d+|[A-Z]+|[a-z]+")
 _USUAL = 0.9  # fraction of names with the usual number of parts, below which only the first part means one thing
 
 
+Span = tuple[float, float]
+"""Start and end of a part of a recording (seconds)."""
+
+
 @dataclass(frozen=True)
 class Item:
     """One recording, or a part of one, and all that its path and the tables tell of it.
@@ -31,13 +35,13 @@ class Item:
     path : str
         Relative to the root, with slashes.
     fields : Mapping of str to str
-    span : tuple of float or None
-        Start and end of the part (seconds); None for all of it.
+    span : Span or None
+        The part; None for all of it.
     """
 
     path: str
     fields: Mapping[str, str]
-    span: tuple[float, float] | None = None
+    span: Span | None = None
 
     @property
     def shown(self) -> str:

@@ -300,6 +300,18 @@ def _require_apart(path: Path, rows: Sequence[Row], by_name: Mapping[str, Sequen
             )
 
 
+def spread(n: int, most: int) -> list[int]:
+    """Return the places of at most so many of n things, spread evenly from the first to the last.
+
+    Examples
+    --------
+    >>> spread(9, 3), spread(2, 3), spread(9, 1)
+    ([0, 4, 8], [0, 1], [0])
+    """
+    most = min(most, n)
+    return [round(i * (n - 1) / max(1, most - 1)) for i in range(most)]
+
+
 def shown(values: Sequence[str], most: int = 6) -> str:
     """Return the first values, and dots where there are more."""
     more = ", ..." if len(values) > most else ""

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from flows.start import tables
+from flows.start.fields import Span
 from stages.core.artifacts.recordings import SEPARATOR, labels_of
 from stages.core.project.errors import DataError
 from stages.pull.table import Row
 
-Span = tuple[float, float]
-"""Start and end of a part (seconds)."""
 Parts = dict[Span, dict[str, str]]
 """What is known of each part of a recording."""
 UNREAD = frozenset((".textgrid", ".eaf", ".svl", ".ann"))
@@ -74,6 +73,19 @@ class Times:
             start, end = first, first + end - start
         return (round(start, 6), round(end, 6)) if start < end else None
 
+    def parts(self, path: Path, rows: Sequence[Row], known: Sequence[str] = ()) -> tuple[Parts, int]:
+        """Return the parts that rows of one recording mark, without these columns, and how many rows mark a moment."""
+        drop = {*known, self.start, self.end, self.of_file}
+        parts: Parts = {}
+        moments = 0
+        for row in rows:
+            span = self.span(path, row)
+            if span is None:
+                moments += 1
+            else:
+                add(parts, span, {key: value for key, value in row.values.items() if key not in drop})
+        return parts, moments
+
 
 def times_of(columns: Iterable[str]) -> Times | None:
     """Return the columns with the times of parts; None if there are none.
@@ -119,16 +131,13 @@ def of_rows(path: Path, rows: Mapping[str, Sequence[Row]], known: Sequence[str])
     times = times_of(dict.fromkeys(name for several in rows.values() for row in several for name in row.values))
     if times is None or all(len(several) == 1 for several in rows.values()):
         return {}, []
-    drop, moments = {*known, times.start, times.end, times.of_file}, 0
+    moments = 0
     found: dict[str, Parts] = {}
     for recording, several in rows.items():
-        for row in several:
-            span = times.span(path, row)
-            if span is None:
-                moments += 1
-                continue
-            values = {key: value for key, value in row.values.items() if key not in drop}
-            add(found.setdefault(recording, {}), span, values)
+        parts, without_length = times.parts(path, several, known)
+        moments += without_length
+        if parts:
+            found[recording] = parts
     n = sum(map(len, found.values()))
     notes = [f"each row of {path.name} is a part of a recording, by {times.start} and {times.end} ({n} parts)"]
     return found, notes + [_moments(path.name, moments)] * (moments > 0)
@@ -231,15 +240,7 @@ def _marked(path: Path) -> tuple[Parts, int, int] | None:
     times = times_of(rows[0].values) if rows else None
     if times is None:
         return None
-    parts: Parts = {}
-    without_length = 0
-    for row in rows:
-        span = times.span(path, row)
-        if span is None:
-            without_length += 1
-            continue
-        values = {key: value for key, value in row.values.items() if key not in (times.start, times.end, times.of_file)}
-        add(parts, span, values)
+    parts, without_length = times.parts(path, rows)
     return parts, 0, without_length
 
 

@@ -77,6 +77,11 @@ class Names:
         """Number of recordings of each single label."""
         return Counter(name for value in self.label.values for name in labels_of(value))
 
+    @property
+    def in_parts(self) -> bool:
+        """Whether some of the recordings are parts of recordings."""
+        return any(item.span for item in self.items)
+
     def of(self, rows: Sequence[int]) -> "Names":
         """Return the names of some recordings."""
         return replace(
@@ -186,10 +191,11 @@ def _without(label: Field, left_out: Sequence[str], notes: list[str]) -> Field:
     if not left_out:
         return label
     names = {name for value in label.values for name in labels_of(value)}
-    gone = {name for name in names if clean(name) in set(map(clean, left_out))}
     for name in left_out:
-        if clean(name) not in set(map(clean, gone)):
+        if clean(name) not in map(clean, names):
             raise ParameterError(f"--leave-out must name a label; got {name!r}. {known(name, names)}")
+    asked = set(map(clean, left_out))
+    gone = {name for name in names if clean(name) in asked}
     values = tuple(SEPARATOR.join(name for name in labels_of(value) if name not in gone) for value in label.values)
     shown = ", ".join(map(repr, sorted(gone)))
     notes.append(f"{shown} left out, as asked for; recordings that have no other label: {values.count('')}")

@@ -167,8 +167,7 @@ def _found(root: Path, names: Names) -> str:
         distinct = sorted(names.classes) if kind == "label" else found.distinct
         values = "" if found.name == EACH_FILE else f": {listing.shown(distinct)}"
         lines.append(f"{kind}: {found.reason} ({len(distinct)}{values})")
-    n = len(names.items)
-    rows = [range(n)[round(i * (n - 1) / max(1, min(EXAMPLES, n) - 1))] for i in range(min(EXAMPLES, n))]
+    rows = listing.spread(len(names.items), EXAMPLES)
     shown = [(names.items[i].shown, *(found.values[i] for _, found in kinds)) for i in rows]
     most, least = names.classes.most_common(1)[0], names.classes.most_common()[-1]
     lines.append(f"recordings of a label: from {least[1]} ({least[0]}) to {most[1]} ({most[0]})")
@@ -178,7 +177,7 @@ def _found(root: Path, names: Names) -> str:
 def _counted(names: Names) -> str:
     """Return how many recordings there are, or parts of them."""
     recordings = len({item.path for item in names.items})
-    parts = f"{len(names.items)} parts of " if any(item.span for item in names.items) else ""
+    parts = f"{len(names.items)} parts of " if names.in_parts else ""
     return f"{parts}{recordings} recordings"
 
 
@@ -194,7 +193,7 @@ def _measured(found: survey.Survey) -> str:
 
 def _between(names: Names) -> list[str]:
     """Say that nothing is learned of what lies between marked parts."""
-    if not any(item.span for item in names.items) or background.label_of(names):
+    if not names.in_parts or background.label_of(names):
         return []
     return [
         "what lies between the marked parts is not learned, so that a device calls it one of the labels; if everything "

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from flows.start.fields import Span
 from stages.core.audio import decode
 from stages.core.project.errors import DataError
 from stages.core.project.progress import track
 
-Place = tuple[str, tuple[float, float] | None]
+Place = tuple[str, Span | None]
 MEASURED = 400
 """Recordings that are decoded, spread evenly over all."""
 _FRAME = 1024
@@ -100,7 +101,7 @@ def survey(root: Path, places: Sequence[Place], labels: Sequence[str]) -> Survey
     for i in track(sorted(order), "recordings", total=len(order)):
         path, span = places[i]
         try:
-            samples, rate = _decoded(root / path, span)
+            samples, rate = decode.decode(root / path, span=span)
         except DataError:
             failed.append(path)
             continue
@@ -119,12 +120,6 @@ def survey(root: Path, places: Sequence[Place], labels: Sequence[str]) -> Survey
         )
     seconds, peaks, bands = np.array(rows).T
     return Survey(len(rows), seconds, rates, by_label, peaks, bands, tuple(failed), silent, tuple(measured))
-
-
-def _decoded(path: Path, span: tuple[float, float] | None) -> tuple[np.ndarray, int]:
-    blocks: list[np.ndarray] = []
-    heard = decode.hear(path, span=span, take=lambda samples, _rate: blocks.append(samples))
-    return np.concatenate(blocks), heard.sample_rate
 
 
 def bandwidth(samples: np.ndarray, rate: int) -> float:

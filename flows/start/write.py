@@ -33,10 +33,9 @@ def listing(names: Names) -> str:
     """
     columns = {"label": names.label.values, "group": names.group.values}
     columns |= {kind: f.values for kind, f in (("split", names.split), ("site", names.site)) if f is not None}
-    spans = [item.span for item in names.items]
-    if any(spans):
+    if names.in_parts:
         for i, name in enumerate(PART_COLUMNS):
-            columns[name] = tuple("" if span is None else f"{span[i]:.10g}" for span in spans)
+            columns[name] = tuple("" if item.span is None else f"{item.span[i]:.10g}" for item in names.items)
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["path", *columns])

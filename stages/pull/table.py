@@ -204,9 +204,11 @@ def _comments(text: str) -> tuple[int, str]:
     The last of them is the header if it has as many fields as the line after it, which holds a file's name or a
     number: `#path,label` above `a.wav,dog`.
     """
+    if not text.startswith("#"):
+        return 0, text
     lines = text.splitlines(keepends=True)
     n = sum(1 for _ in itertools.takewhile(lambda line: line.startswith("#"), lines))
-    if n in (0, len(lines)):
+    if n == len(lines):
         return 0, text
     as_many = any(lines[n - 1].count(delimiter) == lines[n].count(delimiter) > 0 for delimiter in DELIMITERS)
     if as_many and re.search(r"\d|\.\w{2,4}\b", lines[n]):

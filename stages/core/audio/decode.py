@@ -89,13 +89,15 @@ def listen(path: Path, hearing: Hearing = DEFAULT) -> Listener:
         raise as_data_error(error) from None
 
 
-def decode(path: Path, hearing: Hearing = DEFAULT) -> tuple[np.ndarray, int]:
-    """Decode an audio file (WAV, FLAC, Ogg, MP3, WebM, MP4, AAC, AMR and others) to one channel.
+def decode(path: Path, hearing: Hearing = DEFAULT, span: tuple[float, float] | None = None) -> tuple[np.ndarray, int]:
+    """Decode an audio file (WAV, FLAC, Ogg, MP3, WebM, MP4, AAC, AMR and others), or part of it, to one channel.
 
     Parameters
     ----------
     path : Path
     hearing : Hearing
+    span : tuple of float or None
+        Start and end of the part (seconds).
 
     Returns
     -------
@@ -107,14 +109,18 @@ def decode(path: Path, hearing: Hearing = DEFAULT) -> tuple[np.ndarray, int]:
     Raises
     ------
     DataError
-        If the file is missing, is not audio that can be decoded, holds no samples, or is excluded by the rules.
+        If the file is missing, is not audio that can be decoded, holds no samples, or is excluded by the rules, or if
+        the part is not in the file.
     """
     listener = listen(path, hearing)
+    start, stop = _frames(span, listener.sample_rate)
     try:
-        pieces = list(listener.blocks())
+        pieces = list(listener.blocks(start, stop))
     except RuntimeInputError as error:
         raise as_data_error(error) from None
-    if not sum(map(len, pieces)):
+    n_frames = sum(map(len, pieces))
+    _require_reached(path, span, start, n_frames, listener.sample_rate)
+    if not n_frames:
         raise _empty(path)
     return np.concatenate(pieces), listener.sample_rate
 
@@ -146,7 +152,7 @@ def hear(
         As of `decode`, or if the part is not in the file.
     """
     listener, levels, digest = listen(path, hearing), Levels(1), hashlib.sha256()
-    start, stop = (min(round(s * listener.sample_rate), _FARTHEST) for s in span) if span else (0, None)
+    start, stop = _frames(span, listener.sample_rate)
     quiet = _Quiet(round(_QUIET_S * listener.sample_rate), 10 ** (hearing.silence_dbfs / 20))
     clipped = 0
     try:
@@ -159,12 +165,7 @@ def hear(
                 take(samples, listener.sample_rate)
     except RuntimeInputError as error:
         raise as_data_error(error) from None
-    if span and start + levels.n_frames < (span[1] - _SLACK_S) * listener.sample_rate:
-        end = (start + levels.n_frames) / listener.sample_rate if levels.n_frames else None
-        ends = f"at {end:.6g} s" if end else f"before {span[0]:.6g} s"
-        raise UnusableError(
-            f"{shown(path)} ends {ends}; the part to {span[1]:.6g} s is not in it. Correct its times.", BEYOND
-        )
+    _require_reached(path, span, start, levels.n_frames, listener.sample_rate)
     if not levels.n_frames:
         raise _empty(path)
     return Heard(
@@ -179,6 +180,24 @@ def hear(
         clipped=clipped / levels.n_frames,
         quiet=quiet.share(float(levels.mean[0])),
     )
+
+
+def _frames(span: tuple[float, float] | None, rate: int) -> tuple[int, int | None]:
+    """Return the first frame of a part and the one after its last; None for the file's end."""
+    if span is None:
+        return 0, None
+    start, stop = (min(round(seconds * rate), _FARTHEST) for seconds in span)
+    return start, stop
+
+
+def _require_reached(path: Path, span: tuple[float, float] | None, start: int, n_frames: int, rate: int) -> None:
+    """Raise `UnusableError` if a file ends before the part does of which so many frames were read."""
+    if span and start + n_frames < (span[1] - _SLACK_S) * rate:
+        end = (start + n_frames) / rate if n_frames else None
+        ends = f"at {end:.6g} s" if end else f"before {span[0]:.6g} s"
+        raise UnusableError(
+            f"{shown(path)} ends {ends}; the part to {span[1]:.6g} s is not in it. Correct its times.", BEYOND
+        )
 
 
 class _Quiet:
