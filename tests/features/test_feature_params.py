@@ -51,6 +51,14 @@ def test_mfcc_refuses(options: dict[str, Any], match: str) -> None:
         ({"floor": 0.0}, "log_mel.floor must be greater than 0"),
         ({"top_db": -80.0}, "log_mel.top_db must be greater than 0 dB"),
         ({"center": False, "clip_samples": 1000}, r"clip_samples .*n_fft \(1024\)"),
+        ({"pad_samples": -1}, "log_mel.pad_samples must be 0 or more; got -1"),
+        ({"crops": 0}, "log_mel.crops must be at least 1; got 0"),
+        ({"crops": 10}, "log_mel.crops must be 1 without crop_frames; got 10"),
+        ({"crop_frames": 0}, "log_mel.crop_frames must be at least 1; got 0"),
+        (
+            {"crop_frames": 208, "crops": 10},
+            "crop_frames must be at most 207, so that 10 crops differ; got 208",
+        ),
     ],
 )
 def test_log_mel_refuses(options: dict[str, Any], match: str) -> None:

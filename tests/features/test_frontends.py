@@ -13,6 +13,7 @@ from stages.core.project.errors import ParameterError
 from stages.features.export import export
 from stages.features.frontends import log_mel, mfcc, raw
 from stages.runtime.audio import fit_length
+from stages.runtime.crops import crops
 from stages.runtime.litert import Model
 
 MFCC_TOLERANCE = 5e-4
@@ -159,6 +160,20 @@ def test_raw_is_the_waveform_amid_silence() -> None:
 def test_raw_options_out_of_range_are_refused(options: dict[str, int], sentence: str) -> None:
     with pytest.raises(ParameterError, match=sentence):
         raw.Config(**options)
+
+
+def test_log_mel_amid_silence_is_librosas_of_the_padded_waveform_in_raws_crops() -> None:
+    same: dict[str, Any] = {"sample_rate": 20000, "clip_samples": 100_000, "pad_samples": 15_112, "crops": 10}
+    config = log_mel.Config(**same, n_fft=512, hop_length=200, n_mels=40, crop_frames=151)
+    samples = signal("cough", config.clip_samples, config.sample_rate)
+    features = Model(export(log_mel, config)).run(samples[np.newaxis])
+    expected = librosa_log_mel(np.pad(samples, config.pad_samples), config)
+    assert features.shape[1:] == log_mel.feature_shape(config) == expected.shape
+    np.testing.assert_allclose(features[0], expected, rtol=0, atol=DB_TOLERANCE)
+    n, length = log_mel.crops(config)
+    heard = crops(np.arange(len(expected))[np.newaxis], n, length or 0)[0] * config.hop_length
+    waveform = crops(np.arange(130_224)[np.newaxis], *raw.crops(raw.Config()))[0]
+    assert np.abs(heard - waveform[:, [0]] - np.arange(151) * config.hop_length).max() <= 10 * config.hop_length // 2
 
 
 @pytest.mark.parametrize("name", SIGNALS)

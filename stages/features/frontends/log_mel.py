@@ -2,6 +2,9 @@
 
 Levels agree with librosa's to 1e-3 dB down to 100 dB below the clip's peak. Farther down, which only a `top_db` above
 100 or of null shows, the float32 rounding of the windowed frame itself is heard: up to 0.04 dB beside a loud pure tone.
+
+With `crop_frames` a network hears a part of the clip at once, as with `raw`: a random one in training, equally spaced
+ones elsewhere. The range of `top_db` is still that below the peak of the whole clip.
 """
 
 from collections.abc import Callable
@@ -45,6 +48,12 @@ class Config:
     zero_crossing_rate : bool
         Append a column with the zero-crossing rate, in per cent of a frame's samples: on this scale it keeps its
         resolution among decibels in full-integer models.
+    pad_samples : int
+        Silence added at either end.
+    crop_frames : int or None
+        Frames that the network takes at once; None takes all of the clip.
+    crops : int
+        Number of crops over which scores are averaged.
     """
 
     sample_rate: int = 22050
@@ -60,9 +69,13 @@ class Config:
     top_db: float | None = 80.0
     center: bool = True
     zero_crossing_rate: bool = False
+    pad_samples: int = 0
+    crop_frames: int | None = None
+    crops: int = 1
 
     def __post_init__(self) -> None:
         """Check the ranges."""
+        require(self.pad_samples >= 0, f"{_OWNER}.pad_samples", "be 0 or more", self.pad_samples)
         ranges.Stft(
             sample_rate=self.sample_rate,
             clip_samples=self.clip_samples,
@@ -82,6 +95,14 @@ class Config:
         require(self.floor > 0, f"{_OWNER}.floor", "be greater than 0", self.floor, "Write 1.0e-10.")
         if self.top_db is not None:
             require(self.top_db > 0, f"{_OWNER}.top_db", "be greater than 0 dB", self.top_db, "Write 80, or null.")
+        require(self.crops >= 1, f"{_OWNER}.crops", "be at least 1", self.crops)
+        if self.crop_frames is None:
+            require(self.crops == 1, f"{_OWNER}.crops", "be 1 without crop_frames", self.crops, "Write both.")
+        else:
+            require(self.crop_frames >= 1, f"{_OWNER}.crop_frames", "be at least 1", self.crop_frames)
+            most = _n_frames(self) - self.crops + 1
+            rule = f"be at most {most}, so that {self.crops} crops differ"
+            require(self.crop_frames <= most, f"{_OWNER}.crop_frames", rule, self.crop_frames, "Take longer clips.")
 
 
 def feature_shape(config: Config) -> tuple[int, ...]:
@@ -92,8 +113,18 @@ def feature_shape(config: Config) -> tuple[int, ...]:
     >>> feature_shape(Config())
     (216, 64, 1)
     """
-    frames = spectral.n_frames(config.clip_samples, config.n_fft, config.hop_length, config.center)
-    return frames, config.n_mels + config.zero_crossing_rate, 1
+    return _n_frames(config), config.n_mels + config.zero_crossing_rate, 1
+
+
+def crops(config: Config) -> tuple[int, int | None]:
+    """Return how many crops there are and how many frames each has; None of all.
+
+    Examples
+    --------
+    >>> crops(Config(crop_frames=65, crops=10))
+    (10, 65)
+    """
+    return config.crops, config.crop_frames
 
 
 def bands(config: Config) -> tuple[float, ...] | None:
@@ -116,6 +147,11 @@ def levels(config: Config) -> Callable[["tf.Tensor"], "tf.Tensor"]:
     window = spectral.hann(_win_length(config), config.n_fft)
     filterbank = spectral.mel_filterbank(config.sample_rate, config.n_fft, config.n_mels, config.fmin, _fmax(config))
 
+    silence = [[0, 0], [config.pad_samples, config.pad_samples]]
+
+    def padded(waveforms: "tf.Tensor") -> "tf.Tensor":
+        return tf.pad(waveforms, silence) if config.pad_samples else waveforms
+
     def log_mel(waveforms: "tf.Tensor") -> "tf.Tensor":
         spectra = spectral.spectrogram(waveforms, window, config.hop_length, center=config.center, power=config.power)
         return spectral.decibels(spectral.mel_bands(spectra, filterbank), config.floor, config.top_db)
@@ -124,12 +160,17 @@ def levels(config: Config) -> Callable[["tf.Tensor"], "tf.Tensor"]:
         crossings = spectral.zero_crossings(waveforms, config.n_fft, config.hop_length, center=config.center)
         return tf.concat([log_mel(waveforms), crossings[..., None]], axis=2)
 
-    return with_crossings if config.zero_crossing_rate else log_mel
+    return spectral.compose(padded, with_crossings if config.zero_crossing_rate else log_mel)
 
 
 def finish(_config: Config) -> Callable[["tf.Tensor"], "tf.Tensor"]:
     """Return the function from levels (n, n_frames, n_mels) to features (n, n_frames, n_mels, 1)."""
     return lambda level: level[..., None]
+
+
+def _n_frames(config: Config) -> int:
+    n_samples = config.clip_samples + 2 * config.pad_samples
+    return spectral.n_frames(n_samples, config.n_fft, config.hop_length, config.center)
 
 
 def _win_length(config: Config) -> int:
