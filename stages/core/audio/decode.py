@@ -89,6 +89,25 @@ def listen(path: Path, hearing: Hearing = DEFAULT) -> Listener:
         raise as_data_error(error) from None
 
 
+def _listen(path: Path, hearing: Hearing, span: tuple[float, float] | None) -> Listener:
+    """Open an audio file; for one part of it after another, once."""
+    if span is None or not path.is_file():
+        return listen(path, hearing)
+    status = path.stat()
+    found = _remembered(path, hearing, (status.st_ino, status.st_size, status.st_mtime_ns))
+    if isinstance(found, UnusableError):
+        raise found
+    return found
+
+
+@functools.lru_cache(maxsize=2)
+def _remembered(path: Path, hearing: Hearing, _version: tuple[int, ...]) -> Listener | UnusableError:
+    try:
+        return listen(path, hearing)
+    except UnusableError as error:  # it may have taken all of a long file to know
+        return error
+
+
 def decode(path: Path, hearing: Hearing = DEFAULT, span: tuple[float, float] | None = None) -> tuple[np.ndarray, int]:
     """Decode an audio file (WAV, FLAC, Ogg, MP3, WebM, MP4, AAC, AMR and others), or part of it, to one channel.
 
@@ -112,7 +131,7 @@ def decode(path: Path, hearing: Hearing = DEFAULT, span: tuple[float, float] | N
         If the file is missing, is not audio that can be decoded, holds no samples, or is excluded by the rules, or if
         the part is not in the file.
     """
-    listener = listen(path, hearing)
+    listener = _listen(path, hearing, span)
     start, stop = _frames(span, listener.sample_rate)
     try:
         pieces = list(listener.blocks(start, stop))
@@ -151,7 +170,7 @@ def hear(
     DataError
         As of `decode`, or if the part is not in the file.
     """
-    listener, levels, digest = listen(path, hearing), Levels(1), hashlib.sha256()
+    listener, levels, digest = _listen(path, hearing, span), Levels(1), hashlib.sha256()
     start, stop = _frames(span, listener.sample_rate)
     quiet = _Quiet(round(_QUIET_S * listener.sample_rate), 10 ** (hearing.silence_dbfs / 20))
     clipped = 0
@@ -234,12 +253,6 @@ def _empty(path: Path) -> UnusableError:
     return UnusableError(f"{shown(path)} holds no samples. Record it again.", EMPTY)
 
 
-@functools.lru_cache(maxsize=1)
-def _remembered(path: Path, hearing: Hearing, _version: tuple[int, int]) -> Listener:
-    """Return the listener of a file; the same for one part of it after another."""
-    return listen(path, hearing)
-
-
 def load(
     path: Path, sample_rate: int, hearing: Hearing = DEFAULT, span: tuple[float, float] | None = None
 ) -> np.ndarray:
@@ -266,12 +279,9 @@ def load(
     if span is None:
         samples, rate = decode(path, hearing)
         return resample(samples, rate, sample_rate)
-    if not path.is_file():
-        listen(path)  # which says so
-    stat = path.stat()
     start, stop = (round(seconds * sample_rate) for seconds in span)
     try:
-        part = read_part(_remembered(path, hearing, (stat.st_size, stat.st_mtime_ns)), sample_rate, start, stop)
+        part = read_part(_listen(path, hearing, span), sample_rate, start, stop)
     except RuntimeInputError as error:
         raise as_data_error(error) from None
     if not len(part):

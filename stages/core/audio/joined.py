@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from stages.core.audio.tape import KEPT_S, Tape
 from stages.core.audio.unusable import BLOCK, UnusableError, finite, reason_of, undecodable
 from stages.core.project.errors import DataError
 
@@ -78,12 +79,13 @@ class Joined:
     def __init__(self, path: Path, starts: Sequence[int], sample_rate: int, n_channels: int, first: int) -> None:
         self.path, self.sample_rate, self.n_channels = path, sample_rate, n_channels
         self._ranges = list(zip(starts, [*starts[1:], path.stat().st_size], strict=True))
+        self._tape = Tape(self._decoded, round(KEPT_S * sample_rate))
         self.claimed_frames = 0
         self.notes = (joined_note(first / sample_rate),)
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
         """Yield the frames from `start` to before `stop`, as `stages.runtime.hearing.Source` has it."""
-        return between(self._decoded(), start, stop)
+        return self._tape.between(start, stop)
 
     def _decoded(self) -> Iterator[np.ndarray]:
         try:
@@ -102,15 +104,3 @@ class Joined:
 def joined_note(claimed_s: float) -> str:
     """Return what a person should know of a file that holds more than it claims (seconds)."""
     return f"holds more than the {claimed_s:.6g} s that it claims, as joined files do: all of it is heard"
-
-
-def between(blocks: Iterator[np.ndarray], start: int, stop: int | None) -> Iterator[np.ndarray]:
-    """Yield the frames from `start` to before `stop` of blocks that can only be read from the beginning."""
-    at = 0
-    for frames in blocks:
-        first, last = max(start - at, 0), len(frames) if stop is None else stop - at
-        at += len(frames)
-        if first < len(frames):
-            yield frames[first:last]
-        if stop is not None and at >= stop:
-            return

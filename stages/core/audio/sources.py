@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soundfile
 
-from stages.core.audio.joined import Joined, between, joined_note, starts
+from stages.core.audio.joined import Joined, joined_note, starts
+from stages.core.audio.tape import KEPT_S, Tape
 from stages.core.audio.unusable import BLOCK, UnusableError, as_data_error, finite, reason_of, shown, undecodable
 from stages.core.project import lazy
 from stages.core.project.errors import DataError
@@ -231,6 +232,7 @@ class _Ffmpeg:
     def __init__(self, path: Path, contents: _Contents, claimed: int, *, more: bool = False) -> None:
         self.path, self.sample_rate, self.n_channels = path, contents.sample_rate, contents.n_channels
         self.floating = contents.codec.startswith("pcm_f")
+        self._tape = Tape(self._decoded, round(KEPT_S * self.sample_rate))
         self.slack = _slack(self.sample_rate, contents.codec)
         self.claimed_frames, self.notes = claimed, tuple[str, ...]()
         self.broken = "another file is joined to it" if contents.joined else ""
@@ -240,7 +242,7 @@ class _Ffmpeg:
             self.notes = (joined_note(claimed / self.sample_rate),)
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
-        for frames in between(self._decoded(), start, stop):
+        for frames in self._tape.between(start, stop):
             yield finite(self.path, frames)
 
     def _decoded(self) -> Iterator[np.ndarray]:
