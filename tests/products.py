@@ -82,7 +82,7 @@ class Shapes:
 SMALL = Shapes(
     sample_rate=8000,
     frontends={
-        "raw": {"clip_samples": 1000, "crop_samples": 900, "crops": 1, "pad_samples": 0},
+        "raw": {"clip_samples": 900, "crop_samples": 900, "crops": 1, "pad_samples": 0},
         "mfcc": {"clip_samples": 6000, "n_fft": 256, "hop_length": 256, "n_mels": 24, "n_mfcc": 24},
         "log_mel": {"clip_samples": 6000, "n_fft": 256, "hop_length": 256, "n_mels": 24},
         "mel_image": {

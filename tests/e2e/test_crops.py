@@ -1,4 +1,4 @@
-"""Raw audio through a tiny ACDNet, from recordings to the local device: what a clip's crops score there and here."""
+"""Crops of raw audio, and of a spectrogram, from recordings to the local device: what a clip scores there and here."""
 
 import sys
 from dataclasses import replace
@@ -58,10 +58,9 @@ PARAMS = TrainParams(
 )
 
 
-@pytest.fixture(scope="module")
-def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tones of three pitches, of 16 bits, on all sides of the split."""
-    folder, rng = tmp_path_factory.mktemp("crops"), np.random.default_rng(3)
+def tones(folder: Path, params: FeatureParams) -> tuple[int, ...]:
+    """Make features of tones of three pitches, of 16 bits, on all sides of the split; return their shape."""
+    rng = np.random.default_rng(3)
     recordings, splits = [], {}
     for i in range(36):
         path = folder / f"{i:02d}.wav"
@@ -70,9 +69,13 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name = f"r{i:02d}"
         recordings.append(Recording(name, path, LABELS[i % 3], name, "site", "", "0" * 64, 0.5, RATE))
         splits[name] = "train" if i < 24 else "validation" if i < 30 else "test"
-    params = FeatureParams("raw", {"raw": RAW})
-    shape = make_features(params, Inputs(recordings, [], splits, LABELS), target=folder / "features", workers=1)
-    assert shape == (36, 4600, 1)
+    return make_features(params, Inputs(recordings, [], splits, LABELS), target=folder / "features", workers=1)
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("crops")
+    assert tones(folder, FeatureParams("raw", {"raw": RAW})) == (36, 4600, 1)
     return folder / "features"
 
 
@@ -106,6 +109,27 @@ def test_the_device_scores_what_the_host_scores(
         np.testing.assert_array_equal(there, expected)
     assert np.ptp(here, axis=0).max() > 1e-4, "the scores tell the clips apart"
     assert len(_run(classifier, np.zeros((1, CLIP), np.float32))) == 2
+
+
+def test_the_device_scores_crops_of_a_spectrogram_as_the_host_does(tmp_path: Path) -> None:
+    levels = {"sample_rate": RATE, "clip_samples": CLIP, "n_fft": 256, "hop_length": 80, "n_mels": 16}
+    crops = {"pad_samples": 300, "crop_frames": 20, "crops": 10}
+    assert tones(tmp_path, FeatureParams("log_mel", {"log_mel": levels | crops})) == (36, 58, 16, 1)
+    features, options = tmp_path / "features", {"mel_cnn": {"widths": (4, 4)}}
+    learned = replace(PARAMS, architecture="mel_cnn", optimizer="adam", decay="none", warmup_epochs=0, options=options)
+    train(features, tmp_path / "baseline", learned)
+    model = to_float32(network.load(tmp_path / "baseline"))
+    (tmp_path / "selected").mkdir()
+    tiny.write_selection(tmp_path / "selected", features, (features / "frontend.tflite").read_bytes(), model, 2)
+    bundle.build(tmp_path / "release", selected=tmp_path / "selected", version=1)
+    assert selftest(tmp_path / "release")["checks"][-2]["ok"]
+    test = dataset.read_split(features, "test")
+    assert test.crops.shape == (6, 10, 20, 16, 1)
+    here, classifier = score(model, test.crops), Classifier(tmp_path / "release")
+    for clip_id, expected in zip(test.clip_ids, here, strict=True):
+        there = classifier.outputs(*read_wav(tmp_path / f"{clip_id[1:]}.wav"))
+        np.testing.assert_array_equal(there, expected)
+    assert np.ptp(here, axis=0).max() > 1e-4, "the scores tell the clips apart"
 
 
 def test_filters_go_on_both_sides_of_the_transpose(features: Path, models: dict[str, bytes], tmp_path: Path) -> None:

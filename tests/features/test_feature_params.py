@@ -54,6 +54,10 @@ def test_mfcc_refuses(options: dict[str, Any], match: str) -> None:
         ({"pad_samples": -1}, "log_mel.pad_samples must be 0 or more; got -1"),
         ({"crops": 0}, "log_mel.crops must be at least 1; got 0"),
         ({"crops": 10}, "log_mel.crops must be 1 without crop_frames; got 10"),
+        (
+            {"crop_frames": 100},
+            r"crops must be at least 2 where crop_frames \(100\) is not all of a clip \(216\)",
+        ),
         ({"crop_frames": 0}, "log_mel.crop_frames must be at least 1; got 0"),
         (
             {"crop_frames": 208, "crops": 10},

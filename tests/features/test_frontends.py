@@ -153,6 +153,10 @@ def test_raw_is_the_waveform_amid_silence() -> None:
     ("options", "sentence"),
     [
         ({"crops": 0}, r"features.options.raw.crops must be at least 1; got 0"),
+        (
+            {"crops": 1},
+            r"crops must be at least 2 where crop_samples \(30225\) is not all of a clip \(130224\); got 1",
+        ),
         ({"pad_samples": -1}, r"features.options.raw.pad_samples must be 0 or more; got -1"),
         ({"crop_samples": 130_216}, "crop_samples .*130215.*got 130216"),
     ],

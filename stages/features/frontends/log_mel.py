@@ -100,6 +100,9 @@ class Config:
             require(self.crops == 1, f"{_OWNER}.crops", "be 1 without crop_frames", self.crops, "Write both.")
         else:
             require(self.crop_frames >= 1, f"{_OWNER}.crop_frames", "be at least 1", self.crop_frames)
+            rule = f"be at least 2 where crop_frames ({self.crop_frames}) is not all of a clip ({_n_frames(self)})"
+            all_heard = self.crops > 1 or self.crop_frames >= _n_frames(self)
+            require(all_heard, f"{_OWNER}.crops", rule, self.crops, "Write 10.")
             most = _n_frames(self) - self.crops + 1
             rule = f"be at most {most}, so that {self.crops} crops differ"
             require(self.crop_frames <= most, f"{_OWNER}.crop_frames", rule, self.crop_frames, "Take longer clips.")

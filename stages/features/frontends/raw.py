@@ -49,7 +49,11 @@ class Config:
         for name in ("sample_rate", "clip_samples", "crop_samples", "crops"):
             require(getattr(self, name) >= 1, f"{_OWNER}.{name}", "be at least 1", getattr(self, name))
         require(self.pad_samples >= 0, f"{_OWNER}.pad_samples", "be 0 or more", self.pad_samples)
-        most = self.clip_samples + 2 * self.pad_samples - self.crops + 1
+        n_samples = self.clip_samples + 2 * self.pad_samples
+        rule = f"be at least 2 where crop_samples ({self.crop_samples}) is not all of a clip ({n_samples})"
+        all_heard = self.crops > 1 or self.crop_samples >= n_samples
+        require(all_heard, f"{_OWNER}.crops", rule, self.crops, "Write 10.")
+        most = n_samples - self.crops + 1
         rule = f"be at most {most}, so that {self.crops} crops differ"
         require(self.crop_samples <= most, f"{_OWNER}.crop_samples", rule, self.crop_samples, "Take longer clips.")
 
