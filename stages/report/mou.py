@@ -16,12 +16,16 @@ from stages.report.document import Document, Section
 from stages.report.paper import Column, Paper, Row, Table
 from stages.report.text import count
 
+LEARNED_ON = "fine-tuned as long, unpruned"
 _RUN = ("source", "classes", "frontend", "architecture", "fold", "train_seed")
 
 
 @dataclass(frozen=True, order=True)
 class Kind:
-    """Variants that differ in fold and seed alone; `data` and `features` are the paper's names."""
+    """Variants that differ in fold and seed alone; `data` and `features` are the paper's names.
+
+    `criterion` is empty for the baseline and `LEARNED_ON` for what pruned networks are to be compared with.
+    """
 
     data: str
     features: str
@@ -59,7 +63,9 @@ class Measured:
     def name(self) -> str:
         """Name that differs between kinds."""
         kind = self.kind
-        pruned = [f"{kind.criterion} {kind.sparsity:.3g}"] if kind.criterion else []
+        pruned = (
+            [f"{kind.criterion} {kind.sparsity:.3g}" if kind.sparsity else kind.criterion] if kind.criterion else []
+        )
         n = (count(len(self.accuracies), "fold"), count(self.seeds, "seed"))
         return ", ".join([kind.data, kind.frontend, kind.architecture, *pruned, *n])
 
@@ -88,7 +94,8 @@ def collect(trackers: Iterable[Tracker], paper: Paper) -> list[Measured]:
                 continue
             network = sweep.parameters["frontend"], sweep.parameters.get("architecture", "")
             for variant in filter(lambda each: each.plain, tracker.variants(sweep.run_id)):
-                pruned_by = variant.criterion if variant.schedule else ""
+                learned_on = LEARNED_ON if variant.schedule else ""
+                pruned_by = variant.criterion if variant.schedule and variant.sparsity else learned_on
                 kind = Kind(data, features, *network, pruned_by, variant.scheme, variant.sparsity)
                 if (run, kind, variant.seed) not in seen:
                     seen.add((run, kind, variant.seed))
@@ -136,7 +143,7 @@ def _under(row: Row, table: Table, measured: Sequence[Measured]) -> Iterator[tup
     """Yield what of ours belongs under a row, with its cells."""
     for each in measured:
         kind = each.kind
-        fits = kind.criterion in row.criteria if row.criteria else not kind.criterion
+        fits = kind.criterion in (row.criteria or ("", LEARNED_ON))
         if row.ours and fits and kind.scheme == row.scheme and row.data in ("", kind.data):
             cells = [_cell(each, column) for column in table.columns]
             if any(cell != DASH for cell in cells):
