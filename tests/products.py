@@ -18,6 +18,7 @@ from stages.features.export import export
 from stages.features.params import FRONTENDS
 from stages.quantize.convert import to_float32
 from stages.quantize.params import SCHEMES, QuantizeParams
+from stages.quantize.waveform import with_frames
 from stages.runtime.litert import Model
 from tests import checkpoints
 
@@ -124,7 +125,7 @@ def quantised(model: Any, features: np.ndarray, schemes: list[str] | None = None
     float32, made = to_float32(model), {}
     for name in plugins.names(SCHEMES) if schemes is None else schemes:
         scheme, config = QuantizeParams().scheme(name)
-        made[name] = scheme.quantize(config, float32, features)
+        made[name] = with_frames(scheme.quantize(config, float32, features))
     return made
 
 

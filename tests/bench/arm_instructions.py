@@ -25,6 +25,7 @@ from stages.core.nn.keras import keras
 from stages.core.project import plugins, tables
 from stages.quantize.convert import to_float32
 from stages.quantize.params import SCHEMES, QuantizeParams
+from stages.quantize.waveform import with_frames
 from stages.runtime.litert import Model
 from tests.bench.schemes import SHAPES, network_and_clips
 from tests.device.arm import CORTEX_A72, CORTEX_A76, Device, make_device
@@ -109,7 +110,7 @@ def counted(known: list[dict[str, Any]], architectures: Sequence[str], runs: int
             for name in tqdm(missing, desc=architecture):
                 scheme, config = QuantizeParams().scheme(name)
                 path = Path(made) / "model.tflite"
-                path.write_bytes(scheme.quantize(config, float32, inputs))
+                path.write_bytes(with_frames(scheme.quantize(config, float32, inputs)))
                 known.append({"network": architecture, "scheme": name} | count(counter, path, inputs[:runs]))
                 with results.open("a") as stream:
                     stream.write(json.dumps(known[-1]) + "\n")

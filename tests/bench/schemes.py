@@ -30,6 +30,7 @@ SHAPES = {
     "edac_cnn": (302, 15),
     "edac_cnn_lstm": (39, 88, 3),
     "ds_cnn": (101, 40),
+    "micro_acdnet": (30_225, 1),
     "sparse_cnn": (128, 64),
     "strided_cnn": (216, 64),
 }

@@ -14,6 +14,7 @@ from stages.core.artifacts import dataset
 from stages.core.artifacts import network as network_file
 from stages.core.artifacts.network import ScoreCalibration
 from stages.core.artifacts.variant import Variant, write_variant
+from stages.core.litert import flatbuffer
 from stages.core.project import compression, files
 from stages.core.project.errors import ModelError
 from stages.core.scoring import logits
@@ -23,6 +24,7 @@ from stages.quantize.agreement import Agreement
 from stages.quantize.calibration import calibration_set
 from stages.quantize.params import is_lossy, needs_clips
 from stages.quantize.post_training import PostTraining
+from stages.quantize.waveform import with_frames
 
 KERAS_TOLERANCE = {32: 1e-3, 16: 5e-2}
 """Largest difference from the network's scores by bit-width; that of a lossy scheme is a result and not a mistake."""
@@ -80,6 +82,7 @@ def write(folder: Path, cell: Cell, planned: PlannedVariant, trained: Path, inpu
         n_prunable=network.n_prunable,
     )
     contents = checked.contents
+    model = with_frames(model)  # whose weights are no longer the network's one for one
     (folder / "model.tflite").write_bytes(model)
 
     splits = {side: dataset.read_split(features, side) for side in ("validation", "test")}
@@ -116,7 +119,7 @@ def write(folder: Path, cell: Cell, planned: PlannedVariant, trained: Path, inpu
         raw_bytes=len(model),
         deflated_bytes=compression.deflated_bytes(model),
         xz_bytes=compression.xz_bytes(model),
-        operators=contents.operators,
+        operators=flatbuffer.read(model).operators,
         keras_difference=found.largest_difference,
         median_difference=found.median_difference,
         rank_correlation=found.rank_correlation,

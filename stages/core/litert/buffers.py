@@ -46,7 +46,12 @@ def inside(model: bytes) -> bytes:
                 options = _piece(model, operator.largeCustomOptionsOffset, operator.largeCustomOptionsSize)
                 operator.customOptions = np.frombuffer(options, np.uint8)
                 operator.largeCustomOptionsOffset = operator.largeCustomOptionsSize = 0
-    builder = AlignedBuilder(len(model) + 2**16)
+    return pack(tree)
+
+
+def pack(tree: schema.ModelT) -> bytes:
+    """Return the file of an unpacked model, aligned as the schema asks."""
+    builder = AlignedBuilder(sum(0 if b.data is None else len(b.data) for b in tree.buffers) + 2**16)
     builder.Finish(tree.Pack(builder), file_identifier=_IDENTIFIER)
     return bytes(builder.Output())
 
