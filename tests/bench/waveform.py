@@ -32,7 +32,7 @@ def measure(name: str, rounds: int) -> dict[str, float | list[float]]:
     plain = bytes(scheme.quantize(config, to_float32(model), clips))
     files = plain, with_frames(plain)
     models, ms = [Model(file) for file in files], np.zeros((rounds, 2))
-    np.testing.assert_array_equal(*(each.run(clips) for each in models))
+    np.testing.assert_array_equal(models[0].run(clips), models[1].run(clips))
     for i in range(rounds):
         for j, each in enumerate(models):
             start = time.perf_counter()
