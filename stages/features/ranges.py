@@ -98,3 +98,37 @@ class Mel:
         advice = f"Filter {empty[0]} lies between two bins: lower n_mels or raise n_fft." if len(empty) else ""
         rule = f"be so few that each filter holds a bin of n_fft {self.n_fft}"
         require(len(empty) == 0, f"{owner}.n_mels", rule, n_mels, advice)
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Crops of a clip that a network takes in turn.
+
+    Attributes
+    ----------
+    crops : int
+        Number of crops.
+    length, n_steps : int
+        Steps of a crop and of the clip.
+    """
+
+    crops: int
+    length: int
+    n_steps: int
+
+    def require(self, owner: str, length_name: str) -> None:
+        """Check the parameters, `length` by its name.
+
+        Raises
+        ------
+        ParameterError
+            Named ``owner.parameter``.
+        """
+        crops, length, n_steps = self.crops, self.length, self.n_steps
+        require(crops >= 1, f"{owner}.crops", "be at least 1", crops)
+        require(length >= 1, f"{owner}.{length_name}", "be at least 1", length)
+        rule = f"be at least 2 where {length_name} ({length}) is not all of a clip ({n_steps})"
+        require(crops > 1 or length >= n_steps, f"{owner}.crops", rule, crops, "Write 10.")
+        most = n_steps - crops + 1
+        rule = f"be at most {most}, so that {crops} crops differ"
+        require(length <= most, f"{owner}.{length_name}", rule, length, "Take longer clips.")

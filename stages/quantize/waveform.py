@@ -7,14 +7,16 @@ places, with zeros where it does not reach. Every sum is of the same integers, s
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from stages.core.litert import buffers, operators
+from stages.core.litert.graph import Graph
 
 CHANNELS = 32  # of a convolution of frames, at most: vectors are full, and its weights few
 
@@ -26,7 +28,7 @@ class _Frames:
     Attributes
     ----------
     taps, stride, filters : int
-        Of the convolution as it is.
+        Length, stride and number of the given convolution's filters.
     n_samples, n_outputs : int
         Steps that it reads and makes.
     places : int
@@ -81,21 +83,24 @@ def with_frames(model: bytes) -> bytes:
     bytes
         The same where there is no such convolution, as in networks on spectrograms.
     """
-    tree = schema.ModelT.InitFromPackedBuf(model, 0)
-    names, changed = operators.names_of(tree.operatorCodes), False
+    tree, changed = schema.ModelT.InitFromPackedBuf(model, 0), False
+    names = operators.names_of(tree.operatorCodes)
     for graph in tree.subgraphs:
         uses = Counter(int(i) for operator in graph.operators for i in operator.inputs)
-        found = []
+        grown = Graph("frames", tree.buffers, tree.operatorCodes, graph.tensors)
         for operator in graph.operators:
             frames = _frames(tree, graph, operator, uses) if names[operator.opcodeIndex] == "CONV_2D" else None
-            found += [operator] if frames is None else _Rewriting(tree, graph).of(operator, frames)
-            changed = changed or frames is not None
-        graph.operators = found
+            if frames is None:
+                grown.operators.append(operator)
+            else:
+                _append(grown, operator, frames)
+                changed = True
+        graph.operators = grown.operators
     if not changed:
         return model
-    read = {tensor.buffer for graph in tree.subgraphs for tensor in graph.tensors}
+    read = {each.buffer for each in chain(tree.metadata or (), *(graph.tensors for graph in tree.subgraphs))}
     for i, buffer in enumerate(tree.buffers):
-        if i not in read and i not in {each.buffer for each in tree.metadata or ()}:
+        if i not in read:
             buffer.data = None
     return buffers.pack(tree)
 
@@ -116,97 +121,60 @@ def _frames(tree: Any, graph: Any, operator: Any, uses: Mapping[int, int]) -> _F
     return _Frames(taps, int(options.strideW), filters, int(source.shape[2]), int(target.shape[2]), places)
 
 
-@dataclass(frozen=True)
-class _Rewriting:
-    """Puts a convolution of frames, and what it needs around it, in the place of another."""
+def _append(graph: Graph, operator: Any, frames: _Frames) -> None:
+    """Append what takes the place of a convolution, which is changed and part of it."""
+    source, kernel, bias = map(int, operator.inputs)
+    target = int(operator.outputs[0])
+    n_samples, n_outputs = frames.n_frames * frames.length, frames.steps * frames.places
+    heard = source
+    if n_samples > frames.n_samples:  # by what no filter reaches
+        rest = _like(graph, source, n_samples - frames.n_samples, 1)
+        graph.tensors[rest].buffer = graph.buffer(np.zeros(n_samples - frames.n_samples, np.int8))
+        heard = _like(graph, source, n_samples, 1)
+        graph.apply("CONCATENATION", (source, rest), heard, "ConcatenationOptions", version=2, axis=2)
+    elif n_samples < frames.n_samples:
+        heard = _first(graph, source, _like(graph, source, n_samples, 1))
+    _fill(graph, kernel, frames.kernel(_values(graph, kernel).reshape(frames.filters, frames.taps)), frames)
+    _fill(graph, bias, np.tile(_values(graph, bias), frames.places), frames)
+    framed = _reshape(graph, heard, _like(graph, source, frames.n_frames, frames.length))
+    made = _like(graph, target, frames.steps, frames.places * frames.filters)
+    operator.inputs, operator.outputs, operator.builtinOptions.strideW = [framed, kernel, bias], [made], 1
+    graph.operators.append(operator)
+    if n_outputs == frames.n_outputs:
+        _reshape(graph, made, target)
+    else:
+        _first(graph, _reshape(graph, made, _like(graph, target, n_outputs, frames.filters)), target)
 
-    tree: Any
-    graph: Any
 
-    def of(self, operator: Any, frames: _Frames) -> list[Any]:
-        """Return the operators that take the place of one; it is changed, and one of them."""
-        source, kernel, bias = map(int, operator.inputs)
-        target = int(operator.outputs[0])
-        n_samples, n_outputs = frames.n_frames * frames.length, frames.steps * frames.places
-        found, heard = [], source
-        if n_samples > frames.n_samples:  # by what no filter reaches
-            heard = self._like(source, 1, n_samples, 1)
-            rest = self._like(source, 1, n_samples - frames.n_samples, 1)
-            self.graph.tensors[rest].buffer = self._buffer(np.zeros(n_samples - frames.n_samples, np.int8))
-            found.append(self._operator("CONCATENATION", (source, rest), heard, "ConcatenationOptions", axis=2))
-        elif n_samples < frames.n_samples:
-            heard = self._like(source, 1, n_samples, 1)
-            found.append(self._slice(source, heard))
-        framed = self._like(source, 1, frames.n_frames, frames.length)
-        made = self._like(target, 1, frames.steps, frames.places * frames.filters)
-        self._fill(kernel, frames.kernel(self._values(kernel).reshape(frames.filters, frames.taps)), frames)
-        self._fill(bias, np.tile(self._values(bias), frames.places), frames)
-        operator.inputs, operator.outputs, operator.builtinOptions.strideW = [framed, kernel, bias], [made], 1
-        found += [self._reshape(heard, framed), operator]
-        if n_outputs == frames.n_outputs:
-            return [*found, self._reshape(made, target)]
-        apart = self._like(target, 1, n_outputs, frames.filters)
-        return [*found, self._reshape(made, apart), self._slice(apart, target)]
+def _values(graph: Graph, index: int) -> np.ndarray:
+    tensor = graph.tensors[index]
+    return np.frombuffer(bytes(graph.buffers[tensor.buffer].data), operators.DTYPES[tensor.type])
 
-    def _values(self, index: int) -> np.ndarray:
-        tensor = self.graph.tensors[index]
-        return np.frombuffer(bytes(self.tree.buffers[tensor.buffer].data), operators.DTYPES[tensor.type])
 
-    def _fill(self, index: int, values: np.ndarray, frames: _Frames) -> None:
-        """Give a tensor values for every place, with the scales of each."""
-        tensor = self.graph.tensors[index]
-        tensor.shape, tensor.buffer = list(values.shape), self._buffer(values)
-        for name in ("scale", "zeroPoint"):
-            each = getattr(tensor.quantization, name)
-            if each is not None and len(each) == frames.filters:
-                setattr(tensor.quantization, name, np.tile(each, frames.places))
+def _fill(graph: Graph, index: int, values: np.ndarray, frames: _Frames) -> None:
+    """Give a tensor values for every place, with the scales of each."""
+    tensor = graph.tensors[index]
+    tensor.shape, tensor.buffer = list(values.shape), graph.buffer(values)
+    for name in ("scale", "zeroPoint"):
+        each = getattr(tensor.quantization, name)
+        if each is not None and len(each) == frames.filters:
+            setattr(tensor.quantization, name, np.tile(each, frames.places))
 
-    def _like(self, index: int, *shape: int) -> int:
-        """Append a tensor of a batch of 1 with the numbers of another one, in another shape."""
-        tensor, copy = self.graph.tensors[index], schema.TensorT()
-        copy.type, copy.quantization, copy.shape, copy.buffer = tensor.type, tensor.quantization, [1, *shape], 0
-        copy.name = b"%s/frames%d" % (tensor.name, len(self.graph.tensors))
-        return self._add(copy)
 
-    def _integers(self, values: Sequence[int]) -> int:
-        tensor, numbers = schema.TensorT(), np.asarray(values, np.int32)
-        tensor.shape, tensor.type = list(numbers.shape), schema.TensorType.INT32
-        tensor.name, tensor.buffer = b"frames/constant%d" % len(self.graph.tensors), self._buffer(numbers)
-        return self._add(tensor)
+def _like(graph: Graph, index: int, steps: int, channels: int) -> int:
+    """Append a tensor with the scale of another one, for so many steps and channels."""
+    tensor = graph.tensors[index]
+    return graph.activation((1, 1, steps, channels), tensor.type, tensor.quantization)
 
-    def _shape(self, index: int) -> list[int]:
-        return list(map(int, self.graph.tensors[index].shape))
 
-    def _reshape(self, source: int, target: int) -> Any:
-        shape = self._shape(target)
-        return self._operator("RESHAPE", (source, self._integers(shape)), target, "ReshapeOptions", newShape=shape)
+def _reshape(graph: Graph, source: int, target: int) -> int:
+    shape = list(map(int, graph.tensors[target].shape))
+    to = graph.constant(np.asarray(shape, np.int32))
+    return graph.apply("RESHAPE", (source, to), target, "ReshapeOptions", newShape=shape)
 
-    def _slice(self, source: int, target: int) -> Any:
-        size = self._shape(target)
-        inputs = source, self._integers([0] * len(size)), self._integers(size)
-        return self._operator("SLICE", inputs, target, "SliceOptions")
 
-    def _operator(self, code: str, inputs: tuple[int, ...], output: int, options: str, **values: Any) -> Any:
-        names = operators.names_of(self.tree.operatorCodes)
-        if code not in names:
-            known = schema.OperatorCodeT()
-            known.builtinCode = known.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, code)
-            known.version = 2 if code in ("SLICE", "CONCATENATION") else 1  # the first that take int8
-            self.tree.operatorCodes.append(known)
-        operator = schema.OperatorT()
-        operator.opcodeIndex = (names if code in names else [*names, code]).index(code)
-        operator.inputs, operator.outputs = list(inputs), [output]
-        operator.builtinOptionsType = getattr(schema.BuiltinOptions, options)
-        operator.builtinOptions = getattr(schema, f"{options}T")()
-        vars(operator.builtinOptions).update(values)
-        return operator
-
-    def _buffer(self, values: np.ndarray) -> int:
-        buffer = schema.BufferT()
-        buffer.data = np.frombuffer(values.tobytes(), np.uint8)
-        self.tree.buffers.append(buffer)
-        return len(self.tree.buffers) - 1
-
-    def _add(self, tensor: Any) -> int:
-        self.graph.tensors.append(tensor)
-        return len(self.graph.tensors) - 1
+def _first(graph: Graph, source: int, target: int) -> int:
+    """Append the operator that takes the first steps of a tensor, as many as another one has."""
+    size = np.asarray(graph.tensors[target].shape, np.int32)
+    inputs = source, graph.constant(np.zeros_like(size)), graph.constant(size)
+    return graph.apply("SLICE", inputs, target, "SliceOptions", version=2)

@@ -63,11 +63,9 @@ class Measured:
     def name(self) -> str:
         """Name that differs between kinds."""
         kind = self.kind
-        pruned = (
-            [f"{kind.criterion} {kind.sparsity:.3g}" if kind.sparsity else kind.criterion] if kind.criterion else []
-        )
+        pruned = f"{kind.criterion} {kind.sparsity:.3g}" if kind.sparsity else kind.criterion
         n = (count(len(self.accuracies), "fold"), count(self.seeds, "seed"))
-        return ", ".join([kind.data, kind.frontend, kind.architecture, *pruned, *n])
+        return ", ".join([kind.data, kind.frontend, kind.architecture, *filter(None, [pruned]), *n])
 
 
 def collect(trackers: Iterable[Tracker], paper: Paper) -> list[Measured]:
@@ -94,8 +92,8 @@ def collect(trackers: Iterable[Tracker], paper: Paper) -> list[Measured]:
                 continue
             network = sweep.parameters["frontend"], sweep.parameters.get("architecture", "")
             for variant in filter(lambda each: each.plain, tracker.variants(sweep.run_id)):
-                learned_on = LEARNED_ON if variant.schedule else ""
-                pruned_by = variant.criterion if variant.schedule and variant.sparsity else learned_on
+                criterion = variant.criterion if variant.sparsity else LEARNED_ON
+                pruned_by = criterion if variant.schedule else ""
                 kind = Kind(data, features, *network, pruned_by, variant.scheme, variant.sparsity)
                 if (run, kind, variant.seed) not in seen:
                     seen.add((run, kind, variant.seed))

@@ -9,19 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from stages.core.litert import buffers
-from stages.core.litert.buffers import AlignedBuilder
+from stages.core.litert.graph import Graph
 from stages.core.litert.operators import DTYPES
 from stages.core.project.errors import ModelError
 
 INPUT, OUTPUT = "waveform", "scores"
 """Names of the merged file's input and output, and of its signature's."""
 _INTEGERS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-(2**15), 2**15 - 1)}
-_TYPES, _CODES, _OPTIONS = schema.TensorType, schema.BuiltinOperator, schema.BuiltinOptions
+_TYPES = schema.TensorType
 _PAIRWISE = 8  # accumulators of NumPy's sum along a contiguous axis
 _PAIRWISE_BLOCK = 128
 
@@ -49,7 +48,7 @@ def merge(frontend: bytes, model: bytes, *, n_crops: int = 1) -> bytes:
     ModelError
         If either is no LiteRT model of one graph with one input and one output, or the two do not fit each other.
     """
-    graph = _Graph()
+    graph = _Merged("single")
     first, second = _read(frontend, "The front end"), _read(model, "The model")
     waveform, features = graph.append(first, {})
     if DTYPES[graph.tensors[waveform].type] != "float32" or DTYPES[graph.tensors[features].type] != "float32":
@@ -80,13 +79,9 @@ def _read(content: bytes, owner: str) -> _Part:
 
 
 @dataclass
-class _Graph:
+class _Merged(Graph):
     """The merged graph while it grows."""
 
-    buffers: list[Any] = field(default_factory=lambda: [schema.BufferT()])  # the first one is empty by convention
-    codes: list[Any] = field(default_factory=list)
-    tensors: list[Any] = field(default_factory=list)
-    operators: list[Any] = field(default_factory=list)
     _constants: dict[tuple[int, int], int] = field(default_factory=dict)  # of a part: tensor to merged tensor
     _kept: list[_Part] = field(default_factory=list)  # so that an id stays a part's own
 
@@ -111,14 +106,14 @@ class _Graph:
                 continue
             copy = schema.TensorT()
             vars(copy).update(vars(tensor))
-            copy.buffer = self._buffer(stored) if constant else 0
-            place[index] = self._add(copy)
+            copy.buffer = self.buffer(stored) if constant else 0
+            place[index] = self.add(copy)
             if constant:
                 self._constants[id(part), index] = place[index]
         for operator in part.graph.operators:
             copy = schema.OperatorT()
             vars(copy).update(vars(operator))
-            copy.opcodeIndex = self._code(part.tree.operatorCodes[operator.opcodeIndex])
+            copy.opcodeIndex = self.code(part.tree.operatorCodes[operator.opcodeIndex])
             copy.inputs, copy.outputs = (
                 [place.get(int(i), -1) for i in s] for s in (operator.inputs, operator.outputs)
             )
@@ -126,33 +121,6 @@ class _Graph:
                 copy.intermediates = [place[int(i)] for i in operator.intermediates]
             self.operators.append(copy)
         return place[int(part.graph.inputs[0])], place[int(part.graph.outputs[0])]
-
-    def constant(self, values: np.ndarray) -> int:
-        """Append a constant, float32 or int32; return its tensor."""
-        tensor = schema.TensorT()
-        tensor.shape, tensor.type = list(values.shape), _TYPES.FLOAT32 if values.dtype.kind == "f" else _TYPES.INT32
-        tensor.name, tensor.buffer = b"single/constant", self._buffer(np.frombuffer(values.tobytes(), np.uint8))
-        return self._add(tensor)
-
-    def activation(self, shape: Sequence[int], dtype: int, quantization: Any = None) -> int:
-        """Append a tensor that an operator computes; return it."""
-        tensor = schema.TensorT()
-        tensor.shape, tensor.type, tensor.buffer = [int(n) for n in shape], dtype, 0
-        tensor.name, tensor.quantization = b"single/%d" % len(self.tensors), quantization
-        return self._add(tensor)
-
-    def apply(self, code: str, inputs: Sequence[int], output: int, options: str = "", **values: Any) -> int:
-        """Append an operator; return its output."""
-        operator, known = schema.OperatorT(), schema.OperatorCodeT()
-        known.builtinCode = getattr(_CODES, code)
-        known.deprecatedBuiltinCode, known.version = min(known.builtinCode, 127), 1
-        operator.opcodeIndex, operator.inputs, operator.outputs = self._code(known), list(inputs), [output]
-        if options:
-            operator.builtinOptionsType = getattr(_OPTIONS, options)
-            operator.builtinOptions = getattr(schema, f"{options}T")()
-            vars(operator.builtinOptions).update(values)
-        self.operators.append(operator)
-        return output
 
     def binary(self, code: str, tensor: int, other: int, options: str) -> int:
         """Append an element-wise operator of a float32 tensor and another one; return its output."""
@@ -168,28 +136,10 @@ class _Graph:
         model.version, model.description = 3, b"EDAC front end and model"
         model.operatorCodes, model.subgraphs, model.buffers = self.codes, [graph], self.buffers
         model.signatureDefs = [signature]
-        builder: flatbuffers.Builder = AlignedBuilder(2**16)
-        builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-        return bytes(builder.Output())
-
-    def _add(self, tensor: Any) -> int:
-        self.tensors.append(tensor)
-        return len(self.tensors) - 1
-
-    def _buffer(self, content: np.ndarray) -> int:
-        self.buffers.append(schema.BufferT())
-        self.buffers[-1].data = content
-        return len(self.buffers) - 1
-
-    def _code(self, code: Any) -> int:
-        for index, known in enumerate(self.codes):
-            if vars(known) == vars(code):
-                return index
-        self.codes.append(code)
-        return len(self.codes) - 1
+        return buffers.pack(model)
 
 
-def _crops(graph: _Graph, features: int, model: _Part, n_crops: int) -> list[int]:
+def _crops(graph: _Merged, features: int, model: _Part, n_crops: int) -> list[int]:
     """Return the tensors that the model takes in turn, as `stages.runtime.crops.crops` cuts them."""
     shape, taken = ([int(n) for n in t.shape] for t in (graph.tensors[features], model.input))
     fits = shape == taken if n_crops == 1 else len(shape) == len(taken) and shape[2:] == taken[2:]
@@ -209,7 +159,7 @@ def _crops(graph: _Graph, features: int, model: _Part, n_crops: int) -> list[int
     return found
 
 
-def _scores(graph: _Graph, model: _Part, features: int) -> int:
+def _scores(graph: _Merged, model: _Part, features: int) -> int:
     """Append the model for one crop; return its float32 scores."""
     kind = DTYPES[model.input.type]
     if kind == "float32":
@@ -228,7 +178,7 @@ def _scores(graph: _Graph, model: _Part, features: int) -> int:
     return graph.apply("DEQUANTIZE", (output,), real, "DequantizeOptions")
 
 
-def _quantise(graph: _Graph, features: int, target: int) -> None:
+def _quantise(graph: _Merged, features: int, target: int) -> None:
     """Append `stages.runtime.litert.quantise`, in whose place LiteRT's QUANTIZE would round some numbers otherwise."""
     tensor = graph.tensors[target]
     lowest, highest = _INTEGERS[DTYPES[tensor.type]]
@@ -245,21 +195,21 @@ def _quantise(graph: _Graph, features: int, target: int) -> None:
     graph.apply("CAST", (values,), target, "CastOptions", inDataType=_TYPES.FLOAT32, outDataType=tensor.type)
 
 
-def _mean(graph: _Graph, outputs: Sequence[int]) -> int:
+def _mean(graph: _Merged, outputs: Sequence[int]) -> int:
     """Append the mean of several crops' scores, added in the order in which NumPy adds them."""
     single = int(np.prod([int(n) for n in graph.tensors[outputs[0]].shape])) == 1
     total = _pairwise(graph, list(outputs)) if single else _in_turn(graph, outputs)
     return graph.binary("DIV", total, graph.constant(np.asarray([len(outputs)], np.float32)), "DivOptions")
 
 
-def _in_turn(graph: _Graph, terms: Sequence[int]) -> int:
+def _in_turn(graph: _Merged, terms: Sequence[int]) -> int:
     total = terms[0]
     for term in terms[1:]:
         total = graph.binary("ADD", total, term, "AddOptions")
     return total
 
 
-def _pairwise(graph: _Graph, terms: Sequence[int]) -> int:
+def _pairwise(graph: _Merged, terms: Sequence[int]) -> int:
     """Add terms as `numpy.sum` does along a contiguous axis (pairwise summation, eight accumulators)."""
     n = len(terms)
     if n < _PAIRWISE:

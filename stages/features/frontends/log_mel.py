@@ -95,17 +95,11 @@ class Config:
         require(self.floor > 0, f"{_OWNER}.floor", "be greater than 0", self.floor, "Write 1.0e-10.")
         if self.top_db is not None:
             require(self.top_db > 0, f"{_OWNER}.top_db", "be greater than 0 dB", self.top_db, "Write 80, or null.")
-        require(self.crops >= 1, f"{_OWNER}.crops", "be at least 1", self.crops)
-        if self.crop_frames is None:
-            require(self.crops == 1, f"{_OWNER}.crops", "be 1 without crop_frames", self.crops, "Write both.")
-        else:
-            require(self.crop_frames >= 1, f"{_OWNER}.crop_frames", "be at least 1", self.crop_frames)
-            rule = f"be at least 2 where crop_frames ({self.crop_frames}) is not all of a clip ({_n_frames(self)})"
-            all_heard = self.crops > 1 or self.crop_frames >= _n_frames(self)
-            require(all_heard, f"{_OWNER}.crops", rule, self.crops, "Write 10.")
-            most = _n_frames(self) - self.crops + 1
-            rule = f"be at most {most}, so that {self.crops} crops differ"
-            require(self.crop_frames <= most, f"{_OWNER}.crop_frames", rule, self.crop_frames, "Take longer clips.")
+        whole = self.crop_frames is None and self.crops > 1
+        require(not whole, f"{_OWNER}.crops", "be 1 without crop_frames", self.crops, "Write both.")
+        n_frames = _n_frames(self)
+        length = n_frames if self.crop_frames is None else self.crop_frames
+        ranges.Crops(self.crops, length, n_frames).require(_OWNER, "crop_frames")
 
 
 def feature_shape(config: Config) -> tuple[int, ...]:

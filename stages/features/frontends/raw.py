@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from stages.core.nn.keras import tf
 from stages.core.project.errors import require
+from stages.features import ranges
 
 ALIGN = "start"
 _OWNER = "features.options.raw"
@@ -46,16 +47,11 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        for name in ("sample_rate", "clip_samples", "crop_samples", "crops"):
+        for name in ("sample_rate", "clip_samples"):
             require(getattr(self, name) >= 1, f"{_OWNER}.{name}", "be at least 1", getattr(self, name))
         require(self.pad_samples >= 0, f"{_OWNER}.pad_samples", "be 0 or more", self.pad_samples)
         n_samples = self.clip_samples + 2 * self.pad_samples
-        rule = f"be at least 2 where crop_samples ({self.crop_samples}) is not all of a clip ({n_samples})"
-        all_heard = self.crops > 1 or self.crop_samples >= n_samples
-        require(all_heard, f"{_OWNER}.crops", rule, self.crops, "Write 10.")
-        most = n_samples - self.crops + 1
-        rule = f"be at most {most}, so that {self.crops} crops differ"
-        require(self.crop_samples <= most, f"{_OWNER}.crop_samples", rule, self.crop_samples, "Take longer clips.")
+        ranges.Crops(self.crops, self.crop_samples, n_samples).require(_OWNER, "crop_samples")
 
 
 def feature_shape(config: Config) -> tuple[int, ...]:
